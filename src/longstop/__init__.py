@@ -1,0 +1,24 @@
+"""Longstop: a durable inbox for webhooks.
+
+>>> from longstop import Longstop, Event, RetryLater, Reject
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from longstop.model.event import Event
+from longstop.model.handling import Reject, RetryLater
+
+if TYPE_CHECKING:
+    from longstop.embed import Longstop
+
+__version__ = "0.1.0"
+__all__ = ["Event", "Longstop", "Reject", "RetryLater", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # The gateway pulls in the whole program; `longstop --help` and a handler's module need none of it.
+    if name == "Longstop":
+        from longstop.embed import Longstop
+
+        return Longstop
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

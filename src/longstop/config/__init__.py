@@ -1,0 +1,212 @@
+"""The configuration: `longstop.toml`, read once, validated whole before anything starts, and frozen.
+
+`load` and `parse` return a Config that can be used as it stands, or raise one ConfigurationError that holds
+every problem, each with its path, what was found, what was expected and what to do. How single values are
+read is in `values`, the tables and keys in `shape`, what keys have to agree on in
+`rules`, the wording in `errors`.
+"""
+
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from longstop.config import rules, shape, values
+from longstop.config.errors import in_document_order, syntax_line
+from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
+from longstop.config.values import StoreSettings, Surroundings
+from longstop.model.errors import ConfigurationError
+from longstop.model.retry import RetryPolicy
+from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
+
+__all__ = [
+    "SOURCE_KINDS",
+    "Config",
+    "RouteSettings",
+    "ServerSettings",
+    "StoreSettings",
+    "WorkerSettings",
+    "describe",
+    "load",
+    "parse",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the program listens, and how long it takes to stop."""
+
+    host: str
+    port: int
+    admin_host: str
+    admin_port: int
+    stop_timeout_ms: int
+    """How long a stop waits for attempts under way."""
+
+    @property
+    def url(self) -> str:
+        """What senders post to, without the path: `http://127.0.0.1:8080`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How deliveries are worked on."""
+
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """Links a source, and a condition, to destinations."""
+
+    source: str
+    when: str | None
+    """A JMESPath expression that compiles; None: every event."""
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration, validated, with secrets and variables filled in."""
+
+    server: ServerSettings
+    store: StoreSettings
+    worker: WorkerSettings
+    sources: tuple[SourceSettings, ...]
+    # Not in the repr: a URL may have been completed with a token from the environment.
+    destinations: tuple[DestinationSettings, ...] = field(repr=False)
+    """Those of the file, then those that only code knows, by name."""
+    routes: tuple[RouteSettings, ...]
+    targets: Mapping[str, str] = field(repr=False)
+    """For people: each destination's URL, variables not filled in and without its query, or its handler."""
+    warnings: tuple[str, ...] = ()
+    """What works and is unwise, worded like a problem."""
+
+
+def load(path: Path | str, *, environ: Mapping[str, str], handlers: Collection[str] = ()) -> Config:
+    """The configuration in a file. Relative paths in it start at its folder.
+
+    `environ` gives the variables; `handlers` names the destinations whose handler is registered in code.
+    Raises ConfigurationError.
+    """
+    path = Path(path)
+    return parse(_text_of(path), where=str(path), environ=environ, base=path.parent, handlers=handlers)
+
+
+def parse(text: str, *, where: str, environ: Mapping[str, str], base: Path, handlers: Collection[str] = ()) -> Config:
+    """The configuration in a text; `where` names it in messages, `base` is the folder relative paths start at.
+
+    Raises ConfigurationError with every problem, in the order of the text.
+    """
+    document = _toml(text, where)
+    around = Surroundings(environ, base, frozenset(handlers))
+    shaped, faults = shape.read(document, around)
+    problems = [*faults, *rules.errors(document, around)]
+    if problems or shaped is None:
+        raise ConfigurationError(in_document_order(problems, document))
+    warnings = in_document_order(rules.warnings(document, around), document)
+    return _config(shaped, document, around, warnings)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        said = (
+            "there is no such file; expected a configuration; `longstop init` writes one, --config FILE names another"
+        )
+    except UnicodeDecodeError as error:
+        said = f"found bytes that are not UTF-8 at byte {error.start + 1}; expected UTF-8 text; save it as UTF-8"
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+        said = f"the file cannot be read ({reason}); expected a configuration; mend its permissions, or name another"
+    raise ConfigurationError((f"{path}: {said}",))
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        said = syntax_line(error, text, where)
+    except (ValueError, RecursionError):
+        said = f"{where}: found a number too long or lists too deep to read; expected a configuration; remove them"
+    raise ConfigurationError((said,))
+
+
+# -- from the validated shape to settings -------------------------------------------------------
+
+
+def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings, warnings: tuple[str, ...]) -> Config:
+    declared = [_destination(name, table) for name, table in shaped.destinations.items()]
+    in_code = [DestinationSettings(name) for name in sorted(around.handlers - set(shaped.destinations))]
+    return Config(
+        server=ServerSettings(**dict(shaped.server)),
+        store=values.store(shaped.store.url, around),
+        worker=WorkerSettings(**dict(shaped.worker)),
+        sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
+        destinations=(*declared, *in_code),
+        routes=tuple(RouteSettings(route.source, route.when, tuple(route.to)) for route in shaped.routes),
+        warnings=warnings,
+        targets=_targets(document.get("destinations", {}), (*declared, *in_code)),
+    )
+
+
+def _source(name: str, table: SourceTable) -> SourceSettings:
+    given = dict(table)
+    given["secrets"] = tuple(table.secrets)
+    given["verify"] = VerifySettings(**dict(table.verify)) if table.verify else None
+    return SourceSettings(name=name, **given)
+
+
+def _destination(name: str, table: DestinationTable) -> DestinationSettings:
+    given = dict(table)
+    given["headers"] = tuple(table.headers.items())
+    retry = dict(table.retry)
+    given["retried_statuses"] = frozenset(retry.pop("statuses"))
+    given["retry"] = RetryPolicy(**retry, on_dead=given.pop("on_dead"))
+    return DestinationSettings(name=name, **given)
+
+
+def _targets(written: Mapping[str, Any], destinations: tuple[DestinationSettings, ...]) -> Mapping[str, str]:
+    return MappingProxyType({each.name: _target(written.get(each.name, {})) for each in destinations})
+
+
+def _target(written: Mapping[str, Any]) -> str:
+    if "url" in written:
+        url, query, _ = str(written["url"]).partition("?")
+        return f"{url}?…" if query else url
+    return str(written.get("handler", "a handler registered in code"))
+
+
+# -- for people ---------------------------------------------------------------------------------
+
+
+def describe(config: Config) -> str:
+    """The configuration in a few lines, for `longstop check`. It shows no secret."""
+    kept = config.store.path or "in memory: gone when the program ends"
+    lines = [f"store         {config.store.kind}  {kept}"]
+    for source in config.sources:
+        lines.append(f"source        {source.name} ({source.kind})  POST {config.server.url}/webhooks/{source.name}")
+        lines += _routes_of(config, source.name)
+    lines += [_destination_line(config, destination) for destination in config.destinations]
+    lines += [f"warning       {warning}" for warning in config.warnings]
+    return "\n".join(lines)
+
+
+def _routes_of(config: Config, source: str) -> list[str]:
+    lines = [
+        f"  route       → {', '.join(route.to)}" + (f"  when {route.when}" if route.when else "")
+        for route in config.routes
+        if route.source == source
+    ]
+    return lines or ["  no route    its events are kept as unrouted"]
+
+
+def _destination_line(config: Config, destination: DestinationSettings) -> str:
+    attempts = destination.retry.attempts
+    times = f"{attempts} attempt{'s' if attempts > 1 else ''} of {destination.timeout_ms / 1000:g} s at most"
+    return f"destination   {destination.name}  {config.targets[destination.name]}  {times}"

@@ -1,0 +1,304 @@
+"""What several keys of the configuration have to agree on, and what is allowed but unwise.
+
+The rules look at the document as it was written, not at the validated one, so that they also speak where
+some other key is wrong: a person gets every fault in one go. What is not of the right type is passed over
+here, for `shape` has said so already.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from longstop.config import values
+from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
+from longstop.config.shape import SOURCE_KINDS, Kind, ServerTable
+from longstop.config.values import Surroundings
+from longstop.model.retry import RetryPolicy
+from longstop.model.settings import Scheme
+
+Raw = Mapping[str, Any]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_SCHEMES: tuple[str, ...] = get_args(Scheme)
+_HMAC = tuple(scheme for scheme in _SCHEMES if scheme.startswith("hmac-"))
+_SCHEMES_OF = {"header": (*_HMAC, "header"), "encoding": _HMAC, "prefix": _HMAC, "username": ("basic",)}
+"""Which schemes a key of `verify` belongs to."""
+
+RESERVED_HEADERS = frozenset(
+    "webhook-id webhook-timestamp webhook-signature idempotency-key longstop-attempt longstop-source content-type "
+    "content-length content-encoding host transfer-encoding connection keep-alive te trailer upgrade expect".split()
+)
+"""Headers that a delivery sets itself or that belong to the connection."""
+
+GENESYS_SECRET_CHARS_MIN = 16
+"""Genesys Cloud Open Messaging takes a signature secret only if it is longer than 15 characters."""
+
+
+def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
+    """Everything that keeps the configuration from being used and that no single key shows."""
+    yield from _server(_table(document, "server"))
+    yield from _sources(document, around)
+    for where, destination in _tables(document, "destinations"):
+        yield from _name(where, "destination")
+        yield from _destination(where, destination, around)
+    yield from _routes(document, around)
+
+
+def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
+    """What works, and what the person would probably want to know. For a document without errors."""
+    for where, source in _tables(document, "sources"):
+        yield from _unwise_secrets(where, source, around)
+        yield from _open_to_all(where, source)
+    for where, destination in _tables(document, "destinations"):
+        yield from _unreachable(where, destination, around)
+    for place, route in enumerate(_list(document, "routes")):
+        yield from _misquoted(("routes", place, "when"), _text(route, "when"))
+
+
+# -- looking at what may be anything ------------------------------------------------------------
+
+
+def _table(node: Raw, key: str) -> Raw:
+    value = node.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tables(node: Raw, key: str) -> list[tuple[Loc, Raw]]:
+    return [((key, name), value) for name, value in _table(node, key).items() if isinstance(value, Mapping)]
+
+
+def _list(node: Raw, key: str) -> list[Any]:
+    value = node.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _text(node: Any, key: str) -> str:
+    value = node.get(key) if isinstance(node, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _duration(node: Raw, key: str, default: int) -> int | None:
+    try:
+        return values.duration(node[key]) if key in node else default
+    except Fault:
+        return None
+
+
+# -- server -------------------------------------------------------------------------------------
+
+
+def _server(server: Raw) -> Iterator[Problem]:
+    keys = ServerTable.by_key()
+    port, admin_port = (server.get(key, keys[key].default) for key in ("port", "admin_port"))
+    if isinstance(port, int) and port == admin_port:
+        culprit = "admin_port" if "admin_port" in server else "port"
+        yield Problem(
+            ("server", culprit),
+            f"found {shown(port)} for both port and admin_port",
+            "two different ports",
+            "senders must not reach the operators' side",
+        )
+
+
+# -- sources ------------------------------------------------------------------------------------
+
+
+def _sources(document: Raw, around: Surroundings) -> Iterator[Problem]:
+    if document.get("sources", {}) == {}:
+        hint = "`longstop init` writes a configuration to start from"
+        yield Problem(("sources",), "found no source", "at least one table [sources.NAME]", hint)
+    for where, source in _tables(document, "sources"):
+        yield from _name(where, "source")
+        kind = SOURCE_KINDS.get(_text(source, "kind"))
+        if "verify" in source:
+            yield from _verify(where, source, _table(source, "verify"), around)
+        elif kind:
+            yield from _unverified(where, source, kind)
+
+
+def _name(where: Loc, what: str) -> Iterator[Problem]:
+    if not _NAME.fullmatch(str(where[-1])):
+        expected = f"the {what}'s name to be 1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit"
+        yield Problem(where, f"found the name {quoted(str(where[-1]))}", expected, "rename it, also in the routes")
+
+
+def _unverified(where: Loc, source: Raw, kind: Kind) -> Iterator[Problem]:
+    if not kind.own_scheme:
+        yield Problem(
+            (*where, "verify"),
+            "found nothing",
+            f"verify = {{ scheme = … }} with one of {listed(_SCHEMES)}",
+            'verify = { scheme = "none" } lets anybody post, and has to be said aloud',
+        )
+    elif kind.needs_secrets and source.get("secrets", []) == []:
+        yield _no_secrets(where, f"kind {quoted(_text(source, 'kind'))}")
+    elif not kind.needs_secrets and source.get("secrets"):
+        found = "found secrets and no word on how they verify"
+        yield Problem((*where, "verify"), found, "verify = { scheme = … }", 'as in { scheme = "bearer" }')
+
+
+def _no_secrets(where: Loc, what: str) -> Problem:
+    return Problem(
+        (*where, "secrets"),
+        "found no secret",
+        f"at least one for {what}",
+        'as in secrets = ["${VAR}"] or ["file:PATH"]',
+    )
+
+
+def _verify(where: Loc, source: Raw, verify: Raw, around: Surroundings) -> Iterator[Problem]:
+    scheme = _text(verify, "scheme")
+    if scheme not in _SCHEMES:
+        return
+    if scheme in _SCHEMES_OF["header"] and "header" not in verify:
+        yield Problem(
+            (*where, "verify", "header"),
+            "found nothing",
+            f"the name of the header that scheme {quoted(scheme)} reads",
+            'as in header = "X-Signature"',
+        )
+    for key, schemes in _SCHEMES_OF.items():
+        if key in verify and scheme not in schemes:
+            found = f"found {key} with scheme {quoted(scheme)}, which has no use for it"
+            yield Problem((*where, "verify", key), found, f"it only with {listed(schemes)}", "remove it")
+    yield from _secrets(where, source, scheme)
+    if scheme == "basic" and "username" not in verify:
+        yield from _pairs(where, source, around)
+
+
+def _secrets(where: Loc, source: Raw, scheme: str) -> Iterator[Problem]:
+    given = source.get("secrets", [])
+    if scheme != "none" and given == []:
+        yield _no_secrets(where, f"scheme {quoted(scheme)}")
+    if scheme == "none" and given:
+        found = 'found secrets with scheme "none", which checks nothing'
+        yield Problem((*where, "secrets"), found, "no secrets, or a scheme that uses them", "remove one of the two")
+
+
+def _pairs(where: Loc, source: Raw, around: Surroundings) -> Iterator[Problem]:
+    for place, secret in _resolved(source, around):
+        if ":" not in secret:
+            found = "found a secret without a colon, and no username"
+            hint = "set verify.username, or make the secret user:password"
+            yield Problem((*where, "secrets", place), found, 'user:password for scheme "basic"', hint)
+
+
+def _resolved(source: Raw, around: Surroundings) -> Iterator[tuple[int, str]]:
+    for place, text in enumerate(_list(source, "secrets")):
+        try:
+            resolved = values.secret(text, around) if isinstance(text, str) else None
+        except Fault:
+            continue
+        if resolved is not None:
+            yield place, resolved
+
+
+def _open_to_all(where: Loc, source: Raw) -> Iterator[Problem]:
+    kind = SOURCE_KINDS[_text(source, "kind")]
+    if "verify" not in source and not kind.needs_secrets:
+        found = "found nothing, and this kind has no signature of its own: anybody may post"
+        expected = "a scheme that the sender can be set up for"
+        yield Problem((*where, "verify"), found, expected, 'or say { scheme = "none" } aloud')
+
+
+def _unwise_secrets(where: Loc, source: Raw, around: Surroundings) -> Iterator[Problem]:
+    for place, text in enumerate(_list(source, "secrets")):
+        if values.is_literal(text):
+            found = "found a secret written into the file"
+            yield Problem((*where, "secrets", place), found, "${VAR} or file:PATH", "whoever reads the file can sign")
+    if _text(source, "kind") != "genesys-open-messaging" or "verify" in source:
+        return
+    for place, secret in _resolved(source, around):
+        if len(secret) < GENESYS_SECRET_CHARS_MIN:
+            found = f"found a secret of {len(secret)} characters"
+            expected = "more than 15, which Genesys Cloud asks for"
+            yield Problem((*where, "secrets", place), found, expected, "make a longer one on both sides")
+
+
+# -- destinations -------------------------------------------------------------------------------
+
+
+def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
+    ways = [key for key in ("url", "handler") if key in destination]
+    if where[-1] in around.handlers:
+        ways.append("a handler registered in code")
+    if len(ways) > 1:
+        yield Problem(where, f"found {' and '.join(ways)}", "only one of them", "remove the others")
+    if not ways:
+        hint = 'as in url = "https://crm.example/events" or handler = "myapp.handlers:update_crm"'
+        yield Problem(where, "found neither url nor handler", "one of them", hint)
+    if "on_dead" in destination and destination.get("ordered") is not True:
+        found = "found on_dead at a destination that is not ordered, where nothing waits for a dead event"
+        yield Problem((*where, "on_dead"), found, "it only beside ordered = true", "remove it")
+    yield from _headers((*where, "headers"), _table(destination, "headers"))
+    yield from _backoff((*where, "retry"), _table(destination, "retry"))
+
+
+def _headers(where: Loc, headers: Raw) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for name in headers:
+        try:
+            values.header_name(name)
+        except Fault as fault:
+            yield Problem((*where, name), fault.found, fault.expected, fault.hint)
+        if name.lower() in RESERVED_HEADERS:
+            yield Problem((*where, name), "found a header that Longstop sets itself", "other headers", "remove it")
+        if name.lower() in seen:
+            yield Problem((*where, name), "found the same header twice", "each header once", "case makes no difference")
+        seen.add(name.lower())
+
+
+def _backoff(where: Loc, retry: Raw) -> Iterator[Problem]:
+    first = _duration(retry, "first", RetryPolicy().first_ms)
+    cap = _duration(retry, "cap", RetryPolicy().cap_ms)
+    if first is not None and cap is not None and cap < first:
+        culprit = "cap" if "cap" in retry else "first"
+        found = f"found a cap of {cap / 1000:g} s below the first wait of {first / 1000:g} s"
+        yield Problem((*where, culprit), found, "cap to be at least first", "raise cap or lower first")
+
+
+def _unreachable(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
+    if "url" not in destination or destination.get("allow_private"):
+        return
+    host = urlsplit(values.http_url(destination["url"], around)).hostname or ""
+    address = values.address(host)
+    if host == "localhost" or (address and (address.is_loopback or address.is_private or address.is_link_local)):
+        found = "found a loopback or private address, which is refused at every attempt"
+        yield Problem((*where, "url"), found, "a public one", "or set allow_private = true")
+
+
+# -- routes -------------------------------------------------------------------------------------
+
+
+def _routes(document: Raw, around: Surroundings) -> Iterator[Problem]:
+    sources = _table(document, "sources")
+    destinations = {**_table(document, "destinations"), **dict.fromkeys(sorted(around.handlers))}
+    for place, route in enumerate(_list(document, "routes")):
+        source = _text(route, "from")
+        if source and source not in sources:
+            yield _no_such(("routes", place, "from"), source, "source", sources)
+        names = _list(route, "to") if isinstance(route, Mapping) else []
+        yield from _destinations_of(("routes", place, "to"), names, destinations)
+
+
+def _destinations_of(where: Loc, names: list[Any], destinations: Raw) -> Iterator[Problem]:
+    for place, name in enumerate(names):
+        if not isinstance(name, str):
+            continue
+        if name in names[:place]:
+            yield Problem((*where, place), f"found {quoted(name)} a second time", "each destination once", "remove it")
+        elif name not in destinations:
+            yield _no_such((*where, place), name, "destination", destinations)
+
+
+def _no_such(where: Loc, name: str, what: str, known: Raw) -> Problem:
+    hint = nearest(name, known) or f"add a table [{what}s.NAME], or mend the name"
+    expected = f"the name of a {what}: {listed(quoted(each) for each in known)}"
+    return Problem(where, f"found {quoted(name)}", expected, hint)
+
+
+def _misquoted(where: Loc, when: str) -> Iterator[Problem]:
+    if re.search(r'[=!]=\s*"', when):
+        found = "found a comparison with something in double quotes, which is a field's name in JMESPath"
+        yield Problem(where, found, "text in single quotes", "as in type == 'Text'")

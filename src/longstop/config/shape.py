@@ -1,0 +1,294 @@
+"""The shape of `longstop.toml`: its tables and keys, each with the words that say what belongs there.
+
+pydantic checks every key by itself and collects all faults; what concerns several keys at once is in
+`rules`. A field's `description` completes the sentence "expected …", and `item` does so for the
+members of a list or a table.
+"""
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from longstop.config import values
+from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
+from longstop.config.values import Surroundings
+from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
+from longstop.model.settings import BODY_BYTES_MAX, DEDUP_WINDOW_MS, DestinationSettings, Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the configuration has to know of a kind of source."""
+
+    own_scheme: bool
+    """It needs no `verify`: its sender has a scheme of its own, or, as the tutorials' sender, none at all."""
+    needs_secrets: bool
+    """That scheme of its own needs secrets."""
+
+
+SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
+    {
+        "genesys-open-messaging": Kind(own_scheme=True, needs_secrets=True),
+        "genesys-webhook": Kind(own_scheme=True, needs_secrets=False),
+        "generic": Kind(own_scheme=False, needs_secrets=False),
+    }
+)
+"""Every kind of source there is."""
+
+_PORT = "a port from 1 to 65535"
+_DURATION = 'a duration such as "10s", "5m" or "3d"'
+_SELECTOR = "a JMESPath expression over the body, or header:NAME"
+_REFERENCE = "${VAR} or file:PATH"
+_HIDDEN = {"secrets", "headers", "url"}
+"""Keys whose values are never shown."""
+_RETRY = RetryPolicy()
+_DESTINATION = DestinationSettings("")
+
+
+def _around(info: ValidationInfo) -> Surroundings:
+    assert isinstance(info.context, Surroundings)
+    return info.context
+
+
+def _store_url(text: str, info: ValidationInfo) -> str:
+    return values.store(text, _around(info)).url
+
+
+Duration = Annotated[int, BeforeValidator(values.duration)]
+PositiveDuration = Annotated[int, BeforeValidator(values.positive_duration)]
+Size = Annotated[int, BeforeValidator(values.size)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Host = Annotated[str, AfterValidator(values.host)]
+LoopbackHost = Annotated[str, AfterValidator(values.loopback_host)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+Secret = Annotated[str, AfterValidator(lambda text, info: values.secret(text, _around(info)))]
+Url = Annotated[str, AfterValidator(lambda text, info: values.http_url(text, _around(info)))]
+HeaderValue = Annotated[str, AfterValidator(lambda text, info: values.header_value(text, _around(info)))]
+HeaderName = Annotated[str, AfterValidator(values.header_name)]
+Handler = Annotated[str, AfterValidator(values.handler)]
+Selector = Annotated[str, AfterValidator(values.selector)]
+Condition = Annotated[str, AfterValidator(values.condition)]
+KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
+
+
+class Table(BaseModel):
+    """A TOML table: no key that is not declared, no value bent into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def by_key(cls) -> dict[str, FieldInfo]:
+        """Fields by the key that a person writes."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+
+class ServerTable(Table):
+    """`[server]`"""
+
+    host: Host = Field(default="127.0.0.1", description="the name or address to listen on")
+    port: Port = Field(default=8080, description=_PORT)
+    admin_host: LoopbackHost = Field(default="127.0.0.1", description="127.0.0.1, ::1 or localhost")
+    admin_port: Port = Field(default=8081, description=_PORT)
+    stop_timeout_ms: Duration = Field(default=20_000, alias="stop_timeout", description=_DURATION)
+
+
+class StoreTable(Table):
+    """`[store]`"""
+
+    url: StoreUrl = Field(default="sqlite:///longstop.db", description="text such as sqlite:///longstop.db")
+
+
+class WorkerTable(Table):
+    """`[worker]`"""
+
+    lease_ms: PositiveDuration = Field(default=15_000, alias="lease", description=_DURATION)
+
+
+class VerifyTable(Table):
+    """`verify = { … }` of a source."""
+
+    scheme: Scheme = Field(description=f"one of {listed(get_args(Scheme))}")
+    header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+    encoding: Literal["hex", "base64"] = Field(default="hex", description='"hex" or "base64"')
+    prefix: str = Field(default="", description='what stands before the signature, as "sha256="')
+    username: str | None = Field(default=None, description="the user name, without a colon", pattern="^[^:]+$")
+
+
+class SourceTable(Table):
+    """`[sources.NAME]`"""
+
+    kind: KindName = Field(description=f"one of the known kinds: {listed(SOURCE_KINDS)}")
+    secrets: list[Secret] = Field(
+        default=[], repr=False, description=f"a list of {_REFERENCE}", json_schema_extra={"item": _REFERENCE}
+    )
+    verify: VerifyTable | None = Field(default=None, description='a table such as { scheme = "bearer" }')
+    dedup: Selector | None = Field(default=None, description=_SELECTOR)
+    type: Selector | None = Field(default=None, description=_SELECTOR)
+    key: Selector | None = Field(default=None, description=_SELECTOR)
+    dedup_window_ms: PositiveDuration = Field(default=DEDUP_WINDOW_MS, alias="dedup_window", description=_DURATION)
+    max_body_bytes: Size = Field(
+        default=BODY_BYTES_MAX, alias="max_body", description='a size such as "10MB" or "512KiB"'
+    )
+
+
+class RetryTable(Table):
+    """`retry = { … }` of a destination."""
+
+    attempts: int = Field(default=_RETRY.attempts, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    first_ms: PositiveDuration = Field(default=_RETRY.first_ms, alias="first", description=_DURATION)
+    factor: float = Field(
+        default=_RETRY.factor, ge=1, le=100, allow_inf_nan=False, description="a number from 1 to 100"
+    )
+    cap_ms: PositiveDuration = Field(default=_RETRY.cap_ms, alias="cap", description=_DURATION)
+    jitter: Literal["full", "none"] = Field(default=_RETRY.jitter, description='"full" or "none"')
+    max_age_ms: PositiveDuration = Field(default=_RETRY.max_age_ms, alias="max_age", description=_DURATION)
+    retry_after_cap_ms: Duration = Field(
+        default=_RETRY.retry_after_cap_ms, alias="retry_after_cap", description=_DURATION
+    )
+    crashes: int = Field(default=_RETRY.crashes, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    statuses: list[Annotated[int, Field(ge=400, le=599)]] = Field(
+        default=sorted(RETRIED_STATUSES),
+        description="a list of HTTP statuses such as [408, 425, 429]",
+        json_schema_extra={"item": "an HTTP status from 400 to 599"},
+    )
+
+
+class DestinationTable(Table):
+    """`[destinations.NAME]`"""
+
+    url: Url | None = Field(default=None, repr=False, description="text: an http:// or https:// URL")
+    handler: Handler | None = Field(default=None, description="package.module:function")
+    allow_private: bool = Field(default=False, description="true or false")
+    timeout_ms: PositiveDuration = Field(default=_DESTINATION.timeout_ms, alias="timeout", description=_DURATION)
+    concurrency: int = Field(
+        default=_DESTINATION.concurrency, ge=1, le=1_000, description="a whole number from 1 to 1000"
+    )
+    ordered: bool = Field(default=False, description="true or false")
+    on_dead: Literal["hold", "skip"] = Field(default="hold", description='"hold" or "skip"')
+    headers: dict[str, HeaderValue] = Field(
+        default={},
+        repr=False,
+        description="a table of names and texts",
+        json_schema_extra={"item": "text"},
+    )
+    retry: RetryTable = Field(default_factory=RetryTable, description="a table such as { attempts = 8 }")
+
+
+class RouteTable(Table):
+    """`[[routes]]`"""
+
+    source: str = Field(alias="from", description="the name of a source")
+    when: Condition | None = Field(default=None, description="a JMESPath expression")
+    to: list[str] = Field(
+        min_length=1,
+        description='a list of names of destinations, as ["crm"]',
+        json_schema_extra={"item": "the name of a destination"},
+    )
+
+
+class Document(Table):
+    """The whole file."""
+
+    server: ServerTable = Field(default_factory=ServerTable, description="a table: [server]")
+    store: StoreTable = Field(default_factory=StoreTable, description="a table: [store]")
+    worker: WorkerTable = Field(default_factory=WorkerTable, description="a table: [worker]")
+    sources: dict[str, SourceTable] = Field(
+        default={}, description="tables: [sources.NAME]", json_schema_extra={"item": "a table: [sources.NAME]"}
+    )
+    destinations: dict[str, DestinationTable] = Field(
+        default={},
+        description="tables: [destinations.NAME]",
+        json_schema_extra={"item": "a table: [destinations.NAME]"},
+    )
+    routes: list[RouteTable] = Field(
+        default=[], description="tables: [[routes]]", json_schema_extra={"item": "a table: [[routes]]"}
+    )
+
+
+def read(document: Mapping[str, Any], around: Surroundings) -> tuple[Document | None, list[Problem]]:
+    """The document in its shape, or None and every fault of a single key."""
+    try:
+        return Document.model_validate(document, context=around), []
+    except ValidationError as error:
+        return None, [_problem(details) for details in error.errors(include_url=False)]
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    where = details["loc"]
+    if details["type"] == "extra_forbidden":
+        return _unknown_key(where)
+    field, member = _field_at(where)
+    expected = _expected(field, member)
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, Fault):
+        return Problem(where, cause.found, cause.expected or expected, cause.hint)
+    if details["type"] == "missing":
+        return Problem(where, "found nothing", expected, f"add {where[-1]} = …")
+    found = details["input"]
+    # Text where a table or a list belongs may be a secret written the short way, as in verify = "…".
+    secret = details["type"] in ("model_type", "dict_type", "list_type") or not _HIDDEN.isdisjoint(where)
+    hint = nearest(found, _choices(field)) if isinstance(found, str) and not secret else ""
+    return Problem(where, f"found {shown(found, secret=secret)}", expected, hint)
+
+
+def _expected(field: FieldInfo, member: bool) -> str:
+    extra = field.json_schema_extra
+    return str(extra["item"] if member and isinstance(extra, dict) else field.description)
+
+
+def _unknown_key(where: Loc) -> Problem:
+    known = _table_at(where[:-1]).by_key()
+    hint = nearest(str(where[-1]), known) or "remove it"
+    return Problem(where, "found an unknown key", f"one of {listed(known)}", hint)
+
+
+def _step(node: Any, part: str | int) -> tuple[Any, FieldInfo | None]:
+    """One step into the shape: the annotation below `part`, and the field where `part` is a table's key."""
+    if isinstance(node, type) and issubclass(node, Table):
+        field = node.by_key()[str(part)]
+        return _bare(field.annotation), field
+    return _bare(get_args(node)[-1]), None
+
+
+def _bare(annotation: Any) -> Any:
+    """Without `| None` and without Annotated."""
+    while get_origin(annotation) in (types.UnionType, Union, Annotated):
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _field_at(where: Loc) -> tuple[FieldInfo, bool]:
+    """The field that a place belongs to, and whether the place is a member of it."""
+    node: Any = Document
+    last, member = Document.by_key()[str(where[0])], False
+    for part in where:
+        node, field = _step(node, part)
+        last, member = (field, False) if field else (last, True)
+    return last, member
+
+
+def _table_at(where: Loc) -> type[Table]:
+    node: Any = Document
+    for part in where:
+        node, _ = _step(node, part)
+    table: type[Table] = node
+    return table
+
+
+def _choices(field: FieldInfo) -> tuple[str, ...]:
+    annotation = _bare(field.annotation)
+    return get_args(annotation) if get_origin(annotation) is Literal else ()

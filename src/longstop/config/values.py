@@ -1,0 +1,354 @@
+"""Single values of the configuration, from the text a person writes to what the program uses.
+
+Every function takes one value and returns it read, or raises Fault. Where a value may hold a secret, the
+Fault says what is wrong with it and never the value.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
+
+from longstop.config.errors import Fault, listed, nearest, quoted, shown
+
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+DURATION_MS_MAX = 3_650 * _UNIT_MS["d"]
+_UNIT_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+SIZE_BYTES_MAX = 512 * 2**20
+"""SQLite keeps no row over 10^9 bytes (https://sqlite.org/limits.html); this leaves the headers room."""
+_SECRET_FILE_BYTES_MAX = 65_536
+
+_AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+_LATER_STORES = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
+_STORE_HINT = "SQLite needs no server of its own"
+_STORE_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a configuration refers to and does not hold itself."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    base: Path
+    """The folder that relative paths start from."""
+    handlers: frozenset[str] = frozenset()
+    """Names of destinations whose handler is registered in code."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where events are kept."""
+
+    url: str = field(repr=False)
+    """As written."""
+    kind: Literal["sqlite", "memory"]
+    path: str | None = None
+    """sqlite: the absolute path of the database file."""
+
+
+# -- amounts ------------------------------------------------------------------------------------
+
+
+def duration(value: object) -> int:
+    """Milliseconds of `"250ms"`, `"10s"`, `"5m"`, `"1h"`, `"3d"`, `"2w"`."""
+    ms = _amount(value, _UNIT_MS)
+    if ms is None:
+        raise Fault(f"found {shown(value)}", hint=_duration_hint(value))
+    if ms > DURATION_MS_MAX:
+        raise Fault(f"found {shown(value)}", "at most 3650d")
+    return ms
+
+
+def positive_duration(value: object) -> int:
+    """A duration that is not zero."""
+    ms = duration(value)
+    if ms == 0:
+        raise Fault(f"found {shown(value)}", "more than zero")
+    return ms
+
+
+def _duration_hint(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12:
+        return f'write "{value}s" if seconds are meant'
+    return "a whole number with one of the units ms, s, m, h, d, w"
+
+
+def size(value: object) -> int:
+    """Bytes of `"10MB"` (powers of 1000), `"512KiB"` (powers of 1024), or of a plain number."""
+    plain = isinstance(value, int) and not isinstance(value, bool)
+    amount = value if plain else _amount(value, _UNIT_BYTES)
+    if not isinstance(amount, int):
+        raise Fault(f"found {shown(value)}", hint="the units are B, KB, MB, GB, KiB, MiB, GiB")
+    if not 1 <= amount <= SIZE_BYTES_MAX:
+        raise Fault(f"found {shown(value)}", "from 1B to 512MiB")
+    return amount
+
+
+def _amount(value: object, units: Mapping[str, int]) -> int | None:
+    match = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
+    return int(match[1]) * units[match[2]] if match and match[2] in units else None
+
+
+# -- variables and secrets ----------------------------------------------------------------------
+
+
+def expand(text: str, environ: Mapping[str, str], expected: str, hint: str = "set it before the start") -> str:
+    """`text` with every `${NAME}` replaced; `expected` says what an unset variable should hold."""
+    found = [match[1] for match in _VARIABLE.finditer(text)]
+    if None in found:
+        raise Fault('found "${" with no name of a variable after it', "${NAME}", "NAME is letters, digits and _")
+    names = dict.fromkeys(found)
+    for complaint, broken in (
+        ("not set", [n for n in names if n not in environ]),
+        ("empty", [n for n in names if environ.get(n) == ""]),
+    ):
+        if broken:
+            many = len(broken) > 1
+            which = f"the environment variable{'s' if many else ''} {' and '.join(broken)}"
+            held, do = (
+                (expected.replace("it to", "them to"), hint.replace("set it", "set them")) if many else (expected, hint)
+            )
+            raise Fault(f"{which} {'are' if many else 'is'} {complaint}", held, do)
+    return _VARIABLE.sub(lambda match: environ[match[1]], text)
+
+
+def secret(text: str, around: Surroundings) -> str:
+    """The secret that `${VAR}`, `file:PATH` or a literal stands for."""
+    if text.startswith("file:"):
+        return _secret_file(text.removeprefix("file:"), around)
+    if not text:
+        raise Fault("found an empty text")
+    return expand(text, around.environ, "it to hold the secret shared with the sender", "set it, or use file:PATH")
+
+
+def _secret_file(path: str, around: Surroundings) -> str:
+    full = around.base / expand(path, around.environ, "it to hold a part of the path")
+    # The path is shown as written: a variable in it stays a name.
+    expected, hint = "a file that holds only the secret", "a relative path starts at the configuration's folder"
+    try:
+        with full.open("rb") as file:
+            content = file.read(_SECRET_FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+        raise Fault(f"the file {quoted(path)} cannot be read ({reason})", expected, hint) from None
+    return _secret_text(content, f"the file {quoted(path)}", expected)
+
+
+def _secret_text(content: bytes, subject: str, expected: str) -> str:
+    if len(content) > _SECRET_FILE_BYTES_MAX:
+        raise Fault(f"{subject} is over 64 KiB", expected)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = None
+    # Outside the handler: the decoding error carries the content along.
+    if text is None:
+        raise Fault(f"{subject} is not UTF-8 text", expected)
+    value = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+    if not value:
+        raise Fault(f"{subject} is empty", expected)
+    return value
+
+
+def is_literal(text: str) -> bool:
+    """Whether a secret stands in the file itself."""
+    return not text.startswith("file:") and "${" not in text
+
+
+# -- expressions --------------------------------------------------------------------------------
+
+
+def condition(text: str) -> str:
+    """A JMESPath expression that decides about a body."""
+    check_jmespath(text, "a JMESPath expression", "text stands in single quotes, as in type == 'Text'")
+    return text
+
+
+def selector(text: str) -> str:
+    """`header:NAME`, or a JMESPath expression that picks a value out of a body."""
+    if text.startswith("header:"):
+        header_name(text.removeprefix("header:"))
+    else:
+        check_jmespath(text, "a JMESPath expression over the body, or header:NAME", "as in data.conversation.id")
+    return text
+
+
+def check_jmespath(text: str, expected: str, hint: str) -> None:
+    """Raises Fault, with the place of the syntax error, where `text` is not JMESPath or calls what does not exist."""
+    try:
+        tree = jmespath.compile(text).parsed
+    except RecursionError:
+        raise Fault(f"found {quoted(text)}, which is nested too deeply", expected, hint) from None
+    except (JMESPathError, ValueError) as error:
+        raise Fault(f"found {quoted(text)}, {_broken_at(error, text)}", expected, hint) from None
+    for name in _functions(tree):
+        if name not in Functions.FUNCTION_TABLE:
+            found = f"found {quoted(text)}, which calls the unknown function {quoted(name)}"
+            raise Fault(found, "a function of JMESPath", nearest(name, Functions.FUNCTION_TABLE))
+
+
+def _broken_at(error: Exception, text: str) -> str:
+    position = getattr(error, "lex_position", getattr(error, "lexer_position", None))
+    if not text.strip():
+        return "which is empty"
+    if position is None:
+        return "which is not JMESPath"
+    if position >= len(text):
+        return "which ends too early"
+    return f"which is not JMESPath from character {position + 1} ({quoted(text[position])}) on"
+
+
+def _functions(tree: dict[str, Any]) -> list[str]:
+    found, nodes = [], [tree]
+    while nodes:
+        node = nodes.pop()
+        if node.get("type") == "function_expression":
+            found.append(node["value"])
+        nodes += [child for child in node.get("children", ()) if isinstance(child, dict)]
+    return found
+
+
+# -- HTTP ---------------------------------------------------------------------------------------
+
+
+def header_name(text: str) -> str:
+    """The name of an HTTP header (RFC 9110, 5.6.2: a token)."""
+    if not _TOKEN.fullmatch(text):
+        raise Fault(f"found {quoted(text)}", "the name of an HTTP header", 'letters, digits and -, as in "X-Signature"')
+    return text
+
+
+def header_value(text: str, around: Surroundings) -> str:
+    """The value of a static header, variables filled in."""
+    value = expand(text, around.environ, "it to hold a part of the header's value")
+    if _UNPRINTABLE.search(value.replace("\t", "")) or not value.isascii():
+        raise Fault("found a line break, a control character or a character beyond ASCII", "printable ASCII")
+    return value
+
+
+def host(text: str) -> str:
+    """A name or an address to listen on."""
+    if address(text) is None and not _HOST_NAME.fullmatch(text):
+        raise Fault(f"found {quoted(text)}", hint="without scheme, port or brackets")
+    return text
+
+
+def loopback_host(text: str) -> str:
+    """A host that only this machine reaches."""
+    found = address(host(text))
+    if text != "localhost" and not (found and found.is_loopback):
+        raise Fault(
+            f"found {quoted(text)}, which others can reach",
+            "127.0.0.1, ::1 or localhost",
+            "the operators' side has no authentication yet, so it refuses to start on a non-loopback address",
+        )
+    return text
+
+
+def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that `text` is, or None."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def http_url(text: str, around: Surroundings) -> str:
+    """A destination's URL, variables filled in. No part of it is ever shown: tokens travel in paths and queries."""
+    url = expand(text, around.environ, "it to hold a part of the URL")
+    if fault := next((said for is_wrong, said in _URL_FAULTS if is_wrong(url)), None):
+        raise Fault(*fault)
+    return url
+
+
+def _unreadable(url: str) -> bool:
+    try:
+        return urlsplit(url).port == 0
+    except ValueError:
+        return True
+
+
+_URL_EXPECTED = "http:// or https://, a host and a path"
+# In this order: each may rely on those before it having passed.
+_URL_FAULTS: tuple[tuple[Callable[[str], bool], tuple[str, ...]], ...] = (
+    (
+        lambda url: not url.lower().startswith(("http://", "https://")),
+        ("found no http:// or https:// at its start", _URL_EXPECTED),
+    ),
+    (
+        lambda url: bool(re.search(r"\s|[\x00-\x1f\x7f]", url)),
+        ("found a space or a control character in it", _URL_EXPECTED),
+    ),
+    (_unreadable, ("found a host or port that cannot be read", "a host name or address and a port from 1 to 65535")),
+    (lambda url: not urlsplit(url).hostname, ("found no host", _URL_EXPECTED)),
+    (
+        lambda url: "@" in urlsplit(url).netloc,
+        (
+            "found a user name or a password in it",
+            "a URL without them",
+            'send them in a header: headers = { Authorization = "${VAR}" }',
+        ),
+    ),
+    (
+        lambda url: "#" in url,
+        ("found a fragment (#…) in it", "a URL without one", "a fragment is never sent to a server"),
+    ),
+)
+
+
+def handler(text: str) -> str:
+    """`package.module:function`."""
+    module, colon, function = text.partition(":")
+    parts = [*module.split("."), function]
+    if not colon or not all(part.isidentifier() for part in parts):
+        raise Fault(f"found {quoted(text)}", hint='as in "myapp.handlers:update_crm"')
+    return text
+
+
+# -- stores -------------------------------------------------------------------------------------
+
+
+def store(text: str, around: Surroundings) -> StoreSettings:
+    """The store that a URL names, with an absolute path."""
+    if text == "memory://":
+        return StoreSettings(text, "memory")
+    if not text.startswith("sqlite:///"):
+        raise _not_a_store(text)
+    path = expand(text.removeprefix("sqlite:///"), around.environ, "it to hold a part of the path")
+    if path == ":memory:":
+        raise Fault('found "sqlite:///:memory:"', "memory:// for a store that is gone when the program ends")
+    if not path or path.endswith("/") or re.search(r"[?#\x00]", path):
+        raise Fault("found no file's path after sqlite:///", _STORE_EXPECTED, "without ? or #")
+    return StoreSettings(text, "sqlite", os.path.abspath(around.base / path))
+
+
+def _not_a_store(text: str) -> Fault:
+    match = _SCHEME.match(text)
+    scheme = match[1].lower() if match else ""
+    if scheme in _LATER_STORES:
+        return Fault(f"found a store of {scheme}://, which is not part of this version", _STORE_EXPECTED, _STORE_HINT)
+    if scheme == "sqlite":
+        return Fault("found sqlite: without three slashes", _STORE_EXPECTED)
+    begins = f"found a URL that begins with {quoted(scheme + ':')}" if scheme else "found text that is not a URL"
+    return Fault(begins, _STORE_EXPECTED, nearest(scheme, ["sqlite", "memory"]))
+
+
+def choice(text: str, names: Mapping[str, object], what: str) -> str:
+    """One of `names`; otherwise a Fault with all of them and the nearest."""
+    if text not in names:
+        raise Fault(f"found {quoted(text)}", f"{what}: {listed(names)}", nearest(text, names))
+    return text

@@ -1,0 +1,115 @@
+"""One attempt: send → Outcome → settle."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import structlog
+
+from longstop.group_commit import GroupCommit
+from longstop.model.delivery import Attempt, Delivery, Outcome, OutcomeKind, State
+from longstop.model.errors import LeaseLostError, StoreUnavailableError
+from longstop.model.lease import Claim, Settlement
+from longstop.model.retry import RetryPolicy, decide
+from longstop.ports import Clock, Sender
+
+log = structlog.get_logger("longstop.deliver")
+
+SETTLE_AGAIN_S = 0.5
+"""How long to wait before a settlement is tried again that the store could not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where deliveries go, and how persistently."""
+
+    name: str
+    sender: Sender
+    policy: RetryPolicy
+    concurrency: int
+
+
+def settled(
+    delivery: Delivery, outcome: Outcome, started_at_ms: int, policy: RetryPolicy, now_ms: int, rng: random.Random
+) -> Settlement:
+    """The settlement of a leased delivery after one attempt: what it becomes, and the attempt's record."""
+    tried = delivery.tried(outcome)
+    attempt = Attempt(
+        number=tried.attempts,
+        round=tried.round,
+        started_at_ms=started_at_ms,
+        duration_ms=max(0, now_ms - started_at_ms),
+        outcome=outcome.kind,
+        status=outcome.status,
+        error=outcome.error,
+        answer=outcome.answer,
+    )
+    return Settlement(tried.after(decide(tried, outcome, policy, now_ms, rng)), attempt)
+
+
+class Deliver:
+    """Carries claimed deliveries through their attempt."""
+
+    def __init__(self, settlements: GroupCommit[Settlement, None], clock: Clock, rng: random.Random) -> None:
+        self._settlements = settlements
+        self._clock = clock
+        self._rng = rng
+
+    async def run(self, claim: Claim, destination: Destination) -> None:
+        """Try a claimed delivery once and settle it.
+
+        When this is cancelled, the attempt is broken off and settled as interrupted before it leaves.
+        """
+        started_at_ms = self._clock.now_ms()
+        try:
+            outcome = await _send(destination.sender, claim)
+        except asyncio.CancelledError:
+            error = "interrupted: the gateway stopped before the destination answered"
+            await self._settle(claim, Outcome(OutcomeKind.INTERRUPTED, error=error), started_at_ms, destination)
+            raise
+        await self._settle(claim, outcome, started_at_ms, destination)
+
+    async def _settle(self, claim: Claim, outcome: Outcome, started_at_ms: int, destination: Destination) -> None:
+        now_ms = self._clock.now_ms()
+        settlement = settled(claim.delivery, outcome, started_at_ms, destination.policy, now_ms, self._rng)
+        while True:
+            try:
+                await self._settlements.submit(settlement)
+            except LeaseLostError:
+                # Somebody else holds it by now and will record a try of its own: at least once, and explained.
+                log.warning("lease_lost", **_names(claim.delivery))
+                return
+            except StoreUnavailableError as error:
+                log.error("settle_failed", error=str(error), **_names(claim.delivery))
+                await self._clock.sleep(SETTLE_AGAIN_S)
+            else:
+                _report(settlement)
+                return
+
+
+async def _send(sender: Sender, claim: Claim) -> Outcome:
+    try:
+        return await sender.send(claim, claim.delivery.attempts + 1)
+    except Exception as error:
+        # A sender classifies all that a destination does; this is a fault of ours, and no reason to lose the event.
+        log.exception("sender_failed", **_names(claim.delivery))
+        return Outcome(OutcomeKind.RETRY, error=f"internal error: {type(error).__name__}")
+
+
+def _report(settlement: Settlement) -> None:
+    delivery, attempt = settlement.delivery, settlement.attempt
+    if delivery.state is State.DELIVERED:
+        log.debug("delivered", **_names(delivery))
+    elif delivery.state is State.DEAD:
+        log.error("dead", reason=str(delivery.reason), error=attempt and attempt.error, **_names(delivery))
+    else:
+        log.warning("retrying", error=attempt and attempt.error, due_at_ms=delivery.due_at_ms, **_names(delivery))
+
+
+def _names(delivery: Delivery) -> dict[str, object]:
+    return {
+        "delivery_id": delivery.id,
+        "event_id": delivery.event_id,
+        "destination": delivery.destination,
+        "attempts": delivery.attempts,
+    }

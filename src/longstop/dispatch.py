@@ -1,0 +1,128 @@
+"""Dispatching: lease what is due, as much as each destination has room for, and have it delivered."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+import structlog
+
+from longstop.deliver import Deliver, Destination
+from longstop.model.errors import StoreUnavailableError
+from longstop.model.lease import Claim, Hold, LeaseRequest
+from longstop.ports import Clock, Inbox
+
+log = structlog.get_logger("longstop.dispatch")
+
+LOOK_AGAIN_S = 1.0
+"""The longest it waits before it asks the store again, though nothing woke it: the wall clock may have jumped."""
+
+
+class Dispatch:
+    """The delivering side of a gateway: one loop that leases, a task for each attempt under way."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        deliver: Deliver,
+        destinations: Iterable[Destination],
+        clock: Clock,
+        worker: str,
+        lease_ms: int,
+    ) -> None:
+        self._inbox = inbox
+        self._deliver = deliver
+        self._destinations = {each.name: each for each in destinations}
+        self._clock = clock
+        self._worker = worker
+        self._lease_ms = lease_ms
+        self._running: dict[Hold, asyncio.Task[None]] = {}
+        self._busy: Counter[str] = Counter()
+        self._full: set[str] = set()
+        """Destinations that had no room left when the store was last asked."""
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Lease and deliver until `stop`."""
+        self._inbox.on_arrival(self._wake.set)
+        while not self._stopping:
+            self._wake.clear()
+            next_due_at_ms = await self._lease()
+            await self._wait(next_due_at_ms)
+
+    async def keep_leases(self) -> None:
+        """Extend the leases of what is under way, for ever. A third of a lease apart: one failure loses none."""
+        while True:
+            await self._clock.sleep(self._lease_ms / 3000)
+            try:
+                await self._extend()
+            except StoreUnavailableError as error:
+                log.error("extend_failed", error=str(error))
+
+    async def stop(self, limit_s: float) -> None:
+        """Lease no more, wait for what is under way; what takes longer than the limit is broken off and rescheduled."""
+        self._stopping = True
+        self._wake.set()
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running.values(), timeout=limit_s)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("interrupted", attempts=len(late), after_s=limit_s)
+            await asyncio.wait(late, timeout=limit_s)
+
+    async def _lease(self) -> int | None:
+        room = {name: each.concurrency - self._busy[name] for name, each in self._destinations.items()}
+        self._full = {name for name, free in room.items() if free <= 0}
+        open_ = {name: free for name, free in room.items() if free > 0}
+        if not open_:
+            return None
+        now_ms = self._clock.now_ms()
+        try:
+            batch = await self._inbox.lease(LeaseRequest(self._worker, open_, now_ms, now_ms + self._lease_ms))
+        except StoreUnavailableError as error:
+            log.error("lease_failed", error=str(error))
+            return None
+        for claim in batch.claims:
+            self._start(claim)
+        self._full |= {name for name, each in self._destinations.items() if self._busy[name] >= each.concurrency}
+        return batch.next_due_at_ms
+
+    def _start(self, claim: Claim) -> None:
+        destination = self._destinations[claim.delivery.destination]
+        hold = Hold(claim.delivery.id, claim.delivery.token)
+        task = asyncio.create_task(self._deliver.run(claim, destination))
+        self._running[hold] = task
+        self._busy[destination.name] += 1
+        task.add_done_callback(lambda task: self._done(hold, destination.name, task))
+
+    def _done(self, hold: Hold, destination: str, task: asyncio.Task[None]) -> None:
+        del self._running[hold]
+        self._busy[destination] -= 1
+        # Only a destination that was full can have left something due behind.
+        if destination in self._full:
+            self._wake.set()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("attempt_failed", delivery_id=hold.delivery_id, exc_info=task.exception())
+
+    async def _wait(self, next_due_at_ms: int | None) -> None:
+        wait_s = LOOK_AGAIN_S
+        if next_due_at_ms is not None:
+            wait_s = min(wait_s, max(0.0, (next_due_at_ms - self._clock.now_ms()) / 1000))
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _extend(self) -> None:
+        holds = list(self._running)
+        if not holds:
+            return
+        results = await self._inbox.extend(holds, self._clock.now_ms() + self._lease_ms)
+        for hold, lost in zip(holds, results, strict=True):
+            task = self._running.get(hold)
+            if lost is not None and task is not None:
+                log.warning("lease_lost", delivery_id=hold.delivery_id)
+                task.cancel()

@@ -1,0 +1,230 @@
+"""The HTTP server for senders: uvicorn in the gateway's own event loop, with the limits that it lacks.
+
+Why uvicorn: it takes a socket that we have bound (so a taken port is a plain error, and port 0 works), keeps the
+order of headers, refuses a request that has both Content-Length and Transfer-Encoding, and has a deadline for
+draining. What it lacks and `_GuardedProtocol` adds: a time limit for a request's head, a limit on its size, and
+a close that lets a sender read an early answer.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX
+from longstop.model.errors import LongstopError
+
+HEAD_WITHIN_S = 5.0
+"""A request's head has to be complete this soon after its first byte."""
+SWALLOW_BYTES_MAX = 64 * 1024 * 1024
+SWALLOW_WITHIN_S = 2.0
+DRAIN_WITHIN_S = 5
+"""How long a stop waits for requests that are under way: longer than an answer may take."""
+
+
+class ListenError(LongstopError):
+    """The address cannot be listened on."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one. Raises ListenError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {error.strerror}; is another Longstop running? "
+            "Stop it, or choose another server.port"
+        ) from None
+    return listening
+
+
+class HttpServer:
+    """Serves an ASGI app on a bound socket until it is stopped. Handles no signals."""
+
+    def __init__(self, app: Any, listening: socket.socket) -> None:
+        self._socket = listening
+        config = uvicorn.Config(
+            app,
+            http=_GuardedProtocol,
+            loop="none",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=DRAIN_WITHIN_S,
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when connections are accepted."""
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait([self._serving, ready], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._serving.done():
+            await self._serving
+
+    async def stop(self) -> None:
+        """Accept no more connections, answer what is under way, close."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that leaves signals alone and says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class _GuardedProtocol(HttpToolsProtocol):
+    """One connection, with limits on the head of each request and a lingering close."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        """Between requests, or in the head of one."""
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_too_large = False
+        self._swallow_bytes_left = 0
+
+    # -- the transport's calls -------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._swallow_bytes_left:
+            self._swallow(len(data))
+            return
+        if self._in_head and self._head_timer is None:
+            self._arm()
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > 2 * HEADER_BYTES_MAX:
+            # One line without end: the parser has not called back for it yet.
+            self._refuse(431, b"Request Header Fields Too Large")
+
+    # -- the parser's calls ----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._header_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
+            self._head_too_large = True
+            raise ValueError("the head of the request is too large")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        self._disarm()
+        transport = self.transport
+        # The cycle that is made now keeps this transport for its answer, and closes it by way of `_close`.
+        self.transport = cast(asyncio.Transport, _LingeringTransport(self, transport))
+        try:
+            super().on_headers_complete()
+        finally:
+            self.transport = transport
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._head_too_large:
+            self._refuse(431, b"Request Header Fields Too Large")
+        else:
+            super().send_400_response(msg)
+
+    # -- limits ----------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_WITHIN_S, self._cut)
+
+    def _disarm(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _cut(self) -> None:
+        self._head_timer = None
+        if self._head_bytes:
+            self._refuse(408, b"Request Timeout")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, phrase: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            head = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(head % (status, phrase))
+        self.transport.close()
+
+    def close_after_answer(self) -> None:
+        """Close now, or, where the sender is still sending its body, once it had a chance to read the answer.
+
+        A close with unread bytes resets the connection, and the reset overtakes the answer.
+        """
+        if self._in_head or self._swallow_bytes_left or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._swallow_bytes_left = SWALLOW_BYTES_MAX
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(SWALLOW_WITHIN_S, self.transport.close)
+
+    def _swallow(self, size: int) -> None:
+        self._swallow_bytes_left = max(0, self._swallow_bytes_left - size)
+        if not self._swallow_bytes_left:
+            self.transport.close()
+
+
+class _LingeringTransport:
+    """What an answer is written to: the transport, whose `close` lingers."""
+
+    def __init__(self, protocol: _GuardedProtocol, transport: Any) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        self._protocol.close_after_answer()

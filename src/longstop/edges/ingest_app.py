@@ -1,0 +1,175 @@
+"""The ASGI app that senders post to: `POST {prefix}/{source}`, and `GET /healthz` where it serves a port of its own.
+
+Plain ASGI, because a framework's request object, routing and validation cost more than all of the rest of an
+append. Errors go out as problem+json (RFC 9457).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from longstop.ingest import Ingest
+from longstop.model.errors import (
+    BodyTooLargeError,
+    HeadersTooLargeError,
+    IngestError,
+    LengthRequiredError,
+    QuarantinedError,
+    UnavailableError,
+)
+from longstop.model.event import Headers
+from longstop.model.exchange import Answer, Request
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+HEADERS_MAX = 100
+HEADER_BYTES_MAX = 32 * 1024
+
+_SEGMENT = re.compile(r"/([^/]+)/?")
+
+
+class _SenderGone(Exception):
+    """The sender left before its body was complete. Nothing was accepted and nobody is there to be answered."""
+
+
+class IngestApp:
+    """The app.
+
+    prefix: the path before the source's name, below the path where the app is mounted.
+    health: whether `GET /healthz` is answered.
+    """
+
+    def __init__(self, ingest: Ingest, prefix: str = "/webhooks", health: bool = True) -> None:
+        self._ingest = ingest
+        self._prefix = prefix
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"this app serves http only, not {scope['type']}")
+        try:
+            answer = await self._route(scope, receive)
+        except _SenderGone:
+            return
+        except IngestError as error:
+            answer = _problem(error)
+        await _respond(send, answer)
+
+    async def _route(self, scope: Scope, receive: Receive) -> Answer:
+        path = _path_below_mount(scope)
+        if self._health and path == "/healthz":
+            return _HEALTHY if scope["method"] in ("GET", "HEAD") else _not_allowed("GET, HEAD")
+        if not path.startswith(self._prefix):
+            return _NOT_FOUND
+        found = _SEGMENT.fullmatch(path, len(self._prefix))
+        if found is None:
+            return _NOT_FOUND
+        if scope["method"] != "POST":
+            return _not_allowed("POST")
+        return await self._post(found[1], scope, receive)
+
+    async def _post(self, name: str, scope: Scope, receive: Receive) -> Answer:
+        source = self._ingest.source(name)
+        headers = _headers(scope)
+        body = await _body(scope, receive, source.max_body_bytes)
+        client = scope.get("client")
+        return await self._ingest.receive(source, Request(headers, body, client=client[0] if client else None))
+
+
+def _path_below_mount(scope: Scope) -> str:
+    """The path after the mount point. Frameworks differ in whether `path` still holds it; `root_path` tells."""
+    path, root = str(scope["path"]), str(scope.get("root_path") or "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _headers(scope: Scope) -> Headers:
+    raw = scope["headers"]
+    size = sum(len(name) + len(value) for name, value in raw)
+    if len(raw) > HEADERS_MAX or size > HEADER_BYTES_MAX:
+        raise HeadersTooLargeError(
+            f"found {len(raw)} headers of {size} bytes; at most {HEADERS_MAX} of {HEADER_BYTES_MAX} bytes are taken"
+        )
+    return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+
+
+async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises as soon as it is known to be over the limit, before it is read where it says so itself."""
+    declared = _declared_length(scope)
+    if declared is not None and declared > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _SenderGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _declared_length(scope: Scope) -> int | None:
+    """The Content-Length; None where the body comes in chunks."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else None
+        if name == b"transfer-encoding":
+            return None
+    if scope.get("http_version", "1.1").startswith("1"):
+        raise LengthRequiredError("found neither Content-Length nor Transfer-Encoding; send the body with one of them")
+    return None
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"the body is over this source's limit of {limit} bytes")
+
+
+def _problem(error: IngestError) -> Answer:
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+    }
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, QuarantinedError):
+        problem["id"] = error.event_id
+    if isinstance(error, UnavailableError):
+        headers = (("retry-after", str(error.retry_after_s)),)
+    if isinstance(error, (BodyTooLargeError, HeadersTooLargeError)):
+        # The rest of the body is not read, so the connection cannot be used again.
+        headers = (("connection", "close"),)
+    return Answer(error.status, msgspec.json.encode(problem), "application/problem+json", headers)
+
+
+def _plain_problem(status: int, title: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    problem = {"type": "about:blank", "title": title, "status": status}
+    return Answer(status, msgspec.json.encode(problem), "application/problem+json", headers)
+
+
+def _not_allowed(methods: str) -> Answer:
+    return _plain_problem(405, "Method not allowed", (("allow", methods),))
+
+
+_NOT_FOUND = _plain_problem(404, "Not found")
+_HEALTHY = Answer(200, b'{"status":"ok"}')
+
+
+async def _respond(send: Send, answer: Answer) -> None:
+    headers = [
+        (b"content-type", answer.content_type.encode("latin-1")),
+        (b"content-length", str(len(answer.body)).encode()),
+        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

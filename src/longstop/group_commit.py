@@ -1,0 +1,91 @@
+"""Group commit: callers that arrive while a commit is under way share the next one.
+
+A disk syncs a few thousand times a second at best, whatever is in each sync. So one batch is in flight,
+the next one gathers meanwhile, and under load a sync is shared by as many callers as arrived during the
+one before. A lone caller waits for nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from longstop.model.errors import StoreUnavailableError
+
+Op = TypeVar("Op")
+Result = TypeVar("Result")
+
+BATCH_MAX = 512
+WAITING_MAX = 10_000
+
+
+class GroupCommit(Generic[Op, Result]):
+    """Turns a batch operation of a store into one that is called for a single thing.
+
+    `commit` takes the operations of one batch and returns one result for each, in order; a result that is
+    an exception is raised to its own caller. Where `commit` itself raises, every caller of the batch gets it.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Op]], Awaitable[Sequence[Result | Exception]]],
+        batch_max: int = BATCH_MAX,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:
+        self._commit = commit
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._waiting: list[tuple[Op, asyncio.Future[Result]]] = []
+        self._drain: asyncio.Task[None] | None = None
+
+    async def submit(self, op: Op) -> Result:
+        """Returns when the batch with `op` is committed, with its result.
+
+        A caller that is cancelled meanwhile does not take its operation back: it may be committed.
+        Raises StoreUnavailableError where too many are waiting already.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise StoreUnavailableError(f"{self._waiting_max} operations are waiting for the store already")
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((op, done))
+        if self._drain is None:
+            self._drain = asyncio.create_task(self._run())
+        return await done
+
+    async def idle(self) -> None:
+        """Returns when nothing is waiting or under way."""
+        while self._drain is not None:
+            await asyncio.wait([self._drain])
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+                await self._commit_batch(batch)
+        finally:
+            self._drain = None
+
+    async def _commit_batch(self, batch: list[tuple[Op, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._results([op for op, _ in batch])
+        except asyncio.CancelledError:
+            for _, done in batch:
+                done.cancel()
+            raise
+        for (_, done), result in zip(batch, results, strict=True):
+            if done.done():
+                continue
+            if isinstance(result, Exception):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+    async def _results(self, ops: Sequence[Op]) -> Sequence[Result | Exception]:
+        try:
+            return await self._commit(ops)
+        except StoreUnavailableError as error:
+            return [error] * len(ops)
+        except Exception as error:
+            if len(ops) == 1:
+                return [error]
+        # One of them cannot be stored at all. Each goes alone, so that it fails nobody but its own caller.
+        return [result for op in ops for result in await self._results([op])]

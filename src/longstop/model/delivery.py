@@ -1,0 +1,216 @@
+"""A delivery: one event for one destination, its states, and the one table of how they follow each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Self
+
+from longstop.model.errors import TransitionError
+
+ANSWER_BYTES_KEPT = 2048
+"""How much of a destination's answer an attempt keeps."""
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    SCHEDULED = "scheduled"
+    LEASED = "leased"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+
+
+class Trigger(StrEnum):
+    """What moves a delivery from one state to the next."""
+
+    LEASE = "lease"
+    SUCCEED = "succeed"
+    RETRY = "retry"
+    PARK = "park"
+    REPLAY = "replay"
+    DISCARD = "discard"
+
+
+TRANSITIONS: Mapping[tuple[State, Trigger], State] = MappingProxyType(
+    {
+        (State.SCHEDULED, Trigger.LEASE): State.LEASED,
+        (State.LEASED, Trigger.SUCCEED): State.DELIVERED,
+        (State.LEASED, Trigger.RETRY): State.SCHEDULED,
+        (State.LEASED, Trigger.PARK): State.DEAD,
+        (State.DEAD, Trigger.REPLAY): State.SCHEDULED,
+        (State.DEAD, Trigger.DISCARD): State.DISCARDED,
+        (State.DELIVERED, Trigger.REPLAY): State.SCHEDULED,
+        (State.DISCARDED, Trigger.REPLAY): State.SCHEDULED,
+    }
+)
+"""Every change of state there is. What is not in here cannot happen; the diagram in the docs is made from it."""
+
+
+def next_state(state: State, trigger: Trigger) -> State:
+    """The state that `trigger` leads to. Raises TransitionError where the table has no such row."""
+    try:
+        return TRANSITIONS[state, trigger]
+    except KeyError:
+        possible = sorted(t.value for s, t in TRANSITIONS if s is state)
+        raise TransitionError(
+            f"a delivery that is {state} cannot {trigger}; from {state} it can only: {', '.join(possible)}"
+        ) from None
+
+
+class DeadReason(StrEnum):
+    """Why a delivery is dead."""
+
+    EXHAUSTED = "exhausted"
+    """Every attempt of the round failed, or the round is over its `max_age`."""
+    REJECTED = "rejected"
+    """The destination said never."""
+    EXPIRED = "expired"
+    """It came due too late to be of use."""
+    MALFORMED = "malformed"
+    """Quarantine: the request was authentic and could not be read."""
+    CRASHED = "crashed"
+    """The worker died under it again and again."""
+
+
+class OutcomeKind(StrEnum):
+    """An attempt's classified result."""
+
+    SUCCESS = "success"
+    RETRY = "retry"
+    REJECT = "reject"
+    LOST = "lost"
+    """The lease ran out before the worker reported: it crashed or stood still; what the destination got is unknown."""
+    INTERRUPTED = "interrupted"
+    """The gateway was stopped during the attempt and broke it off; what the destination got is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try of a delivery came to."""
+
+    kind: OutcomeKind
+    status: int | None = None
+    """The HTTP status, where there was an answer."""
+    error: str | None = None
+    """In words, for the person who looks at it; None on success."""
+    retry_after_s: float | None = None
+    """How long the destination asked to be left alone."""
+    answer: bytes = b""
+    """The first ANSWER_BYTES_KEPT bytes of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a delivery, as recorded. Attempts are only ever added."""
+
+    number: int
+    """1 for the first; counts on through replays."""
+    round: int
+    started_at_ms: int
+    duration_ms: int
+    outcome: OutcomeKind
+    status: int | None = None
+    error: str | None = None
+    answer: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A decided change of state: what `decide` and the people's commands produce and `Delivery.after` applies."""
+
+    trigger: Trigger
+    at_ms: int
+    due_at_ms: int | None = None
+    """When it is to be tried next, where it leads to `scheduled`."""
+    reason: DeadReason | None = None
+    leaves_lane: bool = False
+    """Its successors need not wait for it any longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one destination: what is leased, retried, parked and replayed.
+
+    The first group of fields is copied from the event, so that listings and filters need no join.
+    """
+
+    id: str
+    event_id: str
+    source: str
+    type: str | None
+    key: str | None
+    received_at_ms: int
+
+    destination: str
+    """The destination's name; empty for a quarantined request, which has none yet."""
+    state: State
+    due_at_ms: int
+    """Not to be tried before this."""
+    lane: str | None = None
+    """The deliveries of one destination and lane go out one at a time, by id; one that is dead holds those behind it.
+    None: in no order."""
+    round: int = 1
+    """1 on acceptance; each replay starts the next, with a fresh budget."""
+    round_at_ms: int = 0
+    """When this round began; `max_age` counts from here."""
+    attempts: int = 0
+    """Attempts in all rounds."""
+    tries: int = 0
+    """Attempts that this round's budget has paid for."""
+    lost: int = 0
+    """Attempts of this round whose lease ran out."""
+    token: int = 0
+    """The fencing token of the latest lease; each lease adds one."""
+    leased_at_ms: int | None = None
+    lease_until_ms: int | None = None
+    worker: str | None = None
+    reason: DeadReason | None = None
+    last_status: int | None = None
+    last_error: str | None = None
+    ended_at_ms: int | None = None
+    """When it became delivered, dead or discarded."""
+
+    def leased(self, worker: str, now_ms: int, until_ms: int) -> Self:
+        """This delivery under a new lease, with the next fencing token."""
+        return replace(
+            self,
+            state=next_state(self.state, Trigger.LEASE),
+            token=self.token + 1,
+            leased_at_ms=now_ms,
+            lease_until_ms=until_ms,
+            worker=worker,
+        )
+
+    def tried(self, outcome: Outcome) -> Self:
+        """This delivery with one more attempt on its count. Only what the destination did is paid from the budget."""
+        lost = outcome.kind is OutcomeKind.LOST
+        free = lost or outcome.kind is OutcomeKind.INTERRUPTED
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            tries=self.tries + (not free),
+            lost=self.lost + lost,
+            last_status=outcome.status,
+            last_error=outcome.error,
+        )
+
+    def after(self, transition: Transition) -> Self:
+        """This delivery after a decided transition; the lease, if any, is over. Raises TransitionError."""
+        state = next_state(self.state, transition.trigger)
+        ended = state is not State.SCHEDULED
+        changed = replace(
+            self,
+            state=state,
+            due_at_ms=self.due_at_ms if transition.due_at_ms is None else transition.due_at_ms,
+            reason=transition.reason if state is State.DEAD else None,
+            lane=None if transition.leaves_lane else self.lane,
+            ended_at_ms=transition.at_ms if ended else None,
+            leased_at_ms=None,
+            lease_until_ms=None,
+            worker=None,
+        )
+        if transition.trigger is not Trigger.REPLAY:
+            return changed
+        return replace(changed, round=self.round + 1, round_at_ms=transition.at_ms, tries=0, lost=0)

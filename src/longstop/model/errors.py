@@ -1,0 +1,119 @@
+"""Every error Longstop raises on purpose, by the stage it belongs to.
+
+An error of the accepting side knows the HTTP status it is answered with (`status`) and a short,
+stable `title` for problem+json (RFC 9457); its message is for people and never holds a secret or
+a piece of a payload.
+"""
+
+from typing import ClassVar
+
+
+class LongstopError(Exception):
+    """The base of all of them."""
+
+
+class ConfigurationError(LongstopError):
+    """The configuration cannot be used. `problems` holds every one that was found, not just the first."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+# -- accepting ----------------------------------------------------------------------------------
+
+
+class IngestError(LongstopError):
+    """A request that is not accepted; `status` is the HTTP status it is answered with."""
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Bad request"
+
+
+class VerificationError(IngestError):
+    """The request is not proven to come from the sender: a signature, secret or token is missing or wrong."""
+
+    status = 401
+    title = "Not verified"
+
+
+class MalformedError(IngestError):
+    """An authentic request that cannot be read."""
+
+    status = 400
+    title = "Unreadable"
+
+
+class QuarantinedError(MalformedError):
+    """An authentic request that cannot be read and was kept in quarantine as `event_id`, so nothing is lost."""
+
+    def __init__(self, message: str, event_id: str) -> None:
+        super().__init__(message)
+        self.event_id = event_id
+
+
+class LengthRequiredError(IngestError):
+    """An HTTP/1.1 POST with neither Content-Length nor chunked encoding."""
+
+    status = 411
+    title = "Length required"
+
+
+class BodyTooLargeError(IngestError):
+    """The body is over the source's limit."""
+
+    status = 413
+    title = "Body too large"
+
+
+class HeadersTooLargeError(IngestError):
+    """Too many headers, or too many bytes of them."""
+
+    status = 431
+    title = "Headers too large"
+
+
+class UnavailableError(IngestError):
+    """The event cannot be made durable now; the sender should come back after `retry_after_s` seconds."""
+
+    status = 503
+    title = "Not accepting now"
+
+    def __init__(self, message: str, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+# -- keeping ------------------------------------------------------------------------------------
+
+
+class StoreError(LongstopError):
+    """The base of what a store raises."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store could not do it now (disk full, I/O error, locked, connection lost). Nothing was acknowledged."""
+
+
+class SchemaError(StoreError):
+    """The database is not one that this version can open: it is newer, or belongs to another program."""
+
+
+class LeaseLostError(StoreError):
+    """A settlement or an extension showed a token that is no longer the delivery's. Nothing was changed."""
+
+    def __init__(self, delivery_id: str, token: int) -> None:
+        super().__init__(f"delivery {delivery_id}: lease {token} is no longer held; the settlement is refused")
+        self.delivery_id = delivery_id
+        self.token = token
+
+
+# -- states -------------------------------------------------------------------------------------
+
+
+class TransitionError(LongstopError):
+    """A change of state that the table of transitions does not have."""
+
+
+class NotFoundError(LongstopError):
+    """No event or delivery has this id."""

@@ -1,0 +1,103 @@
+"""What was accepted: the event, immutable, exactly as it was sent, and the receipt the sender gets for it."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Headers:
+    """HTTP headers as they were sent: order and repetitions kept, names compared without regard to case.
+
+    Values are text decoded as Latin-1, which loses no byte: `value.encode("latin-1")` gives back
+    what was on the wire.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = tuple((name, value) for name, value in pairs)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of this header, or `default`."""
+        wanted = name.lower()
+        for key, value in self._pairs:
+            if key.lower() == wanted:
+                return value
+        return default
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of this header, in the order sent."""
+        wanted = name.lower()
+        return [value for key, value in self._pairs if key.lower() == wanted]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._pairs == other._pairs
+
+    def __hash__(self) -> int:
+        return hash(self._pairs)
+
+    def __repr__(self) -> str:
+        # Names only: a value may be a credential, and a repr ends up in logs and tracebacks.
+        return f"Headers({', '.join(name for name, _ in self._pairs)})"
+
+
+class Origin(StrEnum):
+    """How an event came to be."""
+
+    WEBHOOK = "webhook"
+    """A sender posted it."""
+    REPLAY = "replay"
+    """A person sent a kept event again as a new one (edited, or read anew); `parent` is the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One accepted request. `body` is the bytes as sent; nothing in an event ever changes."""
+
+    id: str
+    """UUIDv7; the `webhook-id` of everything that is delivered of it."""
+    source: str
+    received_at_ms: int
+    body: bytes = field(repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
+    type: str | None = None
+    key: str | None = None
+    """Events of one key belong together (a conversation); ordered destinations keep their order."""
+    dedup: bytes | None = None
+    origin: Origin = Origin.WEBHOOK
+    parent: str | None = None
+
+    @property
+    def content_type(self) -> str | None:
+        """The Content-Type header as sent, or None."""
+        return self.headers.get("content-type")
+
+    def json(self) -> Any:
+        """The body parsed as JSON. Raises ValueError where it is not JSON."""
+        return json.loads(self.body)
+
+
+class ReceiptStatus(StrEnum):
+    """What became of a request that passed verification."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ingest answers: the event is on disk under `event_id`, now or since its first arrival."""
+
+    status: ReceiptStatus
+    event_id: str

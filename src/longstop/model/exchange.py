@@ -1,0 +1,39 @@
+"""The sender's side of one HTTP exchange, free of any web framework: what came, what was read in it, what goes back."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from longstop.model.event import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A webhook request after its body was read whole (within the source's limit)."""
+
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    method: str = "POST"
+    client: str | None = None
+    """The peer's address, where the server told it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source found in an authentic request."""
+
+    document: Any = field(default=None, repr=False)
+    """The parsed body, on which routes decide; None where the body is not a document."""
+    type: str | None = None
+    key: str | None = None
+    dedup: bytes | None = None
+    """Requests with an equal dedup key are one event; None: never a duplicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()

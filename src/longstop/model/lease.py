@@ -1,0 +1,58 @@
+"""A lease: a time-bound, fenced claim on a delivery.
+
+Time makes leases *efficient* (a dead worker's deliveries come back); the token makes them *correct*:
+whoever settles shows the token of its lease, and a token that is no longer the latest is refused,
+whatever any clock says.
+"""
+
+from dataclasses import dataclass
+
+from longstop.model.delivery import Attempt, Delivery
+from longstop.model.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """Ask for what is due: for each destination, at most so many deliveries."""
+
+    worker: str
+    room: dict[str, int]
+    """Destination name to how many more deliveries it can take now."""
+    now_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased delivery with its event: all a worker needs to try it."""
+
+    delivery: Delivery
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseBatch:
+    """What a lease call gave, and when it is worth asking again."""
+
+    claims: tuple[Claim, ...]
+    next_due_at_ms: int | None
+    """The earliest future `due_at_ms` of the destinations asked for; None where nothing is scheduled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lease that is to be extended."""
+
+    delivery_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a lease: the delivery as it stands after the attempt, and the attempt's record.
+
+    `delivery.token` is the fencing token that must still be the stored one.
+    """
+
+    delivery: Delivery
+    attempt: Attempt | None = None

@@ -1,0 +1,69 @@
+"""What a configured source and a configured destination are, after validation: plain values, secrets resolved.
+
+`config.py` makes them, adapters are built from them, and neither knows the other.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
+
+Scheme = Literal["none", "header", "basic", "bearer", "hmac-sha1", "hmac-sha256", "hmac-sha512"]
+
+BODY_BYTES_MAX = 10 * 1024 * 1024
+DEDUP_WINDOW_MS = 7 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """How requests of a source are verified."""
+
+    scheme: Scheme = "none"
+    header: str | None = None
+    """The header that carries the signature (hmac-*) or the shared secret (header)."""
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    """What stands before the signature in the header, as `sha256=`."""
+    username: str | None = None
+    """basic: the user name. Without it each secret is `user:password`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """A configured sender."""
+
+    name: str
+    kind: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Any of them verifies: several are in force while one is rotated."""
+    verify: VerifySettings | None = None
+    """None: the kind's own scheme."""
+    dedup: str | None = None
+    """A JMESPath over the body or `header:NAME`; None: the kind's own."""
+    type: str | None = None
+    key: str | None = None
+    dedup_window_ms: int = DEDUP_WINDOW_MS
+    max_body_bytes: int = BODY_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationSettings:
+    """A configured destination: either `url` or `handler` is set, or the handler is registered in code."""
+
+    name: str
+    url: str | None = field(default=None, repr=False)
+    """May hold a secret that the environment filled in."""
+    handler: str | None = None
+    """`package.module:function`"""
+    allow_private: bool = False
+    """May the URL lead to loopback or private addresses?"""
+    timeout_ms: int = 10_000
+    """For a whole attempt, from connecting to the last byte of the answer."""
+    concurrency: int = 32
+    """Attempts under way at once."""
+    ordered: bool = False
+    """Deliver the events of one key in the order of their acceptance, one at a time."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Sent with every delivery."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retried_statuses: frozenset[int] = RETRIED_STATUSES

@@ -1,0 +1,142 @@
+"""The ports: what the services need of the outside, as protocols. Adapters implement them; services see only these.
+
+A store is an `Inbox` (what happens to every event) and a `Ledger` (what people ask and decide).
+Both are made of batches, because that is what every backend is good at: one transaction on SQLite and
+PostgreSQL, one pipeline on Redis, one SendMessageBatch or TransactWriteItems on AWS. Callers never
+batch by hand: `group_commit.GroupCommit` does it for all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from longstop.model.delivery import Delivery, Outcome
+from longstop.model.errors import LeaseLostError
+from longstop.model.event import Receipt
+from longstop.model.exchange import Answer, Reading, Request
+from longstop.model.keeping import (
+    Action,
+    Append,
+    Counts,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+)
+from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+
+
+class Clock(Protocol):
+    """Time. The tests' clock jumps."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back after so many seconds."""
+
+
+class Inbox(Protocol):
+    """The way of every event: append, lease, extend, settle. All of it durable when the call returns.
+
+    Every method raises StoreUnavailableError where the backend cannot do it now; then none of the batch
+    was acknowledged, and trying again is safe.
+    """
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
+        """Keep events with their deliveries; one receipt for each, in order.
+
+        An event whose source and dedup key are already kept, within their window, is not kept again: its
+        receipt is a duplicate and names the first event, which counts one more redelivery. Two appends of
+        one key in the same batch, or racing in two processes, make one event.
+        """
+
+    async def lease(self, request: LeaseRequest) -> LeaseBatch:
+        """Claim scheduled deliveries that are due (`due_at_ms <= now_ms`), the longest due first."""
+
+    async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
+        """Hold leases until a later time; for each, None or the error that says it is lost."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        """End leases; for each, None or the error that says its token is no longer the delivery's.
+
+        A lost one changes nothing, not even the attempts. A lease that ran out but that nobody has claimed
+        or rescued since is still its holder's.
+        """
+
+    async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """Leased deliveries whose lease has run out (`lease_until_ms <= now_ms`); rescuing them is a settlement."""
+
+    def on_arrival(self, wake: Callable[[], None]) -> None:
+        """Call `wake`, in the event loop, whenever there may be new deliveries to lease, wherever they came from."""
+
+
+class Ledger(Protocol):
+    """What people ask and decide."""
+
+    async def event(self, event_id: str) -> KeptEvent | None:
+        """An event with its deliveries, oldest first."""
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery."""
+
+    async def history(self, delivery_id: str) -> History:
+        """What is recorded of a delivery; empty where there is none."""
+
+    async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
+        """One page of events."""
+
+    async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
+        """One page of deliveries."""
+
+    async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
+        """Carry out people's decisions and record who made them.
+
+        For each, the delivery as it stands now, or None where its state does not allow the transition
+        (somebody was quicker) or there is no such delivery; then nothing was changed.
+        """
+
+    async def counts(self) -> Counts:
+        """How much of everything there is."""
+
+    async def forget_dedup(self, now_ms: int) -> int:
+        """Drop dedup keys whose window is over; how many there were."""
+
+
+class Store(Inbox, Ledger, Protocol):
+    """Both ports over one backend, and its life."""
+
+    async def open(self) -> None:
+        """Connect, create or migrate. Raises SchemaError, StoreUnavailableError."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go. Safe to call twice."""
+
+
+class Source(Protocol):
+    """A configured sender: how its requests are verified, read and answered."""
+
+    name: str
+    kind: str
+    max_body_bytes: int
+    dedup_window_ms: int
+
+    def verify(self, request: Request, now_ms: int) -> None:
+        """Return if the request is the sender's own; raise VerificationError otherwise. Compares in constant time."""
+
+    def read(self, request: Request) -> Reading:
+        """What the request says. Raises MalformedError where it cannot be told."""
+
+    def answer(self, receipt: Receipt) -> Answer:
+        """The receipt in the sender's dialect."""
+
+
+class Sender(Protocol):
+    """Carries one delivery to its destination, once."""
+
+    async def send(self, claim: Claim, attempt: int) -> Outcome:
+        """Try it and classify the result. Never raises for anything the destination does."""
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""

@@ -1,0 +1,153 @@
+"""The Python sender: one call of a handler with the event, and what its return or its exception means."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from longstop.model.delivery import Outcome, OutcomeKind
+from longstop.model.errors import ConfigurationError
+from longstop.model.event import Event
+from longstop.model.handling import Reject, RetryLater
+from longstop.model.lease import Claim
+from longstop.model.settings import DestinationSettings
+
+Handler = Callable[[Event], Any]
+"""Takes the event; what it returns is not looked at. `async def` or not."""
+
+ERROR_CHARS = 500
+"""How much of an exception's text is kept."""
+
+
+class PythonSender:
+    """Calls one handler: an `async def` in the event loop, any other in a thread of its own pool.
+
+    A handler that returns has delivered the event. RetryLater and Reject say the rest; any other exception,
+    SystemExit too, is a retry. Past `timeout_ms` the attempt is over and is retried. An async handler is then
+    cancelled at its `await`, and what it does with that is waited for. A thread cannot be stopped from
+    outside: a function that hangs keeps its thread, one of `concurrency`, until it returns, and the next
+    attempt of the same delivery may run beside it. So a function called in a thread should set time limits
+    of its own, shorter than the destination's.
+    """
+
+    def __init__(self, settings: DestinationSettings, handler: Handler) -> None:
+        self._timeout_s = settings.timeout_ms / 1000
+        self._handler = handler
+        self._in_loop = _is_async(handler)
+        # Threads are started as they are needed; an async handler never needs one.
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            settings.concurrency, thread_name_prefix=f"longstop-{settings.name}"
+        )
+
+    async def send(self, claim: Claim, attempt: int) -> Outcome:  # noqa: ARG002
+        """Call the handler once and classify what comes of it. Never raises but for its own cancellation."""
+        deadline = asyncio.timeout(self._timeout_s)
+        try:
+            async with deadline:
+                await self._call(claim.event)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if _cancelled_by_us(error):
+                raise
+            return self._judge(error, deadline.expired())
+        return Outcome(OutcomeKind.SUCCESS)
+
+    async def close(self) -> None:
+        """Let go of the threads. One that is still in a handler is not waited for. Safe to call twice."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(self, event: Event) -> None:
+        result = self._handler(event) if self._in_loop else await self._call_in_thread(event)
+        if inspect.isawaitable(result):
+            await result
+
+    async def _call_in_thread(self, event: Event) -> Any:
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        result, error = await loop.run_in_executor(self._pool, context.run, _caught, self._handler, event)
+        if error is not None:
+            raise error
+        return result
+
+    def _judge(self, error: BaseException, expired: bool) -> Outcome:
+        match error:
+            case Reject():
+                return Outcome(OutcomeKind.REJECT, error=_kept(error.why or "rejected by the handler"))
+            case RetryLater():
+                why = _kept(error.why or "the handler asked to be called again")
+                return Outcome(OutcomeKind.RETRY, error=why, retry_after_s=error.after)
+        if expired:
+            return Outcome(OutcomeKind.RETRY, error=f"timeout: the handler was not done after {self._timeout_s:g} s")
+        return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)))
+
+
+def resolve_handler(path: str) -> Handler:
+    """The function that `package.module:function` names; after the colon, dots lead into classes.
+
+    Imports the module. Raises ConfigurationError, which says what of it was not found.
+    """
+    module_name, colon, name = path.partition(":")
+    if not (module_name and colon and name):
+        raise _unresolved(path, "expected package.module:function")
+    found: Any = _imported(path, module_name)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise _unresolved(path, f"module {module_name} was imported, but it has no {name}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise _unresolved(path, f"{name} is {type(found).__name__}, expected a function")
+    handler: Handler = found
+    return handler
+
+
+def _imported(path: str, module_name: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if missing == module_name or module_name.startswith(f"{missing}."):
+            hint = "is it installed, or in a folder on PYTHONPATH?"
+            raise _unresolved(path, f"there is no module {missing}; {hint}") from error
+        raise _unresolved(path, f"module {module_name} needs {missing}, which is not installed") from error
+    except (Exception, SystemExit) as error:
+        raise _unresolved(path, f"importing {module_name} failed: {_describe(error)}") from error
+
+
+def _unresolved(path: str, problem: str) -> ConfigurationError:
+    return ConfigurationError((f"handler {path!r}: {problem}",))
+
+
+def _is_async(handler: Handler) -> bool:
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+def _caught(handler: Handler, event: Event) -> tuple[Any, BaseException | None]:
+    """The handler's result or its exception, as values: a future cannot carry StopIteration."""
+    try:
+        return handler(event), None
+    except BaseException as error:
+        return None, error
+
+
+def _cancelled_by_us(error: BaseException) -> bool:
+    """A handler may also raise CancelledError by itself, having awaited something that was cancelled."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception:
+        message = ""
+    name = type(error).__name__
+    return f"{name}: {message}" if message else name
+
+
+def _kept(text: str) -> str:
+    # A lone surrogate, as in a path that is not UTF-8, could not be stored.
+    return str(text)[:ERROR_CHARS].encode("utf-8", "replace").decode()

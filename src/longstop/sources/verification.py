@@ -1,0 +1,155 @@
+"""Proofs that a request is the sender's own: shared secrets, Basic, Bearer and HMAC signatures.
+
+A verifier answers yes or no and says nothing more. Whatever is wrong with a request — no header, two
+of them, another secret, bytes that are no text — costs the same work as a wrong signature: every
+secret is always tried, and every comparison takes constant time. So neither the answer nor its timing
+tells a forger how near he came.
+"""
+
+import base64
+import hmac
+from collections.abc import Iterable
+from typing import Protocol
+
+from longstop.model.errors import ConfigurationError
+from longstop.model.event import Headers
+from longstop.model.exchange import Request
+from longstop.model.settings import VerifySettings
+
+_DIGESTS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
+
+
+class Verifier(Protocol):
+    """Tells the sender's own requests from all others."""
+
+    def admits(self, request: Request, now_ms: int, /) -> bool:
+        """Whether the request is proven to be the sender's; never raises.
+
+        `now_ms` is for schemes that sign a time and tolerate only so much of it.
+        """
+
+
+class NoVerifier:
+    """Admits everybody: for senders that can prove nothing, behind a network that can."""
+
+    def admits(self, _request: Request, _now_ms: int, /) -> bool:
+        """True."""
+        return True
+
+
+class SecretVerifier:
+    """The header carries the secret itself, after an optional prefix."""
+
+    def __init__(self, secrets: Iterable[str], header: str, prefix: str = "") -> None:
+        self._header = header
+        self._expected = tuple((prefix + secret).encode() for secret in secrets)
+
+    def admits(self, request: Request, _now_ms: int, /) -> bool:
+        """Whether the header, present once, equals one of the secrets."""
+        return _equals_any(sole_value(request.headers, self._header), self._expected)
+
+
+class CredentialsVerifier:
+    """`Authorization: <scheme> <token>` (RFC 9110, 11.4): Basic and Bearer. The scheme's case is free."""
+
+    def __init__(self, scheme: str, tokens: Iterable[str], header: str = "Authorization") -> None:
+        self._header = header
+        self._scheme = scheme.lower().encode()
+        self._expected = tuple(token.encode() for token in tokens)
+
+    def admits(self, request: Request, _now_ms: int, /) -> bool:
+        """Whether the header, present once, names the scheme and carries one of the tokens."""
+        scheme, _, token = sole_value(request.headers, self._header).partition(b" ")
+        known = _equals_any(token.strip(), self._expected)
+        return scheme.lower() == self._scheme and known
+
+
+class HmacVerifier:
+    """The header carries a keyed hash of the raw body (RFC 2104), in hex or base64, after an optional prefix.
+
+    Hex is taken in either case. Base64 is compared as text, in its one canonical form: decoded, several
+    texts would be the same signature.
+    """
+
+    def __init__(
+        self, secrets: Iterable[str], header: str, *, digest: str = "sha256", hexadecimal: bool = True, prefix: str = ""
+    ) -> None:
+        self._secrets = tuple(secret.encode() for secret in secrets)
+        self._header = header
+        self._digest = digest
+        self._hexadecimal = hexadecimal
+        self._prefix = prefix.lower().encode() if hexadecimal else prefix.encode()
+
+    def admits(self, request: Request, _now_ms: int, /) -> bool:
+        """Whether the header, present once, is the body's signature under one of the secrets."""
+        sent = sole_value(request.headers, self._header)
+        expected = [self._signature(secret, request.body) for secret in self._secrets]
+        return _equals_any(sent.lower() if self._hexadecimal else sent, expected)
+
+    def _signature(self, secret: bytes, body: bytes) -> bytes:
+        digest = hmac.digest(secret, body, self._digest)
+        return self._prefix + (digest.hex().encode() if self._hexadecimal else base64.b64encode(digest))
+
+
+def sole_value(headers: Headers, name: str) -> bytes:
+    """The bytes on the wire of a header that was sent exactly once; otherwise empty, which equals no secret.
+
+    A header sent twice is refused, not chosen from: a proxy and this program might choose differently.
+    """
+    values = headers.get_all(name)
+    try:
+        return values[0].strip(" \t").encode("latin-1") if len(values) == 1 else b""
+    except UnicodeEncodeError:
+        # No server hands on such a value; a hand-made request may.
+        return b""
+
+
+def _equals_any(sent: bytes, expected: Iterable[bytes]) -> bool:
+    # No early way out. compare_digest takes as long as its second argument is, which the sender does not choose.
+    found = False
+    for one in expected:
+        found |= hmac.compare_digest(sent, one)
+    return found
+
+
+def build_verifier(verify: VerifySettings, secrets: tuple[str, ...], source: str) -> Verifier:
+    """The verifier that these settings ask for. Raises ConfigurationError where they cannot verify anything."""
+    if verify.scheme == "none":
+        return NoVerifier()
+    _require_secrets(verify, secrets, source)
+    if verify.scheme == "basic":
+        return CredentialsVerifier("basic", _basic_tokens(verify, secrets, source), verify.header or "Authorization")
+    if verify.scheme == "bearer":
+        return CredentialsVerifier("bearer", secrets, verify.header or "Authorization")
+    if not verify.header:
+        raise _unusable(source, "verify.header", f"nothing, and {verify.scheme} needs it", "the name of a header")
+    if verify.scheme == "header":
+        return SecretVerifier(secrets, verify.header, verify.prefix)
+    return HmacVerifier(
+        secrets,
+        verify.header,
+        digest=_DIGESTS[verify.scheme],
+        hexadecimal=verify.encoding == "hex",
+        prefix=verify.prefix,
+    )
+
+
+def _require_secrets(verify: VerifySettings, secrets: tuple[str, ...], source: str) -> None:
+    if not secrets:
+        raise _unusable(source, "secrets", "none", f"at least one, for {verify.scheme}")
+    if not all(secrets):
+        raise _unusable(source, "secrets", "an empty one, which anybody can guess", "only secrets with text in them")
+
+
+def _basic_tokens(verify: VerifySettings, secrets: tuple[str, ...], source: str) -> list[str]:
+    # RFC 7617, with the charset it recommends: UTF-8.
+    pairs = secrets if verify.username is None else [f"{verify.username}:{secret}" for secret in secrets]
+    if not all(":" in pair for pair in pairs):
+        raise _unusable(
+            source, "secrets", "one without a colon", "user:password, or verify.username beside the password"
+        )
+    return [base64.b64encode(pair.encode()).decode() for pair in pairs]
+
+
+def _unusable(source: str, path: str, found: str, expected: str) -> ConfigurationError:
+    return ConfigurationError((f"sources.{source}.{path}: found {found}; expected {expected}",))

@@ -1,0 +1,373 @@
+"""A store in plain dicts: for tests, for simulations and for embedding where losing everything on exit is fine.
+
+It keeps every promise of the ports but the one about the disk. No method awaits anything between its first
+change and its last, so each batch is one step of the event loop: all or nothing, and no other caller sees half.
+"""
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
+
+from longstop.model.delivery import Attempt, Delivery, State
+from longstop.model.errors import LeaseLostError, TransitionError
+from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.keeping import (
+    Action,
+    ActionRecord,
+    Append,
+    Counts,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+)
+from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+
+T = TypeVar("T")
+
+_WAITING = frozenset({State.SCHEDULED, State.LEASED})
+_IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
+
+
+class MemoryStore:
+    """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object.
+
+    Leasing costs a binary search and a move of pointers, whatever the backlog; listings and counts walk all
+    there is.
+    """
+
+    def __init__(self) -> None:
+        self._events: dict[str, Event] = {}
+        self._event_ids: list[str] = []
+        self._redeliveries: dict[str, int] = {}
+        self._delivery_ids_of: dict[str, list[str]] = {}
+        self._deliveries: dict[str, Delivery] = {}
+        self._delivery_ids: list[str] = []
+        self._attempts: dict[str, list[Attempt]] = {}
+        self._actions: dict[str, list[ActionRecord]] = {}
+        self._dedup: dict[tuple[str, bytes], tuple[str, int]] = {}
+        """(source, key) to the first event's id and the end of its window (exclusive)."""
+        self._due: dict[str, list[tuple[int, str]]] = {}
+        """Destination to what is scheduled for it, as sorted (due_at_ms, delivery id)."""
+        self._leased: set[str] = set()
+        self._lanes: dict[tuple[str, str], list[str]] = {}
+        """(destination, lane) to the sorted ids of what is scheduled, leased or dead there."""
+        self._free: dict[tuple[str, str], Delivery] = {}
+        """(destination, lane) to the one of it that stands in `_due`; the others are held."""
+        self._wakes: list[Callable[[], None]] = []
+
+    async def open(self) -> None:
+        """Nothing to do: it is open from the start."""
+
+    async def close(self) -> None:
+        """Nothing to do. What is kept stays, so that a simulated restart can go on with the same object."""
+
+    # -- Inbox ----------------------------------------------------------------------------------
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
+        """Keep events with their deliveries. Raises ValueError where an id is taken; then nothing is kept."""
+        self._refuse_taken_ids(appends)
+        receipts = [self._append_one(append) for append in appends]
+        self._wake_for(
+            delivery
+            for append, receipt in zip(appends, receipts, strict=True)
+            if receipt.status is ReceiptStatus.ACCEPTED
+            for delivery in append.deliveries
+        )
+        return receipts
+
+    async def lease(self, request: LeaseRequest) -> LeaseBatch:
+        """Claim what is due for the destinations that have room."""
+        chosen = sorted(
+            entry for name, room in request.room.items() for entry in self._due_entries(name, request.now_ms, room)
+        )
+        claims = tuple(self._lease_one(delivery_id, request) for _, delivery_id in chosen)
+        return LeaseBatch(claims, self._next_due_at_ms(request))
+
+    async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
+        """Hold leases until a later time."""
+        return [self._extend_one(hold, until_ms) for hold in holds]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        """End leases whose token is still the delivery's."""
+        results = [self._settle_one(settlement) for settlement in settlements]
+        self._wake_for(
+            settlement.delivery for settlement, lost in zip(settlements, results, strict=True) if lost is None
+        )
+        return results
+
+    async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """Leases that have run out, the longest first."""
+        over = [
+            (delivery.lease_until_ms, delivery.id)
+            for delivery in map(self._deliveries.__getitem__, self._leased)
+            if delivery.lease_until_ms is not None and delivery.lease_until_ms <= now_ms
+        ]
+        return [self._deliveries[delivery_id] for _, delivery_id in sorted(over)[:limit]]
+
+    def on_arrival(self, wake: Callable[[], None]) -> None:
+        """Call `wake` soon after deliveries became scheduled."""
+        self._wakes.append(wake)
+
+    # -- Ledger ---------------------------------------------------------------------------------
+
+    async def event(self, event_id: str) -> KeptEvent | None:
+        """An event with its deliveries."""
+        return self._kept(event_id) if event_id in self._events else None
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery."""
+        return self._deliveries.get(delivery_id)
+
+    async def history(self, delivery_id: str) -> History:
+        """The attempts and actions of a delivery."""
+        return History(
+            tuple(self._attempts.get(delivery_id, ())),
+            tuple(self._actions.get(delivery_id, ())),
+        )
+
+    async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
+        """One page of events."""
+        return _list(self._event_ids, page, lambda id_: self._event_fits(id_, wanted), self._kept)
+
+    async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
+        """One page of deliveries."""
+        return _list(
+            self._delivery_ids,
+            page,
+            lambda id_: self._delivery_fits(self._deliveries[id_], wanted),
+            self._deliveries.__getitem__,
+        )
+
+    async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
+        """Carry out people's decisions."""
+        results = [self._act_one(action) for action in actions]
+        self._wake_for(delivery for delivery in results if delivery is not None)
+        return results
+
+    async def counts(self) -> Counts:
+        """How much of everything there is."""
+        deliveries: dict[str, dict[State, int]] = {}
+        for delivery in self._deliveries.values():
+            states = deliveries.setdefault(delivery.destination, {})
+            states[delivery.state] = states.get(delivery.state, 0) + 1
+        return Counts(
+            events=len(self._events),
+            unrouted=sum(not ids for ids in self._delivery_ids_of.values()),
+            deliveries=deliveries,
+            oldest_waiting_at_ms=min(
+                (each.received_at_ms for each in self._deliveries.values() if each.state in _WAITING),
+                default=None,
+            ),
+        )
+
+    async def forget_dedup(self, now_ms: int) -> int:
+        """Drop dedup keys whose window is over."""
+        over = [key for key, (_, until_ms) in self._dedup.items() if until_ms <= now_ms]
+        for key in over:
+            del self._dedup[key]
+        return len(over)
+
+    # -- appending ------------------------------------------------------------------------------
+
+    def _refuse_taken_ids(self, appends: Sequence[Append]) -> None:
+        # Overwriting an event would lose it silently; a simulation had better hear of its ids.
+        ids = [append.event.id for append in appends] + [d.id for append in appends for d in append.deliveries]
+        if len(set(ids)) < len(ids) or any(id_ in self._events or id_ in self._deliveries for id_ in ids):
+            raise ValueError("an event or delivery id in this batch is used twice or is already kept")
+
+    def _append_one(self, append: Append) -> Receipt:
+        event = append.event
+        first = self._first_of(event)
+        if first is not None:
+            self._redeliveries[first] += 1
+            return Receipt(ReceiptStatus.DUPLICATE, first)
+        if event.dedup is not None:
+            self._dedup[event.source, event.dedup] = (event.id, append.dedup_until_ms)
+        self._keep(append)
+        return Receipt(ReceiptStatus.ACCEPTED, event.id)
+
+    def _first_of(self, event: Event) -> str | None:
+        """The kept event of which this one is a duplicate."""
+        if event.dedup is None:
+            return None
+        first, until_ms = self._dedup.get((event.source, event.dedup), (None, 0))
+        return first if event.received_at_ms < until_ms else None
+
+    def _keep(self, append: Append) -> None:
+        event_id = append.event.id
+        self._events[event_id] = append.event
+        self._redeliveries[event_id] = 0
+        self._delivery_ids_of[event_id] = sorted(delivery.id for delivery in append.deliveries)
+        insort(self._event_ids, event_id)
+        for delivery in append.deliveries:
+            insort(self._delivery_ids, delivery.id)
+            self._put(delivery)
+
+    # -- leases ---------------------------------------------------------------------------------
+
+    def _due_entries(self, destination: str, now_ms: int, room: int) -> list[tuple[int, str]]:
+        scheduled = self._due.get(destination, [])
+        return scheduled[: min(room, bisect_left(scheduled, (now_ms + 1, "")))]
+
+    def _lease_one(self, delivery_id: str, request: LeaseRequest) -> Claim:
+        delivery = self._deliveries[delivery_id].leased(request.worker, request.now_ms, request.until_ms)
+        self._put(delivery)
+        return Claim(delivery, self._events[delivery.event_id])
+
+    def _next_due_at_ms(self, request: LeaseRequest) -> int | None:
+        future = []
+        for name in request.room:
+            scheduled = self._due.get(name, [])
+            # What is due already and found no room is not worth asking for again until there is room.
+            future += scheduled[bisect_left(scheduled, (request.now_ms + 1, "")) :][:1]
+        return min(future)[0] if future else None
+
+    def _held(self, delivery_id: str, token: int) -> Delivery | None:
+        """The delivery, if this token still holds it."""
+        delivery = self._deliveries.get(delivery_id)
+        holds = delivery is not None and delivery.state is State.LEASED and delivery.token == token
+        return delivery if holds else None
+
+    def _extend_one(self, hold: Hold, until_ms: int) -> LeaseLostError | None:
+        held = self._held(hold.delivery_id, hold.token)
+        if held is None:
+            return LeaseLostError(hold.delivery_id, hold.token)
+        self._put(replace(held, lease_until_ms=until_ms))
+        return None
+
+    def _settle_one(self, settlement: Settlement) -> LeaseLostError | None:
+        settled = settlement.delivery
+        if self._held(settled.id, settled.token) is None:
+            return LeaseLostError(settled.id, settled.token)
+        self._put(settled)
+        if settlement.attempt is not None:
+            self._attempts.setdefault(settled.id, []).append(settlement.attempt)
+        return None
+
+    # -- people ---------------------------------------------------------------------------------
+
+    def _act_one(self, action: Action) -> Delivery | None:
+        delivery = self._deliveries.get(action.delivery_id)
+        if delivery is None:
+            return None
+        try:
+            changed = delivery.after(action.transition)
+        except TransitionError:
+            return None
+        self._put(changed)
+        record = ActionRecord(action.transition.trigger, action.transition.at_ms, action.by, action.why)
+        self._actions.setdefault(delivery.id, []).append(record)
+        return changed
+
+    def _kept(self, event_id: str) -> KeptEvent:
+        deliveries = tuple(self._deliveries[id_] for id_ in self._delivery_ids_of[event_id])
+        return KeptEvent(self._events[event_id], self._redeliveries[event_id], deliveries)
+
+    def _event_fits(self, event_id: str, wanted: EventFilter) -> bool:
+        event = self._events[event_id]
+        return (
+            wanted.source in (None, event.source)
+            and wanted.type in (None, event.type)
+            and wanted.key in (None, event.key)
+            and _within(event.received_at_ms, wanted.since_ms, wanted.until_ms)
+            and (wanted.contains is None or wanted.contains in event.body)
+            and not (wanted.unrouted and self._delivery_ids_of[event_id])
+        )
+
+    def _delivery_fits(self, delivery: Delivery, wanted: DeliveryFilter) -> bool:
+        return (
+            wanted.state in (None, delivery.state)
+            and wanted.source in (None, delivery.source)
+            and wanted.destination in (None, delivery.destination)
+            and wanted.type in (None, delivery.type)
+            and wanted.key in (None, delivery.key)
+            and wanted.reason in (None, delivery.reason)
+            and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
+            and (wanted.contains is None or wanted.contains in self._events[delivery.event_id].body)
+        )
+
+    # -- one place that changes a delivery --------------------------------------------------------
+
+    def _put(self, delivery: Delivery) -> None:
+        """Make this the delivery's row, and keep the indexes true to it."""
+        old = self._deliveries.get(delivery.id)
+        self._unindex(old)
+        self._deliveries[delivery.id] = delivery
+        if delivery.state is State.LEASED:
+            self._leased.add(delivery.id)
+        if delivery.lane is not None and delivery.state in _IN_LANE:
+            insort(self._lanes.setdefault((delivery.destination, delivery.lane), []), delivery.id)
+        elif delivery.state is State.SCHEDULED:
+            self._enlist(delivery)
+        for lane in {old.lane if old else None, delivery.lane}:
+            if lane is not None:
+                self._advance((delivery.destination, lane))
+
+    def _unindex(self, delivery: Delivery | None) -> None:
+        if delivery is None:
+            return
+        self._leased.discard(delivery.id)
+        if delivery.lane is not None and delivery.state in _IN_LANE:
+            ids = self._lanes[delivery.destination, delivery.lane]
+            del ids[bisect_left(ids, delivery.id)]
+        elif delivery.state is State.SCHEDULED:
+            self._delist(delivery)
+
+    def _advance(self, lane: tuple[str, str]) -> None:
+        """Let the first of a lane go, and hold the others."""
+        free = self._free.pop(lane, None)
+        if free is not None:
+            self._delist(free)
+        ids = self._lanes.get(lane, [])
+        # Few are leased at a time, and many may wait in a lane.
+        if not ids or any(lane == _place(self._deliveries[each]) for each in self._leased):
+            return
+        first = self._deliveries[ids[0]]
+        if first.state is State.SCHEDULED:
+            self._free[lane] = first
+            self._enlist(first)
+
+    def _enlist(self, delivery: Delivery) -> None:
+        insort(self._due.setdefault(delivery.destination, []), (delivery.due_at_ms, delivery.id))
+
+    def _delist(self, delivery: Delivery) -> None:
+        scheduled = self._due[delivery.destination]
+        del scheduled[bisect_left(scheduled, (delivery.due_at_ms, delivery.id))]
+
+    def _wake_for(self, deliveries: Iterable[Delivery]) -> None:
+        if any(delivery.state is State.SCHEDULED for delivery in deliveries):
+            for wake in self._wakes:
+                asyncio.get_running_loop().call_soon(wake)
+
+
+def _place(delivery: Delivery) -> tuple[str, str | None]:
+    return (delivery.destination, delivery.lane)
+
+
+def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bool:
+    if since_ms is None and until_ms is None:
+        return True
+    if at_ms is None:
+        return False
+    return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
+
+
+def _list(ids: list[str], page: Page, fits: Callable[[str], bool], row: Callable[[str], T]) -> Listing[T]:
+    found = list(islice(filter(fits, _walk(ids, page)), page.limit + 1))
+    shown = found[: page.limit]
+    return Listing(tuple(map(row, shown)), shown[-1] if len(found) > len(shown) else None)
+
+
+def _walk(ids: list[str], page: Page) -> Iterable[str]:
+    """The sorted ids in the page's direction, from behind its cursor."""
+    if page.newest_first:
+        end = len(ids) if page.after is None else bisect_left(ids, page.after)
+        return (ids[i] for i in range(end - 1, -1, -1))
+    start = 0 if page.after is None else bisect_right(ids, page.after)
+    return (ids[i] for i in range(start, len(ids)))

@@ -1,0 +1,127 @@
+"""Connections and the threads they live in: one writer, one reader.
+
+All writing goes through one thread, so that SQLite's single write lock is never fought over within the
+process, and every call is one transaction that is on disk when the call returns. Listings read on a
+thread of their own: a long search does not hold up an append.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import apsw
+
+from longstop.model.errors import StoreError, StoreUnavailableError
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+
+BUSY_TIMEOUT_MS = 2_500
+"""How long to wait for another process's write lock: short of the 4 s in which a sender gets its answer."""
+
+PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    # FULL syncs the log at every commit. NORMAL would not, and a power cut would take acknowledged events.
+    "PRAGMA synchronous = FULL",
+    # Where fsync alone does not reach the disk (macOS), ask for the stronger call.
+    "PRAGMA fullfsync = ON",
+    "PRAGMA checkpoint_fullfsync = ON",
+    "PRAGMA cache_size = -32768",
+)
+
+
+def connect(path: str) -> apsw.Connection:
+    """A connection with the durability settings."""
+    connection = apsw.Connection(path)
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+class Lane:
+    """One thread with one connection, which is opened when it is first needed and reopened after a failure.
+
+    `threaded=False` runs everything in the caller's thread: simulations on a virtual clock need that.
+    """
+
+    def __init__(self, path: str, name: str, threaded: bool = True) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else None
+        self._connection: apsw.Connection | None = None
+        self._suspect = False
+        """A sync failed: nothing in the log may be trusted until it was moved into the database and synced."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` without a transaction of its own."""
+        return await self._run(lambda: self._guarded(work))
+
+    async def transact(self, work: Work[T]) -> T:
+        """Run `work` in one transaction; committed and synced on return, or nothing of it happened.
+
+        Raises StoreUnavailableError where the file cannot do it now.
+        """
+        return await self._run(lambda: self._guarded(lambda connection: _in_transaction(connection, work)))
+
+    async def close(self) -> None:
+        """Finish what was begun, close the connection, end the thread."""
+        await self._run(self._disconnect)
+        if self._executor is not None:
+            self._executor.shutdown(wait=True)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        if self._executor is None:
+            return call()
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    def _guarded(self, work: Work[T]) -> T:
+        try:
+            return work(self._connected())
+        except apsw.Error as error:
+            if isinstance(error, (apsw.IOError, apsw.CorruptError, apsw.CantOpenError)):
+                # After a failed sync the kernel may hold pages it will never write and report as clean.
+                # To sync again and call it durable would be a lie, so the connection is given up.
+                self._suspect = True
+                self._disconnect()
+            raise StoreUnavailableError(f"{self._path}: {type(error).__name__}: {error}") from error
+
+    def _connected(self) -> apsw.Connection:
+        if self._connection is None:
+            connection = connect(self._path)
+            if self._suspect:
+                _rewrite_log(connection, self._path)
+                self._suspect = False
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close(True)
+            self._connection = None
+
+
+def _in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have rolled back by itself (disk full, I/O error).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _rewrite_log(connection: apsw.Connection, path: str) -> None:
+    """Move all of the log into the database file and sync that, so that no commit rests on pages whose sync failed."""
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
+    if busy:
+        connection.close(True)
+        raise StoreUnavailableError(f"{path}: a sync failed earlier, and the log is still in use by another process")
+
+
+def as_store_error(error: Exception) -> StoreError:
+    """What a failure while opening is reported as."""
+    return error if isinstance(error, StoreError) else StoreUnavailableError(str(error))

@@ -1,0 +1,168 @@
+"""The inbox's statements: append, lease, extend, settle, act. Each function is the inside of one transaction."""
+
+from collections.abc import Sequence
+
+import apsw
+
+from longstop.model.delivery import Delivery
+from longstop.model.errors import LeaseLostError, TransitionError
+from longstop.model.event import Receipt, ReceiptStatus
+from longstop.model.keeping import Action, Append
+from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.stores.sqlite import lanes
+from longstop.stores.sqlite.rows import (
+    ATTEMPT_COLUMNS,
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    attempt_row,
+    columns,
+    delivery_row,
+    event_row,
+    insert,
+    to_delivery,
+    to_event,
+)
+
+_INSERT_EVENT = insert("events", [*EVENT_COLUMNS, "routed"])
+_INSERT_DELIVERY = insert("deliveries", [*DELIVERY_COLUMNS, "held"])
+_INSERT_ATTEMPT = insert("attempts", ["delivery_id", *ATTEMPT_COLUMNS])
+_INSERT_ACTION = 'INSERT INTO actions (delivery_id, "trigger", at_ms, "by", why) VALUES (?, ?, ?, ?, ?)'
+
+# Takes the key if it is free or its window is over; changes no row where the key is still held.
+_TAKE_KEY = """
+    INSERT INTO dedup (source, key, until_ms, event_id) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (source, key) DO UPDATE SET until_ms = ?3, event_id = ?4 WHERE dedup.until_ms <= ?5
+"""
+_COUNT_REDELIVERY = """
+    UPDATE events SET redeliveries = redeliveries + 1
+    WHERE id = (SELECT event_id FROM dedup WHERE source = ? AND key = ?) RETURNING id
+"""
+_DUE = f"""
+    SELECT {columns(DELIVERY_COLUMNS, "d")}, {columns(EVENT_COLUMNS, "e")}
+    FROM deliveries d JOIN events e ON e.id = d.event_id
+    WHERE d.destination = ? AND d.state = 'scheduled' AND d.held = 0 AND d.due_at_ms <= ?
+    ORDER BY d.due_at_ms, d.id LIMIT ?
+"""
+_NEXT_DUE = """
+    SELECT min(due_at_ms) FROM deliveries
+    WHERE destination = ? AND state = 'scheduled' AND held = 0 AND due_at_ms > ?
+"""
+_LEASE = """
+    UPDATE deliveries SET state = 'leased', token = ?, leased_at_ms = ?, lease_until_ms = ?, worker = ? WHERE id = ?
+"""
+_EXTEND = "UPDATE deliveries SET lease_until_ms = ? WHERE id = ? AND state = 'leased' AND token = ?"
+_CHANGE = """
+    UPDATE deliveries SET state = ?, due_at_ms = ?, round = ?, round_at_ms = ?, attempts = ?, tries = ?, lost = ?,
+        leased_at_ms = NULL, lease_until_ms = NULL, worker = NULL,
+        reason = ?, last_status = ?, last_error = ?, ended_at_ms = ?, lane = ?
+    WHERE id = ?
+"""
+_HELD = "SELECT lane FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
+_EXPIRED = f"""
+    SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries
+    WHERE state = 'leased' AND lease_until_ms <= ? ORDER BY lease_until_ms LIMIT ?
+"""
+_DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
+
+
+def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
+    """Keep each event that is not a duplicate, with its deliveries."""
+    return [_append_one(connection, each) for each in appends]
+
+
+def _append_one(connection: apsw.Connection, item: Append) -> Receipt:
+    event = item.event
+    if event.dedup is not None:
+        key = (event.source, event.dedup)
+        connection.execute(_TAKE_KEY, (*key, item.dedup_until_ms, event.id, event.received_at_ms))
+        if connection.changes() == 0:
+            return Receipt(ReceiptStatus.DUPLICATE, connection.execute(_COUNT_REDELIVERY, key).get)
+    connection.execute(_INSERT_EVENT, (*event_row(event), len(item.deliveries)))
+    for delivery in item.deliveries:
+        held = delivery.lane is not None and lanes.is_taken(connection, delivery)
+        connection.execute(_INSERT_DELIVERY, (*delivery_row(delivery), held))
+    return Receipt(ReceiptStatus.ACCEPTED, event.id)
+
+
+def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:
+    """Claim what is due."""
+    claims: list[Claim] = []
+    next_due: list[int] = []
+    for destination, room in request.room.items():
+        rows = connection.execute(_DUE, (destination, request.now_ms, room)).fetchall()
+        claims.extend(_claim(connection, row, request) for row in rows)
+        later = connection.execute(_NEXT_DUE, (destination, request.now_ms)).get
+        if later is not None:
+            next_due.append(later)
+    claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
+    return LeaseBatch(tuple(claims), min(next_due, default=None))
+
+
+def _claim(connection: apsw.Connection, row: tuple[object, ...], request: LeaseRequest) -> Claim:
+    width = len(DELIVERY_COLUMNS)
+    delivery = to_delivery(row[:width]).leased(request.worker, request.now_ms, request.until_ms)
+    values = (delivery.token, request.now_ms, request.until_ms, request.worker, delivery.id)
+    connection.execute(_LEASE, values)
+    return Claim(delivery, to_event(row[width:]))
+
+
+def extend(connection: apsw.Connection, holds: Sequence[Hold], until_ms: int) -> list[LeaseLostError | None]:
+    """Move the end of each lease that is still held."""
+    results: list[LeaseLostError | None] = []
+    for hold in holds:
+        connection.execute(_EXTEND, (until_ms, hold.delivery_id, hold.token))
+        results.append(None if connection.changes() else LeaseLostError(hold.delivery_id, hold.token))
+    return results
+
+
+def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[LeaseLostError | None]:
+    """End each lease whose token is still the delivery's, and record its attempt."""
+    results: list[LeaseLostError | None] = []
+    for settlement in settlements:
+        delivery = settlement.delivery
+        held = connection.execute(_HELD, (delivery.id, delivery.token)).fetchone()
+        if held is None:
+            results.append(LeaseLostError(delivery.id, delivery.token))
+            continue
+        _change(connection, delivery, old_lane=held[0])
+        if settlement.attempt is not None:
+            connection.execute(_INSERT_ATTEMPT, (delivery.id, *attempt_row(settlement.attempt)))
+        results.append(None)
+    return results
+
+
+def _change(connection: apsw.Connection, new: Delivery, old_lane: str | None) -> None:
+    """Write a delivery's new image over the old one; whoever is next in its lane may go now."""
+    values = (
+        *(new.state.value, new.due_at_ms, new.round, new.round_at_ms, new.attempts, new.tries, new.lost),
+        *(new.reason.value if new.reason else None, new.last_status, new.last_error, new.ended_at_ms, new.lane),
+        new.id,
+    )
+    connection.execute(_CHANGE, values)
+    if old_lane is not None:
+        lanes.advance(connection, new.destination, old_lane)
+
+
+def act(connection: apsw.Connection, actions: Sequence[Action]) -> list[Delivery | None]:
+    """Carry out each action that the delivery's state allows, and record it."""
+    return [_act_one(connection, action) for action in actions]
+
+
+def _act_one(connection: apsw.Connection, action: Action) -> Delivery | None:
+    row = connection.execute(_DELIVERY, (action.delivery_id,)).fetchone()
+    if row is None:
+        return None
+    old = to_delivery(row)
+    try:
+        new = old.after(action.transition)
+    except TransitionError:
+        return None
+    _change(connection, new, old.lane)
+    record = (old.id, action.transition.trigger.value, action.transition.at_ms, action.by, action.why)
+    connection.execute(_INSERT_ACTION, record)
+    return new
+
+
+def expired(connection: apsw.Connection, now_ms: int, limit: int) -> list[Delivery]:
+    """Leases that have run out."""
+    return [to_delivery(row) for row in connection.execute(_EXPIRED, (now_ms, limit))]

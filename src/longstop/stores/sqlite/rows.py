@@ -1,0 +1,109 @@
+"""Between rows and the model: the columns, in one order, and both directions."""
+
+from typing import Any
+
+import msgspec
+
+from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger
+from longstop.model.event import Event, Headers, Origin
+from longstop.model.keeping import ActionRecord
+
+Row = tuple[Any, ...]
+
+DELIVERY_COLUMNS = (
+    "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
+    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms"
+).split()
+EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent headers body".split()
+ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer".split()
+
+
+def columns(names: list[str], table: str = "") -> str:
+    """The column list of a SELECT or INSERT, qualified by `table` if given."""
+    return ", ".join(f"{table}.{name}" if table else name for name in names)
+
+
+def insert(table: str, names: list[str]) -> str:
+    """An INSERT of these columns with a placeholder each."""
+    return f"INSERT INTO {table} ({columns(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def event_row(event: Event) -> Row:
+    """An event's row, in the order of EVENT_COLUMNS."""
+    return (
+        event.id,
+        event.source,
+        event.received_at_ms,
+        event.type,
+        event.key,
+        event.dedup,
+        event.origin.value,
+        event.parent,
+        msgspec.json.encode(list(event.headers)),
+        event.body,
+    )
+
+
+def to_event(row: Row) -> Event:
+    """The event of a row in the order of EVENT_COLUMNS."""
+    id_, source, received_at_ms, type_, key, dedup, origin, parent, headers, body = row
+    pairs = msgspec.json.decode(headers, type=list[tuple[str, str]])
+    return Event(id_, source, received_at_ms, body, Headers(pairs), type_, key, dedup, Origin(origin), parent)
+
+
+def delivery_row(d: Delivery) -> Row:
+    """A delivery's row, in the order of DELIVERY_COLUMNS."""
+    return (
+        d.id,
+        d.event_id,
+        d.source,
+        d.type,
+        d.key,
+        d.received_at_ms,
+        d.destination,
+        d.state.value,
+        d.due_at_ms,
+        d.lane,
+        d.round,
+        d.round_at_ms,
+        d.attempts,
+        d.tries,
+        d.lost,
+        d.token,
+        d.leased_at_ms,
+        d.lease_until_ms,
+        d.worker,
+        d.reason.value if d.reason else None,
+        d.last_status,
+        d.last_error,
+        d.ended_at_ms,
+    )
+
+
+_STATE = DELIVERY_COLUMNS.index("state")
+_REASON = DELIVERY_COLUMNS.index("reason")
+
+
+def to_delivery(row: Row) -> Delivery:
+    """The delivery of a row in the order of DELIVERY_COLUMNS."""
+    values = list(row)
+    values[_STATE] = State(values[_STATE])
+    values[_REASON] = DeadReason(values[_REASON]) if values[_REASON] else None
+    return Delivery(*values)
+
+
+def attempt_row(a: Attempt) -> Row:
+    """An attempt's row, in the order of ATTEMPT_COLUMNS."""
+    return (a.number, a.round, a.started_at_ms, a.duration_ms, a.outcome.value, a.status, a.error, a.answer)
+
+
+def to_attempt(row: Row) -> Attempt:
+    """The attempt of a row in the order of ATTEMPT_COLUMNS."""
+    number, round_, started_at_ms, duration_ms, outcome, status, error, answer = row
+    return Attempt(number, round_, started_at_ms, duration_ms, OutcomeKind(outcome), status, error, answer)
+
+
+def to_action(row: Row) -> ActionRecord:
+    """The record of an action from (trigger, at_ms, by, why)."""
+    trigger, at_ms, by, why = row
+    return ActionRecord(Trigger(trigger), at_ms, by, why)

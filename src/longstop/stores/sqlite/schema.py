@@ -1,0 +1,140 @@
+"""The tables, and how a file gets from one version of them to the next.
+
+`PRAGMA user_version` holds the version, `PRAGMA application_id` says that the file is ours. A migration
+is one entry of MIGRATIONS and runs in one transaction with the version's increment; entries are never edited
+after a release, only added.
+"""
+
+from collections.abc import Sequence
+
+import apsw
+
+from longstop.model.errors import SchemaError
+
+APPLICATION_ID = 0x4C53544F
+"""`LSTO`"""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE events (
+        id TEXT PRIMARY KEY,
+        source TEXT NOT NULL,
+        received_at_ms INTEGER NOT NULL,
+        type TEXT,
+        key TEXT,
+        dedup BLOB,
+        origin TEXT NOT NULL,
+        parent TEXT,
+        routed INTEGER NOT NULL,
+        redeliveries INTEGER NOT NULL DEFAULT 0,
+        headers BLOB NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE INDEX events_unrouted ON events (id) WHERE routed = 0;
+
+    CREATE TABLE dedup (
+        source TEXT NOT NULL,
+        key BLOB NOT NULL,
+        until_ms INTEGER NOT NULL,
+        event_id TEXT NOT NULL,
+        PRIMARY KEY (source, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX dedup_until ON dedup (until_ms);
+
+    CREATE TABLE deliveries (
+        id TEXT PRIMARY KEY,
+        event_id TEXT NOT NULL,
+        source TEXT NOT NULL,
+        type TEXT,
+        key TEXT,
+        received_at_ms INTEGER NOT NULL,
+        destination TEXT NOT NULL,
+        state TEXT NOT NULL,
+        due_at_ms INTEGER NOT NULL,
+        lane TEXT,
+        round INTEGER NOT NULL,
+        round_at_ms INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        lost INTEGER NOT NULL,
+        token INTEGER NOT NULL,
+        leased_at_ms INTEGER,
+        lease_until_ms INTEGER,
+        worker TEXT,
+        reason TEXT,
+        last_status INTEGER,
+        last_error TEXT,
+        ended_at_ms INTEGER,
+        -- 1: another one of its lane goes first.
+        held INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX deliveries_event ON deliveries (event_id);
+    CREATE INDEX deliveries_due ON deliveries (destination, due_at_ms, id) WHERE state = 'scheduled' AND held = 0;
+    CREATE INDEX deliveries_lane ON deliveries (destination, lane, state, id) WHERE lane IS NOT NULL;
+    CREATE INDEX deliveries_free ON deliveries (destination, lane)
+        WHERE lane IS NOT NULL AND state = 'scheduled' AND held = 0;
+    CREATE INDEX deliveries_lease ON deliveries (lease_until_ms) WHERE state = 'leased';
+    CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 'dead';
+
+    CREATE TABLE attempts (
+        delivery_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        started_at_ms INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        status INTEGER,
+        error TEXT,
+        answer BLOB NOT NULL,
+        PRIMARY KEY (delivery_id, number)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE actions (
+        seq INTEGER PRIMARY KEY,
+        delivery_id TEXT NOT NULL,
+        "trigger" TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        "by" TEXT NOT NULL,
+        why TEXT
+    );
+    CREATE INDEX actions_delivery ON actions (delivery_id);
+    """,
+)
+
+
+def prepare(connection: apsw.Connection, path: str, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Bring the file to the newest version. Raises SchemaError where it is newer, or not ours."""
+    _refuse_foreign(connection, path)
+    if _version(connection) == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again under the write lock: another process may have migrated while this one waited for it.
+        version = _version(connection)
+        if version > len(migrations):
+            raise SchemaError(
+                f"{path}: the database has schema version {version}; this program knows versions up to "
+                f"{len(migrations)}. Run the newer Longstop that wrote it, or restore a copy from before the upgrade."
+            )
+        for script in migrations[version:]:
+            connection.execute(script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _version(connection: apsw.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").get)
+
+
+def _refuse_foreign(connection: apsw.Connection, path: str) -> None:
+    try:
+        application_id = int(connection.execute("PRAGMA application_id").get)
+        tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").get)
+    except apsw.NotADBError:
+        raise SchemaError(f"{path}: not an SQLite database. Name another file in store.url.") from None
+    if tables and application_id != APPLICATION_ID:
+        raise SchemaError(f"{path}: an SQLite database of another program. Name another file in store.url.")

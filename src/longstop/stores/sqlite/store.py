@@ -1,0 +1,160 @@
+"""The store: the ports' methods, each a transaction on the writer's thread or a query on the reader's."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from longstop.model.delivery import Delivery, State
+from longstop.model.errors import LeaseLostError, StoreUnavailableError
+from longstop.model.event import Receipt
+from longstop.model.keeping import (
+    Action,
+    Append,
+    Counts,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+)
+from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.stores.sqlite import inbox, ledger, schema
+from longstop.stores.sqlite.connection import Lane
+
+
+class SqliteStore:
+    """Inbox and Ledger in one SQLite file. Several processes may open it at once.
+
+    watch_s: how often to look whether another process has written; None: never (one process only).
+    threaded=False runs every statement in the event loop's own thread, for simulations.
+    """
+
+    def __init__(self, path: str | Path, *, watch_s: float | None = 0.02, threaded: bool = True) -> None:
+        self._path = str(path)
+        self._writer = Lane(self._path, "longstop-writer", threaded)
+        self._reader = Lane(self._path, "longstop-reader", threaded)
+        self._watch_s = watch_s
+        self._watch: asyncio.TimerHandle | None = None
+        self._seen_version = 0
+        self._wakes: list[Callable[[], None]] = []
+        self._open = False
+
+    async def open(self) -> None:
+        """Open or create the file and bring it to the newest schema."""
+        await self._writer.read(lambda connection: schema.prepare(connection, self._path))
+        self._open = True
+
+    async def close(self) -> None:
+        """Finish what was begun and close the file."""
+        if not self._open:
+            return
+        self._open = False
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._reader.close()
+        await self._writer.close()
+
+    # -- Inbox --------------------------------------------------------------------------------
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
+        """See ports.Inbox."""
+        receipts = await self._writer.transact(lambda connection: inbox.append(connection, appends))
+        if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
+            self._wake()
+        return receipts
+
+    async def lease(self, request: LeaseRequest) -> LeaseBatch:
+        """See ports.Inbox."""
+        return await self._writer.transact(lambda connection: inbox.lease(connection, request))
+
+    async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        return await self._writer.transact(lambda connection: inbox.extend(connection, holds, until_ms))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        results = await self._writer.transact(lambda connection: inbox.settle(connection, settlements))
+        if any(each.delivery.state is State.SCHEDULED for each in settlements):
+            self._wake()
+        return results
+
+    async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """See ports.Inbox."""
+        return await self._reader.read(lambda connection: inbox.expired(connection, now_ms, limit))
+
+    def on_arrival(self, wake: Callable[[], None]) -> None:
+        """See ports.Inbox."""
+        self._wakes.append(wake)
+        if self._watch is None and self._watch_s is not None:
+            self._watch_later()
+
+    # -- Ledger -------------------------------------------------------------------------------
+
+    async def event(self, event_id: str) -> KeptEvent | None:
+        """See ports.Ledger."""
+        return await self._reader.read(lambda connection: ledger.event(connection, event_id))
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """See ports.Ledger."""
+        return await self._reader.read(lambda connection: ledger.delivery(connection, delivery_id))
+
+    async def history(self, delivery_id: str) -> History:
+        """See ports.Ledger."""
+        return await self._reader.read(lambda connection: ledger.history(connection, delivery_id))
+
+    async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
+        """See ports.Ledger."""
+        return await self._reader.read(lambda connection: ledger.find_events(connection, wanted, page))
+
+    async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
+        """See ports.Ledger."""
+        return await self._reader.read(lambda connection: ledger.find_deliveries(connection, wanted, page))
+
+    async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
+        """See ports.Ledger."""
+        results = await self._writer.transact(lambda connection: inbox.act(connection, actions))
+        if any(each and each.state is State.SCHEDULED for each in results):
+            self._wake()
+        return results
+
+    async def counts(self) -> Counts:
+        """See ports.Ledger."""
+        return await self._reader.read(ledger.counts)
+
+    async def forget_dedup(self, now_ms: int) -> int:
+        """See ports.Ledger."""
+        return await self._writer.transact(lambda connection: ledger.forget_dedup(connection, now_ms))
+
+    # -- waking -------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    def _watch_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert self._watch_s is not None
+        self._watch = loop.call_later(self._watch_s, lambda: loop.create_task(self._look()))
+
+    async def _look(self) -> None:
+        """Wake the waiting when another process has committed.
+
+        The version that the writer's connection sees moves with everybody's commits but its own.
+        """
+        try:
+            version = await self._writer.read(_data_version)
+        except StoreUnavailableError:
+            version = self._seen_version
+        if not self._open:
+            return
+        if version != self._seen_version:
+            self._seen_version = version
+            self._wake()
+        self._watch_later()
+
+
+def _data_version(connection: apsw.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").get)

@@ -1,0 +1,133 @@
+"""Virtual time: an event loop that jumps to its next timer instead of waiting for it.
+
+An hour of sleep passes at once, always the same way:
+
+    from longstop.testing.clock import VirtualClock, run
+
+    async def nap() -> int:
+        clock = VirtualClock()
+        await clock.sleep(3600)
+        return clock.now_ms()
+
+    assert run(nap, start_ms=0) == 3_600_000
+
+Time moves only while everybody waits. It stands still while a function runs in an executor, and within
+`VirtualLoop.standstill()`; for the rest, what another thread or process is about to do counts as nothing:
+a timer that is set meanwhile fires first.
+"""
+
+import asyncio
+import math
+import selectors
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import Any, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+START_MS = 1_767_225_600_000
+"""2026-01-01T00:00:00Z: when virtual time begins unless told otherwise."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is an account of what its timers asked for.
+
+    Where neither a callback nor a timer is left, it waits for file descriptors and threads as any loop does.
+    """
+
+    def __init__(self, start_ms: int = START_MS) -> None:
+        self._start_ms = start_ms
+        # Whole nanoseconds: adding up floats would drift away from the milliseconds people compute with.
+        self._elapsed_ns = 0
+        self._standing = 0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._elapsed_ns / 1e9
+
+    def now_ms(self) -> int:
+        """Virtual milliseconds since the Unix epoch, UTC, to the nearest.
+
+        To the nearest, because a timer's float may lie a few nanoseconds before the millisecond it means.
+        """
+        return self._start_ms + (self._elapsed_ns + 500_000) // 1_000_000
+
+    def jump(self, seconds: float) -> None:
+        """Move time forward. Timers that become due by it run in the loop's next turn."""
+        # At least one nanosecond, or a timer closer than that would never be reached.
+        self._elapsed_ns += max(1, round(seconds * 1e9))
+        # asyncio runs timers before time() + resolution; after a few months a nanosecond more is the same float,
+        # and a timer that is due exactly now would neither run nor be waited for.
+        self._clock_resolution = max(1e-9, 2 * math.ulp(self.time()))
+
+    @property
+    def may_jump(self) -> bool:
+        """Whether nothing keeps time from moving."""
+        return self._standing == 0
+
+    @contextmanager
+    def standstill(self) -> Iterator[None]:
+        """Time stands still within: for waiting on threads of one's own (a database's) without racing timers."""
+        self._standing += 1
+        try:
+            yield
+        finally:
+            self._standing -= 1
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """As any loop does it; time stands still until the function has returned or was given up."""
+        future = super().run_in_executor(executor, func, *args)
+        still = self.standstill()
+        still.__enter__()
+        future.add_done_callback(lambda _: still.__exit__(None, None, None))
+        return future
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """Waits for the executor's threads, however long: a limit in virtual time would be over at once."""
+        with self.standstill():
+            await super().shutdown_default_executor()
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Polls instead of waiting, and moves the loop's time by what it would have waited."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is None or not self._loop.may_jump:
+            return super().select(None)
+        self._loop.jump(timeout)
+        return []
+
+
+class VirtualClock:
+    """The Clock port over the running VirtualLoop. Holds nothing: it may be made anywhere and shared."""
+
+    def now_ms(self) -> int:
+        """Virtual milliseconds since the Unix epoch, UTC. Raises RuntimeError outside a VirtualLoop."""
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            raise RuntimeError(
+                f"VirtualClock was asked for the time in a {type(loop).__name__}; it needs a VirtualLoop: "
+                "start the coroutine with longstop.testing.clock.run"
+            )
+        return loop.now_ms()
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back after so many virtual seconds."""
+        await asyncio.sleep(seconds)
+
+
+def run(main: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], start_ms: int = START_MS) -> T:
+    """Run a coroutine, or what a function without arguments makes, in a new VirtualLoop; its result."""
+    coroutine = main() if callable(main) else main
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start_ms)) as runner:
+        return runner.run(coroutine)

@@ -1,0 +1,231 @@
+"""The composition root: a configuration becomes a running gateway. The only place where adapters are chosen."""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from typing import Any
+
+import structlog
+
+from longstop.clock import SystemClock
+from longstop.config import SOURCE_KINDS, Config
+from longstop.deliver import Deliver, Destination
+from longstop.dispatch import Dispatch
+from longstop.edges.http_server import HttpServer, bind
+from longstop.edges.ingest_app import IngestApp
+from longstop.group_commit import GroupCommit
+from longstop.ingest import Ingest
+from longstop.model.errors import ConfigurationError
+from longstop.model.ids import IdFactory
+from longstop.model.routing import Route, Router
+from longstop.model.settings import DestinationSettings
+from longstop.ports import Clock, Sender, Source, Store
+from longstop.replay import Replay
+from longstop.rescue import Rescue
+from longstop.senders.http import HttpSender
+from longstop.senders.python import Handler, PythonSender, resolve_handler
+from longstop.sources import KINDS, build, decoy
+from longstop.sources.reading import compile_condition
+from longstop.stores.memory import MemoryStore
+from longstop.stores.sqlite import SqliteStore
+
+log = structlog.get_logger("longstop")
+
+Handlers = Mapping[str, Handler]
+"""Destination name to the function that was registered for it in code."""
+
+
+class Role(Flag):
+    """What a process does."""
+
+    INGEST = auto()
+    WORK = auto()
+    BOTH = INGEST | WORK
+
+
+@dataclass
+class Parts:
+    """What every command needs: the store, closed yet, and how the configuration reads and routes."""
+
+    config: Config
+    store: Store
+    sources: Mapping[str, Source]
+    router: Router
+    clock: Clock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    ids: IdFactory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = IdFactory(self.rng)
+
+    def replay(self, by: str) -> Replay:
+        """The replay service, on behalf of a person."""
+        return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+
+
+def parts(config: Config) -> Parts:
+    """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError."""
+    assert set(KINDS) == set(SOURCE_KINDS), "the configuration and the sources disagree on the kinds"
+    sources = {settings.name: build(settings) for settings in config.sources}
+    routes = (
+        Route(each.source, each.to, compile_condition(each.when) if each.when is not None else None)
+        for each in config.routes
+    )
+    return Parts(
+        config, _store(config), sources, Router(routes, (each.name for each in config.destinations if each.ordered))
+    )
+
+
+def _store(config: Config) -> Store:
+    if config.store.path is None:
+        return MemoryStore()
+    return SqliteStore(config.store.path)
+
+
+@contextlib.asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Parts]:
+    """The parts with their store open: what commands that look and decide work on."""
+    if config.store.path is None:
+        problem = 'store.url: found "memory://"; expected a store that other processes can see; use sqlite:///FILE'
+        raise ConfigurationError((problem,))
+    made = parts(config)
+    await made.store.open()
+    try:
+        yield made
+    finally:
+        await made.store.close()
+
+
+class Gateway:
+    """A running Longstop: accepting, delivering or both.
+
+    A task of its own that ends with an error is reported by `failed`: the process should then end and be
+    started again, because half a gateway would look alive.
+    """
+
+    def __init__(self, config: Config, role: Role = Role.BOTH, handlers: Handlers | None = None) -> None:
+        self._parts = parts(config)
+        self._role = role
+        store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
+        self._appends = GroupCommit(store.append)
+        self._settlements = GroupCommit(store.settle)
+        self.ingest = Ingest(
+            self._parts.sources, decoy(secrets.token_hex()), self._parts.router, self._appends, clock, self._parts.ids
+        )
+        self._destinations = _destinations(config, handlers or {}, clock) if Role.WORK in role else []
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        deliver = Deliver(self._settlements, clock, rng)
+        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms)
+        policies = {each.name: each.retry for each in config.destinations}
+        self._rescue = Rescue(store, policies, clock, rng)
+        self._stop_limit_s = config.server.stop_timeout_ms / 1000
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open the store and begin. Raises StoreError."""
+        await self._parts.store.open()
+        self.ingest.accepting = Role.INGEST in self._role
+        if Role.WORK in self._role:
+            self._background(self._dispatch.run(), "dispatch")
+            self._background(self._dispatch.keep_leases(), "keep_leases")
+            self._background(self._rescue.run(), "rescue")
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what was begun (up to the limit), close."""
+        self.ingest.accepting = False
+        await self._appends.idle()
+        if Role.WORK in self._role:
+            await self._dispatch.stop(self._stop_limit_s)
+        await self._settlements.idle()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for destination in self._destinations:
+            await destination.sender.close()
+        await self._parts.store.close()
+
+    def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("failed", task=task.get_name(), exc_info=task.exception())
+            self.failed.set()
+
+
+def _destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
+    return [
+        Destination(each.name, _sender(each, handlers, clock), each.retry, each.concurrency)
+        for each in config.destinations
+    ]
+
+
+def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> Sender:
+    if settings.url is not None:
+        return HttpSender(settings, clock)
+    if settings.handler is not None:
+        return PythonSender(settings, resolve_handler(settings.handler))
+    return PythonSender(settings, handlers[settings.name])
+
+
+async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int:
+    """Run a gateway until SIGTERM or SIGINT; the process's exit status.
+
+    `ready` is called once everything runs, with the URL that senders post to (empty without the ingest role).
+    Raises ListenError, StoreError, ConfigurationError before anything was accepted.
+    """
+    # Bound before the store is opened: a second gateway on the same port touches nothing.
+    listening = bind(config.server.host, config.server.port) if Role.INGEST in role else None
+    gateway = Gateway(config, role)
+    stop = _stop_signal()
+    await gateway.start()
+    server = None
+    if listening is not None:
+        server = HttpServer(IngestApp(gateway.ingest), listening)
+        await server.start()
+    ready(_url(listening) if listening else "")
+    await _first(stop, gateway.failed)
+    log.info("stopping")
+    if server is not None:
+        await server.stop()
+    await gateway.stop()
+    return 1 if gateway.failed.is_set() else 0
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine to its end on the fastest event loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
