@@ -40,6 +40,8 @@ class Dispatch:
         self._full: set[str] = set()
         """Destinations that had no room left when the store was last asked."""
         self._wake = asyncio.Event()
+        self._leasing = asyncio.Lock()
+        """Held while the store is asked: what it gives then is still to be started."""
         self._stopping = False
 
     async def run(self) -> None:
@@ -47,7 +49,8 @@ class Dispatch:
         self._inbox.on_arrival(self._wake.set)
         while not self._stopping:
             self._wake.clear()
-            next_due_at_ms = await self._lease()
+            async with self._leasing:
+                next_due_at_ms = await self._lease()
             await self._wait(next_due_at_ms)
 
     async def keep_leases(self) -> None:
@@ -63,6 +66,8 @@ class Dispatch:
         """Lease no more, wait for what is under way; what takes longer than the limit is broken off and rescheduled."""
         self._stopping = True
         self._wake.set()
+        async with self._leasing:
+            pass
         if not self._running:
             return
         _, late = await asyncio.wait(self._running.values(), timeout=limit_s)

@@ -13,9 +13,12 @@ from longstop.model.errors import StoreUnavailableError
 
 Op = TypeVar("Op")
 Result = TypeVar("Result")
+_Waiter = tuple[Op, asyncio.Future[Result], float]
+"""An operation, its caller's future, and the loop's time when it came."""
 
 BATCH_MAX = 512
 WAITING_MAX = 10_000
+LOOK_EVERY_S = 0.25
 
 
 class GroupCommit(Generic[Op, Result]):
@@ -23,6 +26,7 @@ class GroupCommit(Generic[Op, Result]):
 
     `commit` takes the operations of one batch and returns one result for each, in order; a result that is
     an exception is raised to its own caller. Where `commit` itself raises, every caller of the batch gets it.
+    No caller waits longer than `patience_s` (and LOOK_EVERY_S more); None: as long as it takes.
     """
 
     def __init__(
@@ -30,25 +34,34 @@ class GroupCommit(Generic[Op, Result]):
         commit: Callable[[Sequence[Op]], Awaitable[Sequence[Result | Exception]]],
         batch_max: int = BATCH_MAX,
         waiting_max: int = WAITING_MAX,
+        patience_s: float | None = None,
     ) -> None:
         self._commit = commit
         self._batch_max = batch_max
         self._waiting_max = waiting_max
-        self._waiting: list[tuple[Op, asyncio.Future[Result]]] = []
+        self._patience_s = patience_s
+        self._waiting: list[_Waiter[Op, Result]] = []
+        self._under_way: list[_Waiter[Op, Result]] = []
         self._drain: asyncio.Task[None] | None = None
+        self._looking = False
 
     async def submit(self, op: Op) -> Result:
         """Returns when the batch with `op` is committed, with its result.
 
         A caller that is cancelled meanwhile does not take its operation back: it may be committed.
-        Raises StoreUnavailableError where too many are waiting already.
+        Raises StoreUnavailableError where too many are waiting already, TimeoutError where patience ends; then
+        it may still be committed, too.
         """
         if len(self._waiting) >= self._waiting_max:
             raise StoreUnavailableError(f"{self._waiting_max} operations are waiting for the store already")
-        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((op, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((op, done, loop.time()))
         if self._drain is None:
             self._drain = asyncio.create_task(self._run())
+            if self._patience_s is not None and not self._looking:
+                self._looking = True
+                loop.call_later(LOOK_EVERY_S, self._look, loop)
         return await done
 
     async def idle(self) -> None:
@@ -60,18 +73,31 @@ class GroupCommit(Generic[Op, Result]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+                self._under_way = batch
                 await self._commit_batch(batch)
         finally:
+            self._under_way = []
             self._drain = None
 
-    async def _commit_batch(self, batch: list[tuple[Op, asyncio.Future[Result]]]) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send home who has waited too long. One timer for all: one for each would cost a tenth of an append."""
+        assert self._patience_s is not None
+        since = loop.time() - self._patience_s
+        for _, done, came_at in (*self._under_way, *self._waiting):
+            if came_at <= since and not done.done():
+                done.set_exception(TimeoutError())
+        self._looking = self._drain is not None
+        if self._looking:
+            loop.call_later(LOOK_EVERY_S, self._look, loop)
+
+    async def _commit_batch(self, batch: "list[_Waiter[Op, Result]]") -> None:
         try:
-            results = await self._results([op for op, _ in batch])
+            results = await self._results([op for op, _, _ in batch])
         except asyncio.CancelledError:
-            for _, done in batch:
+            for _, done, _ in batch:
                 done.cancel()
             raise
-        for (_, done), result in zip(batch, results, strict=True):
+        for (_, done, _), result in zip(batch, results, strict=True):
             if done.done():
                 continue
             if isinstance(result, Exception):

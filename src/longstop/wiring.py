@@ -18,10 +18,8 @@ from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.deliver import Deliver, Destination
 from longstop.dispatch import Dispatch
-from longstop.edges.http_server import HttpServer, bind
-from longstop.edges.ingest_app import IngestApp
 from longstop.group_commit import GroupCommit
-from longstop.ingest import Ingest
+from longstop.ingest import ANSWER_WITHIN_S, Ingest
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Route, Router
@@ -29,7 +27,6 @@ from longstop.model.settings import DestinationSettings
 from longstop.ports import Clock, Sender, Source, Store
 from longstop.replay import Replay
 from longstop.rescue import Rescue
-from longstop.senders.http import HttpSender
 from longstop.senders.python import Handler, PythonSender, resolve_handler
 from longstop.sources import KINDS, build, decoy
 from longstop.sources.reading import compile_condition
@@ -59,7 +56,7 @@ class Parts:
     sources: Mapping[str, Source]
     router: Router
     clock: Clock = field(default_factory=SystemClock)
-    rng: random.Random = field(default_factory=random.SystemRandom)
+    rng: random.Random = field(default_factory=random.Random)
     ids: IdFactory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,7 +111,7 @@ class Gateway:
         self._parts = parts(config)
         self._role = role
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
-        self._appends = GroupCommit(store.append)
+        self._appends = GroupCommit(store.append, patience_s=ANSWER_WITHIN_S)
         self._settlements = GroupCommit(store.settle)
         self.ingest = Ingest(
             self._parts.sources, decoy(secrets.token_hex()), self._parts.router, self._appends, clock, self._parts.ids
@@ -172,6 +169,9 @@ def _destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Dest
 
 def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> Sender:
     if settings.url is not None:
+        # Here and in `serve`, late: a command that only looks at the store has no use for these, and they are slow.
+        from longstop.senders.http import HttpSender
+
         return HttpSender(settings, clock)
     if settings.handler is not None:
         return PythonSender(settings, resolve_handler(settings.handler))
@@ -184,6 +184,9 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     `ready` is called once everything runs, with the URL that senders post to (empty without the ingest role).
     Raises ListenError, StoreError, ConfigurationError before anything was accepted.
     """
+    from longstop.edges.http_server import HttpServer, bind
+    from longstop.edges.ingest_app import IngestApp
+
     # Bound before the store is opened: a second gateway on the same port touches nothing.
     listening = bind(config.server.host, config.server.port) if Role.INGEST in role else None
     gateway = Gateway(config, role)

@@ -87,23 +87,41 @@ class Config:
     """What works and is unwise, worded like a problem."""
 
 
-def load(path: Path | str, *, environ: Mapping[str, str], handlers: Collection[str] = ()) -> Config:
+def load(
+    path: Path | str, *, environ: Mapping[str, str], handlers: Collection[str] = (), more_in_code: bool = False
+) -> Config:
     """The configuration in a file. Relative paths in it start at its folder.
 
     `environ` gives the variables; `handlers` names the destinations whose handler is registered in code.
+    `more_in_code`: there may be others, as for a command that looks at the store of an application.
     Raises ConfigurationError.
     """
     path = Path(path)
-    return parse(_text_of(path), where=str(path), environ=environ, base=path.parent, handlers=handlers)
+    return parse(
+        _text_of(path),
+        where=str(path),
+        environ=environ,
+        base=path.parent,
+        handlers=handlers,
+        more_in_code=more_in_code,
+    )
 
 
-def parse(text: str, *, where: str, environ: Mapping[str, str], base: Path, handlers: Collection[str] = ()) -> Config:
+def parse(
+    text: str,
+    *,
+    where: str,
+    environ: Mapping[str, str],
+    base: Path,
+    handlers: Collection[str] = (),
+    more_in_code: bool = False,
+) -> Config:
     """The configuration in a text; `where` names it in messages, `base` is the folder relative paths start at.
 
     Raises ConfigurationError with every problem, in the order of the text.
     """
     document = _toml(text, where)
-    around = Surroundings(environ, base, frozenset(handlers))
+    around = Surroundings(environ, base, frozenset(handlers), more_in_code)
     shaped, faults = shape.read(document, around)
     problems = [*faults, *rules.errors(document, around)]
     if problems or shaped is None:

@@ -225,7 +225,7 @@ def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator
         ways.append("a handler registered in code")
     if len(ways) > 1:
         yield Problem(where, f"found {' and '.join(ways)}", "only one of them", "remove the others")
-    if not ways:
+    if not ways and not around.more_in_code:
         hint = 'as in url = "https://crm.example/events" or handler = "myapp.handlers:update_crm"'
         yield Problem(where, "found neither url nor handler", "one of them", hint)
     if "on_dead" in destination and destination.get("ordered") is not True:
@@ -279,7 +279,8 @@ def _routes(document: Raw, around: Surroundings) -> Iterator[Problem]:
         if source and source not in sources:
             yield _no_such(("routes", place, "from"), source, "source", sources)
         names = _list(route, "to") if isinstance(route, Mapping) else []
-        yield from _destinations_of(("routes", place, "to"), names, destinations)
+        if not around.more_in_code:
+            yield from _destinations_of(("routes", place, "to"), names, destinations)
 
 
 def _destinations_of(where: Loc, names: list[Any], destinations: Raw) -> Iterator[Problem]:

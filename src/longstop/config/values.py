@@ -47,6 +47,8 @@ class Surroundings:
     """The folder that relative paths start from."""
     handlers: frozenset[str] = frozenset()
     """Names of destinations whose handler is registered in code."""
+    more_in_code: bool = False
+    """There may be more of them, which are not known here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,10 +119,11 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 def _declared_length(scope: Scope) -> int | None:
-    """The Content-Length; None where the body comes in chunks."""
+    """The Content-Length; None where the body comes in chunks, or the header holds no number of bytes."""
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else None
+            # Python refuses to convert thousands of digits; such a body is counted as it comes.
+            return int(value) if value.isdigit() and len(value) < 20 else None
         if name == b"transfer-encoding":
             return None
     if scope.get("http_version", "1.1").startswith("1"):

@@ -15,10 +15,10 @@ def is_id(text: str) -> bool:
 
 def format_uuid7(at_ms: int, tail: int) -> str:
     """The UUIDv7 of a millisecond timestamp (48 bits are kept) and 74 bits of `tail`."""
-    high, low = tail >> 62, tail & ((1 << 62) - 1)
-    value = (at_ms & ((1 << 48) - 1)) << 80 | 7 << 76 | high << 64 | 2 << 62 | low
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return (
+        f"{at_ms >> 16 & 0xFFFFFFFF:08x}-{at_ms & 0xFFFF:04x}-7{tail >> 62:03x}"
+        f"-{0x8000 | tail >> 48 & 0x3FFF:04x}-{tail & 0xFFFFFFFFFFFF:012x}"
+    )
 
 
 class IdFactory:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from longstop.model.exchange import Request
-from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.model.settings import SourceSettings
+from longstop.model.signing import OWN_SCHEMES
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
 from longstop.sources.reading import (
@@ -26,7 +27,7 @@ from longstop.sources.reading import (
 )
 from longstop.sources.repeated_names import RepeatedNames, ambiguous
 
-SCHEME = VerifySettings(scheme="hmac-sha256", header="X-Hub-Signature-256", encoding="base64", prefix="sha256=")
+SCHEME = OWN_SCHEMES["genesys-open-messaging"]
 
 _PATHS = (plain_path("channel", "id"), plain_path("id"), plain_path("channel", "time"))
 

@@ -43,7 +43,7 @@ def parse_json(body: bytes) -> Any:
     except RecursionError:
         raise MalformedError("the body is JSON nested too deep to be read") from None
     except ValueError:
-        found = "an empty body" if not body.strip() else "something else"
+        found = "an empty body" if not body.strip() else "bytes that are no JSON"
         raise MalformedError(f"the body cannot be read: found {found}; expected JSON in UTF-8") from None
 
 

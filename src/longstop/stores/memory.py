@@ -59,6 +59,8 @@ class MemoryStore:
         """(destination, lane) to the sorted ids of what is scheduled, leased or dead there."""
         self._free: dict[tuple[str, str], Delivery] = {}
         """(destination, lane) to the one of it that stands in `_due`; the others are held."""
+        self._enlisted = False
+        """Something was put into `_due` since the last wake."""
         self._wakes: list[Callable[[], None]] = []
 
     async def open(self) -> None:
@@ -73,12 +75,7 @@ class MemoryStore:
         """Keep events with their deliveries. Raises ValueError where an id is taken; then nothing is kept."""
         self._refuse_taken_ids(appends)
         receipts = [self._append_one(append) for append in appends]
-        self._wake_for(
-            delivery
-            for append, receipt in zip(appends, receipts, strict=True)
-            if receipt.status is ReceiptStatus.ACCEPTED
-            for delivery in append.deliveries
-        )
+        self._wake_if_enlisted()
         return receipts
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
@@ -96,9 +93,7 @@ class MemoryStore:
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """End leases whose token is still the delivery's."""
         results = [self._settle_one(settlement) for settlement in settlements]
-        self._wake_for(
-            settlement.delivery for settlement, lost in zip(settlements, results, strict=True) if lost is None
-        )
+        self._wake_if_enlisted()
         return results
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
@@ -111,7 +106,7 @@ class MemoryStore:
         return [self._deliveries[delivery_id] for _, delivery_id in sorted(over)[:limit]]
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
-        """Call `wake` soon after deliveries became scheduled."""
+        """Call `wake` soon after a delivery became scheduled, or the first of its lane."""
         self._wakes.append(wake)
 
     # -- Ledger ---------------------------------------------------------------------------------
@@ -147,7 +142,7 @@ class MemoryStore:
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """Carry out people's decisions."""
         results = [self._act_one(action) for action in actions]
-        self._wake_for(delivery for delivery in results if delivery is not None)
+        self._wake_if_enlisted()
         return results
 
     async def counts(self) -> Counts:
@@ -334,14 +329,16 @@ class MemoryStore:
             self._enlist(first)
 
     def _enlist(self, delivery: Delivery) -> None:
+        self._enlisted = True
         insort(self._due.setdefault(delivery.destination, []), (delivery.due_at_ms, delivery.id))
 
     def _delist(self, delivery: Delivery) -> None:
         scheduled = self._due[delivery.destination]
         del scheduled[bisect_left(scheduled, (delivery.due_at_ms, delivery.id))]
 
-    def _wake_for(self, deliveries: Iterable[Delivery]) -> None:
-        if any(delivery.state is State.SCHEDULED for delivery in deliveries):
+    def _wake_if_enlisted(self) -> None:
+        if self._enlisted:
+            self._enlisted = False
             for wake in self._wakes:
                 asyncio.get_running_loop().call_soon(wake)
 

@@ -1,5 +1,6 @@
 """The inbox's statements: append, lease, extend, settle, act. Each function is the inside of one transaction."""
 
+import hashlib
 from collections.abc import Sequence
 
 import apsw
@@ -14,29 +15,30 @@ from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
+    Row,
     attempt_row,
     columns,
     delivery_row,
     event_row,
-    insert,
+    insert_rows,
     to_delivery,
     to_event,
 )
 
-_INSERT_EVENT = insert("events", [*EVENT_COLUMNS, "routed"])
-_INSERT_DELIVERY = insert("deliveries", [*DELIVERY_COLUMNS, "held"])
-_INSERT_ATTEMPT = insert("attempts", ["delivery_id", *ATTEMPT_COLUMNS])
+_EVENT = [*EVENT_COLUMNS, "routed"]
+_DELIVERY_AND_HELD = [*DELIVERY_COLUMNS, "held"]
+_ATTEMPT = ["delivery_id", *ATTEMPT_COLUMNS]
 _INSERT_ACTION = 'INSERT INTO actions (delivery_id, "trigger", at_ms, "by", why) VALUES (?, ?, ?, ?, ?)'
 
-# Takes the key if it is free or its window is over; changes no row where the key is still held.
-_TAKE_KEY = """
-    INSERT INTO dedup (source, key, until_ms, event_id) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (source, key) DO UPDATE SET until_ms = ?3, event_id = ?4 WHERE dedup.until_ms <= ?5
+_KEY = ["digest", "at_ms", "until_ms", "event_id"]
+# The key is taken if it is free or its window is over; no row is changed where it is still held.
+_IF_FREE = """
+    ON CONFLICT (digest) DO UPDATE
+    SET at_ms = excluded.at_ms, until_ms = excluded.until_ms, event_id = excluded.event_id
+    WHERE dedup.until_ms <= excluded.at_ms
 """
-_COUNT_REDELIVERY = """
-    UPDATE events SET redeliveries = redeliveries + 1
-    WHERE id = (SELECT event_id FROM dedup WHERE source = ? AND key = ?) RETURNING id
-"""
+_HOLDER = "SELECT event_id FROM dedup WHERE digest = ?"
+_COUNT_REDELIVERY = "UPDATE events SET redeliveries = redeliveries + 1 WHERE id = ?"
 _DUE = f"""
     SELECT {columns(DELIVERY_COLUMNS, "d")}, {columns(EVENT_COLUMNS, "e")}
     FROM deliveries d JOIN events e ON e.id = d.event_id
@@ -67,21 +69,56 @@ _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
 
 def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
     """Keep each event that is not a duplicate, with its deliveries."""
-    return [_append_one(connection, each) for each in appends]
+    holders = _take_keys(connection, appends)
+    kept = [item for item, holder in zip(appends, holders, strict=True) if holder is None]
+    insert_rows(connection, "events", _EVENT, [(*event_row(item.event), len(item.deliveries)) for item in kept])
+    _insert_deliveries(connection, [delivery for item in kept for delivery in item.deliveries])
+    return [_receipt(connection, item, holder) for item, holder in zip(appends, holders, strict=True)]
 
 
-def _append_one(connection: apsw.Connection, item: Append) -> Receipt:
-    event = item.event
-    if event.dedup is not None:
-        key = (event.source, event.dedup)
-        connection.execute(_TAKE_KEY, (*key, item.dedup_until_ms, event.id, event.received_at_ms))
-        if connection.changes() == 0:
-            return Receipt(ReceiptStatus.DUPLICATE, connection.execute(_COUNT_REDELIVERY, key).get)
-    connection.execute(_INSERT_EVENT, (*event_row(event), len(item.deliveries)))
-    for delivery in item.deliveries:
-        held = delivery.lane is not None and lanes.is_taken(connection, delivery)
-        connection.execute(_INSERT_DELIVERY, (*delivery_row(delivery), held))
-    return Receipt(ReceiptStatus.ACCEPTED, event.id)
+def _take_keys(connection: apsw.Connection, appends: Sequence[Append]) -> list[str | None]:
+    """For each append, the id of the event that already holds its dedup key; None where it is free to go in."""
+    digests = [_digest(item.event.source, item.event.dedup) for item in appends]
+    rows = [
+        (digest, item.event.received_at_ms, item.dedup_until_ms, item.event.id)
+        for digest, item in zip(digests, appends, strict=True)
+        if digest is not None
+    ]
+    if insert_rows(connection, "dedup", _KEY, rows, _IF_FREE) == len(rows):
+        return [None] * len(appends)
+    return [
+        _other_holder(connection, digest, item.event.id) if digest is not None else None
+        for digest, item in zip(digests, appends, strict=True)
+    ]
+
+
+def _digest(source: str, dedup: bytes | None) -> bytes | None:
+    """What a source and key are known by; the length in front keeps every pair of them apart from every other."""
+    if dedup is None:
+        return None
+    name = source.encode()
+    return hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
+
+
+def _other_holder(connection: apsw.Connection, digest: bytes, event_id: str) -> str | None:
+    holder: str = connection.execute(_HOLDER, (digest,)).get
+    return None if holder == event_id else holder
+
+
+def _receipt(connection: apsw.Connection, item: Append, holder: str | None) -> Receipt:
+    if holder is None:
+        return Receipt(ReceiptStatus.ACCEPTED, item.event.id)
+    connection.execute(_COUNT_REDELIVERY, (holder,))
+    return Receipt(ReceiptStatus.DUPLICATE, holder)
+
+
+def _insert_deliveries(connection: apsw.Connection, deliveries: list[Delivery]) -> None:
+    free = [(*delivery_row(each), False) for each in deliveries if each.lane is None]
+    insert_rows(connection, "deliveries", _DELIVERY_AND_HELD, free)
+    for delivery in deliveries:
+        if delivery.lane is not None:
+            row = (*delivery_row(delivery), lanes.is_taken(connection, delivery))
+            insert_rows(connection, "deliveries", _DELIVERY_AND_HELD, [row])
 
 
 def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:
@@ -118,6 +155,7 @@ def extend(connection: apsw.Connection, holds: Sequence[Hold], until_ms: int) ->
 def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[LeaseLostError | None]:
     """End each lease whose token is still the delivery's, and record its attempt."""
     results: list[LeaseLostError | None] = []
+    attempts: list[Row] = []
     for settlement in settlements:
         delivery = settlement.delivery
         held = connection.execute(_HELD, (delivery.id, delivery.token)).fetchone()
@@ -126,8 +164,9 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> li
             continue
         _change(connection, delivery, old_lane=held[0])
         if settlement.attempt is not None:
-            connection.execute(_INSERT_ATTEMPT, (delivery.id, *attempt_row(settlement.attempt)))
+            attempts.append((delivery.id, *attempt_row(settlement.attempt)))
         results.append(None)
+    insert_rows(connection, "attempts", _ATTEMPT, attempts)
     return results
 
 

@@ -6,7 +6,7 @@ ends a delivery's turn, or puts one back, calls `advance` in the same transactio
 
 import apsw
 
-from longstop.model.delivery import Delivery
+from longstop.model.delivery import Delivery, State
 
 _TAKEN = """
     SELECT 1 FROM deliveries
@@ -27,6 +27,14 @@ _LET_GO = "UPDATE deliveries SET held = 0 WHERE id = ?"
 def is_taken(connection: apsw.Connection, delivery: Delivery) -> bool:
     """Whether somebody in the delivery's lane has to go before it."""
     return connection.execute(_TAKEN, (delivery.destination, delivery.lane)).fetchone() is not None
+
+
+def may_let_go(delivery: Delivery) -> bool:
+    """Whether there may be something new to lease once this is a delivery's row: itself, or the next of its lane.
+
+    One that is dead may have left a lane that its row no longer names.
+    """
+    return delivery.lane is not None or delivery.state in (State.SCHEDULED, State.DEAD)
 
 
 def advance(connection: apsw.Connection, destination: str, lane: str) -> None:

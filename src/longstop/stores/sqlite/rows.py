@@ -1,7 +1,10 @@
 """Between rows and the model: the columns, in one order, and both directions."""
 
+from functools import cache
+from itertools import chain
 from typing import Any
 
+import apsw
 import msgspec
 
 from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger
@@ -9,6 +12,8 @@ from longstop.model.event import Event, Headers, Origin
 from longstop.model.keeping import ActionRecord
 
 Row = tuple[Any, ...]
+
+_ROWS_MAX = 64
 
 DELIVERY_COLUMNS = (
     "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
@@ -23,9 +28,27 @@ def columns(names: list[str], table: str = "") -> str:
     return ", ".join(f"{table}.{name}" if table else name for name in names)
 
 
-def insert(table: str, names: list[str]) -> str:
-    """An INSERT of these columns with a placeholder each."""
-    return f"INSERT INTO {table} ({columns(names)}) VALUES ({', '.join('?' * len(names))})"
+def insert_rows(connection: apsw.Connection, table: str, names: list[str], rows: list[Row], behind: str = "") -> int:
+    """Insert rows, many to a statement; how many were inserted or changed. `behind`: what follows the VALUES.
+
+    The interpreter's lock is let go and taken again around every step of a statement. A thread that does so for
+    each row waits for its turn so often, beside a busy event loop, that the waiting costs more than the work.
+    """
+    changed, start = 0, 0
+    while start < len(rows):
+        # Powers of two: few different statements, which stay prepared.
+        size = min(_ROWS_MAX, 1 << (len(rows) - start).bit_length() - 1)
+        values = tuple(chain.from_iterable(rows[start : start + size]))
+        connection.execute(_insert(table, tuple(names), size, behind), values)
+        changed += connection.changes()
+        start += size
+    return changed
+
+
+@cache
+def _insert(table: str, names: tuple[str, ...], rows: int, behind: str) -> str:
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({columns(list(names))}) VALUES {', '.join([row] * rows)} {behind}"
 
 
 def event_row(event: Event) -> Row:

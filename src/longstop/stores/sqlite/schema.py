@@ -32,14 +32,13 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX events_unrouted ON events (id) WHERE routed = 0;
 
+    -- Keys come in random order, so each insert dirties another page. Short rows and no second index keep that cheap.
     CREATE TABLE dedup (
-        source TEXT NOT NULL,
-        key BLOB NOT NULL,
+        digest BLOB PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
         until_ms INTEGER NOT NULL,
-        event_id TEXT NOT NULL,
-        PRIMARY KEY (source, key)
+        event_id TEXT NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX dedup_until ON dedup (until_ms);
 
     CREATE TABLE deliveries (
         id TEXT PRIMARY KEY,

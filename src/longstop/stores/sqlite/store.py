@@ -21,7 +21,7 @@ from longstop.model.keeping import (
     Page,
 )
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import inbox, ledger, schema
+from longstop.stores.sqlite import inbox, lanes, ledger, schema
 from longstop.stores.sqlite.connection import Lane
 
 
@@ -77,7 +77,7 @@ class SqliteStore:
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
         results = await self._writer.transact(lambda connection: inbox.settle(connection, settlements))
-        if any(each.delivery.state is State.SCHEDULED for each in settlements):
+        if any(lanes.may_let_go(each.delivery) for each in settlements):
             self._wake()
         return results
 
@@ -116,7 +116,7 @@ class SqliteStore:
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """See ports.Ledger."""
         results = await self._writer.transact(lambda connection: inbox.act(connection, actions))
-        if any(each and each.state is State.SCHEDULED for each in results):
+        if any(each and lanes.may_let_go(each) for each in results):
             self._wake()
         return results
 

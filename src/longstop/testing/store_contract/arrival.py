@@ -2,10 +2,11 @@
 
 import asyncio
 
+from longstop.model.keeping import Append
 from longstop.ports import Store
-from longstop.testing.builders import AT_MS, make_append, make_quarantined
+from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event, make_quarantined
 from longstop.testing.store_contract.check import expect_equal
-from longstop.testing.store_contract.steps import lease_one, parked, replay, settled, to_retry
+from longstop.testing.store_contract.steps import delivered, lease_one, parked, replay, settled, to_retry
 
 PATIENCE_S = 10
 """How long a wake may take before a check fails. A store that works wakes at once."""
@@ -70,3 +71,14 @@ async def check_nothing_to_lease_wakes_nobody(store: Store) -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)
     expect_equal(wakes, [], "wakes")
+
+
+async def check_turn_in_a_lane_wakes(store: Store) -> None:
+    """So does the end of a delivery that others of its lane waited for: the next one may go."""
+    first, second = make_event(1, key="k"), make_event(2, key="k")
+    await store.append([Append(each, (make_delivery(each, lane="k"),)) for each in (first, second)])
+    woken = asyncio.Event()
+    claim = await lease_one(store)
+    store.on_arrival(woken.set)
+    await settled(store, delivered(claim))
+    await _expect_wake(woken, "the delivery before it in its lane was done")

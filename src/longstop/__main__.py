@@ -1,0 +1,79 @@
+"""The program: `longstop` and `python -m longstop`. It hands the command line what the rest of the house can do.
+
+Everything is imported when it is asked for, so that `longstop --help` answers at once.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longstop.edges.cli import app
+from longstop.edges.cli.program import Parts, RoleName
+
+if TYPE_CHECKING:
+    from longstop.config import Config
+    from longstop.ports import Clock
+
+
+class _Program:
+    """The composition root, for the command line. `edges.cli.program.Program` says what each part promises."""
+
+    @property
+    def clock(self) -> "Clock":
+        from longstop.clock import SystemClock
+
+        return SystemClock()
+
+    def load(self, path: Path, more_in_code: bool = False) -> "Config":
+        import os
+
+        from longstop import config
+
+        return config.load(path, environ=os.environ, more_in_code=more_in_code)
+
+    def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
+        from longstop import wiring
+
+        return wiring.opened(config)
+
+    def run(self, main: Coroutine[Any, Any, int]) -> int:
+        from longstop import wiring
+
+        return wiring.run(main)
+
+    def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
+        from longstop import wiring
+
+        return wiring.serve(config, wiring.Role[role.upper()], ready)
+
+    def unusable(self, config: "Config") -> tuple[str, ...]:
+        from longstop import wiring
+        from longstop.model.errors import ConfigurationError
+        from longstop.senders.python import resolve_handler
+
+        checks: list[Callable[[], object]] = [partial(wiring.parts, config)]
+        checks += [partial(resolve_handler, each.handler) for each in config.destinations if each.handler]
+        problems: list[str] = []
+        for check in checks:
+            try:
+                check()
+            except ConfigurationError as error:
+                problems += error.problems
+        return tuple(problems)
+
+    def demo(self, json: bool) -> int:
+        from longstop.demo.run import run
+
+        return run(json=json)
+
+
+def main() -> int:
+    """Run the command line of this process; its exit status."""
+    return app.run(sys.argv[1:], _Program())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

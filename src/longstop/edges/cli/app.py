@@ -1,0 +1,137 @@
+"""The commands by name, and from what was typed to an exit status.
+
+Each command's module is imported when the command runs. The first page of help is written from the table in here
+alone, so it is there at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from longstop import __version__
+from longstop.edges.cli.errors import INTERRUPTED, PIPE_CLOSED, USAGE, report, say
+from longstop.edges.cli.program import Program
+from longstop.model.errors import LongstopError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+
+class Command(NamedTuple):
+    """A command: what is typed, the function that it runs, and what it is for."""
+
+    name: str
+    function: str
+    """`package.module:function`, imported when it is run."""
+    purpose: str
+
+
+COMMANDS = (
+    Command("init", "longstop.edges.cli.setup:init", "Write a configuration to start from"),
+    Command(
+        "check", "longstop.edges.cli.setup:check", "Say all that is wrong with the configuration, or what it means"
+    ),
+    Command("demo", "longstop.edges.cli.running:demo", "See it work: a sender, a failing destination, nothing lost"),
+    Command("serve", "longstop.edges.cli.running:serve", "Accept events and deliver them"),
+    Command("ingest", "longstop.edges.cli.running:ingest", "Only accept events"),
+    Command("work", "longstop.edges.cli.running:work", "Only deliver events"),
+    Command("send", "longstop.edges.cli.sending:send", "Sign a body and post it as the real sender would"),
+    Command("events list", "longstop.edges.cli.looking:list_events", "List what was accepted"),
+    Command(
+        "events show", "longstop.edges.cli.looking:show_event", "Show an event, whole, with all that was done with it"
+    ),
+    Command("dead list", "longstop.edges.cli.looking:list_dead", "List what could not be delivered, and why"),
+    Command("replay", "longstop.edges.cli.deciding:replay", "Send events again"),
+    Command("discard", "longstop.edges.cli.deciding:discard", "Give up on dead deliveries, for a reason"),
+    Command("status", "longstop.edges.cli.looking:status", "Count what waits, is delivered, is dead"),
+)
+"""In the order in which a person meets them."""
+
+_GROUPS = {"events": "What was accepted.", "dead": "What could not be delivered."}
+_ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
+_FOOT = """\
+Every command takes --config FILE (default ./longstop.toml, or LONGSTOP_CONFIG); `longstop COMMAND --help` says more.
+Exit status: 0 done, 1 failed, 2 the command line is wrong."""
+
+
+def run(argv: Sequence[str], program: Program) -> int:
+    """Do what a command line asks for; the exit status. Errors are said on standard error, never raised."""
+    try:
+        status = _dispatch(list(argv), program)
+        sys.stdout.flush()
+        return status
+    except LongstopError as error:
+        return report(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. What is still buffered must not raise again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _dispatch(argv: list[str], program: Program) -> int:
+    group = argv[0] if argv and argv[0] in _GROUPS else None
+    if argv[1 if group else 0 :] in ([], ["--help"], ["-h"]):
+        sys.stdout.write(help_text(group))
+        return 0
+    if argv == ["--version"]:
+        sys.stdout.write(f"{__version__}\n")
+        return 0
+    return _command(argv, program)
+
+
+def help_text(group: str | None = None) -> str:
+    """The first page of help: of the program, or of a group of commands."""
+    shown = [each for each in COMMANDS if group is None or each.name.startswith(f"{group} ")]
+    width = max(len(each.name) for each in shown)
+    lines = [f"  {each.name:{width}}  {each.purpose}" for each in shown]
+    about, usage = (_GROUPS[group], f"longstop {group}") if group else (_ABOUT, "longstop")
+    return "\n".join([about, "", f"Usage: {usage} COMMAND", "", *lines, "", _FOOT, ""])
+
+
+def _command(argv: list[str], program: Program) -> int:
+    from cyclopts import CycloptsError
+
+    app = build()
+    try:
+        command, bound, handed_in = app.parse_args(argv, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        say([f"longstop: {error}", f"`{_help_for(argv)}` says more"])
+        return USAGE
+    injected = {"program": program} if "program" in handed_in else {}
+    status = command(*bound.args, **bound.kwargs, **injected)
+    return status if isinstance(status, int) else 0
+
+
+def _help_for(argv: list[str]) -> str:
+    found = next((each.name for each in COMMANDS if argv[: len(each.name.split())] == each.name.split()), None)
+    group = argv[0] if argv[0] in _GROUPS else None
+    return " ".join(filter(None, ("longstop", found or group, "--help")))
+
+
+def build() -> "App":
+    """The cyclopts app. No command's module is imported yet."""
+    from cyclopts import App, Parameter
+
+    def app(name: str, about: str) -> App:
+        # Plain text: rendering help as Markdown alone would take half a second.
+        return App(
+            name=name,
+            help=about,
+            version=__version__,
+            help_format="plaintext",
+            default_parameter=Parameter(negative=()),
+            result_action="return_value",
+        )
+
+    root = app("longstop", _ABOUT)
+    groups = {name: app(name, about) for name, about in _GROUPS.items()}
+    for group in groups.values():
+        root.command(group)
+    for each in COMMANDS:
+        *of_group, name = each.name.split()
+        parent = groups[of_group[0]] if of_group else root
+        parent.command(each.function, name=name)
+    return root

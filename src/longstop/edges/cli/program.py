@@ -1,0 +1,76 @@
+"""What the command line needs of the rest of the program. `longstop.__main__` hands it in.
+
+The commands see only these protocols: so they need no import of the composition root, and nothing heavy is loaded
+until a command asks for it.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from longstop.config import Config
+    from longstop.ports import Clock, Store
+    from longstop.replay import Replay
+
+RoleName = Literal["both", "ingest", "work"]
+
+
+class Parts(Protocol):
+    """A configuration with its store open."""
+
+    @property
+    def config(self) -> "Config":
+        """What was read."""
+
+    @property
+    def store(self) -> "Store":
+        """Open for as long as the parts are."""
+
+    @property
+    def clock(self) -> "Clock":
+        """The time."""
+
+    def replay(self, by: str) -> "Replay":
+        """The replay service, on behalf of a person."""
+
+
+class Program(Protocol):
+    """The whole program, as a command sees it."""
+
+    @property
+    def clock(self) -> "Clock":
+        """The time."""
+
+    def load(self, path: Path, more_in_code: bool = False) -> "Config":
+        """The configuration in a file. Raises ConfigurationError.
+
+        more_in_code: destinations it does not describe are taken for an application's, and are no error.
+        """
+
+    def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
+        """The parts that a configuration describes, with the store open. Raises ConfigurationError, StoreError."""
+
+    def run(self, main: Coroutine[Any, Any, int]) -> int:
+        """Run a coroutine to its end; what it returns."""
+
+    def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
+        """Run a gateway until it is told to stop; the exit status. `ready` gets the URL that senders post to, or ""."""
+
+    def unusable(self, config: "Config") -> tuple[str, ...]:
+        """Problems that show only when the parts are built: a handler's module that is missing, say."""
+
+    def demo(self, json: bool) -> int:
+        """Run the demonstration; its exit status."""
+
+
+def on_store(program: Program, config: Path, work: Callable[[Parts], Awaitable[int]]) -> int:
+    """Read the configuration, open its store, do the work, close; the exit status."""
+    settings = program.load(config, more_in_code=True)
+
+    async def main() -> int:
+        async with program.opened(settings) as parts:
+            return await work(parts)
+
+    return program.run(main())

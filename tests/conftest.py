@@ -1,0 +1,18 @@
+"""What tests that start the real program share. That this file is here makes `acceptance.harness` importable."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acceptance.harness import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A folder, a destination and free ports; every process that was started in it has ended afterwards."""
+    made = Site(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,118 @@
+"""The program as the command line's unit tests see it: a store in memory, a clock that stands still."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longstop import config, wiring
+from longstop.edges.cli import app
+from longstop.model.delivery import Delivery
+from longstop.model.keeping import Append
+from longstop.ports import Store
+from longstop.stores.memory import MemoryStore
+from longstop.testing.builders import AT_MS, make_append
+
+NOW_MS = AT_MS + 3_600_000
+"""An hour after the builders' events arrived."""
+
+TEXT = """\
+[sources.shop]
+kind = "generic"
+verify = { scheme = "header", header = "X-Shop-Key" }
+secrets = ["hunter2-hunter2"]
+
+[destinations.crm]
+url = "http://127.0.0.1:9/"
+allow_private = true
+
+[[routes]]
+from = "shop"
+when = "wanted"
+to = ["crm"]
+"""
+
+
+class StandingClock:
+    """Always NOW_MS; remembers how long it was asked to sleep."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    def now_ms(self) -> int:
+        return NOW_MS
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+
+@dataclass
+class FakeProgram:
+    """Implements edges.cli.program.Program."""
+
+    text: str = TEXT
+    store: Store = field(default_factory=MemoryStore)
+    clock: StandingClock = field(default_factory=StandingClock)
+    problems: tuple[str, ...] = ()
+
+    def load(self, path: Path) -> config.Config:
+        return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))
+
+    @contextlib.asynccontextmanager
+    async def opened(self, settings: config.Config) -> AsyncIterator[wiring.Parts]:
+        made = wiring.parts(settings)
+        yield wiring.Parts(settings, self.store, made.sources, made.router, self.clock, random.Random(1))
+
+    def run(self, main: Coroutine[Any, Any, int]) -> int:
+        return asyncio.run(main)
+
+    async def serve(self, settings: config.Config, role: str, ready: Callable[[str], None]) -> int:
+        ready("http://0.0.0.0:8080" if role != "work" else "")
+        return 0
+
+    def unusable(self, settings: config.Config) -> tuple[str, ...]:
+        return self.problems
+
+    def demo(self, json: bool) -> int:
+        return 0
+
+    # -- for the tests --
+
+    def cli(self, *argv: str) -> int:
+        return app.run(argv, self)
+
+    def keep(self, *appends: Append) -> None:
+        asyncio.run(self._append(appends))
+
+    async def _append(self, appends: tuple[Append, ...]) -> None:
+        await self.store.append(appends)
+
+    def delivery(self, id_: str) -> Delivery:
+        found = asyncio.run(self._delivery(id_))
+        assert found is not None
+        return found
+
+    async def _delivery(self, id_: str) -> Delivery | None:
+        return await self.store.delivery(id_)
+
+
+def make_dead(number: int, destination: str = "crm", **changes: Any) -> Append:
+    """An event whose one delivery is dead; `changes` are fields of Event."""
+    from dataclasses import replace
+
+    from longstop.model.delivery import DeadReason, State
+
+    made = make_append(number, to=(destination,), **changes)
+    dead = replace(
+        made.deliveries[0],
+        state=State.DEAD,
+        reason=DeadReason.REJECTED,
+        attempts=3,
+        last_status=422,
+        last_error="HTTP 422",
+        ended_at_ms=AT_MS + number * 60_000,
+    )
+    return replace(made, deliveries=(dead,))

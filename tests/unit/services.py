@@ -1,0 +1,96 @@
+"""What the tests of the services share: a delivering side over a store in memory, on the virtual clock."""
+
+import asyncio
+import functools
+import inspect
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from longstop.deliver import Deliver, Destination
+from longstop.dispatch import Dispatch
+from longstop.group_commit import GroupCommit
+from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
+from longstop.model.keeping import DeliveryFilter, Page
+from longstop.model.retry import RetryPolicy
+from longstop.ports import Store
+from longstop.stores.memory import MemoryStore
+from longstop.testing.clock import VirtualClock, run
+from longstop.testing.fakes import FaultyStore, ScriptedSender
+
+LEASE_MS = 30_000
+PLAIN = RetryPolicy(attempts=3, first_ms=1_000, jitter="none")
+FAILED = Outcome(OutcomeKind.RETRY, status=503, error="the destination answered 503")
+REJECTED = Outcome(OutcomeKind.REJECT, status=422, error="the destination answered 422")
+
+
+class Works:
+    """A dispatcher at work. Destinations are given as senders, or as (sender, concurrency)."""
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        policy: RetryPolicy = PLAIN,
+        worker: str = "worker-1",
+        **senders: ScriptedSender | tuple[ScriptedSender, int],
+    ) -> None:
+        self.store: Any = FaultyStore(store or MemoryStore())
+        self.clock = VirtualClock()
+        pairs = {name: each if isinstance(each, tuple) else (each, 32) for name, each in senders.items()}
+        destinations = [Destination(name, sender, policy, room) for name, (sender, room) in pairs.items()]
+        self.deliver = Deliver(GroupCommit(self.store.settle), self.clock, random.Random(1))
+        self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Works":
+        self._tasks = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.dispatch.keep_leases())]
+        await settle_down()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.crash()
+
+    async def crash(self) -> None:
+        """End as a killed process does: nothing more of it reaches the store, and nobody is told."""
+        self.store.fail("settle", times=10**9)
+        left = {*self._tasks, *self.dispatch._running.values()}
+        while left:
+            # Once is not enough: an attempt that is broken off wants to say so first.
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=0)
+
+    async def one(self) -> Delivery:
+        """The only delivery there is."""
+        found = await all_deliveries(self.store)
+        assert len(found) == 1
+        return found[0]
+
+
+async def all_deliveries(store: Store) -> list[Delivery]:
+    """Every delivery, oldest first."""
+    return list((await store.find_deliveries(DeliveryFilter(), Page(10_000, newest_first=False))).rows)
+
+
+async def states(store: Store) -> list[State]:
+    """The state of every delivery, oldest first."""
+    return [each.state for each in await all_deliveries(store)]
+
+
+async def settle_down(turns: int = 50) -> None:
+    """Let everything happen that can without time going by."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def on_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test on the virtual clock."""
+    @functools.wraps(test)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        run(test(*args, **kwargs))
+
+    # The runner for async tests looks through `__wrapped__` and would take the test for its own.
+    signature = inspect.signature(test)
+    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    return wrapper

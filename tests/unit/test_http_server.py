@@ -1,0 +1,195 @@
+"""The real server on a loopback socket, spoken to byte by byte: what a slow, large or rude sender gets."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from test_ingest import SHOP, Gate
+
+from longstop.clock import SystemClock
+from longstop.edges import http_server
+from longstop.edges.http_server import HttpServer, ListenError, bind
+from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
+from longstop.model.signing import sign
+
+BODY = b'{"id": 1}'
+SIGNED = "\r\n".join(f"{name}: {value}" for name, value in sign(SHOP, BODY)).encode()
+POST = b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\n%s\r\ncontent-length: %d\r\n\r\n%s" % (SIGNED, len(BODY), BODY)
+REQUEST_LINE = b"POST /webhooks/shop HTTP/1.1\r\n"
+PATIENCE_S = 20
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        await asyncio.wait_for(self._writer.drain(), PATIENCE_S)
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), PATIENCE_S)).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        body = await self._reader.readexactly(int(headers.get("content-length", 0)))
+        return int(head[0].split()[1]), headers, body
+
+    async def closed(self) -> bool:
+        with contextlib.suppress(ConnectionError):
+            return await asyncio.wait_for(self._reader.read(), PATIENCE_S) == b""
+        return True
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Served:
+    """A gateway on a port of its own."""
+
+    def __init__(self, server: HttpServer, gate: Gate, port: int) -> None:
+        self.server, self.gate, self.port = server, gate, port
+
+    async def connect(self) -> Client:
+        return Client(*await asyncio.open_connection("127.0.0.1", self.port))
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    # The gateway's clock is virtual elsewhere; here nothing but ids and times depends on it.
+    gate = Gate()
+    gate.ingest._clock = SystemClock()
+    listening = bind("127.0.0.1", 0)
+    server = HttpServer(IngestApp(gate.ingest), listening)
+    await server.start()
+    yield Served(server, gate, listening.getsockname()[1])
+    await server.stop()
+
+
+async def test_requests_of_one_connection_are_answered_in_turn(served: Served) -> None:
+    client = await served.connect()
+    for expected in ("accepted", "duplicate"):
+        client.write(POST)
+        status, _, body = await client.answer()
+        assert (status, json.loads(body)["status"]) == (200, expected)
+    client.write(POST + POST)
+    assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+    client.close()
+
+
+async def test_headers_reach_the_event_in_the_order_sent(served: Served) -> None:
+    client = await served.connect()
+    client.write(POST.replace(b"host: h", b"host: h\r\nx-b: 1\r\nx-a: \xe9\r\nx-b: 2"))
+    _, _, body = await client.answer()
+    kept = await served.gate.store.event(json.loads(body)["id"])
+    sent = [(name, value) for name, value in kept.event.headers if name.startswith("x-") and name != "x-signature"]
+    assert sent == [("x-b", "1"), ("x-a", "\xe9"), ("x-b", "2")]
+    client.close()
+
+
+@pytest.mark.parametrize("start", [b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\nx-slow: ", b"P", b""])
+async def test_a_head_that_does_not_end_is_cut(served: Served, start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_WITHIN_S", 0.05)
+    client = await served.connect()
+    client.write(start)
+    if start:
+        assert (await client.answer())[0] == 408
+    assert await client.closed()
+
+
+async def test_a_head_that_drips_is_cut_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_WITHIN_S", 0.2)
+    client = await served.connect()
+    answer = asyncio.create_task(client.answer())
+    client.write(b"POST /webhooks/shop HTTP/1.1\r\n")
+    while not answer.done():
+        client.write(b"x: 1\r\n")
+        await asyncio.wait([answer], timeout=0.01)
+    assert (await answer)[0] == 408
+
+
+async def test_the_second_head_of_a_connection_is_timed_as_the_first(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await served.connect()
+    client.write(POST)
+    assert (await client.answer())[0] == 200
+    monkeypatch.setattr(http_server, "HEAD_WITHIN_S", 0.05)
+    client.write(b"POST /webh")
+    assert (await client.answer())[0] == 408
+    assert await client.closed()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"x: %s\r\n\r\n" % (b"1" * (HEADER_BYTES_MAX + 1)),
+        b"x: 1\r\n" * (HEADERS_MAX + 1) + b"\r\n",
+        # Not a byte more than it takes: what is left unread would turn the close into a reset.
+        (b"x: " + b"1" * 2 * HEADER_BYTES_MAX)[: 2 * HEADER_BYTES_MAX + 1 - len(REQUEST_LINE)],
+    ],
+    ids=["a large header", "many headers", "a line without end"],
+)
+async def test_a_head_over_the_limit_is_431(served: Served, head: bytes) -> None:
+    client = await served.connect()
+    client.write(REQUEST_LINE + head)
+    assert (await client.answer())[0] == 431
+    assert await client.closed()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_the_answer_to_an_upload_that_is_too_large_can_be_read(served: Served, chunked: bool) -> None:
+    client = await served.connect()
+    size, piece = 20 * 1024 * 1024, b"x" * 65_536
+    length = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % size
+    client.write(b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\n" + length + b"\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(size // len(piece)):
+            client.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            await client.drain()
+    status, headers, body = await client.answer()
+    assert (status, headers["connection"]) == (413, "close")
+    assert json.loads(body)["title"] == "Body too large"
+    client.close()
+
+
+async def test_two_lengths_are_refused_and_nothing_is_smuggled(served: Served) -> None:
+    client = await served.connect()
+    both = b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n"
+    client.write(b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\n" + both + b"0\r\n\r\n" + POST)
+    status, _, _ = await client.answer()
+    assert status in (400, 401)
+    assert await client.closed()
+    assert "append" not in served.gate.store.calls
+
+
+async def test_a_stop_answers_what_is_in_flight_and_takes_no_more(served: Served) -> None:
+    gate = served.gate.store.stall("append")
+    client = await served.connect()
+    client.write(POST)
+    while "append" not in served.gate.store.calls:
+        await asyncio.sleep(0.001)
+    stopping = asyncio.create_task(served.server.stop())
+    await asyncio.wait([stopping], timeout=0.3)
+    assert not stopping.done()
+    with pytest.raises(ConnectionError):
+        await served.connect()
+    gate.set()
+    assert (await client.answer())[0] == 200
+    await asyncio.wait_for(stopping, PATIENCE_S)
+    assert await client.closed()
+
+
+def test_a_port_that_is_taken_is_a_plain_error() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ListenError) as caught:
+            bind("127.0.0.1", port)
+    assert str(caught.value) == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; is another Longstop running? "
+        "Stop it, or choose another server.port"
+    )

@@ -1,0 +1,185 @@
+"""Backoff, Retry-After, and what becomes of a delivery after each kind of outcome."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger
+from longstop.model.retry import RETRIED_STATUSES, RetryPolicy, backoff_ms, classify_status, decide, parse_retry_after
+from longstop.testing.builders import AT_MS, make_delivery, make_event
+
+PLAIN = RetryPolicy(jitter="none")
+POLICIES = st.builds(
+    RetryPolicy,
+    attempts=st.integers(1, 50),
+    first_ms=st.integers(0, 10**7),
+    factor=st.floats(1, 100),
+    cap_ms=st.integers(0, 10**8),
+    jitter=st.sampled_from(["full", "none"]),
+    max_age_ms=st.integers(0, 10**9),
+    retry_after_cap_ms=st.integers(0, 10**8),
+)
+NOW_MS = AT_MS + 10_000
+YEAR_S = 365 * 86_400
+
+
+def delivery(**changes: object) -> Delivery:
+    fields: dict[str, object] = {"lane": "k", "attempts": 1, "tries": 1} | changes
+    return replace(make_delivery(make_event(1)).leased("w", AT_MS, AT_MS + 99), **fields)  # type: ignore[arg-type]
+
+
+def decided(kind: OutcomeKind, policy: RetryPolicy = PLAIN, after_s: float | None = None, **of: object) -> Transition:
+    return decide(delivery(**of), Outcome(kind, retry_after_s=after_s), policy, NOW_MS, random.Random(1))
+
+
+# -- backoff ----------------------------------------------------------------------------------------
+
+
+@given(POLICIES, st.integers(1, 10_000), st.integers())
+def test_no_wait_is_negative_or_over_the_cap(policy: RetryPolicy, tries: int, seed: int) -> None:
+    assert 0 <= backoff_ms(policy, tries, random.Random(seed)) <= policy.cap_ms
+
+
+@given(POLICIES, st.integers(1, 60), st.integers())
+def test_jitter_only_ever_shortens(policy: RetryPolicy, tries: int, seed: int) -> None:
+    ceiling = backoff_ms(replace(policy, jitter="none"), tries, random.Random(seed))
+    assert backoff_ms(replace(policy, jitter="full"), tries, random.Random(seed)) <= ceiling
+
+
+def test_it_doubles_up_to_the_cap() -> None:
+    rng = random.Random(1)
+    found = [backoff_ms(PLAIN, tries, rng) for tries in range(1, 12)]
+    assert found == [1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]
+
+
+def test_full_jitter_fills_the_whole_range_evenly() -> None:
+    rng = random.Random(1)
+    found = [backoff_ms(RetryPolicy(), 4, rng) for _ in range(4000)]
+    assert min(found) < 100
+    assert max(found) > 7900
+    assert abs(sum(found) / len(found) - 4000) < 150
+
+
+# -- deciding -----------------------------------------------------------------------------------------
+
+
+def test_success_is_delivered_whatever_the_budget() -> None:
+    assert decided(OutcomeKind.SUCCESS, tries=99) == Transition(Trigger.SUCCEED, NOW_MS)
+
+
+def test_a_never_is_dead_at_once() -> None:
+    assert decided(OutcomeKind.REJECT) == Transition(Trigger.PARK, NOW_MS, reason=DeadReason.REJECTED)
+
+
+@pytest.mark.parametrize(("tries", "dead"), [(1, False), (7, False), (8, True), (9, True)])
+def test_the_last_attempt_of_the_budget_is_the_last(tries: int, dead: bool) -> None:
+    transition = decided(OutcomeKind.RETRY, tries=tries, attempts=tries)
+    assert (transition.reason is DeadReason.EXHAUSTED) == dead
+    assert transition.trigger is (Trigger.PARK if dead else Trigger.RETRY)
+
+
+@pytest.mark.parametrize(("age_ms", "dead"), [(11_000, False), (10_999, True)])
+def test_a_try_may_fall_due_at_max_age_and_not_after_it(age_ms: int, dead: bool) -> None:
+    # The round began at AT_MS; the next try is due 1 s from now, 11 s after that.
+    transition = decided(OutcomeKind.RETRY, replace(PLAIN, max_age_ms=age_ms), round_at_ms=AT_MS)
+    assert (transition.reason is DeadReason.EXHAUSTED) == dead
+
+
+def test_age_counts_from_the_round_not_from_arrival() -> None:
+    policy = replace(PLAIN, max_age_ms=5_000)
+    assert decided(OutcomeKind.RETRY, policy, round_at_ms=NOW_MS - 4_000).trigger is Trigger.RETRY
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "wait_ms"),
+    [(None, 1000), (0.0, 1000), (0.5, 1000), (1.5, 1500), (60.0, 60_000), (3600.0, 3_600_000), (YEAR_S, 3_600_000)],
+)
+def test_the_longer_of_backoff_and_what_was_asked_up_to_the_cap(asked_s: float | None, wait_ms: int) -> None:
+    assert decided(OutcomeKind.RETRY, after_s=asked_s).due_at_ms == NOW_MS + wait_ms
+
+
+@pytest.mark.parametrize(("lost", "dead"), [(1, False), (9, False), (10, True), (11, True)])
+def test_a_payload_under_which_workers_keep_dying_is_poison(lost: int, dead: bool) -> None:
+    transition = decided(OutcomeKind.LOST, lost=lost, tries=0)
+    assert (transition.reason is DeadReason.CRASHED) == dead
+    assert transition.due_at_ms == (None if dead else NOW_MS)
+
+
+def test_an_interruption_is_tried_again_at_once_and_costs_nothing() -> None:
+    transition = decided(OutcomeKind.INTERRUPTED, tries=99, lost=99)
+    assert transition == Transition(Trigger.RETRY, NOW_MS, due_at_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(("on_dead", "leaves"), [("hold", False), ("skip", True)])
+@pytest.mark.parametrize("kind", [OutcomeKind.REJECT, OutcomeKind.RETRY, OutcomeKind.LOST])
+def test_on_dead_says_whether_the_lane_is_left(kind: OutcomeKind, on_dead: str, leaves: bool) -> None:
+    policy = replace(PLAIN, on_dead=on_dead)  # type: ignore[arg-type]
+    transition = decided(kind, policy, tries=8, lost=10)
+    assert transition.trigger is Trigger.PARK
+    assert transition.leaves_lane == leaves
+    assert delivery(lost=10).after(transition).lane == (None if leaves else "k")
+
+
+@given(POLICIES, st.sampled_from(OutcomeKind), st.none() | st.floats(0, 1e10), st.integers(1, 60), st.integers())
+def test_every_decision_can_be_applied_and_none_is_due_in_the_past(
+    policy: RetryPolicy, kind: OutcomeKind, after_s: float | None, tries: int, seed: int
+) -> None:
+    before = delivery(tries=tries, attempts=tries)
+    transition = decide(before, Outcome(kind, retry_after_s=after_s), policy, NOW_MS, random.Random(seed))
+    after = before.after(transition)
+    longest = max(policy.cap_ms, policy.retry_after_cap_ms)
+    assert transition.due_at_ms is None or NOW_MS <= transition.due_at_ms <= NOW_MS + longest
+    assert (after.reason is not None) == (transition.trigger is Trigger.PARK)
+
+
+# -- what an answer means -------------------------------------------------------------------------------
+
+
+def test_statuses() -> None:
+    never = {status for status in range(400, 500)} - {408, 425, 429}
+    for status in range(100, 600):
+        success = OutcomeKind.SUCCESS if 200 <= status < 300 else OutcomeKind.RETRY
+        assert classify_status(status) is (OutcomeKind.REJECT if status in never else success), status
+
+
+def test_which_statuses_are_retried_can_be_chosen() -> None:
+    assert {408, 425, 429} == RETRIED_STATUSES
+    assert classify_status(404, frozenset({404})) is OutcomeKind.RETRY
+    assert classify_status(429, frozenset({404})) is OutcomeKind.REJECT
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        (str(YEAR_S), float(YEAR_S)),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("٣", None),
+        ("9" * 400, None),
+        ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0),
+        ("Thursday, 01-Jan-26 00:01:00 GMT", 60.0),
+        ("Thu Jan  1 00:01:00 2026", 60.0),
+        ("Fri, 01 Jan 2027 00:00:00 GMT", float(YEAR_S)),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", None),
+        ("Wed, 31 Dec 2025 23:59:59 GMT", None),
+        ("Thu, 99 Jan 2026 00:01:00 GMT", None),
+        ("Thu, 01 Jan 99999 00:01:00 GMT", None),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value, AT_MS) == seconds
+
+
+@given(st.text(max_size=60))
+def test_no_retry_after_breaks_the_reader(value: str) -> None:
+    found = parse_retry_after(value, AT_MS)
+    assert found is None or found >= 0
