@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from acceptance.harness import Site
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> Iterator[None]:
+    """Logging is the process's: what one test sets up must not reach the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -44,11 +44,14 @@ class Ingest:
         return self._sources.get(name, self._decoy)
 
     async def receive(self, source: Source, request: Request) -> Answer:
-        """Make the request durable and say so.
+        """Make the request durable and say so, or answer a handshake.
 
         Raises VerificationError, QuarantinedError, UnavailableError: each knows its HTTP status.
         """
         now_ms = self._clock.now_ms()
+        answer = source.handshake(request, now_ms)
+        if answer is not None:
+            return answer
         source.verify(request, now_ms)
         try:
             reading = source.read(request)

@@ -122,6 +122,15 @@ class Source(Protocol):
     max_body_bytes: int
     dedup_window_ms: int
 
+    def methods(self, path: str) -> frozenset[str]:
+        """The HTTP methods that are served at this path below the source's name; none: there is no such path."""
+
+    def handshake(self, request: Request, now_ms: int) -> Answer | None:
+        """The answer to a request that asks for one and carries no event (a token, a challenge); else None.
+
+        Raises VerificationError where it must prove itself for that and does not.
+        """
+
     def verify(self, request: Request, now_ms: int) -> None:
         """Return if the request is the sender's own; raise VerificationError otherwise. Compares in constant time."""
 

@@ -58,7 +58,7 @@ class FakeProgram:
     clock: StandingClock = field(default_factory=StandingClock)
     problems: tuple[str, ...] = ()
 
-    def load(self, path: Path) -> config.Config:
+    def load(self, path: Path, more_in_code: bool = False) -> config.Config:
         return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))
 
     @contextlib.asynccontextmanager

@@ -172,7 +172,8 @@ REFUSED = [
     (
         generic("", "none") + 'dedupe = "id"',
         "sources.a.dedupe: found an unknown key; expected one of kind, secrets, verify, dedup, type, key, dedup_window, "
-        'max_body; did you mean "dedup"?',
+        "max_body, tolerance, required_headers, content_types, allow, rate, challenge, client_id, public_url; "
+        'did you mean "dedup"?',
     ),
     (
         source('kind = "generic"'),

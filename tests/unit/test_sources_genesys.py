@@ -46,6 +46,7 @@ def test_a_real_text_message():
         "e6b352de-ecd0-49c7-94de-7787418869bc",
         "d7d58935af65a45e5234ac77de017a0a",
         "2025-06-10T21:03:05.427Z",
+        "Text",
     ]
     assert reading.document == json.loads(body)
 
@@ -67,7 +68,7 @@ def message(**parts: Any) -> dict[str, Any]:
     return {"channel": {"id": "c", "time": "t"}, "id": "m", "type": "Text", **parts}
 
 
-def test_each_of_the_three_parts_tells_events_apart_and_nothing_else_does():
+def test_each_part_tells_events_apart_and_nothing_else_does():
     bodies = [
         message(),
         message(id="n"),
@@ -75,9 +76,16 @@ def test_each_of_the_three_parts_tells_events_apart_and_nothing_else_does():
         message(channel={"id": "c", "time": "u"}),
         message(channel={"id": 'c","m', "time": "t"}, id="m"),
         message(channel={"id": "c", "time": "t"}, id='m","t'),
+        message(type="Receipt"),
+        message(type=None),
     ]
     assert len({read(OPEN, body).dedup for body in bodies}) == len(bodies)
-    assert read(OPEN, message(type="Receipt", status="Failed")).dedup == read(OPEN, message()).dedup
+    assert read(OPEN, message(text="other", direction="Inbound")).dedup == read(OPEN, message()).dedup
+
+
+def test_a_message_and_its_receipt_are_two_events_though_they_agree_in_all_the_vendors_parts():
+    bodies = [payloads.load(f"genesys_open_messaging_{name}") for name in ("typing", "receipt_failed")]
+    assert len({read(OPEN, body).dedup for body in bodies}) == 2
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,7 @@ def test_a_repeated_part_is_ambiguous(body):
 
 def test_a_name_repeated_where_no_key_lies_is_the_senders_own_affair():
     body = b'{"id":"m","channel":{"id":"c","time":"t","to":{"id":1,"id":2}},"x":1,"x":2}'
-    assert json.loads(read(OPEN, body).dedup) == ["c", "m", "t"]
+    assert json.loads(read(OPEN, body).dedup) == ["c", "m", "t", ""]
 
 
 def test_real_bodies_are_spared_the_second_parse(monkeypatch):

@@ -19,7 +19,7 @@ from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, Sour
 from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.errors import ConfigurationError
 from longstop.model.retry import RetryPolicy
-from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
+from longstop.model.settings import ChallengeSettings, DestinationSettings, SourceSettings, VerifySettings
 
 __all__ = [
     "SOURCE_KINDS",
@@ -44,12 +44,24 @@ class ServerSettings:
     admin_port: int
     stop_timeout_ms: int
     """How long a stop waits for attempts under way."""
+    trusted_proxies: tuple[str, ...]
+    """Networks whose X-Forwarded-For is believed."""
 
     @property
     def url(self) -> str:
         """What senders post to, without the path: `http://127.0.0.1:8080`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PressureSettings:
+    """When to stop accepting, before the disk or the backlog decides."""
+
+    max_backlog: int
+    """So many deliveries may wait."""
+    min_free_bytes: int
+    """So much room must be left on the store's disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,7 @@ class Config:
 
     server: ServerSettings
     store: StoreSettings
+    pressure: PressureSettings
     worker: WorkerSettings
     sources: tuple[SourceSettings, ...]
     # Not in the repr: a URL may have been completed with a token from the environment.
@@ -162,8 +175,9 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
     declared = [_destination(name, table) for name, table in shaped.destinations.items()]
     in_code = [DestinationSettings(name) for name in sorted(around.handlers - set(shaped.destinations))]
     return Config(
-        server=ServerSettings(**dict(shaped.server)),
+        server=ServerSettings(**{**dict(shaped.server), "trusted_proxies": tuple(shaped.server.trusted_proxies)}),
         store=values.store(shaped.store.url, around),
+        pressure=PressureSettings(shaped.store.max_backlog, shaped.store.min_free_bytes),
         worker=WorkerSettings(**dict(shaped.worker)),
         sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
         destinations=(*declared, *in_code),
@@ -177,6 +191,9 @@ def _source(name: str, table: SourceTable) -> SourceSettings:
     given = dict(table)
     given["secrets"] = tuple(table.secrets)
     given["verify"] = VerifySettings(**dict(table.verify)) if table.verify else None
+    given["challenge"] = ChallengeSettings(**dict(table.challenge)) if table.challenge else None
+    for key in ("required_headers", "content_types", "allow"):
+        given[key] = tuple(given[key])
     return SourceSettings(name=name, **given)
 
 

@@ -80,6 +80,9 @@ Url = Annotated[str, AfterValidator(lambda text, info: values.http_url(text, _ar
 HeaderValue = Annotated[str, AfterValidator(lambda text, info: values.header_value(text, _around(info)))]
 HeaderName = Annotated[str, AfterValidator(values.header_name)]
 Handler = Annotated[str, AfterValidator(values.handler)]
+Network = Annotated[str, AfterValidator(values.network)]
+Rate = Annotated[float, BeforeValidator(values.rate)]
+SignedContent = Annotated[str, AfterValidator(values.signed_content)]
 Selector = Annotated[str, AfterValidator(values.selector)]
 Condition = Annotated[str, AfterValidator(values.condition)]
 KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
@@ -103,6 +106,11 @@ class ServerTable(Table):
     port: Port = Field(default=8080, description=_PORT)
     admin_host: LoopbackHost = Field(default="127.0.0.1", description="127.0.0.1, ::1 or localhost")
     admin_port: Port = Field(default=8081, description=_PORT)
+    trusted_proxies: list[Network] = Field(
+        default=[],
+        description='a list of networks, as ["10.0.0.0/8"]',
+        json_schema_extra={"item": "a network or an address"},
+    )
     stop_timeout_ms: Duration = Field(default=20_000, alias="stop_timeout", description=_DURATION)
 
 
@@ -110,6 +118,8 @@ class StoreTable(Table):
     """`[store]`"""
 
     url: StoreUrl = Field(default="sqlite:///longstop.db", description="text such as sqlite:///longstop.db")
+    max_backlog: int = Field(default=1_000_000, ge=1, description="a whole number of deliveries")
+    min_free_bytes: Size = Field(default=100_000_000, alias="min_free", description='a size such as "100MB" or "1GiB"')
 
 
 class WorkerTable(Table):
@@ -126,6 +136,19 @@ class VerifyTable(Table):
     encoding: Literal["hex", "base64"] = Field(default="hex", description='"hex" or "base64"')
     prefix: str = Field(default="", description='what stands before the signature, as "sha256="')
     username: str | None = Field(default=None, description="the user name, without a colon", pattern="^[^:]+$")
+    content: SignedContent = Field(
+        default="{body}",
+        description='text with {body}, and {timestamp} and {id} if they are signed: "{timestamp}.{body}"',
+    )
+    timestamp_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+    id_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+
+
+class ChallengeTable(Table):
+    """`challenge = { … }` of a source."""
+
+    query: str | None = Field(default=None, description="the name of a query parameter")
+    field: str | None = Field(default=None, description="the name of a member of the JSON body")
 
 
 class SourceTable(Table):
@@ -143,6 +166,26 @@ class SourceTable(Table):
     max_body_bytes: Size = Field(
         default=BODY_BYTES_MAX, alias="max_body", description='a size such as "10MB" or "512KiB"'
     )
+    tolerance_ms: PositiveDuration = Field(default=300_000, alias="tolerance", description=_DURATION)
+    required_headers: list[HeaderName] = Field(
+        default=[],
+        description="a list of names of HTTP headers",
+        json_schema_extra={"item": "the name of an HTTP header"},
+    )
+    content_types: list[str] = Field(
+        default=[],
+        description='a list of media types, as ["application/json"]',
+        json_schema_extra={"item": "a media type"},
+    )
+    allow: list[Network] = Field(
+        default=[],
+        description='a list of networks, as ["203.0.113.0/24"]',
+        json_schema_extra={"item": "a network or an address"},
+    )
+    rate_per_s: Rate | None = Field(default=None, alias="rate", description='a rate such as "100/s" or "600/m"')
+    challenge: ChallengeTable | None = Field(default=None, description='a table such as { query = "hub.challenge" }')
+    client_id: str | None = Field(default=None, description="text: the client id the platform was given")
+    public_url: str | None = Field(default=None, description="text: the https:// URL that the sender posts to")
 
 
 class RetryTable(Table):

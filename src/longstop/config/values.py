@@ -180,6 +180,31 @@ def condition(text: str) -> str:
     return text
 
 
+def network(text: str) -> str:
+    """A network in CIDR form, or a single address."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        expected = 'a network as "203.0.113.0/24", or an address'
+        raise Fault(f"found {quoted(text)}", expected, "its host bits must be zero" if "/" in text else "") from None
+
+
+def rate(value: object) -> float:
+    """Requests per second, from "100/s", "600/m" or "5000/h"."""
+    found = re.fullmatch(r"([0-9]{1,9})/([smh])", value) if isinstance(value, str) else None
+    if found is None or int(found[1]) == 0:
+        raise Fault(f"found {shown(value)}", 'a rate such as "100/s", "600/m" or "5000/h"')
+    return int(found[1]) * 1_000 / _UNIT_MS[found[2]]
+
+
+def signed_content(text: str) -> str:
+    """The template of what a signature covers."""
+    names = re.findall(r"\{([^{}]*)\}", text)
+    if names.count("body") != 1 or not set(names) <= {"body", "timestamp", "id"}:
+        raise Fault(f"found {quoted(text)}", "text with {body} once, and {timestamp} or {id} if they are signed")
+    return text
+
+
 def selector(text: str) -> str:
     """`header:NAME`, or a JMESPath expression that picks a value out of a body."""
     if text.startswith("header:"):

@@ -17,10 +17,12 @@ from longstop.model.errors import (
     IngestError,
     LengthRequiredError,
     QuarantinedError,
+    RateError,
     UnavailableError,
 )
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer, Request
+from longstop.ports import Source
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,7 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 HEADERS_MAX = 100
 HEADER_BYTES_MAX = 32 * 1024
 
-_SEGMENT = re.compile(r"/([^/]+)/?")
+_PATH = re.compile(r"/([^/]+)(/.*)?", re.DOTALL)
 
 
 class _SenderGone(Exception):
@@ -67,19 +69,24 @@ class IngestApp:
             return _HEALTHY if scope["method"] in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         if not path.startswith(self._prefix):
             return _NOT_FOUND
-        found = _SEGMENT.fullmatch(path, len(self._prefix))
+        found = _PATH.fullmatch(path, len(self._prefix))
         if found is None:
             return _NOT_FOUND
-        if scope["method"] != "POST":
-            return _not_allowed("POST")
-        return await self._post(found[1], scope, receive)
+        source, below = self._ingest.source(found[1]), found[2] or ""
+        methods = source.methods(below)
+        if not methods:
+            return _NOT_FOUND
+        if scope["method"] not in methods:
+            return _not_allowed(", ".join(sorted(methods)))
+        return await self._receive(source, below, scope, receive)
 
-    async def _post(self, name: str, scope: Scope, receive: Receive) -> Answer:
-        source = self._ingest.source(name)
+    async def _receive(self, source: Source, below: str, scope: Scope, receive: Receive) -> Answer:
         headers = _headers(scope)
-        body = await _body(scope, receive, source.max_body_bytes)
+        body = await _body(scope, receive, source.max_body_bytes) if scope["method"] == "POST" else b""
         client = scope.get("client")
-        return await self._ingest.receive(source, Request(headers, body, client=client[0] if client else None))
+        query = scope.get("query_string", b"").decode("latin-1")
+        request = Request(headers, body, scope["method"], client[0] if client else None, below, query)
+        return await self._ingest.receive(source, request)
 
 
 def _path_below_mount(scope: Scope) -> str:
@@ -145,7 +152,7 @@ def _problem(error: IngestError) -> Answer:
     headers: tuple[tuple[str, str], ...] = ()
     if isinstance(error, QuarantinedError):
         problem["id"] = error.event_id
-    if isinstance(error, UnavailableError):
+    if isinstance(error, (UnavailableError, RateError)):
         headers = (("retry-after", str(error.retry_after_s)),)
     if isinstance(error, (BodyTooLargeError, HeadersTooLargeError)):
         # The rest of the body is not read, so the connection cannot be used again.

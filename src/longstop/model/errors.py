@@ -37,6 +37,24 @@ class VerificationError(IngestError):
     title = "Not verified"
 
 
+class AddressError(IngestError):
+    """The request comes from an address that this source does not allow."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class RateError(IngestError):
+    """The source is over its rate limit; the sender should come back after `retry_after_s` seconds."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class MalformedError(IngestError):
     """An authentic request that cannot be read."""
 

@@ -14,7 +14,11 @@ class Request:
     body: bytes = field(repr=False)
     method: str = "POST"
     client: str | None = None
-    """The peer's address, where the server told it."""
+    """The sender's address, where the server told it; behind a trusted proxy, the one that the proxy tells."""
+    path: str = ""
+    """What follows the source's name in the path, with its slash; mostly nothing."""
+    query: str = ""
+    """The query string as sent, without the question mark."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,22 @@ class VerifySettings:
     """What stands before the signature in the header, as `sha256=`."""
     username: str | None = None
     """basic: the user name. Without it each secret is `user:password`."""
+    content: str = "{body}"
+    """hmac-*: what is signed, with {body}, {timestamp} and {id} put in."""
+    timestamp_header: str | None = None
+    """The header with the time of signing, in Unix seconds."""
+    id_header: str | None = None
+    """The header with the id that is signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeSettings:
+    """How a sender asks whether this is the right place: it is answered with what it sent, and nothing is kept."""
+
+    query: str | None = None
+    """GET: the query parameter whose value is the answer."""
+    field: str | None = None
+    """POST: the member of the JSON body whose value is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +55,26 @@ class SourceSettings:
     verify: VerifySettings | None = None
     """None: the kind's own scheme."""
     dedup: str | None = None
-    """A JMESPath over the body or `header:NAME`; None: the kind's own."""
+    """A JMESPath over the body, `header:NAME` or `hash:body`; None: the kind's own."""
     type: str | None = None
     key: str | None = None
     dedup_window_ms: int = DEDUP_WINDOW_MS
     max_body_bytes: int = BODY_BYTES_MAX
+    tolerance_ms: int = 300_000
+    """How far a signed time may be off, either way."""
+    required_headers: tuple[str, ...] = ()
+    """Headers that a request must have to be taken for the sender's."""
+    content_types: tuple[str, ...] = ()
+    """Media types that are taken; none: any."""
+    allow: tuple[str, ...] = ()
+    """Networks (CIDR) that requests may come from; none: any."""
+    rate_per_s: float | None = None
+    """How many requests a second are taken; None: any number."""
+    challenge: ChallengeSettings | None = None
+    client_id: str | None = None
+    """cxone-byoc: the client id that the platform asks for tokens with; the secrets are the client's."""
+    public_url: str | None = None
+    """twilio: the URL as the sender knows it, which its signature covers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ ReadText = Callable[[Request, Any], str | None]
 ReadDedup = Callable[[Request, Any], bytes | None]
 """The dedup key. Raises MalformedError where it is ambiguous."""
 
+_POST = frozenset({"POST"})
+_NONE: frozenset[str] = frozenset()
 _NOT_VERIFIED = (
     "The request is not proven to come from the sender: its signature or credential is missing or wrong. "
     "Check the secret and the header on both sides."
@@ -73,6 +75,14 @@ class Dialect:
         self._type = compile_selector(settings.type, f"{place}.type").text if settings.type is not None else type
         self._key = compile_selector(settings.key, f"{place}.key").text if settings.key is not None else key
         self._answer = answer
+
+    def methods(self, path: str) -> frozenset[str]:
+        """POST at the source itself, and nothing below it."""
+        return _POST if path in ("", "/") else _NONE
+
+    def handshake(self, _request: Request, _now_ms: int) -> Answer | None:
+        """None: every request carries an event."""
+        return None
 
     def verify(self, request: Request, now_ms: int) -> None:
         """Return if the request is the sender's own; raise VerificationError, always the same, otherwise."""

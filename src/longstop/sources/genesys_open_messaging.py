@@ -3,7 +3,8 @@
 Facts from the vendor's documentation and from logs of real deliveries:
 - `X-Hub-Signature-256: sha256=` and the base64 (not hex) of HMAC-SHA256 over the raw body.
 - An event is unique by `channel.id`, `id` and `channel.time` together: one message id comes as a message
-  and again as its receipt. A redelivery repeats all three.
+  and again as its receipt. A redelivery repeats all three. The vendor's own examples of a typing event and of a
+  receipt agree in all three, so `type` is part of the key here: it can only tell more events apart.
 - `type` is Text, Structured, Receipt or Event; `conversationId` is missing from some receipts.
 - Timeout 10 s; five retries 5 s apart on timeout, 429 or 5xx; any other 4xx is final.
 """
@@ -24,36 +25,38 @@ from longstop.sources.reading import (
     json_type,
     parse_object,
     plain_path,
+    text_of,
 )
 from longstop.sources.repeated_names import RepeatedNames, ambiguous
 
 SCHEME = OWN_SCHEMES["genesys-open-messaging"]
 
-_PATHS = (plain_path("channel", "id"), plain_path("id"), plain_path("channel", "time"))
+_PATHS = (plain_path("channel", "id"), plain_path("id"), plain_path("channel", "time"), plain_path("type"))
 
 
 def _parts(document: Any) -> list[Any]:
     return [find(document) for find in _PATHS]
 
 
-_REPEATED = RepeatedNames(_parts, ("channel", "id", "time"))
+_REPEATED = RepeatedNames(_parts, ("channel", "id", "time", "type"))
 
 
 def dedup_key(request: Request, document: Any) -> bytes:
-    """The texts of the three parts as a JSON array, which nothing but the same three can equal.
+    """The texts of the vendor's three parts and of `type` as a JSON array, which nothing but the same four can equal.
 
-    A body that lacks one is known by the hash of the whole: an authentic event is not refused for a
+    A body that lacks one of the three is known by the hash of the whole: an authentic event is not refused for a
     field the vendor may leave out one day. Raises MalformedError for a part that is neither text nor a
     whole number, and for a repeated member name on the way to one.
     """
     parts = _parts(document)
     _REPEATED.check(request.body, document, parts)
-    for part in parts:
+    *three, kind = parts
+    for part in three:
         if part is None or part == "":
             return fingerprint(request.body)
         if type(part) not in (str, int):
             raise ambiguous(f"{json_type(part)} in channel.id, id or channel.time")
-    key = msgspec.json.encode([str(part) for part in parts])
+    key = msgspec.json.encode([*map(str, three), text_of(kind) or ""])
     return key if len(key) <= KEY_BYTES_MAX else fingerprint(key)
 
 

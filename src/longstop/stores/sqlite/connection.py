@@ -6,13 +6,15 @@ thread of their own: a long search does not hold up an append.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import apsw
 
-from longstop.model.errors import StoreError, StoreUnavailableError
+from longstop.model.errors import StoreUnavailableError
+from longstop.stores.sqlite import schema
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -20,9 +22,9 @@ Work = Callable[[apsw.Connection], T]
 BUSY_TIMEOUT_MS = 2_500
 """How long to wait for another process's write lock: short of the 4 s in which a sender gets its answer."""
 
+WAL_TRIES = 10
+
 PRAGMAS = (
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",
     # FULL syncs the log at every commit. NORMAL would not, and a power cut would take acknowledged events.
     "PRAGMA synchronous = FULL",
     # Where fsync alone does not reach the disk (macOS), ask for the stronger call.
@@ -33,11 +35,31 @@ PRAGMAS = (
 
 
 def connect(path: str) -> apsw.Connection:
-    """A connection with the durability settings."""
+    """A connection with the durability settings. Raises SchemaError where the file is not ours; it is left alone."""
     connection = apsw.Connection(path)
-    for pragma in PRAGMAS:
-        connection.execute(pragma)
+    try:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        schema.refuse_foreign(connection, path)
+        _use_wal(connection)
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close(True)
+        raise
     return connection
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    for _ in range(WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except apsw.BusyError:
+            # Another process is switching the new file too. SQLite does not wait for that; for its write lock it does.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        else:
+            return
+    raise apsw.BusyError("the log could not be set up")
 
 
 class Lane:
@@ -64,9 +86,13 @@ class Lane:
         """
         return await self._run(lambda: self._guarded(lambda connection: _in_transaction(connection, work)))
 
-    async def close(self) -> None:
-        """Finish what was begun, close the connection, end the thread."""
+    async def disconnect(self) -> None:
+        """Finish what was begun and close the connection; it is opened again when it is needed."""
         await self._run(self._disconnect)
+
+    async def close(self) -> None:
+        """Disconnect and end the thread."""
+        await self.disconnect()
         if self._executor is not None:
             self._executor.shutdown(wait=True)
 
@@ -96,9 +122,11 @@ class Lane:
         return self._connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close(True)
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # The last one to close moves the log into the database; where the disk fails, the next to open will.
+            with contextlib.suppress(apsw.Error):
+                connection.close(True)
 
 
 def _in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
@@ -120,8 +148,3 @@ def _rewrite_log(connection: apsw.Connection, path: str) -> None:
     if busy:
         connection.close(True)
         raise StoreUnavailableError(f"{path}: a sync failed earlier, and the log is still in use by another process")
-
-
-def as_store_error(error: Exception) -> StoreError:
-    """What a failure while opening is reported as."""
-    return error if isinstance(error, StoreError) else StoreUnavailableError(str(error))

@@ -102,8 +102,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 def prepare(connection: apsw.Connection, path: str, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Bring the file to the newest version. Raises SchemaError where it is newer, or not ours."""
-    _refuse_foreign(connection, path)
+    """Bring the file to the newest version. Raises SchemaError where it is newer."""
     if _version(connection) == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -129,10 +128,12 @@ def _version(connection: apsw.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").get)
 
 
-def _refuse_foreign(connection: apsw.Connection, path: str) -> None:
+def refuse_foreign(connection: apsw.Connection, path: str) -> None:
+    """Raise SchemaError where the file is not an SQLite database, or another program's. Writes nothing."""
     try:
-        application_id = int(connection.execute("PRAGMA application_id").get)
+        # In this order: another process may create ours in between, and the id comes with the tables.
         tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").get)
+        application_id = int(connection.execute("PRAGMA application_id").get)
     except apsw.NotADBError:
         raise SchemaError(f"{path}: not an SQLite database. Name another file in store.url.") from None
     if tables and application_id != APPLICATION_ID:

@@ -44,7 +44,11 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Open or create the file and bring it to the newest schema."""
-        await self._writer.read(lambda connection: schema.prepare(connection, self._path))
+        try:
+            await self._writer.read(lambda connection: schema.prepare(connection, self._path))
+        except BaseException:
+            await self._writer.disconnect()
+            raise
         self._open = True
 
     async def close(self) -> None:
@@ -144,6 +148,8 @@ class SqliteStore:
 
         The version that the writer's connection sees moves with everybody's commits but its own.
         """
+        if not self._open:
+            return
         try:
             version = await self._writer.read(_data_version)
         except StoreUnavailableError:
