@@ -3,7 +3,9 @@
 Everything is imported when it is asked for, so that `longstop --help` answers at once.
 """
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -28,8 +30,6 @@ class _Program:
         return SystemClock()
 
     def load(self, path: Path, more_in_code: bool = False) -> "Config":
-        import os
-
         from longstop import config
 
         return config.load(path, environ=os.environ, more_in_code=more_in_code)
@@ -72,7 +72,14 @@ class _Program:
 
 def main() -> int:
     """Run the command line of this process; its exit status."""
-    return app.run(sys.argv[1:], _Program())
+    status = app.run(sys.argv[1:], _Program())
+    if threading.active_count() > 1:
+        # A handler that never returns keeps its thread, and the interpreter would wait for it for ever. What had to
+        # be finished is finished by now, and its delivery was rescheduled.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import secrets
@@ -196,6 +197,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     if listening is not None:
         server = HttpServer(IngestApp(gateway.ingest), listening)
         await server.start()
+    _spare_the_collector()
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
     log.info("stopping")
@@ -203,6 +205,16 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
         await server.stop()
     await gateway.stop()
     return 1 if gateway.failed.is_set() else 0
+
+
+def _spare_the_collector() -> None:
+    """Let the cyclic garbage collector look less often, and never again at what was loaded at the start.
+
+    Hardly anything here is in a cycle, and with the interpreter's own settings it took 15 % of an append's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _stop_signal() -> asyncio.Event:
