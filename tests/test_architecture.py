@@ -14,7 +14,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 ROOT = SRC / "longstop"
 
-SERVICES = {"ingest", "deliver", "dispatch", "rescue", "replay", "group_commit"}
+SERVICES = {"ingest", "pressure", "deliver", "dispatch", "rescue", "replay", "rehearse", "group_commit"}
 ADAPTERS = {"sources", "stores", "senders", "vendors"}
 TOP = {"wiring", "embed", "demo", "__main__"}
 

@@ -6,7 +6,7 @@ Everything is imported when it is asked for, so that `longstop --help` answers a
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from longstop.edges.cli.program import Parts, RoleName
 
 if TYPE_CHECKING:
     from longstop.config import Config
-    from longstop.ports import Clock
+    from longstop.model.routing import Router
+    from longstop.ports import Clock, Source
 
 
 class _Program:
@@ -38,6 +39,12 @@ class _Program:
         from longstop import wiring
 
         return wiring.opened(config)
+
+    def built(self, config: "Config") -> "tuple[Mapping[str, Source], Router]":
+        from longstop import wiring
+
+        made = wiring.parts(config)
+        return made.sources, made.router
 
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         from longstop import wiring
@@ -70,9 +77,14 @@ class _Program:
         return run(json=json)
 
 
-def main() -> int:
+def command() -> int:
     """Run the command line of this process; its exit status."""
-    status = app.run(sys.argv[1:], _Program())
+    return app.run(sys.argv[1:], _Program())
+
+
+def main() -> int:
+    """Be the program: run the command line, and end with nobody left behind."""
+    status = command()
     if threading.active_count() > 1:
         # A handler that never returns keeps its thread, and the interpreter would wait for it for ever. What had to
         # be finished is finished by now, and its delivery was rescheduled.

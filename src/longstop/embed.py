@@ -24,6 +24,7 @@ class Longstop:
         self._path = Path(path)
         self._handlers: dict[str, Callable[[Event], Any]] = {}
         self._gateway: Gateway | None = None
+        self._app: IngestApp | None = None
 
     def handler(self, destination: str) -> Callable[[F], F]:
         """Register a function, sync or async, as the handler of a destination.
@@ -47,12 +48,14 @@ class Longstop:
         settings = config.load(self._path, environ=os.environ, handlers=self._handlers)
         gateway = Gateway(settings, handlers=self._handlers)
         await gateway.start()
+        proxies = settings.server.trusted_proxies
+        self._app = IngestApp(gateway.ingest, prefix="", health=False, trusted_proxies=proxies)
         self._gateway = gateway
 
     async def stop(self) -> None:
         """Take nothing more, finish what was begun, close. Safe to call when it is not running."""
         if self._gateway is not None:
-            gateway, self._gateway = self._gateway, None
+            gateway, self._gateway, self._app = self._gateway, None, None
             await gateway.stop()
 
     @contextlib.asynccontextmanager
@@ -70,6 +73,6 @@ class Longstop:
         return self._serve
 
     async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if self._gateway is None:
+        if self._app is None:
             raise RuntimeError("the gateway is not running; pass lifespan=gateway.lifespan to the application")
-        await IngestApp(self._gateway.ingest, prefix="", health=False)(scope, receive, send)
+        await self._app(scope, receive, send)

@@ -1,17 +1,18 @@
 """Accepting: verify → read → append → Receipt. The answer goes out when the event is on disk, and not before."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from longstop.group_commit import GroupCommit
-from longstop.model.errors import MalformedError, QuarantinedError, StoreUnavailableError, UnavailableError
+from longstop.model.errors import MalformedError, QuarantinedError, StoreUnavailableError
 from longstop.model.event import Event, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.keeping import Append, first_deliveries, quarantine_delivery
 from longstop.model.routing import Router
 from longstop.ports import Clock, Source
+from longstop.pressure import Pressure
 
 log = structlog.get_logger("longstop.ingest")
 
@@ -20,59 +21,77 @@ ANSWER_WITHIN_S = 3.5
 
 
 class Ingest:
-    """The accepting side of a gateway."""
+    """The accepting side of a gateway. `stand_in` gives what refuses in the place of a source that does not exist."""
 
     def __init__(
         self,
         sources: Mapping[str, Source],
-        decoy: Source,
+        stand_in: Callable[[str], Source],
         router: Router,
         appends: GroupCommit[Append, Receipt],
         clock: Clock,
         ids: IdFactory,
+        pressure: Pressure,
     ) -> None:
         self._sources = sources
-        self._decoy = decoy
+        self._stand_in = stand_in
         self._router = router
         self._appends = appends
         self._clock = clock
         self._ids = ids
+        self._pressure = pressure
         self.accepting = False
 
     def source(self, name: str) -> Source:
         """The source of this name. Where there is none, a decoy that refuses everything as a wrong signature does."""
-        return self._sources.get(name, self._decoy)
+        return self._sources.get(name) or self._stand_in(name)
+
+    def admit(self, source: Source) -> None:
+        """Raise UnavailableError where nothing is taken now: asked before a body is read, of every name alike."""
+        if not self.accepting:
+            raise self._pressure.stopping(source)
+        self._pressure.check(source)
 
     async def receive(self, source: Source, request: Request) -> Answer:
         """Make the request durable and say so, or answer a handshake.
 
-        Raises VerificationError, QuarantinedError, UnavailableError: each knows its HTTP status.
+        Raises VerificationError, AddressError, RateError, QuarantinedError, BodyTooLargeError, UnavailableError:
+        each knows its HTTP status.
         """
         now_ms = self._clock.now_ms()
         answer = source.handshake(request, now_ms)
         if answer is not None:
             return answer
         source.verify(request, now_ms)
+        await self._pressure.limit(source)
         try:
             reading = source.read(request)
         except MalformedError as error:
-            receipt = await self._keep(self._quarantined(source, request, now_ms, str(error)))
+            receipt = await self._keep(source, self._quarantined(source, request, now_ms, str(error)))
             log.warning("quarantined", source=source.name, event_id=receipt.event_id, error=str(error))
             raise QuarantinedError(str(error), receipt.event_id) from None
-        return source.answer(await self._keep(self._accepted(source, request, now_ms, reading)))
+        receipt = await self._keep(source, self._accepted(source, request, now_ms, reading))
+        if reading.trace:
+            log.info(
+                "kept", source=source.name, event_id=receipt.event_id, status=receipt.status, trace=dict(reading.trace)
+            )
+        return source.answer(receipt)
 
-    async def _keep(self, item: Append) -> Receipt:
+    async def _keep(self, source: Source, item: Append) -> Receipt:
         if not self.accepting:
-            raise UnavailableError("the gateway is stopping; send it again")
+            raise self._pressure.stopping(source)
         try:
-            return await self._appends.submit(item)
+            receipt = await self._appends.submit(item, source.name)
         except TimeoutError:
             # It may still be committed; then the sender's next try is answered as a duplicate.
             log.error("store_slow", source=item.event.source, after_s=ANSWER_WITHIN_S)
-            raise UnavailableError("the store did not confirm the event in time; send it again") from None
+            message = "the store did not confirm the event in time; send it again"
+            raise self._pressure.store_failed(source, message) from None
         except StoreUnavailableError as error:
             log.error("store_unavailable", source=item.event.source, error=str(error))
-            raise UnavailableError("the event could not be stored; send it again") from None
+            raise self._pressure.store_failed(source, "the event could not be stored; send it again") from None
+        self._pressure.store_works()
+        return receipt
 
     def _accepted(self, source: Source, request: Request, now_ms: int, reading: Reading) -> Append:
         event = Event(

@@ -121,6 +121,9 @@ class Source(Protocol):
     kind: str
     max_body_bytes: int
     dedup_window_ms: int
+    rate_per_s: float | None
+    retry_after_max_s: int
+    """The longest Retry-After that its own retry rules make sensible."""
 
     def methods(self, path: str) -> frozenset[str]:
         """The HTTP methods that are served at this path below the source's name; none: there is no such path."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from longstop.group_commit import BATCH_MAX
 from longstop.model.delivery import Delivery, State, Transition, Trigger
-from longstop.model.errors import LongstopError, MalformedError, NotFoundError
-from longstop.model.event import Event, Origin
+from longstop.model.errors import BodyTooLargeError, LongstopError, MalformedError, NotFoundError
+from longstop.model.event import Event, Headers, Origin
 from longstop.model.exchange import Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.keeping import Action, Append, DeliveryFilter, KeptEvent, Page, first_deliveries
@@ -123,8 +123,11 @@ class Replay:
         """
         delivery = await self._store.delivery(id_)
         kept = await self._event(delivery.event_id if delivery else id_)
+        # A person edits text: whatever the old body was packed with, the new one is not.
+        plain = Headers((name, value) for name, value in kept.event.headers if name.lower() != "content-encoding")
+        old = replace(kept.event, headers=plain)
         targets = (delivery,) if delivery else await self.by_id(id_) or kept.deliveries
-        return await self._send_anew(kept.event, body, tuple(each.destination for each in targets if each.destination))
+        return await self._send_anew(old, body, tuple(each.destination for each in targets if each.destination))
 
     async def route_again(self, id_: str) -> Event:
         """Send an event that no route wanted, as a new one, where today's routes want it.
@@ -152,6 +155,8 @@ class Replay:
 
     async def _send_anew(self, old: Event, body: bytes, destinations: tuple[str, ...]) -> Event:
         reading = self._read(old, body, bool(destinations))
+        # What takes the place of a kept delivery goes at once: in its lane it would wait behind the dead one itself.
+        ordered = frozenset[str]() if destinations else self._router.ordered
         destinations = destinations or self._router.destinations(old.source, reading.document)
         if not destinations:
             raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
@@ -168,7 +173,7 @@ class Replay:
             origin=Origin.REPLAY,
             parent=old.id,
         )
-        deliveries = first_deliveries(event, destinations, self._router.ordered, lambda: self._ids.make(now_ms))
+        deliveries = first_deliveries(event, destinations, ordered, lambda: self._ids.make(now_ms))
         await self._store.append([Append(event, deliveries)])
         return event
 
@@ -180,7 +185,7 @@ class Replay:
             raise ReplayError(f"event {old.id}: its source {old.source} is no longer configured")
         try:
             return source.read(Request(old.headers, body))
-        except MalformedError as error:
+        except (MalformedError, BodyTooLargeError) as error:
             raise ReplayError(f"event {old.id}: {error}; send it with --edit FILE, a body that can be read") from None
 
     async def _act(self, actions: Sequence[Action]) -> list[Done]:

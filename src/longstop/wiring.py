@@ -6,10 +6,11 @@ import gc
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from typing import Any
 
@@ -23,13 +24,15 @@ from longstop.group_commit import GroupCommit
 from longstop.ingest import ANSWER_WITHIN_S, Ingest
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
+from longstop.model.pressure import Watermarks
 from longstop.model.routing import Route, Router
 from longstop.model.settings import DestinationSettings
 from longstop.ports import Clock, Sender, Source, Store
+from longstop.pressure import Pressure
 from longstop.replay import Replay
 from longstop.rescue import Rescue
 from longstop.senders.python import Handler, PythonSender, resolve_handler
-from longstop.sources import KINDS, build, decoy
+from longstop.sources import KINDS, build, stand_ins
 from longstop.sources.reading import compile_condition
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
@@ -87,6 +90,15 @@ def _store(config: Config) -> Store:
     return SqliteStore(config.store.path)
 
 
+def _marks(config: Config) -> tuple[Watermarks, Callable[[], int]]:
+    """From where on nothing is taken, and what tells how much room there is; memory has no disk to look at."""
+    marks = Watermarks(config.pressure.max_backlog, config.pressure.min_free_bytes)
+    path = config.store.path
+    if path is None:
+        return replace(marks, min_free_bytes=0), lambda: 0
+    return marks, lambda: shutil.disk_usage(os.path.dirname(path)).free
+
+
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Parts]:
     """The parts with their store open: what commands that look and decide work on."""
@@ -114,8 +126,15 @@ class Gateway:
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
         self._appends = GroupCommit(store.append, patience_s=ANSWER_WITHIN_S)
         self._settlements = GroupCommit(store.settle)
+        self._pressure = Pressure(clock, rng, store, *_marks(config))
         self.ingest = Ingest(
-            self._parts.sources, decoy(secrets.token_hex()), self._parts.router, self._appends, clock, self._parts.ids
+            self._parts.sources,
+            stand_ins(self._parts.sources.values(), secrets.token_bytes()),
+            self._parts.router,
+            self._appends,
+            clock,
+            self._parts.ids,
+            self._pressure,
         )
         self._destinations = _destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -130,7 +149,11 @@ class Gateway:
     async def start(self) -> None:
         """Open the store and begin. Raises StoreError."""
         await self._parts.store.open()
-        self.ingest.accepting = Role.INGEST in self._role
+        if Role.INGEST in self._role:
+            # Looked at once before anything is taken: a full disk is refused from the first request on.
+            await self._pressure.look()
+            self._background(self._pressure.run(), "pressure")
+            self.ingest.accepting = True
         if Role.WORK in self._role:
             self._background(self._dispatch.run(), "dispatch")
             self._background(self._dispatch.keep_leases(), "keep_leases")
@@ -195,7 +218,8 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     await gateway.start()
     server = None
     if listening is not None:
-        server = HttpServer(IngestApp(gateway.ingest), listening)
+        app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
+        server = HttpServer(app, listening)
         await server.start()
     _spare_the_collector()
     ready(_url(listening) if listening else "")

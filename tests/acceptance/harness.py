@@ -26,7 +26,7 @@ from unittest import mock
 
 import longstop
 from acceptance.destination import Arrival, Destination, Reply
-from longstop.__main__ import main
+from longstop.__main__ import command
 
 __all__ = ["Arrival", "Destination", "Process", "Ran", "Reply", "Site"]
 
@@ -92,7 +92,6 @@ def hex_signature(body: bytes, secret: str = HMAC_SECRET) -> dict[str, str]:
 
 PROOFS: Mapping[str, Callable[[bytes], dict[str, str]]] = {
     "genesys": hub_signature,
-    "receipts": hub_signature,
     "tutorial": lambda _body: {"Authorization": f"Bearer {BEARER_TOKEN}"},
     "anything": lambda _body: {"Authorization": f"Bearer {BEARER_TOKEN}"},
     "shop": hex_signature,
@@ -112,10 +111,6 @@ url = "sqlite:///longstop.db"
 lease = "{lease}"
 
 [sources.genesys]
-kind = "genesys-open-messaging"
-secrets = ["${{GENESYS_SECRET}}"]
-
-[sources.receipts]
 kind = "genesys-open-messaging"
 secrets = ["${{GENESYS_SECRET}}"]
 
@@ -309,7 +304,7 @@ class Site:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            status = main()
+            status = command()
         assert status == 0, err.getvalue()
         return Ran(status, out.getvalue().encode(), err.getvalue())
 

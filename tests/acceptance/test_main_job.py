@@ -16,16 +16,8 @@ TEXT = payloads.load("genesys_open_messaging_text")
 
 
 def source_of(payload: str) -> str:
-    """The source whose sender sends such a payload.
-
-    The receipt among the payloads repeats id, channel and time of the typing event (both are placeholders of one
-    author), so to one source it would be that event's redelivery.
-    """
-    kinds = {
-        "genesys_open_messaging_receipt": "receipts",
-        "genesys_open_messaging": "genesys",
-        "genesys_webhook": "tutorial",
-    }
+    """The source whose sender sends such a payload."""
+    kinds = {"genesys_open_messaging": "genesys", "genesys_webhook": "tutorial"}
     return next((source for prefix, source in kinds.items() if payload.startswith(prefix)), "anything")
 
 

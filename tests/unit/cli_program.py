@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from longstop import config, wiring
 from longstop.edges.cli import app
 from longstop.model.delivery import Delivery
 from longstop.model.keeping import Append
-from longstop.ports import Store
+from longstop.model.routing import Router
+from longstop.ports import Source, Store
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_append
 
@@ -65,6 +66,10 @@ class FakeProgram:
     async def opened(self, settings: config.Config) -> AsyncIterator[wiring.Parts]:
         made = wiring.parts(settings)
         yield wiring.Parts(settings, self.store, made.sources, made.router, self.clock, random.Random(1))
+
+    def built(self, settings: config.Config) -> tuple[Mapping[str, Source], Router]:
+        made = wiring.parts(settings)
+        return made.sources, made.router
 
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(main)

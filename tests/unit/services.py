@@ -85,6 +85,7 @@ async def settle_down(turns: int = 50) -> None:
 
 def on_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run an async test on the virtual clock."""
+
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         run(test(*args, **kwargs))

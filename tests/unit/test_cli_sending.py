@@ -185,6 +185,54 @@ def test_the_same_bytes_again(server: _Server, tmp_path: Path) -> None:
     assert [body for _, _, body in server.got] == [Path(file).read_bytes()] * 3
 
 
+BYOC = """\
+[sources.byoc]
+kind = "cxone-byoc"
+client_id = "cxone"
+secrets = ["hunter2-hunter2"]
+"""
+
+
+class _Tokens(http.server.BaseHTTPRequestHandler):
+    """Gives a token, and takes messages that show it."""
+
+    token = "a-token"
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, _Server)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, self.headers["Authorization"], body))
+        answer = {"access_token": self.token} if self.path.endswith("/token") else {"idOnExternalPlatform": "e-1"}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_token_is_asked_for_once_and_shown_with_every_message(
+    server: _Server, tmp_path: Path, capsys: Capture
+) -> None:
+    server.RequestHandlerClass = _Tokens
+    file = tmp_path / "message.json"
+    file.write_text('{"id": "m"}')
+    argv = ("send", "byoc", str(file), "--count", "3", "--json", "--url", server.url)
+    assert FakeProgram(text=BYOC).cli(*argv) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["status"], row["id"]) for row in rows] == [("accepted", "e-1")] * 3
+    (path, shown, asked), *messages = server.got
+    assert (path, shown) == ("/webhooks/byoc/token", None)
+    assert json.loads(asked) == {
+        "client_id": "cxone",
+        "client_secret": "hunter2-hunter2",
+        "grant_type": "client_credentials",
+    }
+    assert {(path, shown) for path, shown, _ in messages} == {
+        ("/webhooks/byoc/posts/longstop-send/messages", "Bearer a-token")
+    }
+
+
 def test_nobody_listens(tmp_path: Path, capsys: Capture, server: _Server) -> None:
     # A port that was just bound here and is not listened on.
     import socket

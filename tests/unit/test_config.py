@@ -400,7 +400,19 @@ def test_any_expression_is_read_or_refused(expression: str) -> None:
 def test_the_kinds_are_those_of_this_version() -> None:
     assert {name: (kind.own_scheme, kind.needs_secrets) for name, kind in SOURCE_KINDS.items()} == {
         "genesys-open-messaging": (True, True),
+        "genesys-data-action": (True, False),
+        "genesys-eventbridge": (False, False),
         "genesys-webhook": (True, False),
+        "cxone-byoc": (True, True),
+        "cxone-dfo": (True, True),
+        "cxone-expert": (True, True),
+        "cxone-studio": (False, False),
+        "github": (True, True),
+        "shopify": (True, True),
+        "slack": (True, True),
+        "standard-webhooks": (True, True),
+        "stripe": (True, True),
+        "twilio": (True, True),
         "generic": (False, False),
     }
 

@@ -7,16 +7,17 @@ from types import MappingProxyType
 
 import pytest
 
-from longstop.config import Config, describe, load, parse
+from longstop.config import SOURCE_KINDS, Config, describe, load, parse
 from longstop.model.errors import ConfigurationError
 
 BASE = Path("/etc/longstop")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 HELLO = '[sources.hello]\nkind = "generic"\nverify = { scheme = "none" }\n'
 CRM = '[destinations.crm]\nurl = "https://crm.example/events"\n'
+KINDS = ", ".join(SOURCE_KINDS)
 SCHEMES = "none, header, basic, bearer, hmac-sha1, hmac-sha256, hmac-sha512"
 STORES = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
-SELECTOR = "a JMESPath expression over the body, or header:NAME"
+SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 DURATION = 'a duration such as "10s", "5m" or "3d"'
 UNITS = "a whole number with one of the units ms, s, m, h, d, w"
 
@@ -161,12 +162,11 @@ REFUSED = [
     ),
     (
         source('kind = "genesys-webhok"'),
-        'sources.a.kind: found "genesys-webhok"; expected one of the known kinds: genesys-open-messaging, genesys-webhook, '
-        'generic; did you mean "genesys-webhook"?',
+        f'sources.a.kind: found "genesys-webhok"; expected one of the known kinds: {KINDS}; did you mean "genesys-webhook"?',
     ),
     (
         source('verify = { scheme = "none" }'),
-        "sources.a.kind: found nothing; expected one of the known kinds: genesys-open-messaging, genesys-webhook, generic; "
+        f"sources.a.kind: found nothing; expected one of the known kinds: {KINDS}; "
         "add kind = …",
     ),
     (
@@ -463,6 +463,21 @@ REFUSED = [
     (
         route('from = "hello"\nto = ["crm", "crm"]'),
         'routes[0].to[1]: found "crm" a second time; expected each destination once; remove it',
+    ),
+    # cxone-byoc
+    (
+        source('kind = "cxone-byoc"\nsecrets = ["${S}"]'),
+        "sources.a.client_id: found nothing; expected the client id that the platform asks for tokens with; "
+        'as in client_id = "cxone"',
+    ),
+    (
+        source('kind = "cxone-byoc"\nclient_id = "c"\nsecrets = ["${S}"]\nverify = { scheme = "bearer" }'),
+        "sources.a.verify: found a table, and cxone-byoc has tokens of its own; expected nothing; remove it",
+    ),
+    (
+        generic('client_id = "c"'),
+        'sources.a.client_id: found client_id with kind "generic", which has no use for it; '
+        "expected it only with cxone-byoc; remove it",
     ),
     (
         route('from = "hello"\nto = []'),

@@ -117,7 +117,7 @@ def test_every_event_is_one_of_its_own_and_verifies():
         dedup.add(reading.dedup)
         types.add(reading.type)
     assert len(dedup) == 120
-    assert types == {"Text", "Event", "Receipt"}
+    assert types == {"message.text", "event.typing", "receipt.failed"}
 
 
 @asynccontextmanager

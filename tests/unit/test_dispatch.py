@@ -89,7 +89,7 @@ async def test_an_idle_dispatcher_does_not_poll() -> None:
 async def test_an_arrival_while_it_asks_the_store_is_not_missed() -> None:
     sender = ScriptedSender()
     async with Works(crm=sender) as works:
-        gate = works.store.stall("lease")
+        gate = works.store.withhold("lease")
         await works.store.append([make_append(1)])
         await settle_down()
         await works.store.append([make_append(2)])
@@ -102,14 +102,16 @@ async def test_an_arrival_while_it_asks_the_store_is_not_missed() -> None:
 @on_virtual_time
 async def test_a_retry_is_sent_exactly_when_it_is_due() -> None:
     sender = ScriptedSender(FAILED, FAILED)
-    async with Works(crm=sender) as works:
+    # Shorter and longer than the time after which it looks again anyway.
+    policy = RetryPolicy(first_ms=300, factor=5, jitter="none")
+    async with Works(policy=policy, crm=sender) as works:
         await works.store.append([make_append(1)])
         await sender.began(3)
-        assert works.clock.now_ms() == AT_MS + 1_000 + 2_000
+        assert works.clock.now_ms() == AT_MS + 300 + 1_500
         await settle_down()
         delivery = await works.one()
         attempts = (await works.store.history(delivery.id)).attempts
-        assert [each.started_at_ms - AT_MS for each in attempts] == [0, 1_000, 3_000]
+        assert [each.started_at_ms - AT_MS for each in attempts] == [0, 300, 1_800]
         assert [each.number for each in attempts] == [sent.attempt for sent in sender.sent] == [1, 2, 3]
 
 

@@ -68,6 +68,7 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[worker]`": shape.WorkerTable,
     "`[sources.NAME]`": shape.SourceTable,
     "`verify`": shape.VerifyTable,
+    "`challenge`": shape.ChallengeTable,
     "`[destinations.NAME]`": shape.DestinationTable,
     "`retry`": shape.RetryTable,
     "`[[routes]]`": shape.RouteTable,

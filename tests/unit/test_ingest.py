@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from services import all_deliveries, on_virtual_time, settle_down
+from structlog.testing import capture_logs
 
 from longstop.group_commit import GroupCommit
 from longstop.ingest import ANSWER_WITHIN_S, Ingest
@@ -15,10 +16,12 @@ from longstop.model.errors import QuarantinedError, UnavailableError, Verificati
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer, Request
 from longstop.model.ids import IdFactory, is_id
+from longstop.model.pressure import Watermarks
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
-from longstop.sources import build, decoy
+from longstop.pressure import Pressure
+from longstop.sources import build, stand_ins
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS
 from longstop.testing.clock import VirtualClock
@@ -44,11 +47,12 @@ class Gate:
         self.store: Any = FaultyStore(MemoryStore())
         self.ingest = Ingest(
             {"shop": build(SHOP)},
-            decoy("nobody knows"),
+            stand_ins([build(SHOP)], b"random"),
             Router(ROUTES, ordered=["crm"]),
             GroupCommit(self.store.append, patience_s=ANSWER_WITHIN_S),
             VirtualClock(),
             IdFactory(random.Random(1)),
+            Pressure(VirtualClock(), random.Random(1), self.store, Watermarks(max_backlog=100)),
         )
         self.ingest.accepting = True
 
@@ -73,7 +77,7 @@ async def test_accepted_is_kept_as_sent_with_a_delivery_for_every_destination() 
     assert (answer.status, status, is_id(event_id)) == (200, "accepted", True)
     kept = await gate.store.event(event_id)
     assert (kept.event.body, kept.event.received_at_ms) == (body, AT_MS)
-    assert list(kept.event.headers)[0] == ("Content-Type", "application/json")
+    assert next(iter(kept.event.headers)) == ("Content-Type", "application/json")
     assert (kept.event.source, kept.event.type, kept.event.key, kept.event.dedup) == ("shop", "Text", "c-1", b"1")
     assert {(each.destination, each.lane) for each in kept.deliveries} == {("crm", "c-1"), ("bi", None)}
     assert {each.state for each in kept.deliveries} == {State.SCHEDULED}
@@ -146,7 +150,7 @@ async def test_a_store_that_stalls_is_unavailable_within_the_limit() -> None:
     with pytest.raises(UnavailableError, match="did not confirm the event in time") as caught:
         await gate.post(b'{"id": 1}')
     assert ANSWER_WITHIN_S * 1000 <= VirtualClock().now_ms() - AT_MS < 4_000
-    assert (caught.value.status, caught.value.retry_after_s) == (503, 5)
+    assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
     # It was under way, so it may be kept all the same; the sender's next try is a duplicate then.
     stalled.set()
     await settle_down()
@@ -186,3 +190,22 @@ async def test_no_answer_before_the_store_confirmed() -> None:
     assert not answering.done()
     stalled.set()
     assert read(await answering)[0] == "accepted"
+
+
+@on_virtual_time
+async def test_what_the_sender_calls_a_request_is_logged_beside_the_event() -> None:
+    gate = Gate()
+    traced = build(SourceSettings("traced", "generic", required_headers=("X-Webhook-Id",)))
+    with capture_logs() as logged:
+        answer = await gate.ingest.receive(traced, Request(Headers([("x-webhook-id", "w-7")]), b"{}"))
+        await gate.post(b'{"id": 1}')
+    assert [entry for entry in logged if entry["event"] == "kept"] == [
+        {
+            "event": "kept",
+            "log_level": "info",
+            "source": "traced",
+            "event_id": read(answer)[1],
+            "status": "accepted",
+            "trace": {"X-Webhook-Id": "w-7"},
+        }
+    ]

@@ -55,7 +55,9 @@ async def ask(
     return Call(sent, reads - len(queue))
 
 
-def called(path: str, body: bytes = GOOD, gate: Gate | None = None, app: dict[str, Any] | None = None, **more: Any) -> Call:
+def called(
+    path: str, body: bytes = GOOD, gate: Gate | None = None, app: dict[str, Any] | None = None, **more: Any
+) -> Call:
     """The same in a loop of its own, on a gateway of its own."""
 
     async def once() -> Call:
@@ -151,7 +153,7 @@ def test_unavailable_says_when_to_come_back() -> None:
     gate = Gate()
     gate.store.fail("append")
     call = called("/webhooks/shop", gate=gate)
-    assert (call.status, call.headers["retry-after"], call.body["title"]) == (503, "5", "Not accepting now")
+    assert (call.status, call.headers["retry-after"], call.body["title"]) == (503, "1", "Not accepting now")
 
 
 @pytest.mark.parametrize(

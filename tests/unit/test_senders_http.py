@@ -207,7 +207,7 @@ async def test_the_bytes_of_a_content_type_that_is_not_ascii_are_kept() -> None:
 
 @pytest.mark.parametrize(
     "hostile_value",
-    ["a/b\r\nX-Admin: 1", "a/b\nX-Admin: 1", "a/b\rX", "a/b\x00", "a/b\x7f", "a/\udc80", "a/\xff", "a/\u4e2d"],
+    ["a/b\r\nX-Admin: 1", "a/b\nX-Admin: 1", "a/b\rX", "a/b\x00", "a/b\x7f", "a/\udc80", "a/\xff"],
 )
 async def test_a_content_type_that_would_break_the_request_is_left_out(hostile_value: str) -> None:
     async with listening(answering(OK)) as hostile:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longstop.config.shape import SOURCE_KINDS
 from longstop.model.errors import ConfigurationError, MalformedError, VerificationError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Answer, Request
@@ -79,8 +80,8 @@ def test_payload_names_with_and_without_suffix():
 
 
 def test_the_kinds_of_sources():
-    assert set(KINDS) == {"generic", "genesys-open-messaging", "genesys-webhook"}
-    with pytest.raises(ConfigurationError, match=r"sources\.x\.kind: found 'genesis'; expected one of: generic, "):
+    assert set(KINDS) == set(SOURCE_KINDS)
+    with pytest.raises(ConfigurationError, match=r"sources\.x\.kind: found 'genesis'; expected one of: cxone-byoc, "):
         build(SourceSettings("x", "genesis"))
 
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longstop.model.errors import MalformedError
+from longstop.model.errors import MalformedError, VerificationError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.model.signing import sign
 from longstop.sources import build, repeated_names
 from longstop.testing import payloads
 
@@ -40,7 +41,7 @@ def test_a_real_text_message():
     request = Request(Headers([("X-Hub-Signature-256", sent)]), body)
     OPEN.verify(request, 0)
     reading = OPEN.read(request)
-    assert reading.type == "Text"
+    assert reading.type == "message.text"
     assert reading.key == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
     assert json.loads(reading.dedup) == [
         "e6b352de-ecd0-49c7-94de-7787418869bc",
@@ -54,14 +55,57 @@ def test_a_real_text_message():
 @pytest.mark.parametrize(
     ("name", "type", "key"),
     [
-        ("genesys_open_messaging_typing", "Event", "d06cb41e-f938-4dcf-b823-c8af1a39d7e5"),
-        ("genesys_open_messaging_receipt_failed", "Receipt", None),
+        ("genesys_open_messaging_typing", "event.typing", "d06cb41e-f938-4dcf-b823-c8af1a39d7e5"),
+        ("genesys_open_messaging_receipt_failed", "receipt.failed", None),
     ],
 )
 def test_other_real_bodies(name, type, key):
     reading = read(OPEN, payloads.load(name))
     assert (reading.type, reading.key) == (type, key)
     assert json.loads(reading.dedup)[1] == "c327c2078ca056db130c55ce648d9fa2"
+
+
+@pytest.mark.parametrize(
+    ("body", "type"),
+    [
+        ({"type": "Text"}, "message.text"),
+        ({"type": "Structured", "content": [{"contentType": "QuickReply"}]}, "message.structured"),
+        ({"type": "Receipt", "status": "Delivered"}, "receipt.delivered"),
+        ({"type": "Receipt"}, "receipt"),
+        ({"type": "Event", "events": [{"eventType": "Typing"}, {"eventType": "Typing"}]}, "event.typing"),
+        ({"type": "Event", "events": [{"eventType": "Typing"}, {"eventType": "Presence"}]}, "event.presence+typing"),
+        ({"type": "Event", "events": "none"}, "event"),
+        ({"type": "Event", "events": [None, {"eventType": {}}]}, "event"),
+        ({"type": "Sticker"}, "message.sticker"),
+        ({"type": {}}, None),
+        ({}, None),
+    ],
+)
+def test_types_of_open_messaging(body, type):
+    assert read(OPEN, body).type == type
+
+
+@pytest.mark.parametrize("spelling", ["nickname", "nickName"])
+def test_both_spellings_of_the_nickname_say_the_same(spelling):
+    body = message(channel={"id": "c", "time": "t", "from": {spelling: "Jane"}}, conversationId="k")
+    reading = read(OPEN, body)
+    assert (reading.type, reading.key, json.loads(reading.dedup)) == ("message.text", "k", ["c", "m", "t", "Text"])
+
+
+def test_both_secrets_verify_while_one_is_rotated():
+    old, new = "the-old-secret-of-16", "the-new-secret-of-16"
+    body = payloads.load("genesys_open_messaging_text")
+    both = build(SourceSettings("genesys", "genesys-open-messaging", secrets=(new, old)))
+    only_new = build(SourceSettings("genesys", "genesys-open-messaging", secrets=(new,)))
+    by_old, by_new = (
+        Request(Headers(sign(SourceSettings("g", "genesys-open-messaging", secrets=(secret,)), body)), body)
+        for secret in (old, new)
+    )
+    for each in (by_old, by_new):
+        both.verify(each, 0)
+    only_new.verify(by_new, 0)
+    with pytest.raises(VerificationError):
+        only_new.verify(by_old, 0)
 
 
 def message(**parts: Any) -> dict[str, Any]:
@@ -254,6 +298,29 @@ def test_a_webhook_is_verified_as_its_settings_say():
     verify = VerifySettings("header", header="X-Key")
     guarded = build(SourceSettings("g", "genesys-webhook", secrets=("k",), verify=verify))
     guarded.verify(Request(Headers([("X-Key", "k")]), b"{}"), 0)
+
+
+def test_required_headers_are_part_of_the_proof_and_are_traced():
+    settings = SourceSettings(
+        "g",
+        "genesys-webhook",
+        secrets=("k",),
+        verify=VerifySettings("header", header="X-Key"),
+        required_headers=("X-Genesys-Webhook-Id", "x-key"),
+    )
+    source = build(settings)
+    proof, named = ("X-Key", "k"), ("X-Genesys-Webhook-ID", "w" * 300)
+    whole = Request(Headers([proof, named]), b"{}")
+    source.verify(whole, 0)
+    said = set()
+    for headers in ([proof], [named], [("X-Key", "l"), named], []):
+        with pytest.raises(VerificationError) as caught:
+            source.verify(Request(Headers(headers), b"{}"), 0)
+        said.add(str(caught.value))
+    assert len(said) == 1
+    # The proof itself is never in a log, and of the rest not more than fits a line.
+    assert source.read(whole).trace == (("X-Genesys-Webhook-Id", "w" * 200),)
+    assert WEBHOOK.read(whole).trace == ()
 
 
 # -- both

@@ -16,6 +16,8 @@ from longstop.sources.reading import (
     compile_condition,
     compile_selector,
     dedup_of,
+    fingerprint,
+    joint_key,
     parse_json,
     parse_leniently,
     parse_object,
@@ -289,3 +291,17 @@ def test_conditions_follow_jmespath_truth_and_never_raise(expression, document, 
 def test_a_condition_that_is_no_jmespath_is_refused():
     with pytest.raises(ConfigurationError, match=r"^routes\[0\]\.when: found "):
         compile_condition("type ==", "routes[0].when")
+
+
+def test_the_hash_of_the_body():
+    selector = compile_selector("hash:body")
+    one, other = (Request(Headers(), body) for body in (b"not json", b"not json "))
+    assert selector.dedup(one, None) == fingerprint(b"not json") != selector.dedup(other, None)
+    assert selector.text(one, None) == fingerprint(b"not json").decode()
+
+
+def test_a_key_of_several_texts_is_equal_for_the_same_texts_alone():
+    keys = [["a", "b"], ["b", "a"], ["a,b"], ['a","b'], ["a", "b", ""], ["a" * 2000], ["a" * 2001]]
+    made = [joint_key(parts) for parts in keys]
+    assert len(set(made)) == len(keys)
+    assert all(len(key) <= 1024 for key in made)

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import hashlib
 import hmac
 
@@ -254,3 +255,52 @@ def test_no_header_or_body_makes_a_verifier_raise_or_admit(values, body):
     sent = request(*(("x", value) for value in values), body=body)
     for verify in SCHEMES:
         assert not build_verifier(verify, (hashlib.sha256(b"hard to guess").hexdigest(),), "s").admits(sent, 0)
+
+
+# -- signed text
+
+
+TEMPLATE = VerifySettings(
+    "hmac-sha256", "X-Sig", content="v0:{id}:{timestamp}:{body}", timestamp_header="X-Time", id_header="X-Id"
+)
+NOW_S = 1_780_000_000
+
+
+def signed_text(timestamp: str, id: str = "m-1", body: bytes = BODY) -> Request:
+    text = f"v0:{id}:{timestamp}:".encode() + body
+    sent = hmac.new(OLD.encode(), text, "sha256").hexdigest()
+    return request(("X-Sig", sent), ("X-Time", timestamp), ("X-Id", id), body=body)
+
+
+@pytest.mark.parametrize("off_s", [-301, -300, -299, 0, 299, 300, 301])
+def test_a_signed_time_is_good_for_the_tolerance_and_not_longer(off_s):
+    verifier = build_verifier(TEMPLATE, (NEW, OLD), "s", 300_000)
+    now_ms = NOW_S * 1000
+    assert verifier.admits(signed_text(str(NOW_S + off_s)), now_ms) is (abs(off_s) <= 300)
+    assert not verifier.admits(signed_text(str(NOW_S - 300)), now_ms + 1)
+
+
+def test_all_that_is_put_in_is_signed_and_has_to_be_there():
+    verifier = build_verifier(TEMPLATE, (OLD,), "s", 300_000)
+    good = signed_text(str(NOW_S))
+    assert verifier.admits(good, NOW_S * 1000)
+    for name, value in (("X-Time", str(NOW_S + 1)), ("X-Id", "m-2"), ("X-Id", None), ("X-Time", None)):
+        pairs = [(key, text) for key, text in good.headers if key != name]
+        other = request(*pairs, *([(name, value)] if value else []), body=good.body)
+        assert not verifier.admits(other, NOW_S * 1000)
+    assert not verifier.admits(signed_text(str(NOW_S), id=""), NOW_S * 1000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"timestamp_header": None}, "verify.timestamp_header: found nothing"),
+        ({"id_header": None}, "verify.id_header: found nothing"),
+        ({"content": "{id}{body}"}, "verify.timestamp_header: found a header, and no {timestamp}"),
+        ({"content": "{body}"}, "verify.timestamp_header: found a header"),
+    ],
+)
+def test_what_is_signed_and_where_it_is_have_to_fit(changes, said):
+    with pytest.raises(ConfigurationError) as caught:
+        build_verifier(dataclasses.replace(TEMPLATE, **changes), (OLD,), "s")
+    assert f"sources.s.{said}" in str(caught.value)

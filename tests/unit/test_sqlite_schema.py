@@ -128,7 +128,9 @@ async def test_a_refused_file_is_let_go(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(SchemaError):
             await store.open()
-        open_files = [link.resolve() for link in Path("/proc/self/fd").iterdir()] if Path("/proc/self/fd").exists() else []
+        open_files = (
+            [link.resolve() for link in Path("/proc/self/fd").iterdir()] if Path("/proc/self/fd").exists() else []
+        )
         assert path not in open_files
 
 
@@ -160,7 +162,7 @@ def test_processes_that_open_a_new_file_at_once_all_get_it(tmp_path: Path) -> No
     ]
     try:
         assert [child.stdout.readline() for child in children] == ["ready\n"] * 3  # type: ignore[union-attr]
-        for number in range(25):
+        for number in range(60):
             for child in children:
                 child.stdin.write(f"{tmp_path / f'{number}.db'}\n")  # type: ignore[union-attr]
             said = [child.stdout.readline() for child in children]  # type: ignore[union-attr]

@@ -22,8 +22,20 @@ Raw = Mapping[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SCHEMES: tuple[str, ...] = get_args(Scheme)
 _HMAC = tuple(scheme for scheme in _SCHEMES if scheme.startswith("hmac-"))
-_SCHEMES_OF = {"header": (*_HMAC, "header"), "encoding": _HMAC, "prefix": _HMAC, "username": ("basic",)}
+_SCHEMES_OF = {
+    "header": (*_HMAC, "header"),
+    "encoding": _HMAC,
+    "prefix": _HMAC,
+    "username": ("basic",),
+    "content": _HMAC,
+    "timestamp_header": _HMAC,
+    "id_header": _HMAC,
+}
 """Which schemes a key of `verify` belongs to."""
+
+_SIGNS_A_TIME = ("cxone-expert", "slack", "standard-webhooks", "stripe")
+"""Kinds whose own scheme signs a time."""
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
 
 RESERVED_HEADERS = frozenset(
     "webhook-id webhook-timestamp webhook-signature idempotency-key longstop-attempt longstop-source content-type "
@@ -111,10 +123,15 @@ def _sources(document: Raw, around: Surroundings) -> Iterator[Problem]:
     for where, source in _tables(document, "sources"):
         yield from _name(where, "source")
         kind = SOURCE_KINDS.get(_text(source, "kind"))
+        yield from _public_url_and_tolerance(where, source)
+        yield from _media_types(where, source)
+        if "challenge" in source:
+            yield from _challenge((*where, "challenge"), _table(source, "challenge"))
         if "verify" in source:
             yield from _verify(where, source, _table(source, "verify"), around)
         elif kind:
             yield from _unverified(where, source, kind)
+        yield from _client(where, source)
 
 
 def _name(where: Loc, what: str) -> Iterator[Problem]:
@@ -147,6 +164,19 @@ def _no_secrets(where: Loc, what: str) -> Problem:
     )
 
 
+def _client(where: Loc, source: Raw) -> Iterator[Problem]:
+    has_tokens = _text(source, "kind") == "cxone-byoc"
+    if has_tokens and "client_id" not in source:
+        expected, hint = "the client id that the platform asks for tokens with", 'as in client_id = "cxone"'
+        yield Problem((*where, "client_id"), "found nothing", expected, hint)
+    if has_tokens and "verify" in source:
+        found = "found a table, and cxone-byoc has tokens of its own"
+        yield Problem((*where, "verify"), found, "nothing", "remove it")
+    if "client_id" in source and not has_tokens:
+        found = f"found client_id with kind {quoted(_text(source, 'kind'))}, which has no use for it"
+        yield Problem((*where, "client_id"), found, "it only with cxone-byoc", "remove it")
+
+
 def _verify(where: Loc, source: Raw, verify: Raw, around: Surroundings) -> Iterator[Problem]:
     scheme = _text(verify, "scheme")
     if scheme not in _SCHEMES:
@@ -162,9 +192,66 @@ def _verify(where: Loc, source: Raw, verify: Raw, around: Surroundings) -> Itera
         if key in verify and scheme not in schemes:
             found = f"found {key} with scheme {quoted(scheme)}, which has no use for it"
             yield Problem((*where, "verify", key), found, f"it only with {listed(schemes)}", "remove it")
+    if scheme in _HMAC:
+        yield from _signed_parts((*where, "verify"), verify)
     yield from _secrets(where, source, scheme)
     if scheme == "basic" and "username" not in verify:
         yield from _pairs(where, source, around)
+
+
+def _signed_parts(where: Loc, verify: Raw) -> Iterator[Problem]:
+    """What is signed has to be found, and what is not signed proves nothing."""
+    content = _text(verify, "content")
+    for part, key, what in (("{timestamp}", "timestamp_header", "time"), ("{id}", "id_header", "id")):
+        if part in content and key not in verify:
+            expected = f"the name of the header with the {what}, for {part} in content"
+            yield Problem((*where, key), "found nothing", expected, f'as in {key} = "X-{what.capitalize()}"')
+        if key in verify and part not in content:
+            found, hint = f"found {key} and no {part} in content", f"put {part} into content, or remove {key}"
+            yield Problem((*where, key), found, f"it only where the {what} is signed", hint)
+
+
+def _public_url_and_tolerance(where: Loc, source: Raw) -> Iterator[Problem]:
+    kind = _text(source, "kind")
+    if "public_url" in source and kind != "twilio":
+        found = f"found public_url with kind {quoted(kind)}, which has no use for it"
+        yield Problem((*where, "public_url"), found, "it only with twilio", "remove it")
+    if kind == "twilio":
+        yield from _public_url((*where, "public_url"), source)
+    if "tolerance" in source and not _signs_a_time(source):
+        found = "found tolerance, and no time is signed that it could be applied to"
+        yield Problem((*where, "tolerance"), found, "it only where {timestamp} is in verify.content", "remove it")
+
+
+def _public_url(where: Loc, source: Raw) -> Iterator[Problem]:
+    url = _text(source, "public_url")
+    if "public_url" not in source and "verify" in source:
+        return
+    if not re.match(r"https?://[^/?#\s]+", url):
+        found = f"found {quoted(url)}" if url else "found nothing"
+        expected = "the URL that Twilio posts to, as it stands there: its signature covers it"
+        yield Problem(where, found, expected, 'as in public_url = "https://hooks.example/webhooks/twilio"')
+
+
+def _signs_a_time(source: Raw) -> bool:
+    if "verify" in source:
+        return "{timestamp}" in _text(_table(source, "verify"), "content")
+    return _text(source, "kind") in _SIGNS_A_TIME
+
+
+def _media_types(where: Loc, source: Raw) -> Iterator[Problem]:
+    for place, text in enumerate(_list(source, "content_types")):
+        if isinstance(text, str) and not _MEDIA_TYPE.fullmatch(text):
+            hint = 'as in "application/json"; parameters such as charset make no difference'
+            yield Problem((*where, "content_types", place), f"found {quoted(text)}", "a media type", hint)
+
+
+def _challenge(where: Loc, challenge: Raw) -> Iterator[Problem]:
+    given = [key for key in ("query", "field") if key in challenge]
+    if len(given) != 1:
+        found = "found query and field" if given else "found neither query nor field"
+        hint = 'as in { query = "hub.challenge" } for GET, or { field = "challenge" } for POST'
+        yield Problem(where, found, "one of them", hint)
 
 
 def _secrets(where: Loc, source: Raw, scheme: str) -> Iterator[Problem]:

@@ -43,7 +43,19 @@ class Kind:
 SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
     {
         "genesys-open-messaging": Kind(own_scheme=True, needs_secrets=True),
+        "genesys-data-action": Kind(own_scheme=True, needs_secrets=False),
+        "genesys-eventbridge": Kind(own_scheme=False, needs_secrets=False),
         "genesys-webhook": Kind(own_scheme=True, needs_secrets=False),
+        "cxone-byoc": Kind(own_scheme=True, needs_secrets=True),
+        "cxone-dfo": Kind(own_scheme=True, needs_secrets=True),
+        "cxone-expert": Kind(own_scheme=True, needs_secrets=True),
+        "cxone-studio": Kind(own_scheme=False, needs_secrets=False),
+        "github": Kind(own_scheme=True, needs_secrets=True),
+        "shopify": Kind(own_scheme=True, needs_secrets=True),
+        "slack": Kind(own_scheme=True, needs_secrets=True),
+        "standard-webhooks": Kind(own_scheme=True, needs_secrets=True),
+        "stripe": Kind(own_scheme=True, needs_secrets=True),
+        "twilio": Kind(own_scheme=True, needs_secrets=True),
         "generic": Kind(own_scheme=False, needs_secrets=False),
     }
 )
@@ -51,7 +63,6 @@ SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
 
 _PORT = "a port from 1 to 65535"
 _DURATION = 'a duration such as "10s", "5m" or "3d"'
-_SELECTOR = "a JMESPath expression over the body, or header:NAME"
 _REFERENCE = "${VAR} or file:PATH"
 _HIDDEN = {"secrets", "headers", "url"}
 """Keys whose values are never shown."""
@@ -159,9 +170,9 @@ class SourceTable(Table):
         default=[], repr=False, description=f"a list of {_REFERENCE}", json_schema_extra={"item": _REFERENCE}
     )
     verify: VerifyTable | None = Field(default=None, description='a table such as { scheme = "bearer" }')
-    dedup: Selector | None = Field(default=None, description=_SELECTOR)
-    type: Selector | None = Field(default=None, description=_SELECTOR)
-    key: Selector | None = Field(default=None, description=_SELECTOR)
+    dedup: Selector | None = Field(default=None, description=values.SELECTOR)
+    type: Selector | None = Field(default=None, description=values.SELECTOR)
+    key: Selector | None = Field(default=None, description=values.SELECTOR)
     dedup_window_ms: PositiveDuration = Field(default=DEDUP_WINDOW_MS, alias="dedup_window", description=_DURATION)
     max_body_bytes: Size = Field(
         default=BODY_BYTES_MAX, alias="max_body", description='a size such as "10MB" or "512KiB"'

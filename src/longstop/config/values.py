@@ -24,6 +24,8 @@ DURATION_MS_MAX = 3_650 * _UNIT_MS["d"]
 _UNIT_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 SIZE_BYTES_MAX = 512 * 2**20
 """SQLite keeps no row over 10^9 bytes (https://sqlite.org/limits.html); this leaves the headers room."""
+SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
+"""What says where the dedup key, the type or the key of an event stands."""
 _SECRET_FILE_BYTES_MAX = 65_536
 
 _AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
@@ -206,11 +208,11 @@ def signed_content(text: str) -> str:
 
 
 def selector(text: str) -> str:
-    """`header:NAME`, or a JMESPath expression that picks a value out of a body."""
+    """`header:NAME`, `hash:body`, or a JMESPath expression that picks a value out of a body."""
     if text.startswith("header:"):
         header_name(text.removeprefix("header:"))
-    else:
-        check_jmespath(text, "a JMESPath expression over the body, or header:NAME", "as in data.conversation.id")
+    elif text != "hash:body":
+        check_jmespath(text, SELECTOR, "as in data.conversation.id")
     return text
 
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX
+from longstop.edges.ingest_app import HEADER_BYTES_MAX
 from longstop.model.errors import LongstopError
 
 HEAD_WITHIN_S = 5.0
@@ -109,7 +109,6 @@ class _GuardedProtocol(HttpToolsProtocol):
         """Between requests, or in the head of one."""
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
-        self._head_too_large = False
         self._swallow_bytes_left = 0
 
     # -- the transport's calls -------------------------------------------------------------------
@@ -126,27 +125,18 @@ class _GuardedProtocol(HttpToolsProtocol):
         if self._swallow_bytes_left:
             self._swallow(len(data))
             return
-        if self._in_head and self._head_timer is None:
-            self._arm()
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > 2 * HEADER_BYTES_MAX:
-            # One line without end: the parser has not called back for it yet.
+        if not self._in_head or not self._head_bytes:
+            return
+        if self._head_bytes > 2 * HEADER_BYTES_MAX:
+            # A head without end. One that ends is counted exactly, by the app.
             self._refuse(431, b"Request Header Fields Too Large")
+        elif self._head_timer is None:
+            self._arm()
 
     # -- the parser's calls ----------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._header_bytes = 0
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
-            self._head_too_large = True
-            raise ValueError("the head of the request is too large")
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -168,12 +158,6 @@ class _GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._answering.flush()
         super().on_response_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        if self._head_too_large:
-            self._refuse(431, b"Request Header Fields Too Large")
-        else:
-            super().send_400_response(msg)
 
     # -- limits ----------------------------------------------------------------------------------
 

@@ -4,12 +4,14 @@ Plain ASGI, because a framework's request object, routing and validation cost mo
 append. Errors go out as problem+json (RFC 9457).
 """
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import msgspec
 
+from longstop.edges.proxies import TrustedProxies
 from longstop.ingest import Ingest
 from longstop.model.errors import (
     BodyTooLargeError,
@@ -18,6 +20,7 @@ from longstop.model.errors import (
     LengthRequiredError,
     QuarantinedError,
     RateError,
+    SlowBodyError,
     UnavailableError,
 )
 from longstop.model.event import Headers
@@ -31,6 +34,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 HEADERS_MAX = 100
 HEADER_BYTES_MAX = 32 * 1024
+BODY_WITHIN_S = 20.0
+"""A body has so long to come, and a second more for each BODY_BYTES_PER_S of it that has come."""
+BODY_BYTES_PER_S = 16 * 1024
+UNFINISHED_BYTES_MAX = 256 * 1024 * 1024
+"""Of bodies that come in pieces, so much is held at once, of all senders together: they may be strangers."""
 
 _PATH = re.compile(r"/([^/]+)(/.*)?", re.DOTALL)
 
@@ -44,12 +52,17 @@ class IngestApp:
 
     prefix: the path before the source's name, below the path where the app is mounted.
     health: whether `GET /healthz` is answered.
+    trusted_proxies: networks whose X-Forwarded-For is believed.
     """
 
-    def __init__(self, ingest: Ingest, prefix: str = "/webhooks", health: bool = True) -> None:
+    def __init__(
+        self, ingest: Ingest, prefix: str = "/webhooks", health: bool = True, trusted_proxies: Iterable[str] = ()
+    ) -> None:
         self._ingest = ingest
         self._prefix = prefix
         self._health = health
+        self._proxies = TrustedProxies(trusted_proxies)
+        self._unfinished = _Unfinished()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -82,10 +95,14 @@ class IngestApp:
 
     async def _receive(self, source: Source, below: str, scope: Scope, receive: Receive) -> Answer:
         headers = _headers(scope)
-        body = await _body(scope, receive, source.max_body_bytes) if scope["method"] == "POST" else b""
-        client = scope.get("client")
+        body = b""
+        if scope["method"] == "POST":
+            self._ingest.admit(source)
+            body = await _body(scope, receive, source.max_body_bytes, self._unfinished)
+        peer = scope.get("client")
+        client = self._proxies.client(peer[0] if peer else None, headers)
         query = scope.get("query_string", b"").decode("latin-1")
-        request = Request(headers, body, scope["method"], client[0] if client else None, below, query)
+        request = Request(headers, body, scope["method"], client, below, query)
         return await self._ingest.receive(source, request)
 
 
@@ -102,27 +119,57 @@ def _headers(scope: Scope) -> Headers:
         raise HeadersTooLargeError(
             f"found {len(raw)} headers of {size} bytes; at most {HEADERS_MAX} of {HEADER_BYTES_MAX} bytes are taken"
         )
-    return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+    return Headers.from_wire(raw)
 
 
-async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
+class _CrowdedError(UnavailableError):
+    """Too much of other bodies is held already."""
+
+
+class _Unfinished:
+    """The bytes held of bodies that are still coming, of all senders together."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def add(self, size: int) -> None:
+        if self.size + size > UNFINISHED_BYTES_MAX:
+            raise _CrowdedError("too many large bodies are coming at once; send it again later")
+        self.size += size
+
+
+async def _body(scope: Scope, receive: Receive, limit: int, unfinished: _Unfinished) -> bytes:
     """The whole body. Raises as soon as it is known to be over the limit, before it is read where it says so itself."""
     declared = _declared_length(scope)
     if declared is not None and declared > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _SenderGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    held = 0
+    began_s = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout_at(began_s + BODY_WITHIN_S) as patience:
+            while True:
+                chunk, more = await _chunk(receive)
+                if held + len(chunk) > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+                if not more:
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                unfinished.add(len(chunk))
+                held += len(chunk)
+                patience.reschedule(began_s + BODY_WITHIN_S + held / BODY_BYTES_PER_S)
+    except TimeoutError:
+        raise SlowBodyError(f"only {held} bytes of the body came in time; send it faster") from None
+    finally:
+        unfinished.size -= held
+
+
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of the body, and whether more is to come."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise _SenderGone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _declared_length(scope: Scope) -> int | None:
@@ -154,9 +201,9 @@ def _problem(error: IngestError) -> Answer:
         problem["id"] = error.event_id
     if isinstance(error, (UnavailableError, RateError)):
         headers = (("retry-after", str(error.retry_after_s)),)
-    if isinstance(error, (BodyTooLargeError, HeadersTooLargeError)):
+    if isinstance(error, (BodyTooLargeError, HeadersTooLargeError, SlowBodyError, _CrowdedError)):
         # The rest of the body is not read, so the connection cannot be used again.
-        headers = (("connection", "close"),)
+        headers = (*headers, ("connection", "close"))
     return Answer(error.status, msgspec.json.encode(problem), "application/problem+json", headers)
 
 

@@ -70,6 +70,13 @@ class QuarantinedError(MalformedError):
         self.event_id = event_id
 
 
+class SlowBodyError(IngestError):
+    """The body did not come in time."""
+
+    status = 408
+    title = "Body too slow"
+
+
 class LengthRequiredError(IngestError):
     """An HTTP/1.1 POST with neither Content-Length nor chunked encoding."""
 

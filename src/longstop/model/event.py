@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 
 class Headers:
@@ -14,42 +14,60 @@ class Headers:
     what was on the wire.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_raw",)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = tuple((name, value) for name, value in pairs)
+        self._raw = tuple((_wire(name), _wire(value)) for name, value in pairs)
+
+    @classmethod
+    def from_wire(cls, raw: Iterable[tuple[bytes, bytes]]) -> Self:
+        """The headers of a request as servers hand them over; nothing is decoded until somebody looks."""
+        headers = cls.__new__(cls)
+        headers._raw = tuple(raw)
+        return headers
+
+    @property
+    def raw(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Names and values as bytes."""
+        return self._raw
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of this header, or `default`."""
-        wanted = name.lower()
-        for key, value in self._pairs:
-            if key.lower() == wanted:
-                return value
+        for value in self.get_all(name):
+            return value
         return default
 
     def get_all(self, name: str) -> list[str]:
         """Every value of this header, in the order sent."""
-        wanted = name.lower()
-        return [value for key, value in self._pairs if key.lower() == wanted]
+        wanted = name.lower().encode("latin-1", "replace")
+        return [value.decode("latin-1") for key, value in self._raw if key.lower() == wanted]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._pairs)
+        return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw)
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._raw)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._pairs == other._pairs
+        return isinstance(other, Headers) and self._raw == other._raw
 
     def __hash__(self) -> int:
-        return hash(self._pairs)
+        return hash(self._raw)
 
     def __repr__(self) -> str:
         # Names only: a value may be a credential, and a repr ends up in logs and tracebacks.
-        return f"Headers({', '.join(name for name, _ in self._pairs)})"
+        return f"Headers({', '.join(name for name, _ in self)})"
+
+
+def _wire(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        # No server hands on such a text; a hand-made request may.
+        return text.encode("utf-8", "surrogatepass")
 
 
 class Origin(StrEnum):

@@ -31,6 +31,8 @@ class Reading:
     key: str | None = None
     dedup: bytes | None = None
     """Requests with an equal dedup key are one event; None: never a duplicate."""
+    trace: tuple[tuple[str, str], ...] = ()
+    """Headers by which the sender's side knows the request, for the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,10 @@ def first_deliveries(
     event: Event, destinations: Iterable[str], ordered: Collection[str], make_id: Callable[[], str]
 ) -> tuple[Delivery, ...]:
     """The deliveries that an event begins with: one for each destination, due at once; in its key's lane if ordered."""
-    deliveries = (_delivery(event, name, make_id(), State.SCHEDULED) for name in destinations)
-    return tuple(replace(each, lane=event.key) if each.destination in ordered else each for each in deliveries)
+    return tuple(
+        _delivery(event, name, make_id(), State.SCHEDULED, event.key if name in ordered else None)
+        for name in destinations
+    )
 
 
 def quarantine_delivery(event: Event, why: str, delivery_id: str) -> Delivery:
@@ -34,7 +36,7 @@ def quarantine_delivery(event: Event, why: str, delivery_id: str) -> Delivery:
     return replace(dead, reason=DeadReason.MALFORMED, last_error=why, ended_at_ms=event.received_at_ms)
 
 
-def _delivery(event: Event, destination: str, delivery_id: str, state: State) -> Delivery:
+def _delivery(event: Event, destination: str, delivery_id: str, state: State, lane: str | None = None) -> Delivery:
     return Delivery(
         id=delivery_id,
         event_id=event.id,
@@ -45,6 +47,7 @@ def _delivery(event: Event, destination: str, delivery_id: str, state: State) ->
         destination=destination,
         state=state,
         due_at_ms=event.received_at_ms,
+        lane=lane,
         round_at_ms=event.received_at_ms,
     )
 

@@ -5,9 +5,13 @@ scheme.
 """
 
 import base64
+import hashlib
 import hmac
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from urllib.parse import parse_qsl
 
 from longstop.model.errors import ConfigurationError
 from longstop.model.settings import SourceSettings, VerifySettings
@@ -18,26 +22,116 @@ OWN_SCHEMES: Mapping[str, VerifySettings] = MappingProxyType(
         "genesys-open-messaging": VerifySettings(
             scheme="hmac-sha256", header="X-Hub-Signature-256", encoding="base64", prefix="sha256="
         ),
+        # The signing library of the product's origin, Brand Embassy.
+        "cxone-dfo": VerifySettings(scheme="hmac-sha256", header="X-Request-Signature", encoding="base64"),
+        # https://expert-help.nice.com/Manage/Content_Maintenance/Subscriptions_and_Notifications/Webhooks
+        "cxone-expert": VerifySettings(
+            scheme="hmac-sha256",
+            header="X-Nexus-Signature-256",
+            prefix="sha256=",
+            content="{timestamp}.{body}",
+            timestamp_header="X-Nexus-Timestamp",
+        ),
+        # https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+        "github": VerifySettings(scheme="hmac-sha256", header="X-Hub-Signature-256", prefix="sha256="),
+        # https://shopify.dev/docs/apps/build/webhooks/subscribe/https
+        "shopify": VerifySettings(scheme="hmac-sha256", header="X-Shopify-Hmac-Sha256", encoding="base64"),
+        # https://docs.slack.dev/authentication/verifying-requests-from-slack
+        "slack": VerifySettings(
+            scheme="hmac-sha256",
+            header="X-Slack-Signature",
+            prefix="v0=",
+            content="v0:{timestamp}:{body}",
+            timestamp_header="X-Slack-Request-Timestamp",
+        ),
     }
 )
-"""Kinds of source whose sender has a scheme of its own."""
+"""Kinds of source whose sender has a scheme of its own that the settings of `verify` can say."""
+
+Headers = list[tuple[str, str]]
+
+_PLACE = re.compile(r"\{(body|timestamp|id)\}")
 
 
-def sign(settings: SourceSettings, body: bytes) -> list[tuple[str, str]]:
+def sign(settings: SourceSettings, body: bytes, now_ms: int = 0) -> Headers:
     """The headers that prove a body, under the source's first secret; none where nothing is verified.
 
-    Raises ConfigurationError where there is no secret to sign with.
+    `now_ms` is the time of signing, for schemes that sign one. An id that is signed is made of the body, so that the
+    same body is the same event. Raises ConfigurationError where there is no secret to sign with.
     """
+    signer = _SIGNERS.get(settings.kind) if settings.verify is None else None
     verify = settings.verify or OWN_SCHEMES.get(settings.kind, VerifySettings())
-    if verify.scheme == "none":
+    if signer is None and verify.scheme == "none":
         return []
     if not settings.secrets:
         problem = f"sources.{settings.name}.secrets: found none; expected at least one, to sign with"
         raise ConfigurationError((problem,))
-    return [(verify.header or "Authorization", _proof(verify, settings.secrets[0], body))]
+    if signer is not None:
+        return signer(settings, body, str(now_ms // 1000))
+    return _by_scheme(verify, settings.secrets[0], body, str(now_ms // 1000))
 
 
-def _proof(verify: VerifySettings, secret: str, body: bytes) -> str:
+def scheme_of(settings: SourceSettings) -> VerifySettings | None:
+    """How requests of this source are verified; None where no settings of `verify` can say it."""
+    if settings.verify is None and settings.kind in _SIGNERS_HEADERS:
+        return None
+    return settings.verify or OWN_SCHEMES.get(settings.kind, VerifySettings())
+
+
+def proof_headers(settings: SourceSettings) -> tuple[str, ...]:
+    """The names of the headers that prove a request of this source; none where nothing is verified."""
+    verify = scheme_of(settings)
+    if verify is None:
+        return _SIGNERS_HEADERS[settings.kind]
+    if verify.scheme == "none":
+        return ()
+    names = (verify.header or "Authorization", verify.timestamp_header, verify.id_header)
+    return tuple(name for name in names if name is not None)
+
+
+def event_id(body: bytes) -> str:
+    """An id for the event in a body, in no sender's format: equal bodies have equal ones."""
+    return f"msg_{hashlib.sha256(body).hexdigest()[:24]}"
+
+
+def fill_content(template: str, body: bytes, timestamp: str = "", id: str = "") -> bytes:
+    """What is signed: the template with {body}, {timestamp} and {id} put in. What is put in is not looked into."""
+    given = {"body": body, "timestamp": timestamp.encode("latin-1"), "id": id.encode("latin-1")}
+    parts = _PLACE.split(template)
+    # re.split with a group alternates: text, name, text, name, …
+    return b"".join(given[part] if place % 2 else part.encode() for place, part in enumerate(parts))
+
+
+FORM_FIELDS_MAX = 1000
+"""A form with more is nobody's webhook; taking it apart would be work that a stranger chooses."""
+
+
+def form_parameters(body: bytes) -> bytes | None:
+    """What Twilio signs of a form, after the URL: each name and its value, by name; equal pairs once.
+
+    Percent-escapes are undone; the bytes are those that they stand for. None where there are too many.
+    """
+    try:
+        # Latin-1 maps bytes to characters and back without a loss.
+        pairs = parse_qsl(
+            body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=FORM_FIELDS_MAX
+        )
+    except ValueError:
+        return None
+    return b"".join((name + value).encode("latin-1") for name, value in sorted(set(pairs)))
+
+
+def _by_scheme(verify: VerifySettings, secret: str, body: bytes, timestamp: str) -> Headers:
+    headers = []
+    if verify.timestamp_header is not None:
+        headers.append((verify.timestamp_header, timestamp))
+    if verify.id_header is not None:
+        headers.append((verify.id_header, event_id(body)))
+    content = fill_content(verify.content, body, timestamp, event_id(body) if verify.id_header else "")
+    return [*headers, (verify.header or "Authorization", _proof(verify, secret, content))]
+
+
+def _proof(verify: VerifySettings, secret: str, content: bytes) -> str:
     match verify.scheme:
         case "header":
             return verify.prefix + secret
@@ -47,5 +141,66 @@ def _proof(verify: VerifySettings, secret: str, body: bytes) -> str:
             # RFC 7617, with the charset it recommends: UTF-8.
             pair = secret if verify.username is None else f"{verify.username}:{secret}"
             return f"Basic {base64.b64encode(pair.encode()).decode()}"
-    digest = hmac.digest(secret.encode(), body, verify.scheme.removeprefix("hmac-"))
+    digest = hmac.digest(secret.encode(), content, verify.scheme.removeprefix("hmac-"))
     return verify.prefix + (digest.hex() if verify.encoding == "hex" else base64.b64encode(digest).decode())
+
+
+# -- senders whose proof no setting of `verify` can say -------------------------------------------
+
+
+def _standard_webhooks(settings: SourceSettings, body: bytes, timestamp: str) -> Headers:
+    shared = [secret for secret in settings.secrets if not secret.startswith("whpk_")]
+    if not shared:
+        found = "only public keys, which verify and cannot sign"
+        raise ConfigurationError((f"sources.{settings.name}.secrets: found {found}; expected a whsec_… secret",))
+    key = base64.b64decode(shared[0].removeprefix("whsec_"))
+    content = fill_content("{id}.{timestamp}.{body}", body, timestamp, event_id(body))
+    signature = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+    return [
+        ("webhook-id", event_id(body)),
+        ("webhook-timestamp", timestamp),
+        ("webhook-signature", f"v1,{signature}"),
+    ]
+
+
+def _stripe(settings: SourceSettings, body: bytes, timestamp: str) -> Headers:
+    content = fill_content("{timestamp}.{body}", body, timestamp)
+    signature = hmac.digest(settings.secrets[0].encode(), content, "sha256").hex()
+    return [("Stripe-Signature", f"t={timestamp},v1={signature}")]
+
+
+def _twilio(settings: SourceSettings, body: bytes, _timestamp: str) -> Headers:
+    url = settings.public_url or ""
+    if is_json(body):
+        content = f"{url}{'&' if '?' in url else '?'}{twilio_query(body)}".encode()
+    else:
+        content = url.encode() + (form_parameters(body) or b"")
+    signature = base64.b64encode(hmac.digest(settings.secrets[0].encode(), content, "sha1")).decode()
+    return [("X-Twilio-Signature", signature)]
+
+
+def twilio_query(body: bytes) -> str:
+    """What Twilio appends to the URL's query where the body is no form."""
+    return f"bodySHA256={hashlib.sha256(body).hexdigest()}"
+
+
+def is_json(body: bytes) -> bool:
+    """Whether the body is a JSON object or array."""
+    try:
+        return isinstance(json.loads(body), (dict, list))
+    except (ValueError, RecursionError):
+        return False
+
+
+_SIGNERS: Mapping[str, Callable[[SourceSettings, bytes, str], Headers]] = MappingProxyType(
+    {"standard-webhooks": _standard_webhooks, "stripe": _stripe, "twilio": _twilio}
+)
+_SIGNERS_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "standard-webhooks": ("webhook-id", "webhook-timestamp", "webhook-signature"),
+        "stripe": ("Stripe-Signature",),
+        "twilio": ("X-Twilio-Signature",),
+        # Its token is not signed with but asked for.
+        "cxone-byoc": ("Authorization",),
+    }
+)

@@ -4,19 +4,48 @@ One module per dialect. A newcomer's place is `dialect`: it says what a new one 
 stores, waits or looks at a clock.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from longstop.model.errors import ConfigurationError
 from longstop.model.settings import SourceSettings
 from longstop.ports import Source
-from longstop.sources import generic, genesys_open_messaging, genesys_webhook
+from longstop.sources import (
+    cxone_byoc,
+    cxone_dfo,
+    cxone_expert,
+    cxone_studio,
+    generic,
+    genesys_data_action,
+    genesys_eventbridge,
+    genesys_open_messaging,
+    genesys_webhook,
+    github,
+    shopify,
+    slack,
+    standard_webhooks,
+    stripe,
+    twilio,
+)
+from longstop.sources.decoy import believes_anybody, decoys
 
 KINDS: Mapping[str, Callable[[SourceSettings], Source]] = MappingProxyType(
     {
+        "cxone-byoc": cxone_byoc.build,
+        "cxone-dfo": cxone_dfo.build,
+        "cxone-expert": cxone_expert.build,
+        "cxone-studio": cxone_studio.build,
         "generic": generic.build,
+        "genesys-data-action": genesys_data_action.build,
+        "genesys-eventbridge": genesys_eventbridge.build,
         "genesys-open-messaging": genesys_open_messaging.build,
         "genesys-webhook": genesys_webhook.build,
+        "github": github.build,
+        "shopify": shopify.build,
+        "slack": slack.build,
+        "standard-webhooks": standard_webhooks.build,
+        "stripe": stripe.build,
+        "twilio": twilio.build,
     }
 )
 """Every kind of source there is, and what builds it."""
@@ -32,8 +61,13 @@ def build(settings: SourceSettings) -> Source:
     return factory(settings)
 
 
+def stand_ins(sources: Iterable[Source], key: bytes) -> Callable[[str], Source]:
+    """What refuses in the place of a source that is not configured, by its name; see `decoy`. `key` is random."""
+    return decoys([each for each in sources if not believes_anybody(each)] or [decoy(key.hex())], key)
+
+
 def decoy(secret: str) -> Source:
-    """A source that stands in for every name that is not configured, so that asking costs and says the same.
+    """A source that stands in where no configured one verifies anything.
 
     `secret` is random and known to nobody: every request fails as one with a wrong signature does.
     """

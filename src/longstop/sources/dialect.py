@@ -10,10 +10,14 @@ from typing import Any
 
 import msgspec
 
+from longstop.model.encoding import inflated
 from longstop.model.errors import VerificationError
 from longstop.model.event import Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.model.signing import proof_headers
+from longstop.sources.allowing import AllowList, MediaTypes
+from longstop.sources.challenge import Handshake, handshake_of, no_handshake
 from longstop.sources.reading import compile_selector
 from longstop.sources.verification import Verifier, build_verifier
 
@@ -24,9 +28,16 @@ ReadText = Callable[[Request, Any], str | None]
 ReadDedup = Callable[[Request, Any], bytes | None]
 """The dedup key. Raises MalformedError where it is ambiguous."""
 
+RETRY_AFTER_MAX_S = 60
+"""The longest Retry-After for a sender of whose retries nothing is known; a dialect that knows more passes its own."""
+
+TRACE_CHARS_MAX = 200
+"""So much of a header goes into the log."""
+
 _POST = frozenset({"POST"})
+_GET_AND_POST = frozenset({"GET", "POST"})
 _NONE: frozenset[str] = frozenset()
-_NOT_VERIFIED = (
+NOT_VERIFIED = (
     "The request is not proven to come from the sender: its signature or credential is missing or wrong. "
     "Check the secret and the header on both sides."
 )
@@ -61,13 +72,17 @@ class Dialect:
         type: ReadText = nothing,
         key: ReadText = nothing,
         answer: Callable[[Receipt], Answer] = standard_answer,
+        handshake: Handshake = no_handshake,
+        retry_after_max_s: int = RETRY_AFTER_MAX_S,
     ) -> None:
         self.name = settings.name
         self.kind = settings.kind
         self.max_body_bytes = settings.max_body_bytes
         self.dedup_window_ms = settings.dedup_window_ms
+        self.rate_per_s = settings.rate_per_s
+        self.retry_after_max_s = retry_after_max_s
         if verifier is None or settings.verify is not None:
-            verifier = build_verifier(settings.verify or scheme, settings.secrets, settings.name)
+            verifier = build_verifier(settings.verify or scheme, settings.secrets, settings.name, settings.tolerance_ms)
         self._verifier = verifier
         self._parse = parse
         place = f"sources.{settings.name}"
@@ -75,29 +90,61 @@ class Dialect:
         self._type = compile_selector(settings.type, f"{place}.type").text if settings.type is not None else type
         self._key = compile_selector(settings.key, f"{place}.key").text if settings.key is not None else key
         self._answer = answer
+        self._handshake = handshake_of(settings.challenge) if settings.challenge is not None else handshake
+        asked_by_get = settings.challenge is not None and settings.challenge.query is not None
+        self._methods = _GET_AND_POST if asked_by_get else _POST
+        self._allow = AllowList(settings.allow)
+        self._media_types = MediaTypes(settings.content_types)
+        self._required_headers = settings.required_headers
+        proofs = {name.lower() for name in ("authorization", "cookie", *proof_headers(settings))}
+        self._traced = tuple(name for name in settings.required_headers if name.lower() not in proofs)
 
     def methods(self, path: str) -> frozenset[str]:
-        """POST at the source itself, and nothing below it."""
-        return _POST if path in ("", "/") else _NONE
+        """POST at the source itself, GET where it is asked for a challenge so, and nothing below it."""
+        return self._methods if path in ("", "/") else _NONE
 
-    def handshake(self, _request: Request, _now_ms: int) -> Answer | None:
-        """None: every request carries an event."""
-        return None
+    def handshake(self, request: Request, now_ms: int) -> Answer | None:
+        """The answer to a challenge, or None for a request that carries an event.
+
+        By POST the challenge is proven as events are, or VerificationError is raised. By GET there is nothing to prove
+        it with, and nothing but a challenge is taken.
+        """
+        answer = self._handshake(request)
+        if request.method != "POST":
+            self._allow.check(request.client)
+            if answer is None:
+                raise VerificationError(NOT_VERIFIED)
+        elif answer is not None:
+            self.verify(request, now_ms)
+        return answer
 
     def verify(self, request: Request, now_ms: int) -> None:
-        """Return if the request is the sender's own; raise VerificationError, always the same, otherwise."""
-        if not self._verifier.admits(request, now_ms):
-            raise VerificationError(_NOT_VERIFIED)
+        """Return if the request is the sender's own; raise VerificationError, always the same, otherwise.
+
+        Raises AddressError for one that is proven and comes from elsewhere: only who knows the secret learns of it.
+        """
+        complete = all(name in request.headers for name in self._required_headers)
+        if not self._verifier.admits(request, now_ms) or not complete:
+            raise VerificationError(NOT_VERIFIED)
+        self._allow.check(request.client)
 
     def read(self, request: Request) -> Reading:
-        """What the request says. Raises MalformedError where it cannot be told."""
+        """What the request says. Raises MalformedError where it cannot be told, BodyTooLargeError for bombs."""
+        self._media_types.check(request.headers)
+        trace = tuple((name, (request.headers.get(name) or "")[:TRACE_CHARS_MAX]) for name in self._traced)
+        request = self.unpacked(request)
         document = self._parse(request.body)
         return Reading(
             document,
             type=self._type(request, document),
             key=self._key(request, document),
             dedup=self._dedup(request, document),
+            trace=trace,
         )
+
+    def unpacked(self, request: Request) -> Request:
+        """The request with what its body means. Raises MalformedError where it cannot be told, BodyTooLargeError."""
+        return inflated(request, self.max_body_bytes)
 
     def answer(self, receipt: Receipt) -> Answer:
         """The receipt in the sender's dialect."""

@@ -18,4 +18,7 @@ def build(settings: SourceSettings) -> Source:
 
 def _dedup_in_body(settings: SourceSettings) -> bool:
     place = f"sources.{settings.name}.dedup"
-    return settings.dedup is not None and compile_selector(settings.dedup, place).header is None
+    if settings.dedup is None:
+        return False
+    selector = compile_selector(settings.dedup, place)
+    return selector.header is None and not selector.whole

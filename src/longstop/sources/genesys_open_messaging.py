@@ -5,13 +5,12 @@ Facts from the vendor's documentation and from logs of real deliveries:
 - An event is unique by `channel.id`, `id` and `channel.time` together: one message id comes as a message
   and again as its receipt. A redelivery repeats all three. The vendor's own examples of a typing event and of a
   receipt agree in all three, so `type` is part of the key here: it can only tell more events apart.
-- `type` is Text, Structured, Receipt or Event; `conversationId` is missing from some receipts.
+- `type` is Text, Structured, Receipt (of a `status`) or Event (of the `eventType` of each of its `events`);
+  `conversationId` is missing from some receipts. The sender's name is in `from.nickname` or `from.nickName`.
 - Timeout 10 s; five retries 5 s apart on timeout, 429 or 5xx; any other 4xx is final.
 """
 
 from typing import Any
-
-import msgspec
 
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings
@@ -19,9 +18,9 @@ from longstop.model.signing import OWN_SCHEMES
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
 from longstop.sources.reading import (
-    KEY_BYTES_MAX,
     compile_selector,
     fingerprint,
+    joint_key,
     json_type,
     parse_object,
     plain_path,
@@ -30,6 +29,9 @@ from longstop.sources.reading import (
 from longstop.sources.repeated_names import RepeatedNames, ambiguous
 
 SCHEME = OWN_SCHEMES["genesys-open-messaging"]
+
+RETRY_AFTER_MAX_S = 5
+"""It tries again five times, 5 s apart, and drops the event then: told to wait longer, it would lose tries."""
 
 _PATHS = (plain_path("channel", "id"), plain_path("id"), plain_path("channel", "time"), plain_path("type"))
 
@@ -56,8 +58,35 @@ def dedup_key(request: Request, document: Any) -> bytes:
             return fingerprint(request.body)
         if type(part) not in (str, int):
             raise ambiguous(f"{json_type(part)} in channel.id, id or channel.time")
-    key = msgspec.json.encode([*map(str, three), text_of(kind) or ""])
-    return key if len(key) <= KEY_BYTES_MAX else fingerprint(key)
+    return joint_key([*map(str, three), text_of(kind) or ""])
+
+
+def event_type(_request: Request, document: Any) -> str | None:
+    """What it is and of which kind, in lower case: `message.text`, `receipt.failed`, `event.typing`.
+
+    A receipt is of the kind of its status, an event of the kinds of what is in `events`, each once, by name and joined
+    with `+`. With any other `type` it is a message of that kind.
+    """
+    type_ = _lower(document.get("type"))
+    if type_ == "receipt":
+        kind = _lower(document.get("status"))
+    elif type_ == "event":
+        kind = "+".join(sorted(_kinds_of_events(document.get("events"))))
+    else:
+        type_, kind = "message", type_
+    if not kind:
+        return None if type_ == "message" else type_
+    return text_of(f"{type_}.{kind}")
+
+
+def _kinds_of_events(events: Any) -> set[str]:
+    listed = events if type(events) is list else []
+    kinds = (_lower(event.get("eventType")) for event in listed if type(event) is dict)
+    return {kind for kind in kinds if kind}
+
+
+def _lower(value: Any) -> str:
+    return (text_of(value) or "").lower()
 
 
 def build(settings: SourceSettings) -> Source:
@@ -67,6 +96,7 @@ def build(settings: SourceSettings) -> Source:
         scheme=SCHEME,
         parse=parse_object,
         dedup=dedup_key,
-        type=compile_selector("type").text,
+        type=event_type,
         key=compile_selector("conversationId").text,
+        retry_after_max_s=RETRY_AFTER_MAX_S,
     )

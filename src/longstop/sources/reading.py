@@ -5,7 +5,7 @@ Everything here takes whatever bytes a stranger sends and raises nothing but Mal
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jmespath
@@ -22,6 +22,7 @@ KEY_BYTES_MAX = 1024
 """A longer key is kept as its SHA-256: an index entry must not grow with what a sender writes."""
 
 _HEADER = "header:"
+_HASH_OF_BODY = "hash:body"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -125,28 +126,39 @@ def dedup_of(value: Any) -> bytes | None:
     return data if len(data) <= KEY_BYTES_MAX else fingerprint(data)
 
 
+def joint_key(parts: Iterable[str | None]) -> bytes:
+    """A dedup key of several texts: their JSON array, which nothing but the same texts in the same order can equal."""
+    key = msgspec.json.encode(list(parts))
+    return key if len(key) <= KEY_BYTES_MAX else fingerprint(key)
+
+
 # -- expressions --------------------------------------------------------------------------------
 
 
 class Selector:
     """A compiled expression: where in a request an event's dedup key, type or key stands.
 
-    `header` is the header's name for `header:NAME`, else None; `find` reads the parsed body;
-    `names` are the members that a plain path follows, None where the expression is more than a path.
+    `header` is the header's name for `header:NAME`, else None; `whole` is true for `hash:body`; `find` reads the
+    parsed body; `names` are the members that a plain path follows, None where the expression is more than a path.
     """
 
-    __slots__ = ("_repeated", "find", "header", "names")
+    __slots__ = ("_repeated", "find", "header", "names", "whole")
 
-    def __init__(self, find: Find, header: str | None = None, names: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, find: Find, header: str | None = None, names: tuple[str, ...] | None = None, whole: bool = False
+    ) -> None:
         self.find = find
         self.header = header
         self.names = names
+        self.whole = whole
         self._repeated = RepeatedNames(find, names)
 
     def text(self, request: Request, document: Any) -> str | None:
         """What it finds, as an event's type or key; None also where it cannot be evaluated."""
         if self.header is not None:
             return text_of(request.headers.get(self.header))
+        if self.whole:
+            return fingerprint(request.body).decode()
         try:
             return text_of(self.find(document))
         except (JMESPathError, ValueError, TypeError, ArithmeticError, RecursionError):
@@ -160,6 +172,8 @@ class Selector:
         """
         if self.header is not None:
             return _dedup_of_header(request, self.header)
+        if self.whole:
+            return fingerprint(request.body)
         try:
             found = self.find(document)
             self._repeated.check(request.body, document, found)
@@ -176,13 +190,15 @@ def _dedup_of_header(request: Request, name: str) -> bytes | None:
 
 
 def compile_selector(expression: str, path: str = "expression") -> Selector:
-    """`header:NAME` or a JMESPath expression, compiled once.
+    """`header:NAME`, `hash:body` or a JMESPath expression, compiled once.
 
     `path` says where in the configuration it stands. Raises ConfigurationError where it is neither.
     """
     text = expression.strip()
     if text.lower().startswith(_HEADER):
         return Selector(_nothing, header=_header_name(text[len(_HEADER) :].strip(), path))
+    if text.lower() == _HASH_OF_BODY:
+        return Selector(_nothing, whole=True)
     if _PLAIN_PATH.fullmatch(text):
         names = tuple(text.split("."))
         return Selector(plain_path(*names), names=names)

@@ -8,6 +8,7 @@ tells a forger how near he came.
 
 import base64
 import hmac
+import re
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -15,8 +16,14 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import VerifySettings
+from longstop.model.signing import fill_content
+
+TOLERANCE_MS = 300_000
+"""How far a signed time may be off where the settings say nothing: five minutes, as most senders advise."""
 
 _DIGESTS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
+_PLACE = re.compile(r"\{(body|timestamp|id)\}")
+_UNIX_SECONDS = re.compile(rb"[0-9]{1,12}")
 
 
 class Verifier(Protocol):
@@ -46,7 +53,7 @@ class SecretVerifier:
 
     def admits(self, request: Request, _now_ms: int, /) -> bool:
         """Whether the header, present once, equals one of the secrets."""
-        return _equals_any(sole_value(request.headers, self._header), self._expected)
+        return equals_any(sole_value(request.headers, self._header), self._expected)
 
 
 class CredentialsVerifier:
@@ -60,7 +67,7 @@ class CredentialsVerifier:
     def admits(self, request: Request, _now_ms: int, /) -> bool:
         """Whether the header, present once, names the scheme and carries one of the tokens."""
         scheme, _, token = sole_value(request.headers, self._header).partition(b" ")
-        known = _equals_any(token.strip(), self._expected)
+        known = equals_any(token.strip(), self._expected)
         return scheme.lower() == self._scheme and known
 
 
@@ -72,9 +79,15 @@ class HmacVerifier:
     """
 
     def __init__(
-        self, secrets: Iterable[str], header: str, *, digest: str = "sha256", hexadecimal: bool = True, prefix: str = ""
+        self,
+        secrets: Iterable[str | bytes],
+        header: str,
+        *,
+        digest: str = "sha256",
+        hexadecimal: bool = True,
+        prefix: str = "",
     ) -> None:
-        self._secrets = tuple(secret.encode() for secret in secrets)
+        self._secrets = tuple(secret.encode() if isinstance(secret, str) else secret for secret in secrets)
         self._header = header
         self._digest = digest
         self._hexadecimal = hexadecimal
@@ -82,13 +95,60 @@ class HmacVerifier:
 
     def admits(self, request: Request, _now_ms: int, /) -> bool:
         """Whether the header, present once, is the body's signature under one of the secrets."""
-        sent = sole_value(request.headers, self._header)
-        expected = [self._signature(secret, request.body) for secret in self._secrets]
-        return _equals_any(sent.lower() if self._hexadecimal else sent, expected)
+        return self.signs(sole_value(request.headers, self._header), request.body)
 
-    def _signature(self, secret: bytes, body: bytes) -> bytes:
-        digest = hmac.digest(secret, body, self._digest)
+    def signs(self, sent: bytes, content: bytes) -> bool:
+        """Whether `sent` is the content's signature under one of the secrets, for schemes that sign more."""
+        expected = [self._signature(secret, content) for secret in self._secrets]
+        return equals_any(sent.lower() if self._hexadecimal else sent, expected)
+
+    def _signature(self, secret: bytes, content: bytes) -> bytes:
+        digest = hmac.digest(secret, content, self._digest)
         return self._prefix + (digest.hex().encode() if self._hexadecimal else base64.b64encode(digest))
+
+
+class TemplateHmacVerifier:
+    """The signature covers a text that is made of the body and of what stands in headers, as `{timestamp}.{body}`.
+
+    What is signed with a time is admitted for so long before and after it, both ends included, that a captured
+    request cannot be played again for ever.
+
+    content: the text, with {body}, {timestamp} and {id} for what is put in.
+    timestamp_header, id_header: where these are from; a request that lacks one is refused.
+    """
+
+    def __init__(
+        self,
+        signature: HmacVerifier,
+        header: str,
+        *,
+        content: str,
+        timestamp_header: str | None = None,
+        id_header: str | None = None,
+        tolerance_ms: int,
+    ) -> None:
+        self._signature = signature
+        self._header = header
+        self._content = content
+        self._headers = {"timestamp": timestamp_header, "id": id_header}
+        self._tolerance_ms = tolerance_ms
+
+    def admits(self, request: Request, now_ms: int, /) -> bool:
+        """Whether the header is the text's signature under one of the secrets, and the time in it is near enough."""
+        put_in = {name: sole_value(request.headers, header) for name, header in self._headers.items() if header}
+        # All that is to be known is found out before any of it is judged, so that each refusal costs the same.
+        complete = all(put_in.values())
+        fresh = "timestamp" not in put_in or is_fresh(put_in["timestamp"], now_ms, self._tolerance_ms)
+        texts = {name: value.decode("latin-1") for name, value in put_in.items()}
+        content = fill_content(self._content, request.body, **texts)
+        return self._signature.signs(sole_value(request.headers, self._header), content) and complete and fresh
+
+
+def is_fresh(seconds: bytes, now_ms: int, tolerance_ms: int) -> bool:
+    """Whether a time in Unix seconds, as digits, is at most the tolerance away from now, in the past or the future."""
+    if not _UNIX_SECONDS.fullmatch(seconds):
+        return False
+    return abs(now_ms - int(seconds) * 1000) <= tolerance_ms
 
 
 def sole_value(headers: Headers, name: str) -> bytes:
@@ -104,7 +164,8 @@ def sole_value(headers: Headers, name: str) -> bytes:
         return b""
 
 
-def _equals_any(sent: bytes, expected: Iterable[bytes]) -> bool:
+def equals_any(sent: bytes, expected: Iterable[bytes]) -> bool:
+    """Whether what was sent is one of what is expected; it takes as long whichever it is, and if it is none."""
     # No early way out. compare_digest takes as long as its second argument is, which the sender does not choose.
     found = False
     for one in expected:
@@ -112,7 +173,9 @@ def _equals_any(sent: bytes, expected: Iterable[bytes]) -> bool:
     return found
 
 
-def build_verifier(verify: VerifySettings, secrets: tuple[str, ...], source: str) -> Verifier:
+def build_verifier(
+    verify: VerifySettings, secrets: tuple[str, ...], source: str, tolerance_ms: int = TOLERANCE_MS
+) -> Verifier:
     """The verifier that these settings ask for. Raises ConfigurationError where they cannot verify anything."""
     if verify.scheme == "none":
         return NoVerifier()
@@ -125,13 +188,35 @@ def build_verifier(verify: VerifySettings, secrets: tuple[str, ...], source: str
         raise _unusable(source, "verify.header", f"nothing, and {verify.scheme} needs it", "the name of a header")
     if verify.scheme == "header":
         return SecretVerifier(secrets, verify.header, verify.prefix)
-    return HmacVerifier(
+    signature = HmacVerifier(
         secrets,
         verify.header,
         digest=_DIGESTS[verify.scheme],
         hexadecimal=verify.encoding == "hex",
         prefix=verify.prefix,
     )
+    _require_headers(verify, source)
+    if verify.content == "{body}":
+        return signature
+    return TemplateHmacVerifier(
+        signature,
+        verify.header,
+        content=verify.content,
+        timestamp_header=verify.timestamp_header,
+        id_header=verify.id_header,
+        tolerance_ms=tolerance_ms,
+    )
+
+
+def _require_headers(verify: VerifySettings, source: str) -> None:
+    """What is signed has to be found, and what is judged has to be signed."""
+    named = set(_PLACE.findall(verify.content))
+    for name, header in (("timestamp", verify.timestamp_header), ("id", verify.id_header)):
+        if (name in named) != (header is not None):
+            found = "nothing" if header is None else f"a header, and no {{{name}}} in content"
+            raise _unusable(
+                source, f"verify.{name}_header", found, f"it where content holds {{{name}}}, and only there"
+            )
 
 
 def _require_secrets(verify: VerifySettings, secrets: tuple[str, ...], source: str) -> None:

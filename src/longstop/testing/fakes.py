@@ -97,6 +97,7 @@ class FaultyStore:
         self._store = store
         self._failures: dict[str, int] = {}
         self._gates: dict[str, asyncio.Event] = {}
+        self._exits: dict[str, asyncio.Event] = {}
         self.calls: dict[str, int] = {}
         """How often each of the ports' methods was called."""
 
@@ -113,6 +114,11 @@ class FaultyStore:
         """As the store behind it."""
         self._store.on_arrival(wake)
 
+    def withhold(self, name: str) -> asyncio.Event:
+        """Let calls of this method do their work and wait before they return, until the returned event is set."""
+        self._exits[name] = asyncio.Event()
+        return self._exits[name]
+
     async def _call(self, name: str, *given: Any) -> Any:
         self.calls[name] = self.calls.get(name, 0) + 1
         if name in self._gates:
@@ -120,7 +126,10 @@ class FaultyStore:
         if self._failures.get(name, 0) > 0:
             self._failures[name] -= 1
             raise StoreUnavailableError(f"{name}: told to fail")
-        return await getattr(self._store, name)(*given)
+        result = await getattr(self._store, name)(*given)
+        if name in self._exits:
+            await self._exits[name].wait()
+        return result
 
     def __getattr__(self, name: str) -> Any:
         async def call(*given: Any) -> Any:

@@ -37,6 +37,11 @@ COMMANDS = (
     Command("ingest", "longstop.edges.cli.running:ingest", "Only accept events"),
     Command("work", "longstop.edges.cli.running:work", "Only deliver events"),
     Command("send", "longstop.edges.cli.sending:send", "Sign a body and post it as the real sender would"),
+    Command("sources list", "longstop.edges.cli.sources:list_sources", "List who may send"),
+    Command("sources show", "longstop.edges.cli.sources:show_source", "Show a source, without its secrets"),
+    Command(
+        "sources test", "longstop.edges.cli.sources:try_request", "Say what would become of a captured request, and why"
+    ),
     Command("events list", "longstop.edges.cli.looking:list_events", "List what was accepted"),
     Command(
         "events show", "longstop.edges.cli.looking:show_event", "Show an event, whole, with all that was done with it"
@@ -48,7 +53,7 @@ COMMANDS = (
 )
 """In the order in which a person meets them."""
 
-_GROUPS = {"events": "What was accepted.", "dead": "What could not be delivered."}
+_GROUPS = {"sources": "Who may send.", "events": "What was accepted.", "dead": "What could not be delivered."}
 _ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
 _FOOT = """\
 Every command takes --config FILE (default ./longstop.toml, or LONGSTOP_CONFIG); `longstop COMMAND --help` says more.

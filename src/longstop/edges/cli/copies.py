@@ -5,14 +5,14 @@ import re
 from typing import Any
 
 _PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-_USUAL_IDS = (("id",), ("payload", "id"))
+_USUAL_IDS = (("id",), ("payload", "id"), ("eventId",))
 
 
 class Copies:
     """Copies of a body, each with an id of its own.
 
     What is changed is what the source's `dedup` names where that is a plain path such as `event.id`, otherwise the
-    body's `id` and `payload.id`. A body without them is copied as it is.
+    body's `id`, `payload.id` and `eventId`. A body without them is copied as it is.
 
     stamp: sets the copies of this run apart from those of every other.
     """

@@ -50,8 +50,8 @@ class DeadOptions:
             type=self.type,
             key=self.key,
             reason=self.reason,
-            since_ms=_time("--since", self.since, now_ms),
-            until_ms=_time("--until", self.until, now_ms),
+            since_ms=parse_time("--since", self.since, now_ms),
+            until_ms=parse_time("--until", self.until, now_ms),
             contains=_bytes(self.contains),
         )
 
@@ -75,8 +75,8 @@ class EventOptions:
             source=self.source,
             type=self.type,
             key=self.key,
-            since_ms=_time("--since", self.since, now_ms),
-            until_ms=_time("--until", self.until, now_ms),
+            since_ms=parse_time("--since", self.since, now_ms),
+            until_ms=parse_time("--until", self.until, now_ms),
             contains=_bytes(self.contains),
             unrouted=self.unrouted,
         )
@@ -91,7 +91,8 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode(errors="surrogateescape")
 
 
-def _time(option: str, text: str | None, now_ms: int) -> int | None:
+def parse_time(option: str, text: str | None, now_ms: int) -> int | None:
+    """The time that an option names, in milliseconds since the epoch; None for None. Raises UsageError."""
     if text is None:
         return None
     readings: tuple[Callable[[], int | None], ...] = (lambda: _ago(text, now_ms), lambda: _date(text))

@@ -4,14 +4,15 @@ The commands see only these protocols: so they need no import of the composition
 until a command asks for it.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from longstop.config import Config
-    from longstop.ports import Clock, Store
+    from longstop.model.routing import Router
+    from longstop.ports import Clock, Source, Store
     from longstop.replay import Replay
 
 RoleName = Literal["both", "ingest", "work"]
@@ -51,6 +52,9 @@ class Program(Protocol):
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         """The parts that a configuration describes, with the store open. Raises ConfigurationError, StoreError."""
+
+    def built(self, config: "Config") -> "tuple[Mapping[str, Source], Router]":
+        """The sources by name, and the routes, without a store. Raises ConfigurationError."""
 
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         """Run a coroutine to its end; what it returns."""

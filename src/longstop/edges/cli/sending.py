@@ -1,6 +1,7 @@
 """Sending: a body signed and posted as the source's real sender would, once or many times."""
 
 import asyncio
+import contextlib
 import json as json_text
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, sa
 from longstop.edges.cli.files import STDIN, read_bytes, refuse_option
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, parse_rate
 from longstop.edges.cli.running import reachable
+from longstop.model.posing import headers_around, path_below, query_around, token_request
 from longstop.model.settings import SourceSettings
 from longstop.model.signing import sign
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Requests under way at once."""
+_AS_JSON = {"Content-Type": "application/json"}
 TIMEOUT_S = 10
 """As long as Genesys Cloud Open Messaging waits for an answer."""
 
@@ -55,7 +58,8 @@ def send(
 ) -> int:
     """Sign a body and post it as the real sender would.
 
-    With --count each copy gets an id of its own, where the source's dedup names one, or else in "id" and "payload.id".
+    With --count each copy gets an id of its own, where the source's dedup names one, or else in "id", "payload.id" and
+    "eventId".
     Payloads of contact centres come along: genesys_open_messaging_text is one.
     """
     if count < 1:
@@ -63,7 +67,7 @@ def send(
     rate_per_s = parse_rate(rate)
     settings = program.load(config, more_in_code=True)
     sender = _source(settings, source)
-    post = _Post(sender, f"{_base(url, settings)}/webhooks/{quote(sender.name, safe='')}")
+    post = _Post(sender, f"{_base(url, settings)}/webhooks/{quote(sender.name, safe='')}", program.clock)
     copies = Copies(_body(file), sender.dedup, str(program.clock.now_ms()))
     if count > 1 and not same and not copies.distinct:
         say(["The body has no id to change: all copies are the same."])
@@ -142,17 +146,35 @@ class _Told:
 class _Post:
     """Posts bodies to one source."""
 
-    def __init__(self, source: SourceSettings, url: str) -> None:
+    def __init__(self, source: SourceSettings, url: str, clock: "Clock") -> None:
         self._source = source
-        self._url = url
+        self._base = url
+        self._url = url + path_below(source)
+        self._clock = clock
+        self._token: list[tuple[str, str]] = []
+
+    async def ask_for_token(self, session: "aiohttp.ClientSession") -> None:
+        """Get the token that the sender shows, if it shows one. Without it, the requests say what is wrong."""
+        import aiohttp
+
+        asked = token_request(self._source)
+        if asked is None:
+            return
+        path, body = asked
+        with contextlib.suppress(aiohttp.ClientError, ValueError, OSError, KeyError, TypeError):
+            async with session.post(self._base + path, data=body, headers=_AS_JSON, allow_redirects=False) as response:
+                self._token = [("Authorization", f"Bearer {json_text.loads(await response.read())['access_token']}")]
 
     async def __call__(self, session: "aiohttp.ClientSession", body: bytes) -> Answered:
         """Post one and say what came of it."""
         import aiohttp
 
-        headers = [("Content-Type", "application/json"), *sign(self._source, body)]
+        proof = sign(self._source, body, self._clock.now_ms())
+        headers = [*headers_around(self._source, body), *proof, *self._token]
+        query = query_around(self._source, body)
+        url = f"{self._url}?{query}" if query else self._url
         try:
-            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+            async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 return _answered(response.status, await response.read())
         except TimeoutError:
             return Answered(None, "failed", None, f"no answer from {self._url} within {TIMEOUT_S} s")
@@ -169,7 +191,8 @@ def _answered(code: int, body: bytes) -> Answered:
     except ValueError:
         answer = None
     answer = answer if isinstance(answer, dict) else {}
-    id_ = answer.get("id") if isinstance(answer.get("id"), str) else None
+    id_ = answer.get("id") or answer.get("idOnExternalPlatform")
+    id_ = id_ if isinstance(id_, str) else None
     if 200 <= code < 300:
         status = "duplicate" if answer.get("status") == "duplicate" else "accepted"
         return Answered(code, status, id_, None)
@@ -193,5 +216,6 @@ async def _send_all(clock: "Clock", post: _Post, bodies: Iterator[bytes], told: 
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     with output.progress("sending", told.total) as advance:
         async with aiohttp.ClientSession(timeout=timeout) as session:
+            await post.ask_for_token(session)
             await asyncio.gather(*(send_some(session, advance) for _ in range(min(AT_ONCE, told.total))))
     return told.sum_up()

@@ -24,6 +24,9 @@ BUSY_TIMEOUT_MS = 2_500
 
 WAL_TRIES = 10
 
+_STATEMENTS_KEPT = 512
+"""Room for an insert of each number of rows into each table."""
+
 PRAGMAS = (
     # FULL syncs the log at every commit. NORMAL would not, and a power cut would take acknowledged events.
     "PRAGMA synchronous = FULL",
@@ -36,7 +39,7 @@ PRAGMAS = (
 
 def connect(path: str) -> apsw.Connection:
     """A connection with the durability settings. Raises SchemaError where the file is not ours; it is left alone."""
-    connection = apsw.Connection(path)
+    connection = apsw.Connection(path, statementcachesize=_STATEMENTS_KEPT)
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         schema.refuse_foreign(connection, path)

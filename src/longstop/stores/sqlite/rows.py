@@ -13,7 +13,8 @@ from longstop.model.keeping import ActionRecord
 
 Row = tuple[Any, ...]
 
-_ROWS_MAX = 64
+ROWS_MAX = 64
+"""How many rows go into one statement. There is a prepared one for every number up to it."""
 
 DELIVERY_COLUMNS = (
     "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
@@ -21,6 +22,9 @@ DELIVERY_COLUMNS = (
 ).split()
 EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent headers body".split()
 ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer".split()
+
+
+_decode_headers = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
 
 
 def columns(names: list[str], table: str = "") -> str:
@@ -34,14 +38,11 @@ def insert_rows(connection: apsw.Connection, table: str, names: list[str], rows:
     The interpreter's lock is let go and taken again around every step of a statement. A thread that does so for
     each row waits for its turn so often, beside a busy event loop, that the waiting costs more than the work.
     """
-    changed, start = 0, 0
-    while start < len(rows):
-        # Powers of two: few different statements, which stay prepared.
-        size = min(_ROWS_MAX, 1 << (len(rows) - start).bit_length() - 1)
-        values = tuple(chain.from_iterable(rows[start : start + size]))
-        connection.execute(_insert(table, tuple(names), size, behind), values)
+    changed = 0
+    for start in range(0, len(rows), ROWS_MAX):
+        some = rows[start : start + ROWS_MAX]
+        connection.execute(_insert(table, tuple(names), len(some), behind), tuple(chain.from_iterable(some)))
         changed += connection.changes()
-        start += size
     return changed
 
 
@@ -62,7 +63,7 @@ def event_row(event: Event) -> Row:
         event.dedup,
         event.origin.value,
         event.parent,
-        msgspec.json.encode(list(event.headers)),
+        msgspec.msgpack.encode(event.headers.raw),
         event.body,
     )
 
@@ -70,8 +71,10 @@ def event_row(event: Event) -> Row:
 def to_event(row: Row) -> Event:
     """The event of a row in the order of EVENT_COLUMNS."""
     id_, source, received_at_ms, type_, key, dedup, origin, parent, headers, body = row
-    pairs = msgspec.json.decode(headers, type=list[tuple[str, str]])
-    return Event(id_, source, received_at_ms, body, Headers(pairs), type_, key, dedup, Origin(origin), parent)
+    raw = _decode_headers(headers)
+    return Event(
+        id_, source, received_at_ms, body, Headers.from_wire(raw), type_, key, dedup, Origin(origin), parent
+    )
 
 
 def delivery_row(d: Delivery) -> Row:
