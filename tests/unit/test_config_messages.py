@@ -166,8 +166,7 @@ REFUSED = [
     ),
     (
         source('verify = { scheme = "none" }'),
-        f"sources.a.kind: found nothing; expected one of the known kinds: {KINDS}; "
-        "add kind = …",
+        f"sources.a.kind: found nothing; expected one of the known kinds: {KINDS}; add kind = …",
     ),
     (
         generic("", "none") + 'dedupe = "id"',

@@ -72,9 +72,7 @@ def to_event(row: Row) -> Event:
     """The event of a row in the order of EVENT_COLUMNS."""
     id_, source, received_at_ms, type_, key, dedup, origin, parent, headers, body = row
     raw = _decode_headers(headers)
-    return Event(
-        id_, source, received_at_ms, body, Headers.from_wire(raw), type_, key, dedup, Origin(origin), parent
-    )
+    return Event(id_, source, received_at_ms, body, Headers.from_wire(raw), type_, key, dedup, Origin(origin), parent)
 
 
 def delivery_row(d: Delivery) -> Row:
