@@ -4,8 +4,8 @@ A disk syncs a few thousand times a second at best, whatever is in each sync. So
 the next one gathers meanwhile, and under load a sync is shared by as many callers as arrived during the
 one before. A lone caller waits for nothing.
 
-Callers may belong to shares (a source, say). Where there are several, none gets more of a batch than takes about
-as long as the commit itself: what floods waits for its own turn, and the quiet ones wait for one short batch.
+Callers may belong to shares (a source, say). Where several wait, each gets an equal part of the batch: what floods
+waits for its own turn, and a quiet one is in the next batch, however long the flood's queue.
 """
 
 import asyncio
@@ -20,17 +20,11 @@ Result = TypeVar("Result")
 _Waiter = tuple[Op, asyncio.Future[Result], float]
 """An operation, its caller's future, and the loop's time when it came."""
 
-BATCH_MAX = 512
+BATCH_MAX = 128
+"""More in one sync gains little, and makes those wait who came just after it began."""
 WAITING_MAX = 10_000
 """Of one share."""
 LOOK_EVERY_S = 0.25
-CONTESTED_S = 5.0
-"""So long after two shares met, each is held to its part."""
-PART_MIN = 8
-OPERATION_S = 150e-6
-"""What one operation costs the event loop around the commit, roughly: a request read, verified and answered."""
-SMOOTHING = 0.1
-"""How much the last commit counts in what a commit takes; one slow sync must not let a flood in."""
 
 
 class GroupCommit(Generic[Op, Result]):
@@ -57,9 +51,6 @@ class GroupCommit(Generic[Op, Result]):
         self._under_way: list[_Waiter[Op, Result]] = []
         self._drain: asyncio.Task[None] | None = None
         self._looking = False
-        self._latest_share = ""
-        self._contested_until = 0.0
-        self._commit_s = 0.0
 
     async def submit(self, op: Op, share: str = "") -> Result:
         """Returns when the batch with `op` is committed, with its result. `share`: with whom it shares its part.
@@ -74,11 +65,8 @@ class GroupCommit(Generic[Op, Result]):
         if len(waiting) >= self._waiting_max:
             raise StoreUnavailableError(f"{self._waiting_max} operations are waiting for the store already")
         loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        if share != self._latest_share:
-            self._latest_share, self._contested_until = share, now_s + CONTESTED_S
         done: asyncio.Future[Result] = loop.create_future()
-        waiting.append((op, done, now_s))
+        waiting.append((op, done, loop.time()))
         if self._drain is None:
             self._drain = asyncio.create_task(self._run())
             if self._patience_s is not None and not self._looking:
@@ -92,27 +80,21 @@ class GroupCommit(Generic[Op, Result]):
             await asyncio.wait([self._drain])
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                self._under_way = self._take_batch(loop.time())
-                began_s = loop.time()
+                self._under_way = self._take_batch()
                 await self._commit_batch(self._under_way)
-                self._commit_s += SMOOTHING * (loop.time() - began_s - self._commit_s)
         finally:
             self._under_way = []
             self._drain = None
 
-    def _take_batch(self, now_s: float) -> "list[_Waiter[Op, Result]]":
-        """What goes into the next commit: from each share its part, oldest first; who was served goes to the end."""
-        part = self._batch_max
-        if now_s < self._contested_until:
-            part = min(part, max(PART_MIN, round(self._commit_s / OPERATION_S)))
+    def _take_batch(self) -> "list[_Waiter[Op, Result]]":
+        """What goes into the next commit: of each share that waits its part, oldest first; who was served goes last."""
+        part = max(1, self._batch_max // len(self._waiting))
         batch: list[_Waiter[Op, Result]] = []
-        for share in list(self._waiting):
-            room = min(part, self._batch_max - len(batch))
+        for share in list(self._waiting)[: self._batch_max]:
             waiting = self._waiting.pop(share)
-            batch.extend(waiting.popleft() for _ in range(min(room, len(waiting))))
+            batch.extend(waiting.popleft() for _ in range(min(part, len(waiting))))
             if waiting:
                 self._waiting[share] = waiting
         return batch

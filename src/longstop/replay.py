@@ -8,7 +8,6 @@ given to a destination (quarantined or unrouted), which is read and routed anew 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from longstop.group_commit import BATCH_MAX
 from longstop.model.delivery import Delivery, State, Transition, Trigger
 from longstop.model.errors import BodyTooLargeError, LongstopError, MalformedError, NotFoundError
 from longstop.model.event import Event, Headers, Origin
@@ -19,6 +18,8 @@ from longstop.model.routing import Router
 from longstop.ports import Clock, Source, Store
 
 SAMPLE = 10
+AT_ONCE = 500
+"""How many deliveries are listed, or acted on, in one go."""
 
 
 class ReplayError(LongstopError):
@@ -61,7 +62,7 @@ class Replay:
         """The deliveries that a filter selects, oldest first."""
         after: str | None = None
         while True:
-            listing = await self._store.find_deliveries(wanted, Page(BATCH_MAX, after, newest_first=False))
+            listing = await self._store.find_deliveries(wanted, Page(AT_ONCE, after, newest_first=False))
             for delivery in listing.rows:
                 yield delivery
             after = listing.next_after
@@ -190,8 +191,8 @@ class Replay:
 
     async def _act(self, actions: Sequence[Action]) -> list[Done]:
         done: list[Done] = []
-        for start in range(0, len(actions), BATCH_MAX):
-            batch = actions[start : start + BATCH_MAX]
+        for start in range(0, len(actions), AT_ONCE):
+            batch = actions[start : start + AT_ONCE]
             for action, now in zip(batch, await self._store.act(batch), strict=True):
                 done.append(await self._result(action, now))
         return done
