@@ -34,6 +34,8 @@ PRAGMAS = (
     "PRAGMA fullfsync = ON",
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA cache_size = -32768",
+    # Statements of many rows keep an undo log of their own; in a file it cost more than the commit.
+    "PRAGMA temp_store = MEMORY",
 )
 
 

@@ -49,7 +49,8 @@ def insert_rows(connection: apsw.Connection, table: str, names: list[str], rows:
 @cache
 def _insert(table: str, names: tuple[str, ...], rows: int, behind: str) -> str:
     row = f"({', '.join('?' * len(names))})"
-    return f"INSERT INTO {table} ({columns(list(names))}) VALUES {', '.join([row] * rows)} {behind}"
+    # OR ROLLBACK: one bad row undoes the transaction, which is what we do anyway; no undo log for the statement then.
+    return f"INSERT OR ROLLBACK INTO {table} ({columns(list(names))}) VALUES {', '.join([row] * rows)} {behind}"
 
 
 def event_row(event: Event) -> Row:
