@@ -35,7 +35,7 @@ check: $(VENV)/.dev ## format, lint, types and tests: what has to pass before a 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory test
 
 format: $(VENV)/.dev ## put the code into its one form
 	$(BIN)/ruff format .

@@ -26,8 +26,8 @@ SHOP = build(SourceSettings("shop", "generic", dedup="id", type="type", key="key
 DEAD = DeliveryFilter(state=State.DEAD)
 
 
-def replayer(store: Any, *routes: Route) -> Replay:
-    router = Router(routes or [Route("shop", ("crm",))], ordered=())
+def replayer(store: Any, *routes: Route, ordered: tuple[str, ...] = ()) -> Replay:
+    router = Router(routes or [Route("shop", ("crm",))], ordered)
     return Replay(store, {"shop": SHOP}, router, VirtualClock(), IdFactory(random.Random(1)), by="ada")
 
 
@@ -157,6 +157,16 @@ async def test_an_edit_is_a_new_event_and_the_original_stays_as_it_was() -> None
     assert kept.event.headers == before.event.headers  # type: ignore[union-attr]
     # Where the delivery went, not where today's routes lead.
     assert [(each.destination, each.state) for each in kept.deliveries] == [("bi", State.SCHEDULED)]
+
+
+@on_virtual_time
+async def test_an_edit_does_not_wait_in_its_lane_for_the_dead_one_that_it_replaces() -> None:
+    store = MemoryStore()
+    (delivery,) = await dead(store)
+    made = await replayer(store, ordered=("crm",)).edit(delivery.id, b'{"id": "1", "type": "Mended", "key": "k"}')
+    kept = await store.event(made.id)
+    assert kept is not None
+    assert [each.lane for each in kept.deliveries] == [None]
 
 
 @on_virtual_time
