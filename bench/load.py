@@ -1,25 +1,27 @@
 """A load generator of one process: so many keep-alive connections, each one request at a time, for so many seconds.
 
-It speaks HTTP/1.1 on raw sockets, because a client library would be the slower half of every measurement.
-The requests are made before the clock starts.
+It speaks HTTP/1.1 on raw sockets, without an event loop: a client library would be the slower half of every
+measurement, and what it takes of the second core, a server with more than one thread lacks. The requests are made
+before the clock starts.
 """
 
-import asyncio
 import base64
 import hashlib
 import hmac
-import itertools
 import json
+import re
+import select
+import socket
 import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 PAYLOAD = Path(__file__).parent.parent / "src/longstop/testing/payloads/genesys_open_messaging_text.json"
 BODY_BYTES = 1_100
+
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 def requests(count: int, host: str, path: str, secret: str) -> list[bytes]:
@@ -40,89 +42,80 @@ def requests(count: int, host: str, path: str, secret: str) -> list[bytes]:
     return made
 
 
-class Connection(asyncio.Protocol):
-    """Sends the next request when the answer to the last one is complete."""
+class Connection:
+    """One connection; it sends the next request when the answer to the last one is complete."""
 
-    def __init__(self, load: "Load") -> None:
-        self._load = load
+    def __init__(self, host: str, port: int) -> None:
+        self.socket = socket.create_connection((host, port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sent_at = 0.0
         self._buffer = b""
-        self.closed = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._next()
+    def send(self, request: bytes) -> None:
+        """Send one request; it fits into the socket's buffer, which is empty now."""
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(request)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.closed.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        marker = head.lower().find(b"content-length:")
-        length = int(head[marker + 15 :].split(b"\r\n", 1)[0]) if marker >= 0 else 0
-        if len(rest) < length:
-            return
+    def status(self) -> int | None:
+        """Read what has come: the status of the answer, or None while it is incomplete."""
+        data = self._buffer + self.socket.recv(65536)
+        if not data:
+            raise SystemExit("the server closed a connection")
+        head, found, body = data.partition(b"\r\n\r\n")
+        if not found or len(body) < _length(head):
+            self._buffer = data
+            return None
         self._buffer = b""
-        self._load.answered(int(head[9:12]), time.perf_counter() - self._sent_at)
-        self._next()
-
-    def _next(self) -> None:
-        request = self._load.take()
-        if request is None:
-            self._transport.close()
-            return
-        self._sent_at = time.perf_counter()
-        self._transport.write(request)
+        return int(head[9:12])
 
 
-class Load:
-    """What is sent, until when, and what came back."""
-
-    def __init__(self, made: list[bytes], seconds: float) -> None:
-        self._made: Iterator[bytes] = itertools.chain(made)
-        self._until = time.perf_counter() + seconds
-        self.statuses: Counter[int] = Counter()
-        self.latencies: list[float] = []
-
-    def take(self) -> bytes | None:
-        return next(self._made, None) if time.perf_counter() < self._until else None
-
-    def answered(self, status: int, latency_s: float) -> None:
-        self.statuses[status] += 1
-        self.latencies.append(latency_s)
+def _length(head: bytes) -> int:
+    found = _CONTENT_LENGTH.search(head)
+    return int(found[1]) if found else 0
 
 
-async def run(host: str, port: int, made: list[bytes], connections: int, seconds: float) -> dict[str, object]:
+def run(host: str, port: int, made: list[bytes], connections: int, seconds: float) -> dict[str, object]:
     """The figures of one run."""
-    loop = asyncio.get_running_loop()
+    poll = select.epoll()
+    by_fd = {each.socket.fileno(): each for each in (Connection(host, port) for _ in range(connections))}
+    statuses: Counter[int] = Counter()
+    latencies: list[float] = []
+    left = iter(made)
     started = time.perf_counter()
-    load = Load(made, seconds)
-    pairs = [await loop.create_connection(lambda: Connection(load), host, port) for _ in range(connections)]
-    await asyncio.gather(*(protocol.closed for _, protocol in pairs))
+    for fd, connection in by_fd.items():
+        poll.register(fd, select.EPOLLIN)
+        connection.send(next(left))
+    while by_fd:
+        for fd, _ in poll.poll():
+            connection = by_fd[fd]
+            status = connection.status()
+            if status is None:
+                continue
+            now = time.perf_counter()
+            statuses[status] += 1
+            latencies.append(now - connection.sent_at)
+            request = next(left, None) if now < started + seconds else None
+            if request is None:
+                poll.unregister(fd)
+                by_fd.pop(fd).socket.close()
+            else:
+                connection.send(request)
     elapsed = time.perf_counter() - started
-    ordered = sorted(load.latencies)
+    ordered = sorted(latencies)
     return {
         "requests_per_s": round(len(ordered) / elapsed, 1),
         "p50_ms": round(ordered[len(ordered) // 2] * 1000, 3),
         "p99_ms": round(ordered[len(ordered) * 99 // 100] * 1000, 3),
         "requests": len(ordered),
         "seconds": round(elapsed, 2),
-        "statuses": dict(load.statuses),
+        "statuses": dict(statuses),
     }
 
 
 def main() -> None:
     host, port, path, secret, connections, seconds, count = sys.argv[1:]
     made = requests(int(count), host, path, secret)
-    try:
-        import uvloop
-
-        figures = uvloop.run(run(host, int(port), made, int(connections), float(seconds)))
-    except ImportError:
-        figures = asyncio.run(run(host, int(port), made, int(connections), float(seconds)))
-    print(json.dumps(figures))
+    print(json.dumps(run(host, int(port), made, int(connections), float(seconds))))
 
 
 if __name__ == "__main__":

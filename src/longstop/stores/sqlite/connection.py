@@ -7,6 +7,7 @@ thread of their own: a long search does not hold up an append.
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -23,6 +24,9 @@ BUSY_TIMEOUT_MS = 2_500
 """How long to wait for another process's write lock: short of the 4 s in which a sender gets its answer."""
 
 WAL_TRIES = 10
+
+BEGIN_WITHIN_S = 0.001
+"""The event loop waits no longer than this for the writer's thread to take up a batch."""
 
 _STATEMENTS_KEPT = 512
 """Room for an insert of each number of rows into each table."""
@@ -71,12 +75,16 @@ class Lane:
     """One thread with one connection, which is opened when it is first needed and reopened after a failure.
 
     `threaded=False` runs everything in the caller's thread: simulations on a virtual clock need that.
+    `setup`: what is executed on each new connection.
     """
 
-    def __init__(self, path: str, name: str, threaded: bool = True) -> None:
+    def __init__(self, path: str, name: str, threaded: bool = True, setup: str = "") -> None:
         self._path = path
+        self._setup = setup
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else None
         self._connection: apsw.Connection | None = None
+        self._busy = 0
+        """Calls that the thread has not finished."""
         self._suspect = False
         """A sync failed: nothing in the log may be trusted until it was moved into the database and synced."""
 
@@ -91,6 +99,26 @@ class Lane:
         """
         return await self._run(lambda: self._guarded(lambda connection: _in_transaction(connection, work)))
 
+    async def hand_over(self, work: Work[T]) -> T:
+        """Run `work`, which is one statement and so a transaction by itself; committed and synced on return.
+
+        The event loop waits a moment until the thread has it. The thread needs the interpreter's lock to begin, and
+        a busy loop would not let it have that before it has run out of work: commits would then take turns with
+        requests, instead of going on beside them.
+        """
+        begun = threading.Lock()
+        begun.acquire()
+
+        def begin(connection: apsw.Connection) -> T:
+            begun.release()
+            return work(connection)
+
+        idle = not self._busy
+        running = self._run(lambda: self._guarded(begin))
+        if idle and self._executor is not None:
+            begun.acquire(timeout=BEGIN_WITHIN_S)
+        return await running
+
     async def disconnect(self) -> None:
         """Finish what was begun and close the connection; it is opened again when it is needed."""
         await self._run(self._disconnect)
@@ -101,10 +129,19 @@ class Lane:
         if self._executor is not None:
             self._executor.shutdown(wait=True)
 
-    async def _run(self, call: Callable[[], T]) -> T:
+    def _run(self, call: Callable[[], T]) -> "asyncio.Future[T]":
+        loop = asyncio.get_running_loop()
         if self._executor is None:
-            return call()
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+            done: asyncio.Future[T] = loop.create_future()
+            done.set_result(call())
+            return done
+        self._busy += 1
+        running = loop.run_in_executor(self._executor, call)
+        running.add_done_callback(self._finished)
+        return running
+
+    def _finished(self, _running: "asyncio.Future[T]") -> None:
+        self._busy -= 1
 
     def _guarded(self, work: Work[T]) -> T:
         try:
@@ -123,6 +160,8 @@ class Lane:
             if self._suspect:
                 _rewrite_log(connection, self._path)
                 self._suspect = False
+            if self._setup:
+                connection.execute(self._setup)
             self._connection = connection
         return self._connection
 

@@ -1,16 +1,15 @@
 """The inbox's statements: append, lease, extend, settle, act. Each function is the inside of one transaction."""
 
-import hashlib
 from collections.abc import Sequence
 
 import apsw
 
 from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError, TransitionError
-from longstop.model.event import Receipt, ReceiptStatus
+from longstop.model.event import Receipt
 from longstop.model.keeping import Action, Append
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import lanes
+from longstop.stores.sqlite import arrivals, lanes
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -18,27 +17,14 @@ from longstop.stores.sqlite.rows import (
     Row,
     attempt_row,
     columns,
-    delivery_row,
-    event_row,
     insert_rows,
     to_delivery,
     to_event,
 )
 
-_EVENT = [*EVENT_COLUMNS, "routed"]
-_DELIVERY_AND_HELD = [*DELIVERY_COLUMNS, "held"]
 _ATTEMPT = ["delivery_id", *ATTEMPT_COLUMNS]
 _INSERT_ACTION = 'INSERT INTO actions (delivery_id, "trigger", at_ms, "by", why) VALUES (?, ?, ?, ?, ?)'
 
-_KEY = ["digest", "at_ms", "until_ms", "event_id"]
-# The key is taken if it is free or its window is over; no row is changed where it is still held.
-_IF_FREE = """
-    ON CONFLICT (digest) DO UPDATE
-    SET at_ms = excluded.at_ms, until_ms = excluded.until_ms, event_id = excluded.event_id
-    WHERE dedup.until_ms <= excluded.at_ms
-"""
-_HOLDER = "SELECT event_id FROM dedup WHERE digest = ?"
-_COUNT_REDELIVERY = "UPDATE events SET redeliveries = redeliveries + 1 WHERE id = ?"
 _DUE = f"""
     SELECT {columns(DELIVERY_COLUMNS, "d")}, {columns(EVENT_COLUMNS, "e")}
     FROM deliveries d JOIN events e ON e.id = d.event_id
@@ -67,58 +53,11 @@ _EXPIRED = f"""
 _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
 
 
-def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
-    """Keep each event that is not a duplicate, with its deliveries."""
-    holders = _take_keys(connection, appends)
-    kept = [item for item, holder in zip(appends, holders, strict=True) if holder is None]
-    insert_rows(connection, "events", _EVENT, [(*event_row(item.event), len(item.deliveries)) for item in kept])
-    _insert_deliveries(connection, [delivery for item in kept for delivery in item.deliveries])
-    return [_receipt(connection, item, holder) for item, holder in zip(appends, holders, strict=True)]
-
-
-def _take_keys(connection: apsw.Connection, appends: Sequence[Append]) -> list[str | None]:
-    """For each append, the id of the event that already holds its dedup key; None where it is free to go in."""
-    digests = [_digest(item.event.source, item.event.dedup) for item in appends]
-    rows = [
-        (digest, item.event.received_at_ms, item.dedup_until_ms, item.event.id)
-        for digest, item in zip(digests, appends, strict=True)
-        if digest is not None
-    ]
-    if insert_rows(connection, "dedup", _KEY, rows, _IF_FREE) == len(rows):
-        return [None] * len(appends)
-    return [
-        _other_holder(connection, digest, item.event.id) if digest is not None else None
-        for digest, item in zip(digests, appends, strict=True)
-    ]
-
-
-def _digest(source: str, dedup: bytes | None) -> bytes | None:
-    """What a source and key are known by; the length in front keeps every pair of them apart from every other."""
-    if dedup is None:
-        return None
-    name = source.encode()
-    return hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
-
-
-def _other_holder(connection: apsw.Connection, digest: bytes, event_id: str) -> str | None:
-    holder: str = connection.execute(_HOLDER, (digest,)).get
-    return None if holder == event_id else holder
-
-
-def _receipt(connection: apsw.Connection, item: Append, holder: str | None) -> Receipt:
-    if holder is None:
-        return Receipt(ReceiptStatus.ACCEPTED, item.event.id)
-    connection.execute(_COUNT_REDELIVERY, (holder,))
-    return Receipt(ReceiptStatus.DUPLICATE, holder)
-
-
-def _insert_deliveries(connection: apsw.Connection, deliveries: list[Delivery]) -> None:
-    free = [(*delivery_row(each), False) for each in deliveries if each.lane is None]
-    insert_rows(connection, "deliveries", _DELIVERY_AND_HELD, free)
-    for delivery in deliveries:
-        if delivery.lane is not None:
-            row = (*delivery_row(delivery), lanes.is_taken(connection, delivery))
-            insert_rows(connection, "deliveries", _DELIVERY_AND_HELD, [row])
+def append(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
+    """Keep each event that is not a duplicate, with its deliveries. `rows`: what `arrivals` makes of the appends."""
+    for start in range(0, len(rows), arrivals.ROWS_MAX):
+        arrivals.insert(connection, rows[start : start + arrivals.ROWS_MAX])
+    return arrivals.receipts(connection, appends)
 
 
 def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:

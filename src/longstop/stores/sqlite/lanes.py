@@ -8,10 +8,11 @@ import apsw
 
 from longstop.model.delivery import Delivery, State
 
-_TAKEN = """
+TAKEN = """
     SELECT 1 FROM deliveries
-    WHERE destination = ? AND lane = ? AND state IN ('scheduled', 'leased', 'dead') LIMIT 1
+    WHERE destination = {} AND lane = {} AND state IN ('scheduled', 'leased', 'dead')
 """
+"""Whether somebody in a lane has to go before one that joins it, for the inside of an EXISTS."""
 _LEASED = "SELECT 1 FROM deliveries WHERE destination = ? AND lane = ? AND state = 'leased' LIMIT 1"
 _HEAD = """
     SELECT min(id) FROM deliveries WHERE destination = ? AND lane = ? AND state = '{}'
@@ -22,11 +23,6 @@ _HOLD = """
     WHERE destination = ? AND lane = ? AND state = 'scheduled' AND held = 0 AND id IS NOT ?
 """
 _LET_GO = "UPDATE deliveries SET held = 0 WHERE id = ?"
-
-
-def is_taken(connection: apsw.Connection, delivery: Delivery) -> bool:
-    """Whether somebody in the delivery's lane has to go before it."""
-    return connection.execute(_TAKEN, (delivery.destination, delivery.lane)).fetchone() is not None
 
 
 def may_let_go(delivery: Delivery) -> bool:

@@ -21,7 +21,7 @@ from longstop.model.keeping import (
     Page,
 )
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import inbox, lanes, ledger, schema
+from longstop.stores.sqlite import arrivals, inbox, lanes, ledger, schema
 from longstop.stores.sqlite.connection import Lane
 
 
@@ -34,7 +34,7 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, watch_s: float | None = 0.02, threaded: bool = True) -> None:
         self._path = str(path)
-        self._writer = Lane(self._path, "longstop-writer", threaded)
+        self._writer = Lane(self._path, "longstop-writer", threaded, arrivals.SETUP)
         self._reader = Lane(self._path, "longstop-reader", threaded)
         self._watch_s = watch_s
         self._watch: asyncio.TimerHandle | None = None
@@ -65,7 +65,11 @@ class SqliteStore:
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox."""
-        receipts = await self._writer.transact(lambda connection: inbox.append(connection, appends))
+        rows = arrivals.rows(appends)
+        if len(rows) > arrivals.ROWS_MAX:
+            receipts = await self._writer.transact(lambda connection: inbox.append(connection, appends, rows))
+        else:
+            receipts = await self._writer.hand_over(lambda connection: inbox.append(connection, appends, rows))
         if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
             self._wake()
         return receipts

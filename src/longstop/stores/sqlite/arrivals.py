@@ -1,0 +1,118 @@
+"""Appending as one statement: dedup keys, events, deliveries and their commit in a single step of SQLite.
+
+Why: the interpreter's lock is let go and taken again around every step. Beside a busy event loop the writer's
+thread waits for its turn each time, and with a statement a table (and BEGIN and COMMIT) that waiting cost more than
+the work. So the rows of a batch are inserted into a view, whose trigger puts them where they belong; SQLite commits a
+statement outside a transaction by itself. View and trigger are the connection's own (TEMP) and no part of the schema.
+
+A row of the view is one delivery with its event; the first of an event carries the body, and an event without
+deliveries is one row whose delivery is NULL.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+
+import apsw
+
+from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.keeping import Append
+from longstop.stores.sqlite.lanes import TAKEN
+from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, columns, delivery_row, event_row
+
+ROWS_MAX = 128
+"""How many rows go into one statement. There is a prepared one for every number up to it."""
+
+_HEAD = ["digest", "until_ms", "routed", *EVENT_COLUMNS]
+_COLUMNS = [*_HEAD, *(f"d_{name}" for name in DELIVERY_COLUMNS)]
+_NO_DELIVERY: Row = (None,) * len(DELIVERY_COLUMNS)
+_BODY = _HEAD.index("body")
+_NO_BODY = (None,)
+
+
+def _new(names: Sequence[str], prefix: str = "") -> str:
+    return ", ".join(f"NEW.{prefix}{name}" for name in names)
+
+
+SETUP = f"""
+CREATE TEMP TABLE repeated (event_id TEXT, holder TEXT);
+CREATE TEMP VIEW arrivals AS SELECT {", ".join(f"NULL AS {name}" for name in _COLUMNS)};
+CREATE TEMP TRIGGER arrive INSTEAD OF INSERT ON arrivals BEGIN
+    -- The key is taken if it is free or its window is over; no row is changed where it is still held.
+    INSERT INTO dedup (digest, at_ms, until_ms, event_id)
+        SELECT NEW.digest, NEW.received_at_ms, NEW.until_ms, NEW.id
+        WHERE NEW.digest IS NOT NULL AND NEW.body IS NOT NULL
+        ON CONFLICT (digest) DO UPDATE
+        SET at_ms = excluded.at_ms, until_ms = excluded.until_ms, event_id = excluded.event_id
+        WHERE dedup.until_ms <= excluded.at_ms;
+    INSERT INTO repeated SELECT NEW.id, event_id FROM dedup
+        WHERE digest = NEW.digest AND event_id <> NEW.id AND NEW.body IS NOT NULL;
+    UPDATE events SET redeliveries = redeliveries + 1
+        WHERE id = (SELECT event_id FROM dedup WHERE digest = NEW.digest AND event_id <> NEW.id)
+        AND NEW.body IS NOT NULL;
+    SELECT RAISE(IGNORE) FROM dedup WHERE digest = NEW.digest AND event_id <> NEW.id;
+    INSERT INTO events ({columns(EVENT_COLUMNS)}, routed)
+        SELECT {_new(EVENT_COLUMNS)}, NEW.routed WHERE NEW.body IS NOT NULL;
+    INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
+        SELECT {_new(DELIVERY_COLUMNS, "d_")}, 0 WHERE NEW.d_id IS NOT NULL AND NEW.d_lane IS NULL;
+    INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
+        SELECT {_new(DELIVERY_COLUMNS, "d_")}, EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")})
+        WHERE NEW.d_lane IS NOT NULL;
+END;
+"""
+"""What a connection needs before it can append."""
+
+_REPEATED = "SELECT event_id, holder FROM repeated"
+_FORGET_REPEATED = "DELETE FROM repeated"
+
+
+def rows(appends: Sequence[Append]) -> list[Row]:
+    """The rows of the view, in the order of the appends."""
+    return [row for item in appends for row in _rows(item)]
+
+
+def _rows(item: Append) -> list[Row]:
+    event, deliveries = item.event, item.deliveries
+    head = (digest(event.source, event.dedup), item.dedup_until_ms, len(deliveries), *event_row(event))
+    if len(deliveries) == 1:
+        return [head + delivery_row(deliveries[0])]
+    if not deliveries:
+        return [head + _NO_DELIVERY]
+    bodiless = head[:_BODY] + _NO_BODY + head[_BODY + 1 :]
+    return [(bodiless if place else head) + delivery_row(delivery) for place, delivery in enumerate(deliveries)]
+
+
+def digest(source: str, dedup: bytes | None) -> bytes | None:
+    """What a source and key are known by; the length in front keeps every pair of them apart from every other."""
+    if dedup is None:
+        return None
+    name = source.encode()
+    return hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
+
+
+def insert(connection: apsw.Connection, some: Sequence[Row]) -> None:
+    """Insert at most ROWS_MAX rows; outside a transaction they are committed, all or none."""
+    connection.execute(_insert(len(some)), tuple(chain.from_iterable(some)))
+
+
+@cache
+def _insert(number: int) -> str:
+    row = f"({', '.join('?' * len(_COLUMNS))})"
+    # OR ROLLBACK: one bad row undoes the transaction, which is what we do anyway; no undo log for the statement then.
+    return f"INSERT OR ROLLBACK INTO temp.arrivals VALUES {', '.join([row] * number)}"
+
+
+def receipts(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
+    """What became of each append that was inserted last."""
+    holders = {str(event_id): str(holder) for event_id, holder in connection.execute(_REPEATED)}
+    if not holders:
+        return [Receipt(ReceiptStatus.ACCEPTED, item.event.id) for item in appends]
+    connection.execute(_FORGET_REPEATED)
+    return [_receipt(item.event, holders.get(item.event.id)) for item in appends]
+
+
+def _receipt(event: Event, holder: str | None) -> Receipt:
+    if holder is None:
+        return Receipt(ReceiptStatus.ACCEPTED, event.id)
+    return Receipt(ReceiptStatus.DUPLICATE, holder)
