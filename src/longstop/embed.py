@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from longstop import config
-from longstop.edges.ingest_app import IngestApp, Receive, Scope, Send
+from longstop.edges.coming_bodies import Receive
+from longstop.edges.ingest_app import IngestApp, Scope, Send
 from longstop.model.event import Event
 from longstop.wiring import Gateway
 

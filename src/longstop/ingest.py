@@ -63,7 +63,8 @@ class Ingest:
         if answer is not None:
             return answer
         source.verify(request, now_ms)
-        await self._pressure.limit(source)
+        if source.rate_per_s is not None:
+            await self._pressure.limit(source)
         try:
             reading = source.read(request)
         except MalformedError as error:

@@ -115,6 +115,7 @@ class _GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._answering = _AnsweringTransport(self, transport)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -143,8 +144,7 @@ class _GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._disarm()
         transport = self.transport
-        # The cycle that is made now keeps this transport for its answer, and closes it by way of `_close`.
-        self._answering = _AnsweringTransport(self, transport)
+        # The cycle that is made now keeps this transport for its answer, and closes it by way of `close`.
         self.transport = cast(asyncio.Transport, self._answering)
         try:
             super().on_headers_complete()

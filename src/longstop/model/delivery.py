@@ -1,12 +1,13 @@
 """A delivery: one event for one destination, its states, and the one table of how they follow each other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
 
 from longstop.model.errors import TransitionError
+from longstop.model.value import value
 
 ANSWER_BYTES_KEPT = 2048
 """How much of a destination's answer an attempt keeps."""
@@ -86,7 +87,7 @@ class OutcomeKind(StrEnum):
     """The gateway was stopped during the attempt and broke it off; what the destination got is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """What one try of a delivery came to."""
 
@@ -101,7 +102,7 @@ class Outcome:
     """The first ANSWER_BYTES_KEPT bytes of the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """One try of a delivery, as recorded. Attempts are only ever added."""
 
@@ -116,7 +117,7 @@ class Attempt:
     answer: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Transition:
     """A decided change of state: what `decide` and the people's commands produce and `Delivery.after` applies."""
 
@@ -129,7 +130,7 @@ class Transition:
     """Its successors need not wait for it any longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Delivery:
     """One event for one destination: what is leased, retried, parked and replayed.
 

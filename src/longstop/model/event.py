@@ -1,10 +1,12 @@
 """What was accepted: the event, immutable, exactly as it was sent, and the receipt the sender gets for it."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
+
+from longstop.model.value import value
 
 
 class Headers:
@@ -14,16 +16,18 @@ class Headers:
     what was on the wire.
     """
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_by_name", "_raw")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._raw = tuple((_wire(name), _wire(value)) for name, value in pairs)
+        self._by_name: dict[bytes, list[bytes]] | None = None
 
     @classmethod
     def from_wire(cls, raw: Iterable[tuple[bytes, bytes]]) -> Self:
         """The headers of a request as servers hand them over; nothing is decoded until somebody looks."""
         headers = cls.__new__(cls)
         headers._raw = tuple(raw)
+        headers._by_name = None
         return headers
 
     @property
@@ -33,14 +37,21 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of this header, or `default`."""
-        for value in self.get_all(name):
-            return value
-        return default
+        values = self.wire_values(name)
+        return values[0].decode("latin-1") if values else default
 
     def get_all(self, name: str) -> list[str]:
         """Every value of this header, in the order sent."""
-        wanted = name.lower().encode("latin-1", "replace")
-        return [value.decode("latin-1") for key, value in self._raw if key.lower() == wanted]
+        return [value.decode("latin-1") for value in self.wire_values(name)]
+
+    def wire_values(self, name: str) -> Sequence[bytes]:
+        """Every value of this header as bytes, in the order sent."""
+        by_name = self._by_name
+        if by_name is None:
+            by_name = self._by_name = {}
+            for key, value in self._raw:
+                by_name.setdefault(key.lower(), []).append(value)
+        return by_name.get(name.lower().encode("latin-1", "replace"), _NO_VALUES)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw)
@@ -49,7 +60,7 @@ class Headers:
         return len(self._raw)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return isinstance(name, str) and bool(self.wire_values(name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._raw == other._raw
@@ -60,6 +71,9 @@ class Headers:
     def __repr__(self) -> str:
         # Names only: a value may be a credential, and a repr ends up in logs and tracebacks.
         return f"Headers({', '.join(name for name, _ in self)})"
+
+
+_NO_VALUES: tuple[bytes, ...] = ()
 
 
 def _wire(text: str) -> bytes:
@@ -113,7 +127,7 @@ class ReceiptStatus(StrEnum):
     DUPLICATE = "duplicate"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Receipt:
     """What ingest answers: the event is on disk under `event_id`, now or since its first arrival."""
 

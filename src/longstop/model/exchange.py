@@ -1,12 +1,13 @@
 """The sender's side of one HTTP exchange, free of any web framework: what came, what was read in it, what goes back."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from longstop.model.event import Headers
+from longstop.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Request:
     """A webhook request after its body was read whole (within the source's limit)."""
 
@@ -21,7 +22,7 @@ class Request:
     """The query string as sent, without the question mark."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reading:
     """What a source found in an authentic request."""
 
@@ -35,7 +36,7 @@ class Reading:
     """Headers by which the sender's side knows the request, for the log."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """What is sent back."""
 

@@ -15,10 +15,17 @@ def is_id(text: str) -> bool:
 
 def format_uuid7(at_ms: int, tail: int) -> str:
     """The UUIDv7 of a millisecond timestamp (48 bits are kept) and 74 bits of `tail`."""
-    return (
-        f"{at_ms >> 16 & 0xFFFFFFFF:08x}-{at_ms & 0xFFFF:04x}-7{tail >> 62:03x}"
-        f"-{0x8000 | tail >> 48 & 0x3FFF:04x}-{tail & 0xFFFFFFFFFFFF:012x}"
-    )
+    return _head(at_ms) + _rest(tail)
+
+
+def _head(at_ms: int) -> str:
+    return f"{at_ms >> 16 & 0xFFFFFFFF:08x}-{at_ms & 0xFFFF:04x}-7"
+
+
+def _rest(tail: int) -> str:
+    # 12 bits, the variant (0b10) and 14 bits, 48 bits; the one in front keeps leading zeros.
+    digits = "%x" % (1 << 76 | tail >> 62 << 64 | 1 << 63 | tail & 0x3FFFFFFFFFFFFFFF)
+    return f"{digits[1:4]}-{digits[4:8]}-{digits[8:]}"
 
 
 class IdFactory:
@@ -28,16 +35,22 @@ class IdFactory:
         self._rng = rng
         self._last_ms = 0
         self._tail = 0
+        self._head = ""
+        """What the ids of one millisecond begin with; formatted once."""
 
     def make(self, now_ms: int) -> str:
         """A new id for this instant; not thread-safe, call it from one thread."""
         if now_ms > self._last_ms:
-            self._last_ms = now_ms
+            self._begin(now_ms)
             # The top bit stays clear, so that the increments below have room within one millisecond.
             self._tail = self._rng.getrandbits(_COUNTER_BITS - 1)
         else:
             self._tail += 1 + self._rng.getrandbits(32)
             if self._tail > _COUNTER_MASK:
-                self._last_ms += 1
+                self._begin(self._last_ms + 1)
                 self._tail = self._rng.getrandbits(_COUNTER_BITS - 1)
-        return format_uuid7(self._last_ms, self._tail)
+        return self._head + _rest(self._tail)
+
+    def _begin(self, at_ms: int) -> None:
+        self._last_ms = at_ms
+        self._head = _head(at_ms)

@@ -6,16 +6,18 @@ from typing import Generic, TypeVar
 
 from longstop.model.delivery import Attempt, DeadReason, Delivery, State, Transition, Trigger
 from longstop.model.event import Event
+from longstop.model.value import value
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Append:
     """An event and its first deliveries, to be kept together or not at all."""
 
     event: Event
     deliveries: tuple[Delivery, ...] = ()
+    """New ones: never leased and never tried."""
     dedup_until_ms: int = 0
     """Until when another event of the same source and dedup key is a duplicate (exclusive)."""
 
@@ -24,10 +26,11 @@ def first_deliveries(
     event: Event, destinations: Iterable[str], ordered: Collection[str], make_id: Callable[[], str]
 ) -> tuple[Delivery, ...]:
     """The deliveries that an event begins with: one for each destination, due at once; in its key's lane if ordered."""
-    return tuple(
-        _delivery(event, name, make_id(), State.SCHEDULED, event.key if name in ordered else None)
-        for name in destinations
-    )
+    deliveries = []
+    for name in destinations:
+        lane = event.key if name in ordered else None
+        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, lane))
+    return tuple(deliveries)
 
 
 def quarantine_delivery(event: Event, why: str, delivery_id: str) -> Delivery:
@@ -52,7 +55,7 @@ def _delivery(event: Event, destination: str, delivery_id: str, state: State, la
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Action:
     """What a person decided about a delivery: replay it or discard it."""
 
@@ -66,7 +69,7 @@ class Action:
             raise ValueError(f"{self.transition.trigger} is no decision of a person's; expected replay or discard")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ActionRecord:
     """An action as it was recorded."""
 
@@ -76,7 +79,7 @@ class ActionRecord:
     why: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KeptEvent:
     """An event with what has happened to it since."""
 

@@ -5,13 +5,12 @@ whoever settles shows the token of its lease, and a token that is no longer the 
 whatever any clock says.
 """
 
-from dataclasses import dataclass
-
 from longstop.model.delivery import Attempt, Delivery
 from longstop.model.event import Event
+from longstop.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseRequest:
     """Ask for what is due: for each destination, at most so many deliveries."""
 
@@ -22,7 +21,7 @@ class LeaseRequest:
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """A leased delivery with its event: all a worker needs to try it."""
 
@@ -30,7 +29,7 @@ class Claim:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseBatch:
     """What a lease call gave, and when it is worth asking again."""
 
@@ -39,7 +38,7 @@ class LeaseBatch:
     """The earliest future `due_at_ms` of the destinations asked for; None where nothing is scheduled."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Hold:
     """A lease that is to be extended."""
 
@@ -47,7 +46,7 @@ class Hold:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Settlement:
     """The end of a lease: the delivery as it stands after the attempt, and the attempt's record.
 

@@ -52,8 +52,10 @@ class MediaTypes:
 
     def check(self, headers: Headers) -> None:
         """Return if the request's type is one of them, whatever its parameters; raise MalformedError otherwise."""
+        if not self._types:
+            return
         found = media_type(headers)
-        if self._types and found not in self._types:
+        if found not in self._types:
             raise MalformedError(
                 f"the request has {'no Content-Type' if not found else 'another Content-Type'}; expected "
                 f"{' or '.join(self._types)}. Correct the sender or the source's `content_types`"

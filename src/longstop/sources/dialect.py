@@ -8,11 +8,9 @@ one whose proof is none of `verification`'s schemes passes a `verifier`.
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from longstop.model.encoding import inflated
 from longstop.model.errors import VerificationError
-from longstop.model.event import Receipt
+from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import proof_headers
@@ -48,9 +46,12 @@ def nothing(_request: Request, _document: Any) -> None:
     return
 
 
+_ANSWERS = {status: b'{"status":"%b","id":"%%b"}' % status.value.encode() for status in ReceiptStatus}
+
+
 def standard_answer(receipt: Receipt) -> Answer:
     """200 and `{"status": "accepted" | "duplicate", "id": …}`."""
-    return Answer(200, msgspec.json.encode({"status": receipt.status.value, "id": receipt.event_id}))
+    return Answer(200, _ANSWERS[receipt.status] % receipt.event_id.encode())
 
 
 class Dialect:
@@ -123,15 +124,17 @@ class Dialect:
 
         Raises AddressError for one that is proven and comes from elsewhere: only who knows the secret learns of it.
         """
-        complete = all(name in request.headers for name in self._required_headers)
-        if not self._verifier.admits(request, now_ms) or not complete:
+        admitted = self._verifier.admits(request, now_ms)
+        for name in self._required_headers:
+            admitted = admitted and name in request.headers
+        if not admitted:
             raise VerificationError(NOT_VERIFIED)
         self._allow.check(request.client)
 
     def read(self, request: Request) -> Reading:
         """What the request says. Raises MalformedError where it cannot be told, BodyTooLargeError for bombs."""
         self._media_types.check(request.headers)
-        trace = tuple((name, (request.headers.get(name) or "")[:TRACE_CHARS_MAX]) for name in self._traced)
+        trace = self._trace(request.headers) if self._traced else ()
         request = self.unpacked(request)
         document = self._parse(request.body)
         return Reading(
@@ -141,6 +144,9 @@ class Dialect:
             dedup=self._dedup(request, document),
             trace=trace,
         )
+
+    def _trace(self, headers: Headers) -> tuple[tuple[str, str], ...]:
+        return tuple((name, (headers.get(name) or "")[:TRACE_CHARS_MAX]) for name in self._traced)
 
     def unpacked(self, request: Request) -> Request:
         """The request with what its body means. Raises MalformedError where it cannot be told, BodyTooLargeError."""

@@ -23,7 +23,6 @@ from longstop.sources.reading import (
     joint_key,
     json_type,
     parse_object,
-    plain_path,
     text_of,
 )
 from longstop.sources.repeated_names import RepeatedNames, ambiguous
@@ -33,11 +32,14 @@ SCHEME = OWN_SCHEMES["genesys-open-messaging"]
 RETRY_AFTER_MAX_S = 5
 """It tries again five times, 5 s apart, and drops the event then: told to wait longer, it would lose tries."""
 
-_PATHS = (plain_path("channel", "id"), plain_path("id"), plain_path("channel", "time"), plain_path("type"))
-
 
 def _parts(document: Any) -> list[Any]:
-    return [find(document) for find in _PATHS]
+    """What stands at channel.id, id, channel.time and type; None where nothing does."""
+    try:
+        channel = document.get("channel").get
+    except AttributeError:
+        channel = {}.get
+    return [channel("id"), document.get("id"), channel("time"), document.get("type")]
 
 
 _REPEATED = RepeatedNames(_parts, ("channel", "id", "time", "type"))

@@ -156,12 +156,8 @@ def sole_value(headers: Headers, name: str) -> bytes:
 
     A header sent twice is refused, not chosen from: a proxy and this program might choose differently.
     """
-    values = headers.get_all(name)
-    try:
-        return values[0].strip(" \t").encode("latin-1") if len(values) == 1 else b""
-    except UnicodeEncodeError:
-        # No server hands on such a value; a hand-made request may.
-        return b""
+    values = headers.wire_values(name)
+    return values[0].strip(b" \t") if len(values) == 1 else b""
 
 
 def equals_any(sent: bytes, expected: Iterable[bytes]) -> bool:

@@ -16,23 +16,33 @@ from itertools import chain
 
 import apsw
 
+from longstop.model.delivery import Delivery
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.keeping import Append
 from longstop.stores.sqlite.lanes import TAKEN
-from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, columns, delivery_row, event_row
+from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, columns, event_row
 
 ROWS_MAX = 128
 """How many rows go into one statement. There is a prepared one for every number up to it."""
 
 _HEAD = ["digest", "until_ms", "routed", *EVENT_COLUMNS]
-_COLUMNS = [*_HEAD, *(f"d_{name}" for name in DELIVERY_COLUMNS)]
-_NO_DELIVERY: Row = (None,) * len(DELIVERY_COLUMNS)
+_SAID = {
+    **{"event_id": "NEW.id", "source": "NEW.source", "type": "NEW.type", "key": "NEW.key"},
+    "received_at_ms": "NEW.received_at_ms",
+    **dict.fromkeys(("attempts", "tries", "lost", "token"), "0"),
+    **dict.fromkeys(("leased_at_ms", "lease_until_ms", "worker", "last_status"), "NULL"),
+    "round": "1",
+}
+"""What need not be said of each delivery: it is copied from the event, or the same for all that are new."""
+_OWN = [name for name in DELIVERY_COLUMNS if name not in _SAID]
+_COLUMNS = [*_HEAD, *(f"d_{name}" for name in _OWN)]
+_NO_DELIVERY: Row = (None,) * len(_OWN)
 _BODY = _HEAD.index("body")
 _NO_BODY = (None,)
 
 
-def _new(names: Sequence[str], prefix: str = "") -> str:
-    return ", ".join(f"NEW.{prefix}{name}" for name in names)
+_NEW_EVENT = ", ".join(f"NEW.{name}" for name in EVENT_COLUMNS)
+_NEW_DELIVERY = ", ".join(_SAID.get(name, f"NEW.d_{name}") for name in DELIVERY_COLUMNS)
 
 
 SETUP = f"""
@@ -53,11 +63,11 @@ CREATE TEMP TRIGGER arrive INSTEAD OF INSERT ON arrivals BEGIN
         AND NEW.body IS NOT NULL;
     SELECT RAISE(IGNORE) FROM dedup WHERE digest = NEW.digest AND event_id <> NEW.id;
     INSERT INTO events ({columns(EVENT_COLUMNS)}, routed)
-        SELECT {_new(EVENT_COLUMNS)}, NEW.routed WHERE NEW.body IS NOT NULL;
+        SELECT {_NEW_EVENT}, NEW.routed WHERE NEW.body IS NOT NULL;
     INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
-        SELECT {_new(DELIVERY_COLUMNS, "d_")}, 0 WHERE NEW.d_id IS NOT NULL AND NEW.d_lane IS NULL;
+        SELECT {_NEW_DELIVERY}, 0 WHERE NEW.d_id IS NOT NULL AND NEW.d_lane IS NULL;
     INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
-        SELECT {_new(DELIVERY_COLUMNS, "d_")}, EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")})
+        SELECT {_NEW_DELIVERY}, EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")})
         WHERE NEW.d_lane IS NOT NULL;
 END;
 """
@@ -76,11 +86,19 @@ def _rows(item: Append) -> list[Row]:
     event, deliveries = item.event, item.deliveries
     head = (digest(event.source, event.dedup), item.dedup_until_ms, len(deliveries), *event_row(event))
     if len(deliveries) == 1:
-        return [head + delivery_row(deliveries[0])]
+        return [head + _own(deliveries[0])]
     if not deliveries:
         return [head + _NO_DELIVERY]
     bodiless = head[:_BODY] + _NO_BODY + head[_BODY + 1 :]
-    return [(bodiless if place else head) + delivery_row(delivery) for place, delivery in enumerate(deliveries)]
+    return [(bodiless if place else head) + _own(delivery) for place, delivery in enumerate(deliveries)]
+
+
+def _own(d: Delivery) -> Row:
+    reason = d.reason.value if d.reason else None
+    return (d.id, d.destination, d.state.value, d.due_at_ms, d.lane, d.round_at_ms, reason, d.last_error, d.ended_at_ms)
+
+
+assert "id destination state due_at_ms lane round_at_ms reason last_error ended_at_ms".split() == _OWN
 
 
 def digest(source: str, dedup: bytes | None) -> bytes | None:

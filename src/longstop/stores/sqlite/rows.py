@@ -76,35 +76,6 @@ def to_event(row: Row) -> Event:
     return Event(id_, source, received_at_ms, body, Headers.from_wire(raw), type_, key, dedup, Origin(origin), parent)
 
 
-def delivery_row(d: Delivery) -> Row:
-    """A delivery's row, in the order of DELIVERY_COLUMNS."""
-    return (
-        d.id,
-        d.event_id,
-        d.source,
-        d.type,
-        d.key,
-        d.received_at_ms,
-        d.destination,
-        d.state.value,
-        d.due_at_ms,
-        d.lane,
-        d.round,
-        d.round_at_ms,
-        d.attempts,
-        d.tries,
-        d.lost,
-        d.token,
-        d.leased_at_ms,
-        d.lease_until_ms,
-        d.worker,
-        d.reason.value if d.reason else None,
-        d.last_status,
-        d.last_error,
-        d.ended_at_ms,
-    )
-
-
 _STATE = DELIVERY_COLUMNS.index("state")
 _REASON = DELIVERY_COLUMNS.index("reason")
 
