@@ -206,6 +206,8 @@ def test_any_expression_compiles_or_is_refused_and_then_never_raises(expression,
         ("c.id", b'{"c":7,"c":{"id":"a"}}'),
         ("id || other", b'{"id":"a","id":""}'),
         ("ids[0]", b'{"ids":["a"],"ids":["b"]}'),
+        # As many quotes as in what is kept, because some are spelled as numbers.
+        ("id", b'{"id":"a","id":"b","t":"\\u0022\\u0022\\u0022\\u0022"}'),
         ("join('-', [a, b])", b'{"a":"1","b":"2","a":"3"}'),
         ("values(c)[0]", b'{"c":{"x":"a","x":"b"}}'),
     ],

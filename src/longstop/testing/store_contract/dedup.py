@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from longstop.model.delivery import State
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.keeping import EventFilter, Page
 from longstop.ports import Store
@@ -87,6 +88,24 @@ async def check_two_in_one_batch(store: Store) -> None:
     expect_equal(list(await store.append(appends)), expected, "receipts")
     expect_equal(await _redeliveries(store, 1), 1, "redeliveries")
     expect_equal(await store.event(event_id(3)), None, "event of the duplicate")
+
+
+async def check_large_batch(store: Store) -> None:
+    """In a batch of any size, to any number of destinations, a duplicate adds nothing and all others are whole."""
+    number, to = 300, ("crm", "archive", "billing")
+    appends = [make_append(n, to=to[: n % 4], dedup=b"%d" % (n % 200)) for n in range(1, number + 1)]
+    receipts = await store.append(appends)
+    for position, (item, receipt) in enumerate(zip(appends, receipts, strict=True), 1):
+        first = event_id(position - 200) if position > 200 else item.event.id
+        expect_equal(receipt.event_id, first, f"event named by receipt {position}")
+        expect_equal(receipt.status, DUPLICATE if position > 200 else ACCEPTED, f"status of receipt {position}")
+        kept = await store.event(item.event.id)
+        found = None if kept is None else (kept.deliveries, kept.redeliveries)
+        expected = None if position > 200 else (item.deliveries, int(position <= 100))
+        expect_equal(found, expected, f"deliveries and redeliveries of event {position}")
+    counts = await store.counts()
+    scheduled = {name: by_state[State.SCHEDULED] for name, by_state in counts.deliveries.items()}
+    expect_equal(scheduled, {"crm": 150, "archive": 100, "billing": 50}, "deliveries in all")
 
 
 async def check_race_makes_one_event(store: Store) -> None:
