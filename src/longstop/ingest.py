@@ -104,6 +104,7 @@ class Ingest:
             type=reading.type,
             key=reading.key,
             dedup=reading.dedup,
+            occurred_at_ms=reading.occurred_at_ms,
         )
         destinations = self._router.destinations(source.name, reading.document)
         deliveries = first_deliveries(event, destinations, self._router.ordered, lambda: self._ids.make(now_ms))

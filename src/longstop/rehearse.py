@@ -47,6 +47,8 @@ class Rehearsal:
     key: str | None = None
     dedup: bytes | None = None
     """None: it would never be a duplicate."""
+    occurred_at_ms: int | None = None
+    """None: the sender tells no time."""
     destinations: tuple[str, ...] = ()
     """None of them: it would be kept as unrouted."""
 
@@ -74,7 +76,15 @@ def rehearse(settings: SourceSettings, source: Source, router: Router, request: 
         return _refused(error, str(error))
     destinations = router.destinations(source.name, reading.document)
     status = source.answer(_RECEIPT).status
-    return Rehearsal(Verdict.ACCEPTED, status, (), reading.type, reading.key, reading.dedup, destinations)
+    return Rehearsal(
+        Verdict.ACCEPTED,
+        status,
+        type=reading.type,
+        key=reading.key,
+        dedup=reading.dedup,
+        occurred_at_ms=reading.occurred_at_ms,
+        destinations=destinations,
+    )
 
 
 def _refused(error: IngestError, *problems: str) -> Rehearsal:

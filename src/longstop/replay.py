@@ -173,6 +173,7 @@ class Replay:
             dedup=None,
             origin=Origin.REPLAY,
             parent=old.id,
+            occurred_at_ms=reading.occurred_at_ms,
         )
         deliveries = first_deliveries(event, destinations, ordered, lambda: self._ids.make(now_ms))
         await self._store.append([Append(event, deliveries)])
@@ -182,7 +183,7 @@ class Replay:
         source = self._sources.get(old.source)
         if source is None:
             if routed:
-                return Reading(type=old.type, key=old.key)
+                return Reading(type=old.type, key=old.key, occurred_at_ms=old.occurred_at_ms)
             raise ReplayError(f"event {old.id}: its source {old.source} is no longer configured")
         try:
             return source.read(Request(old.headers, body))

@@ -14,7 +14,7 @@ from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append,
 
 Capture = pytest.CaptureFixture[str]
 
-EVENT_FIELDS = "id source type key dedup received_at size origin parent redeliveries deliveries".split()
+EVENT_FIELDS = "id source type key dedup received_at occurred_at size origin parent redeliveries deliveries".split()
 DEAD_FIELDS = (
     "id event_id source destination type key state reason attempts last_status last_error received_at dead_at".split()
 )
@@ -41,6 +41,7 @@ def test_events_for_programs(program: FakeProgram, capsys: Capture) -> None:
         "key": "order-1",
         "dedup": "d-1",
         "received_at": "2026-01-01T00:00:00.000Z",
+        "occurred_at": None,
         "size": 12,
         "origin": "webhook",
         "parent": None,

@@ -91,6 +91,7 @@ ACCEPTED = {
     "type": "call.ended",
     "key": "c1",
     "dedup": "e1",
+    "occurred_at": None,
     "destinations": ["crm"],
     "problems": [],
 }

@@ -16,17 +16,34 @@ SOURCE = build(SourceSettings("bus", "genesys-eventbridge", secrets=("api-key",)
 
 
 @pytest.mark.parametrize(
-    ("name", "dedup"),
+    ("name", "dedup", "occurred_at_ms"),
     [
-        ("customer_start", b"adbcfa5b-0116-4baa-b66b-a3f5902e95bf"),
-        ("customer_end", b"58fb5dac-f077-4eec-a25f-c638dbdd4368"),
+        ("customer_start", b"adbcfa5b-0116-4baa-b66b-a3f5902e95bf", 1649237444949),
+        ("customer_end", b"58fb5dac-f077-4eec-a25f-c638dbdd4368", 1649237504949),
     ],
 )
-def test_real_envelopes(name: str, dedup: bytes) -> None:
+def test_real_envelopes(name: str, dedup: bytes, occurred_at_ms: int) -> None:
     reading = read(SOURCE, payloads.load(f"genesys_eventbridge_{name}"))
     assert reading.dedup == dedup
     assert reading.type == "v2.detail.events.conversation.{id}." + name.replace("_", ".")
     assert reading.key == "2f7bf00a-0fc2-4d6a-9b56-92238191433e"
+    assert reading.occurred_at_ms == occurred_at_ms
+
+
+@pytest.mark.parametrize(
+    ("envelope", "occurred_at_ms"),
+    [
+        ({"time": "2022-04-06T09:30:45Z"}, 1649237445000),
+        ({"time": "2022-04-06T11:30:45.001+02:00"}, 1649237445001),
+        ({"time": "2022-04-06T09:30:45Z", "detail": {"eventBody": {"eventTime": "soon"}}}, 1649237445000),
+        ({"time": "2022-04-06T09:30:45"}, None),
+        ({"time": "1969-12-31T23:59:59Z"}, None),
+        ({"time": True, "detail": {"eventBody": {"eventTime": 10**15}}}, None),
+        ({}, None),
+    ],
+)
+def test_the_time_of_the_event(envelope: dict[str, object], occurred_at_ms: int | None) -> None:
+    assert read(SOURCE, {"id": "e", **envelope}).occurred_at_ms == occurred_at_ms
 
 
 def test_an_envelope_without_an_id_is_no_duplicate_of_any() -> None:

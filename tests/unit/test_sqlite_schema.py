@@ -9,6 +9,7 @@ import apsw
 import pytest
 
 from longstop.model.errors import SchemaError, StoreUnavailableError
+from longstop.model.event import Event
 from longstop.stores.sqlite import SqliteStore, schema
 from longstop.testing.builders import make_append
 
@@ -174,3 +175,18 @@ def test_processes_that_open_a_new_file_at_once_all_get_it(tmp_path: Path) -> No
             child.wait()
             child.stdin.close()  # type: ignore[union-attr]
             child.stdout.close()  # type: ignore[union-attr]
+
+
+async def test_a_file_of_the_first_version_is_opened_with_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    old = migrated(path, schema.MIGRATIONS[:1])
+    old.execute(
+        "INSERT INTO events (id, source, received_at_ms, origin, routed, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ("e", "shop", 5, "webhook", 0, b"\x90", b"{}"),
+    )
+    old.close()
+    store = await opened(path)
+    kept = await store.event("e")
+    assert kept is not None and kept.event == Event("e", "shop", 5, b"{}")
+    await store.close()
+    assert version_of(path) == NEWEST

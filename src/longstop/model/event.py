@@ -109,6 +109,8 @@ class Event:
     dedup: bytes | None = None
     origin: Origin = Origin.WEBHOOK
     parent: str | None = None
+    occurred_at_ms: int | None = None
+    """When it happened, as the sender tells it (Unix time); None where the sender does not."""
 
     @property
     def content_type(self) -> str | None:

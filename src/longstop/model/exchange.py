@@ -32,6 +32,8 @@ class Reading:
     key: str | None = None
     dedup: bytes | None = None
     """Requests with an equal dedup key are one event; None: never a duplicate."""
+    occurred_at_ms: int | None = None
+    """The sender's own time of the event (Unix time); None where it tells none that can be read."""
     trace: tuple[tuple[str, str], ...] = ()
     """Headers by which the sender's side knows the request, for the log."""
 

@@ -25,6 +25,8 @@ ReadText = Callable[[Request, Any], str | None]
 """The event's type or key, from the request and the document."""
 ReadDedup = Callable[[Request, Any], bytes | None]
 """The dedup key. Raises MalformedError where it is ambiguous."""
+ReadTime = Callable[[Request, Any], int | None]
+"""When the event happened, in Unix milliseconds, by the sender's own account."""
 
 RETRY_AFTER_MAX_S = 60
 """The longest Retry-After for a sender of whose retries nothing is known; a dialect that knows more passes its own."""
@@ -72,6 +74,7 @@ class Dialect:
         dedup: ReadDedup = nothing,
         type: ReadText = nothing,
         key: ReadText = nothing,
+        occurred: ReadTime = nothing,
         answer: Callable[[Receipt], Answer] = standard_answer,
         handshake: Handshake = no_handshake,
         retry_after_max_s: int = RETRY_AFTER_MAX_S,
@@ -90,6 +93,7 @@ class Dialect:
         self._dedup = compile_selector(settings.dedup, f"{place}.dedup").dedup if settings.dedup is not None else dedup
         self._type = compile_selector(settings.type, f"{place}.type").text if settings.type is not None else type
         self._key = compile_selector(settings.key, f"{place}.key").text if settings.key is not None else key
+        self._occurred = occurred
         self._answer = answer
         self._handshake = handshake_of(settings.challenge) if settings.challenge is not None else handshake
         asked_by_get = settings.challenge is not None and settings.challenge.query is not None
@@ -142,6 +146,7 @@ class Dialect:
             type=self._type(request, document),
             key=self._key(request, document),
             dedup=self._dedup(request, document),
+            occurred_at_ms=self._occurred(request, document),
             trace=trace,
         )
 

@@ -19,7 +19,7 @@ from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
-from longstop.sources.reading import compile_selector, dedup_of, joint_key, parse_object, plain_path, text_of
+from longstop.sources.reading import compile_selector, dedup_of, joint_key, parse_object, plain_path, text_of, time_at
 from longstop.sources.repeated_names import RepeatedNames
 
 _NEEDED = ("conversationId", "eventTime")
@@ -58,4 +58,5 @@ def event_type(_request: Request, document: Any) -> str | None:
 def build(settings: SourceSettings) -> Source:
     """A source of data actions. Raises ConfigurationError where the settings cannot be used."""
     conversation = compile_selector("conversationId").text
-    return Dialect(settings, parse=parse_object, dedup=dedup_key, type=event_type, key=conversation)
+    when = time_at("eventTime")
+    return Dialect(settings, parse=parse_object, dedup=dedup_key, type=event_type, key=conversation, occurred=when)

@@ -24,6 +24,7 @@ from longstop.sources.reading import (
     json_type,
     parse_object,
     text_of,
+    time_at,
 )
 from longstop.sources.repeated_names import RepeatedNames, ambiguous
 
@@ -100,5 +101,6 @@ def build(settings: SourceSettings) -> Source:
         dedup=dedup_key,
         type=event_type,
         key=compile_selector("conversationId").text,
+        occurred=time_at("channel.time"),
         retry_after_max_s=RETRY_AFTER_MAX_S,
     )

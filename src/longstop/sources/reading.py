@@ -6,6 +6,7 @@ Everything here takes whatever bytes a stranger sends and raises nothing but Mal
 import hashlib
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jmespath
@@ -30,6 +31,10 @@ Find = Callable[[Any], Any]
 """Takes the parsed body and gives the value that an expression means, None where there is none."""
 
 # -- bodies -------------------------------------------------------------------------------------
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_YEAR_10000_MS = 253_402_300_800_000
 
 _decode = msgspec.json.Decoder().decode
 
@@ -124,6 +129,38 @@ def dedup_of(value: Any) -> bytes | None:
         raise ambiguous(json_type(value))
     data = text.encode("utf-8", "surrogatepass")
     return data if len(data) <= KEY_BYTES_MAX else fingerprint(data)
+
+
+def time_of(value: Any) -> int | None:
+    """A time as Unix milliseconds: RFC 3339 with its offset, or a whole number of milliseconds as Genesys writes it.
+
+    None for everything else, and for what lies before 1970 or after 9999.
+    """
+    if type(value) is str:
+        value = _milliseconds(value)
+    return value if type(value) is int and 0 <= value < _YEAR_10000_MS else None
+
+
+def _milliseconds(text: str) -> int | None:
+    try:
+        time = datetime.fromisoformat(text)
+        return None if time.tzinfo is None else (time - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError):
+        return None
+
+
+def time_at(*paths: str) -> Callable[[Request, Any], int | None]:
+    """A reading of the event's time: the first of these paths (of plain names) that leads to one."""
+    finds = [plain_path(*path.split(".")) for path in paths]
+
+    def read(_request: Request, document: Any) -> int | None:
+        for find in finds:
+            found = time_of(find(document))
+            if found is not None:
+                return found
+        return None
+
+    return read
 
 
 def joint_key(parts: Iterable[str | None]) -> bytes:

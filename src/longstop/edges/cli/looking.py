@@ -141,8 +141,11 @@ def secret_headers(parts: Parts) -> set[str]:
     return {each.header for each in verifies if each and each.header and not each.scheme.startswith("hmac-")}
 
 
+_SHOWN = "id source type key dedup received_at occurred_at origin parent redeliveries".split()
+
+
 def _print_event(kept: KeptEvent, detail: rows.Row) -> None:
-    for name in ("id", "source", "type", "key", "dedup", "received_at", "origin", "parent", "redeliveries"):
+    for name in _SHOWN:
         if detail[name] is not None:
             output.line(f"{name:12}  {detail[name]}")
     output.line()

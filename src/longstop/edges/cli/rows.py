@@ -26,6 +26,7 @@ def event_row(kept: KeptEvent) -> Row:
         "key": event.key,
         "dedup": text_or_base64(event.dedup),
         "received_at": rfc3339(event.received_at_ms),
+        "occurred_at": rfc3339(event.occurred_at_ms),
         "size": len(event.body),
         "origin": event.origin.value,
         "parent": event.parent,

@@ -140,6 +140,7 @@ def _tell(found: "Rehearsal", json: bool) -> None:
         "type": found.type,
         "key": found.key,
         "dedup": text_or_base64(found.dedup),
+        "occurred_at": output.rfc3339(found.occurred_at_ms),
         "destinations": list(found.destinations),
         "problems": list(found.problems),
     }
@@ -153,4 +154,6 @@ def _tell(found: "Rehearsal", json: bool) -> None:
         output.line(f"  type   {found.type or '-'}")
         output.line(f"  key    {found.key or '-'}")
         output.line(f"  dedup  {row['dedup'] or '- (never a duplicate)'}")
+        if found.occurred_at_ms is not None:
+            output.line(f"  time   {row['occurred_at']}")
         output.line(f"  to     {', '.join(found.destinations) or '- (kept as unrouted)'}")

@@ -20,7 +20,7 @@ DELIVERY_COLUMNS = (
     "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
     "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms"
 ).split()
-EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent headers body".split()
+EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent occurred_at_ms headers body".split()
 ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer".split()
 
 
@@ -64,6 +64,7 @@ def event_row(event: Event) -> Row:
         event.dedup,
         event.origin.value,
         event.parent,
+        event.occurred_at_ms,
         msgspec.msgpack.encode(event.headers.raw),
         event.body,
     )
@@ -71,9 +72,9 @@ def event_row(event: Event) -> Row:
 
 def to_event(row: Row) -> Event:
     """The event of a row in the order of EVENT_COLUMNS."""
-    id_, source, received_at_ms, type_, key, dedup, origin, parent, headers, body = row
-    raw = _decode_headers(headers)
-    return Event(id_, source, received_at_ms, body, Headers.from_wire(raw), type_, key, dedup, Origin(origin), parent)
+    id_, source, received_at_ms, type_, key, dedup, origin, parent, occurred_at_ms, raw, body = row
+    headers = Headers.from_wire(_decode_headers(raw))
+    return Event(id_, source, received_at_ms, body, headers, type_, key, dedup, Origin(origin), parent, occurred_at_ms)
 
 
 _STATE = DELIVERY_COLUMNS.index("state")

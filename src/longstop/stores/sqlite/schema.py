@@ -98,6 +98,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX actions_delivery ON actions (delivery_id);
     """,
+    "ALTER TABLE events ADD COLUMN occurred_at_ms INTEGER",
 )
 
 

@@ -4,7 +4,7 @@ from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
 from longstop.model.keeping import History
 from longstop.ports import Store
-from longstop.testing.builders import event_id, make_append, make_quarantined
+from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import expect_equal
 from longstop.testing.store_contract.steps import append_one, standing
 
@@ -52,8 +52,8 @@ async def check_absent_and_empty_are_not_confused(store: Store) -> None:
 
 
 async def check_origin_and_parent_are_kept(store: Store) -> None:
-    """An edited replay knows where it comes from."""
-    edited = make_append(2, origin=Origin.REPLAY, parent=event_id(1))
+    """An edited replay knows where it comes from, and an event when it happened."""
+    edited = make_append(2, origin=Origin.REPLAY, parent=event_id(1), occurred_at_ms=AT_MS - 5_000)
     await store.append([make_append(1), edited])
     kept = await store.event(edited.event.id)
     expect_equal(kept and kept.event, edited.event, "event")
