@@ -9,6 +9,7 @@ waits for its own turn, and a quiet one is in the next batch, however long the f
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
@@ -18,7 +19,7 @@ from longstop.model.errors import StoreUnavailableError
 Op = TypeVar("Op")
 Result = TypeVar("Result")
 _Waiter = tuple[Op, asyncio.Future[Result], float]
-"""An operation, its caller's future, and the loop's time when it came."""
+"""An operation, its caller's future, and the loop's time until which the caller waits."""
 
 BATCH_MAX = 128
 """More in one sync gains little, and makes those wait who came just after it began."""
@@ -32,7 +33,6 @@ class GroupCommit(Generic[Op, Result]):
 
     `commit` takes the operations of one batch and returns one result for each, in order; a result that is
     an exception is raised to its own caller. Where `commit` itself raises, every caller of the batch gets it.
-    No caller waits longer than `patience_s` (and LOOK_EVERY_S more); None: as long as it takes.
     """
 
     def __init__(
@@ -40,21 +40,20 @@ class GroupCommit(Generic[Op, Result]):
         commit: Callable[[Sequence[Op]], Awaitable[Sequence[Result | Exception]]],
         batch_max: int = BATCH_MAX,
         waiting_max: int = WAITING_MAX,
-        patience_s: float | None = None,
     ) -> None:
         self._commit = commit
         self._batch_max = batch_max
         self._waiting_max = waiting_max
-        self._patience_s = patience_s
         self._waiting: dict[str, deque[_Waiter[Op, Result]]] = {}
         """By share, and only shares where somebody waits."""
         self._under_way: list[_Waiter[Op, Result]] = []
         self._drain: asyncio.Task[None] | None = None
         self._looking = False
 
-    async def submit(self, op: Op, share: str = "") -> Result:
+    async def submit(self, op: Op, share: str = "", patience_s: float = math.inf) -> Result:
         """Returns when the batch with `op` is committed, with its result. `share`: with whom it shares its part.
 
+        patience_s: no longer than this, and LOOK_EVERY_S more, does the caller wait.
         A caller that is cancelled meanwhile does not take its operation back: it may be committed.
         Raises StoreUnavailableError where too many are waiting already, TimeoutError where patience ends; then
         it may still be committed, too.
@@ -66,12 +65,12 @@ class GroupCommit(Generic[Op, Result]):
             raise StoreUnavailableError(f"{self._waiting_max} operations are waiting for the store already")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
-        waiting.append((op, done, loop.time()))
+        waiting.append((op, done, loop.time() + patience_s))
         if self._drain is None:
             self._drain = asyncio.create_task(self._run())
-            if self._patience_s is not None and not self._looking:
-                self._looking = True
-                loop.call_later(LOOK_EVERY_S, self._look, loop)
+        if not self._looking and patience_s < math.inf:
+            self._looking = True
+            loop.call_later(LOOK_EVERY_S, self._look, loop)
         return await done
 
     async def idle(self) -> None:
@@ -106,10 +105,9 @@ class GroupCommit(Generic[Op, Result]):
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send home who has waited too long. One timer for all: one for each would cost a tenth of an append."""
-        assert self._patience_s is not None
-        since = loop.time() - self._patience_s
-        for _, done, came_at in self._everybody():
-            if came_at <= since and not done.done():
+        now = loop.time()
+        for _, done, until in self._everybody():
+            if until <= now and not done.done():
                 done.set_exception(TimeoutError())
         self._looking = self._drain is not None
         if self._looking:

@@ -16,9 +16,6 @@ from longstop.pressure import Pressure
 
 log = structlog.get_logger("longstop.ingest")
 
-ANSWER_WITHIN_S = 3.5
-"""A sender gets 503 when the store takes longer: half a second less than the 4 s promised."""
-
 
 class Ingest:
     """The accepting side of a gateway. `stand_in` gives what refuses in the place of a source that does not exist."""
@@ -82,10 +79,10 @@ class Ingest:
         if not self.accepting:
             raise self._pressure.stopping(source)
         try:
-            receipt = await self._appends.submit(item, source.name)
+            receipt = await self._appends.submit(item, source.name, source.answer_within_s)
         except TimeoutError:
             # It may still be committed; then the sender's next try is answered as a duplicate.
-            log.error("store_slow", source=item.event.source, after_s=ANSWER_WITHIN_S)
+            log.error("store_slow", source=item.event.source, after_s=source.answer_within_s)
             message = "the store did not confirm the event in time; send it again"
             raise self._pressure.store_failed(source, message) from None
         except StoreUnavailableError as error:

@@ -124,6 +124,8 @@ class Source(Protocol):
     rate_per_s: float | None
     retry_after_max_s: int
     """The longest Retry-After that its own retry rules make sensible."""
+    answer_within_s: float
+    """A store that takes longer is answered for with 503, before the sender has given up waiting."""
 
     def methods(self, path: str) -> frozenset[str]:
         """The HTTP methods that are served at this path below the source's name; none: there is no such path."""

@@ -22,7 +22,7 @@ from longstop.config import SOURCE_KINDS, Config
 from longstop.deliver import Deliver, Destination
 from longstop.dispatch import Dispatch
 from longstop.group_commit import GroupCommit
-from longstop.ingest import ANSWER_WITHIN_S, Ingest
+from longstop.ingest import Ingest
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.pressure import Watermarks
@@ -130,7 +130,7 @@ class Gateway:
         self._parts = parts(config)
         self._role = role
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
-        self._appends = GroupCommit(store.append, patience_s=ANSWER_WITHIN_S)
+        self._appends = GroupCommit(store.append)
         self._settlements = GroupCommit(store.settle)
         self._pressure = Pressure(clock, rng, store, *_marks(config))
         self.ingest = Ingest(

@@ -1,6 +1,7 @@
 """Group commit: who shares a commit with whom, and whose failure is whose."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -154,13 +155,16 @@ def test_no_caller_waits_longer_than_its_patience_and_all_is_well_after() -> Non
     async def scenario() -> None:
         loop, disk = asyncio.get_running_loop(), Disk()
         disk.gate = asyncio.Event()
-        group = GroupCommit(disk.commit, batch_max=1, patience_s=3)
+        group = GroupCommit(disk.commit, batch_max=1)
         begun = loop.time()
-        tasks = [asyncio.create_task(group.submit(op)) for op in (1, 2)]
-        for task in tasks:
+        # The patient one is under way, another waits for its turn, one would wait for ever.
+        patience_s = (3.0, 0.6, math.inf)
+        tasks = [asyncio.create_task(group.submit(op, patience_s=each)) for op, each in enumerate(patience_s, 1)]
+        for place in (1, 0):
             with pytest.raises(TimeoutError):
-                await task
-        assert 3 <= loop.time() - begun <= 3 + LOOK_EVERY_S
+                await tasks[place]
+            assert patience_s[place] <= loop.time() - begun <= patience_s[place] + LOOK_EVERY_S
+        assert not tasks[2].done()
         disk.gate.set()
         await group.idle()
         assert await group.submit(3) == 6
@@ -172,14 +176,14 @@ def test_looking_for_the_impatient_takes_one_timer_however_often_it_begins_anew(
     async def scenario() -> None:
         loop: Any = asyncio.get_running_loop()
         disk = Disk()
-        group = GroupCommit(disk.commit, patience_s=3)
+        group = GroupCommit(disk.commit)
         for op in range(1, 1_000):
-            await group.submit(op)
+            await group.submit(op, patience_s=3)
             await turns(2)
         assert len(loop._scheduled) == 1
         disk.gate = asyncio.Event()
         with pytest.raises(TimeoutError):
-            await group.submit(1)
+            await group.submit(1, patience_s=3)
         disk.gate.set()
         await group.idle()
         await asyncio.sleep(2 * LOOK_EVERY_S)

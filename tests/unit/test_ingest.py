@@ -10,11 +10,11 @@ from services import all_deliveries, on_virtual_time, settle_down
 from structlog.testing import capture_logs
 
 from longstop.group_commit import GroupCommit
-from longstop.ingest import ANSWER_WITHIN_S, Ingest
+from longstop.ingest import Ingest
 from longstop.model.delivery import DeadReason, State
 from longstop.model.errors import QuarantinedError, UnavailableError, VerificationError
 from longstop.model.event import Headers
-from longstop.model.exchange import Answer, Request
+from longstop.model.exchange import ANSWER_WITHIN_S, Answer, Request
 from longstop.model.ids import IdFactory, is_id
 from longstop.model.pressure import Watermarks
 from longstop.model.routing import Route, Router
@@ -49,7 +49,7 @@ class Gate:
             {"shop": build(SHOP)},
             stand_ins([build(SHOP)], b"random"),
             Router(ROUTES, ordered=["crm"]),
-            GroupCommit(self.store.append, patience_s=ANSWER_WITHIN_S),
+            GroupCommit(self.store.append),
             VirtualClock(),
             IdFactory(random.Random(1)),
             Pressure(VirtualClock(), random.Random(1), self.store, Watermarks(max_backlog=100)),
@@ -141,6 +141,17 @@ async def test_an_unknown_source_says_the_same_as_a_wrong_signature() -> None:
         said.append((str(caught.value), caught.value.status, caught.value.title))
     assert len(set(said)) == 1
     assert (await gate.store.counts()).events == 0
+
+
+@on_virtual_time
+async def test_a_sender_that_waits_a_second_is_answered_within_it() -> None:
+    gate = Gate()
+    expert = build(SourceSettings("docs", "cxone-expert", secrets=("s",)))
+    vars(gate.ingest.source("shop"))["answer_within_s"] = expert.answer_within_s
+    gate.store.stall("append")
+    with pytest.raises(UnavailableError, match="did not confirm the event in time"):
+        await gate.post(b'{"id": 1}')
+    assert VirtualClock().now_ms() - AT_MS < 1_000
 
 
 @on_virtual_time

@@ -38,7 +38,7 @@ class Limited(Gate):
             sources,
             stand_ins(sources.values(), b"random"),
             Router([Route("shop", ("crm",))], ordered=[]),
-            GroupCommit(self.store.append, patience_s=3.5),
+            GroupCommit(self.store.append),
             VirtualClock(),
             IdFactory(random.Random(1)),
             self.pressure,

@@ -6,6 +6,9 @@ from typing import Any
 from longstop.model.event import Headers
 from longstop.model.value import value
 
+ANSWER_WITHIN_S = 3.5
+"""A sender gets 503 when the store takes longer: half a second less than the 4 s promised."""
+
 
 @value(frozen=True, slots=True)
 class Request:

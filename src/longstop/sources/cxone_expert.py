@@ -17,6 +17,9 @@ from longstop.sources.reading import compile_selector, parse_leniently
 
 SCHEME = OWN_SCHEMES["cxone-expert"]
 
+ANSWER_WITHIN_S = 0.6
+"""The sender waits one second, network included."""
+
 
 def build(settings: SourceSettings) -> Source:
     """A source of Expert webhooks. Raises ConfigurationError where the settings cannot be used."""
@@ -26,4 +29,5 @@ def build(settings: SourceSettings) -> Source:
         parse=parse_leniently,
         dedup=compile_selector("header:X-Nexus-Delivery-Id").dedup,
         type=compile_selector("header:X-Nexus-Event-Type").text,
+        answer_within_s=ANSWER_WITHIN_S,
     )

@@ -26,6 +26,7 @@ class Decoy:
         self.dedup_window_ms = model.dedup_window_ms
         self.rate_per_s: float | None = None
         self.retry_after_max_s = model.retry_after_max_s
+        self.answer_within_s = model.answer_within_s
 
     def methods(self, path: str) -> frozenset[str]:
         """The model's."""

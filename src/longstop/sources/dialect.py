@@ -11,7 +11,7 @@ from typing import Any
 from longstop.model.encoding import inflated
 from longstop.model.errors import VerificationError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
-from longstop.model.exchange import Answer, Reading, Request
+from longstop.model.exchange import ANSWER_WITHIN_S, Answer, Reading, Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import proof_headers
 from longstop.sources.allowing import AllowList, MediaTypes
@@ -78,6 +78,7 @@ class Dialect:
         answer: Callable[[Receipt], Answer] = standard_answer,
         handshake: Handshake = no_handshake,
         retry_after_max_s: int = RETRY_AFTER_MAX_S,
+        answer_within_s: float = ANSWER_WITHIN_S,
     ) -> None:
         self.name = settings.name
         self.kind = settings.kind
@@ -85,6 +86,7 @@ class Dialect:
         self.dedup_window_ms = settings.dedup_window_ms
         self.rate_per_s = settings.rate_per_s
         self.retry_after_max_s = retry_after_max_s
+        self.answer_within_s = answer_within_s
         if verifier is None or settings.verify is not None:
             verifier = build_verifier(settings.verify or scheme, settings.secrets, settings.name, settings.tolerance_ms)
         self._verifier = verifier
