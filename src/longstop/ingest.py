@@ -1,5 +1,6 @@
 """Accepting: verify → read → append → Receipt. The answer goes out when the event is on disk, and not before."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -13,6 +14,7 @@ from longstop.model.keeping import Append, first_deliveries, quarantine_delivery
 from longstop.model.routing import Router
 from longstop.ports import Clock, Source
 from longstop.pressure import Pressure
+from longstop.turns import Turns
 
 log = structlog.get_logger("longstop.ingest")
 
@@ -37,6 +39,7 @@ class Ingest:
         self._clock = clock
         self._ids = ids
         self._pressure = pressure
+        self._turns = Turns()
         self.accepting = False
 
     def source(self, name: str) -> Source:
@@ -55,34 +58,58 @@ class Ingest:
         Raises VerificationError, AddressError, RateError, QuarantinedError, BodyTooLargeError, UnavailableError:
         each knows its HTTP status.
         """
+        patience_s = source.answer_within_s
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if not self._turns.take(source.name, now_s):
+            await self._wait_for_turn(source)
+            patience_s -= loop.time() - now_s
+        try:
+            answer = await self._in_turn(source, request, patience_s)
+        finally:
+            self._turns.give_back(source.name)
+        # Over the rate: it is held back for a moment, but not in the way of those that are within it.
+        if isinstance(answer, float):
+            raise await self._pressure.refused(source, answer)
+        return answer
+
+    async def _wait_for_turn(self, source: Source) -> None:
+        try:
+            await self._turns.wait(source.name, source.answer_within_s / 2)
+        except TimeoutError:
+            raise self._pressure.crowded(source) from None
+
+    async def _in_turn(self, source: Source, request: Request, patience_s: float) -> Answer | float:
+        """The answer; or, where the source is over its rate, for how many seconds."""
         now_ms = self._clock.now_ms()
         answer = source.handshake(request, now_ms)
         if answer is not None:
             return answer
         source.verify(request, now_ms)
-        if source.rate_per_s is not None:
-            await self._pressure.limit(source)
+        if over_s := self._pressure.over_rate_s(source, now_ms):
+            return over_s
         try:
             reading = source.read(request)
         except MalformedError as error:
-            receipt = await self._keep(source, self._quarantined(source, request, now_ms, str(error)))
+            item = self._quarantined(source, request, now_ms, str(error))
+            receipt = await self._keep(source, item, patience_s)
             log.warning("quarantined", source=source.name, event_id=receipt.event_id, error=str(error))
             raise QuarantinedError(str(error), receipt.event_id) from None
-        receipt = await self._keep(source, self._accepted(source, request, now_ms, reading))
+        receipt = await self._keep(source, self._accepted(source, request, now_ms, reading), patience_s)
         if reading.trace:
             log.info(
                 "kept", source=source.name, event_id=receipt.event_id, status=receipt.status, trace=dict(reading.trace)
             )
         return source.answer(receipt)
 
-    async def _keep(self, source: Source, item: Append) -> Receipt:
+    async def _keep(self, source: Source, item: Append, patience_s: float) -> Receipt:
         if not self.accepting:
             raise self._pressure.stopping(source)
         try:
-            receipt = await self._appends.submit(item, source.name, source.answer_within_s)
+            receipt = await self._appends.submit(item, source.name, patience_s)
         except TimeoutError:
             # It may still be committed; then the sender's next try is answered as a duplicate.
-            log.error("store_slow", source=item.event.source, after_s=source.answer_within_s)
+            log.error("store_slow", source=item.event.source, after_s=patience_s)
             message = "the store did not confirm the event in time; send it again"
             raise self._pressure.store_failed(source, message) from None
         except StoreUnavailableError as error:

@@ -66,24 +66,27 @@ class Pressure:
             wait_s = self._backlog.wait_s()
             raise self._unavailable(source, "too many deliveries are waiting; send it again later", wait_s)
 
-    async def limit(self, source: Source) -> None:
-        """Count a request that was proven to be the source's own. Raises RateError, after a moment, over the rate.
+    def over_rate_s(self, source: Source, now_ms: int) -> float:
+        """Count a request that was proven to be the source's own; how long until the next is within the rate, or 0.
 
         Proven ones only: a stranger with a wrong signature must not use up what the real sender may send, nor learn
         from a 429 that the source exists.
         """
         if source.rate_per_s is None:
-            return
-        now_ms = self._clock.now_ms()
+            return 0
         bucket = self._buckets.get(source.name)
         if bucket is None:
             bucket = self._buckets[source.name] = TokenBucket(source.rate_per_s, now_ms)
         wait_s = bucket.take(now_ms)
         if wait_s:
             self._tell(source, now_ms)
-            await self._hold()
-            after_s = retry_after_s(wait_s, source.retry_after_max_s, self._rng)
-            raise RateError("this source is over its rate limit; send it again later", after_s)
+        return wait_s
+
+    async def refused(self, source: Source, wait_s: float) -> RateError:
+        """What a sender over its rate is told, after a moment."""
+        await self._hold()
+        after_s = retry_after_s(wait_s, source.retry_after_max_s, self._rng)
+        return RateError("this source is over its rate limit; send it again later", after_s)
 
     async def _hold(self) -> None:
         if self._held >= HELD_MAX:
@@ -112,6 +115,10 @@ class Pressure:
         if self._down_since_ms is None:
             self._down_since_ms = now_ms
         return self._unavailable(source, message, (now_ms - self._down_since_ms) / 1000)
+
+    def crowded(self, source: Source) -> UnavailableError:
+        """What a sender is told whose request waited too long for its turn."""
+        return self._unavailable(source, "too many requests of this source at once; send it again", None)
 
     def store_works(self) -> None:
         """Something was just kept."""

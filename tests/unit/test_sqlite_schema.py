@@ -187,6 +187,7 @@ async def test_a_file_of_the_first_version_is_opened_with_what_is_in_it(tmp_path
     old.close()
     store = await opened(path)
     kept = await store.event("e")
-    assert kept is not None and kept.event == Event("e", "shop", 5, b"{}")
+    assert kept is not None
+    assert kept.event == Event("e", "shop", 5, b"{}")
     await store.close()
     assert version_of(path) == NEWEST

@@ -1,0 +1,73 @@
+"""Taking turns: a source that floods does not make the others wait.
+
+The event loop works through whatever has come, in the order it came. Behind 64 busy connections of one source
+stands each request of another, and waits for all of them. So while more than one source is heard, only a few
+requests of each are worked on at once; the others wait in a queue of their own source. A source that is alone has
+no such limit: its requests share commits, the more the better.
+"""
+
+import asyncio
+from collections import deque
+
+PLACES = 8
+"""Requests of one source that are worked on at once while others are heard."""
+HEARD_S = 1.0
+"""A source counts as heard for so long after its last request."""
+WAITING_MAX = 10_000
+"""Of one source."""
+
+
+class Turns:
+    """Who is worked on, and who waits, by source."""
+
+    def __init__(self, places: int = PLACES) -> None:
+        self._places = places
+        self._working: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._last_name = ""
+        self._last_s = float("-inf")
+        self._other_s = float("-inf")
+        """When a source other than the last one was last heard."""
+
+    def take(self, name: str, now_s: float) -> bool:
+        """Begin with a request of this source, if it may begin at once. Whoever took a turn gives it back."""
+        if name != self._last_name:
+            self._other_s = self._last_s
+            self._last_name = name
+        self._last_s = now_s
+        working = self._working.get(name, 0)
+        if working >= self._places and now_s - self._other_s < HEARD_S:
+            return False
+        self._working[name] = working + 1
+        return True
+
+    async def wait(self, name: str, patience_s: float) -> None:
+        """Wait for a turn that could not be taken at once. Raises TimeoutError where it does not come in time."""
+        waiting = self._waiting.setdefault(name, deque())
+        if len(waiting) >= WAITING_MAX:
+            raise TimeoutError
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            async with asyncio.timeout(patience_s):
+                await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                # It came all the same, in the very moment of giving up.
+                self.give_back(name)
+            raise
+
+    def give_back(self, name: str) -> None:
+        """End a turn; who has waited longest is next."""
+        waiting = self._waiting.get(name)
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._waiting.pop(name, None)
+        working = self._working[name] - 1
+        if working:
+            self._working[name] = working
+        else:
+            del self._working[name]
