@@ -36,7 +36,7 @@ class Turns:
             self._last_name = name
         self._last_s = now_s
         working = self._working.get(name, 0)
-        if working >= self._places and now_s - self._other_s < HEARD_S:
+        if working >= self._places and self._is_heard_beside(name, now_s):
             return False
         self._working[name] = working + 1
         return True
@@ -58,16 +58,32 @@ class Turns:
             raise
 
     def give_back(self, name: str) -> None:
-        """End a turn; who has waited longest is next."""
-        waiting = self._waiting.get(name)
-        while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._waiting.pop(name, None)
+        """End a turn; those who have waited longest are next."""
         working = self._working[name] - 1
+        waiting = self._waiting.get(name)
+        if waiting:
+            working += self._let_in(waiting, self._room(name, working))
+            if not waiting:
+                del self._waiting[name]
         if working:
             self._working[name] = working
         else:
             del self._working[name]
+
+    def _room(self, name: str, working: int) -> int:
+        now_s = asyncio.get_running_loop().time()
+        return self._places - working if self._is_heard_beside(name, now_s) else WAITING_MAX
+
+    def _let_in(self, waiting: deque[asyncio.Future[None]], room: int) -> int:
+        let_in = 0
+        while waiting and let_in < room:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                let_in += 1
+        return let_in
+
+    def _is_heard_beside(self, name: str, now_s: float) -> bool:
+        """Whether any other source was heard lately."""
+        other_s = self._other_s if name == self._last_name else self._last_s
+        return now_s - other_s < HEARD_S

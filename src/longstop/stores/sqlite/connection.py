@@ -40,6 +40,8 @@ PRAGMAS = (
     "PRAGMA cache_size = -32768",
     # Statements of many rows keep an undo log of their own; in a file it cost more than the commit.
     "PRAGMA temp_store = MEMORY",
+    # Only where nobody does it in time (`checkpoints`) does a commit move the log into the database: at 80 MiB.
+    "PRAGMA wal_autocheckpoint = 20000",
 )
 
 

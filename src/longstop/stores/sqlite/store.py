@@ -22,6 +22,7 @@ from longstop.model.keeping import (
 )
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.stores.sqlite import arrivals, inbox, lanes, ledger, schema
+from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import Lane
 
 
@@ -36,6 +37,7 @@ class SqliteStore:
         self._path = str(path)
         self._writer = Lane(self._path, "longstop-writer", threaded, arrivals.SETUP)
         self._reader = Lane(self._path, "longstop-reader", threaded)
+        self._checkpoints = Checkpoints(self._path, self._writer) if threaded else None
         self._watch_s = watch_s
         self._watch: asyncio.TimerHandle | None = None
         self._seen_version = 0
@@ -58,6 +60,8 @@ class SqliteStore:
         self._open = False
         if self._watch is not None:
             self._watch.cancel()
+        if self._checkpoints is not None:
+            await self._checkpoints.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -70,6 +74,8 @@ class SqliteStore:
             receipts = await self._writer.transact(lambda connection: inbox.append(connection, appends, rows))
         else:
             receipts = await self._writer.hand_over(lambda connection: inbox.append(connection, appends, rows))
+        if self._checkpoints is not None:
+            self._checkpoints.dirty()
         if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
             self._wake()
         return receipts

@@ -1,0 +1,50 @@
+"""The log beside the database: moved by a thread of its own, and begun anew under load."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from longstop.stores.sqlite import SqliteStore, checkpoints
+from longstop.testing.builders import make_append
+
+BODY = bytes(20_000)
+BATCH = 50
+PATIENCE_S = 20
+
+
+def log_bytes(path: Path) -> int:
+    return path.with_name(path.name + "-wal").stat().st_size
+
+
+async def test_the_log_does_not_grow_for_ever_while_events_keep_coming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoints, "LONG_PAGES", 100)
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, watch_s=None)
+    await store.open()
+    sizes = []
+    for batch in range(60):
+        first = batch * BATCH + 1
+        await store.append([make_append(number, body=BODY) for number in range(first, first + BATCH)])
+        sizes.append(log_bytes(path))
+    written = 60 * BATCH * len(BODY)
+    await store.close()
+    assert max(sizes) < written / 4, f"{max(sizes)} bytes of log for {written} bytes of events"
+
+
+async def test_a_pause_is_enough_to_move_everything(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, watch_s=None)
+    await store.open()
+    before = path.stat().st_size
+    await store.append([make_append(number, body=BODY) for number in range(1, BATCH)])
+    async with asyncio.timeout(PATIENCE_S):
+        while path.stat().st_size < before + BATCH * len(BODY) // 2:
+            await asyncio.sleep(0.01)
+    kept = await store.event(make_append(7).event.id)
+    assert kept is not None
+    assert kept.event.body == BODY
+    await store.close()
