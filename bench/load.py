@@ -16,6 +16,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 PAYLOAD = Path(__file__).parent.parent / "src/longstop/testing/payloads/genesys_open_messaging_text.json"
@@ -32,6 +33,7 @@ def requests(count: int, host: str, path: str, secret: str) -> list[bytes]:
     made = []
     for _ in range(count):
         event["id"] = event["channel"]["messageId"] = uuid.uuid4().hex
+        event["channel"]["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = json.dumps(event).encode()
         signature = base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
         head = (

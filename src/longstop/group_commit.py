@@ -44,6 +44,7 @@ class GroupCommit(Generic[Op, Result]):
         self._commit = commit
         self._batch_max = batch_max
         self._waiting_max = waiting_max
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[str, deque[_Waiter[Op, Result]]] = {}
         """By share, and only shares where somebody waits."""
         self._under_way: list[_Waiter[Op, Result]] = []
@@ -63,7 +64,9 @@ class GroupCommit(Generic[Op, Result]):
             waiting = self._waiting[share] = deque()
         if len(waiting) >= self._waiting_max:
             raise StoreUnavailableError(f"{self._waiting_max} operations are waiting for the store already")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         waiting.append((op, done, loop.time() + patience_s))
         if self._drain is None:

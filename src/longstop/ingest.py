@@ -1,6 +1,5 @@
 """Accepting: verify → read → append → Receipt. The answer goes out when the event is on disk, and not before."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -39,7 +38,7 @@ class Ingest:
         self._clock = clock
         self._ids = ids
         self._pressure = pressure
-        self._turns = Turns()
+        self._turns = Turns(clock)
         self.accepting = False
 
     def source(self, name: str) -> Source:
@@ -59,13 +58,13 @@ class Ingest:
         each knows its HTTP status.
         """
         patience_s = source.answer_within_s
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        if not self._turns.take(source.name, now_s):
+        now_ms = self._clock.now_ms()
+        if not self._turns.take(source.name, now_ms):
             await self._wait_for_turn(source)
-            patience_s -= loop.time() - now_s
+            came_ms, now_ms = now_ms, self._clock.now_ms()
+            patience_s -= (now_ms - came_ms) / 1000
         try:
-            answer = await self._in_turn(source, request, patience_s)
+            answer = await self._in_turn(source, request, now_ms, patience_s)
         finally:
             self._turns.give_back(source.name)
         # Over the rate: it is held back for a moment, but not in the way of those that are within it.
@@ -79,9 +78,8 @@ class Ingest:
         except TimeoutError:
             raise self._pressure.crowded(source) from None
 
-    async def _in_turn(self, source: Source, request: Request, patience_s: float) -> Answer | float:
+    async def _in_turn(self, source: Source, request: Request, now_ms: int, patience_s: float) -> Answer | float:
         """The answer; or, where the source is over its rate, for how many seconds."""
-        now_ms = self._clock.now_ms()
         answer = source.handshake(request, now_ms)
         if answer is not None:
             return answer

@@ -9,9 +9,11 @@ no such limit: its requests share commits, the more the better.
 import asyncio
 from collections import deque
 
+from longstop.ports import Clock
+
 PLACES = 8
 """Requests of one source that are worked on at once while others are heard."""
-HEARD_S = 1.0
+HEARD_MS = 1_000
 """A source counts as heard for so long after its last request."""
 WAITING_MAX = 10_000
 """Of one source."""
@@ -20,23 +22,24 @@ WAITING_MAX = 10_000
 class Turns:
     """Who is worked on, and who waits, by source."""
 
-    def __init__(self, places: int = PLACES) -> None:
+    def __init__(self, clock: Clock, places: int = PLACES) -> None:
+        self._clock = clock
         self._places = places
         self._working: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._last_name = ""
-        self._last_s = float("-inf")
-        self._other_s = float("-inf")
+        self._last_ms = 0
+        self._other_ms = 0
         """When a source other than the last one was last heard."""
 
-    def take(self, name: str, now_s: float) -> bool:
+    def take(self, name: str, now_ms: int) -> bool:
         """Begin with a request of this source, if it may begin at once. Whoever took a turn gives it back."""
         if name != self._last_name:
-            self._other_s = self._last_s
+            self._other_ms = self._last_ms
             self._last_name = name
-        self._last_s = now_s
+        self._last_ms = now_ms
         working = self._working.get(name, 0)
-        if working >= self._places and self._is_heard_beside(name, now_s):
+        if working >= self._places and self._is_heard_beside(name, now_ms):
             return False
         self._working[name] = working + 1
         return True
@@ -71,8 +74,8 @@ class Turns:
             del self._working[name]
 
     def _room(self, name: str, working: int) -> int:
-        now_s = asyncio.get_running_loop().time()
-        return self._places - working if self._is_heard_beside(name, now_s) else WAITING_MAX
+        alone = not self._is_heard_beside(name, self._clock.now_ms())
+        return WAITING_MAX if alone else self._places - working
 
     def _let_in(self, waiting: deque[asyncio.Future[None]], room: int) -> int:
         let_in = 0
@@ -83,7 +86,7 @@ class Turns:
                 let_in += 1
         return let_in
 
-    def _is_heard_beside(self, name: str, now_s: float) -> bool:
+    def _is_heard_beside(self, name: str, now_ms: int) -> bool:
         """Whether any other source was heard lately."""
-        other_s = self._other_s if name == self._last_name else self._last_s
-        return now_s - other_s < HEARD_S
+        other_ms = self._other_ms if name == self._last_name else self._last_ms
+        return now_ms - other_ms < HEARD_MS

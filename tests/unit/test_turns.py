@@ -6,19 +6,15 @@ from typing import Any
 
 import pytest
 
-from longstop.testing.clock import run
-from longstop.turns import HEARD_S, Turns
-
-
-def now_s() -> float:
-    return asyncio.get_running_loop().time()
+from longstop.testing.clock import VirtualClock, run
+from longstop.turns import HEARD_MS, Turns
 
 
 class Crowd:
     """Requests of several sources, each worked on until it is told to end."""
 
     def __init__(self, places: int = 2) -> None:
-        self.turns = Turns(places)
+        self.turns = Turns(VirtualClock(), places)
         self.working: list[str] = []
         self._gates: dict[str, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -32,7 +28,7 @@ class Crowd:
 
     async def _work(self, request: str) -> None:
         source = request.partition("-")[0]
-        if not self.turns.take(source, now_s()):
+        if not self.turns.take(source, VirtualClock().now_ms()):
             await self.turns.wait(source, 100)
         self.working.append(request)
         await self._gates[request].wait()
@@ -92,17 +88,17 @@ async def test_all_are_let_in_when_the_others_have_fallen_silent() -> None:
     crowd = Crowd(places=1)
     await crowd.come("quiet-1", "loud-1", "loud-2", "loud-3")
     assert crowd.working == ["quiet-1", "loud-1"]
-    await asyncio.sleep(HEARD_S + 0.1)
+    await asyncio.sleep(HEARD_MS / 1000 + 0.1)
     await crowd.end("loud-1")
     assert crowd.working == ["quiet-1", "loud-2", "loud-3"]
 
 
 @scenario
 async def test_who_waits_too_long_is_told_and_his_place_goes_to_the_next() -> None:
-    turns = Turns(places=1)
-    assert turns.take("quiet", now_s())
-    assert turns.take("loud", now_s())
-    assert not turns.take("loud", now_s())
+    turns = Turns(VirtualClock(), places=1)
+    assert turns.take("quiet", VirtualClock().now_ms())
+    assert turns.take("loud", VirtualClock().now_ms())
+    assert not turns.take("loud", VirtualClock().now_ms())
     with pytest.raises(TimeoutError):
         await turns.wait("loud", 0.2)
     patient = asyncio.create_task(turns.wait("loud", 10))
@@ -110,18 +106,18 @@ async def test_who_waits_too_long_is_told_and_his_place_goes_to_the_next() -> No
     turns.give_back("loud")
     await patient
     turns.give_back("loud")
-    assert turns.take("loud", now_s())
+    assert turns.take("loud", VirtualClock().now_ms())
 
 
 @scenario
 async def test_a_turn_that_comes_to_one_who_leaves_is_not_lost() -> None:
-    turns = Turns(places=1)
-    turns.take("quiet", now_s())
-    turns.take("loud", now_s())
+    turns = Turns(VirtualClock(), places=1)
+    turns.take("quiet", VirtualClock().now_ms())
+    turns.take("loud", VirtualClock().now_ms())
     leaving = asyncio.create_task(turns.wait("loud", 10))
     await turned()
     turns.give_back("loud")
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    assert turns.take("loud", now_s()), "the place is still taken by one who is gone"
+    assert turns.take("loud", VirtualClock().now_ms()), "the place is still taken by one who is gone"

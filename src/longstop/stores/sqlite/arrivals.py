@@ -25,6 +25,9 @@ from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, co
 ROWS_MAX = 128
 """How many rows go into one statement. There is a prepared one for every number up to it."""
 
+ORDERED_BYTES = 24
+"""As much of a dedup key as an RFC 3339 time takes, in a JSON array."""
+
 _HEAD = ["digest", "until_ms", "routed", *EVENT_COLUMNS]
 _SAID = {
     **{"event_id": "NEW.id", "source": "NEW.source", "type": "NEW.type", "key": "NEW.key"},
@@ -102,11 +105,16 @@ assert "id destination state due_at_ms lane round_at_ms reason last_error ended_
 
 
 def digest(source: str, dedup: bytes | None) -> bytes | None:
-    """What a source and key are known by; the length in front keeps every pair of them apart from every other."""
+    """What a source and key are known by: how the key begins, and a hash.
+
+    The hash keeps every pair of them apart from every other (hence the length in front). The beginning keeps the order:
+    where keys begin with a time, as many senders' do, those of one commit stand side by side. As hashes alone they
+    would be scattered over the whole table, and each would dirty a page of its own.
+    """
     if dedup is None:
         return None
     name = source.encode()
-    return hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
+    return dedup[:ORDERED_BYTES] + hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
 
 
 def insert(connection: apsw.Connection, some: Sequence[Row]) -> None:
