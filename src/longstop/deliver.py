@@ -10,7 +10,7 @@ from longstop.group_commit import GroupCommit
 from longstop.model.delivery import Attempt, Delivery, Outcome, OutcomeKind, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.lease import Claim, Settlement
-from longstop.model.retry import RetryPolicy, decide
+from longstop.model.retry import RetryPolicy, decide, expiry
 from longstop.ports import Clock, Sender
 
 log = structlog.get_logger("longstop.deliver")
@@ -56,11 +56,15 @@ class Deliver:
         self._rng = rng
 
     async def run(self, claim: Claim, destination: Destination) -> None:
-        """Try a claimed delivery once and settle it.
+        """Try a claimed delivery once and settle it; one that is of no use any more is not tried.
 
         When this is cancelled, the attempt is broken off and settled as interrupted before it leaves.
         """
         started_at_ms = self._clock.now_ms()
+        late = expiry(claim.delivery, started_at_ms)
+        if late is not None:
+            await self._submit(Settlement(claim.delivery.after(late)), claim.delivery)
+            return
         try:
             outcome = await _send(destination.sender, claim)
         except asyncio.CancelledError:
@@ -72,15 +76,18 @@ class Deliver:
     async def _settle(self, claim: Claim, outcome: Outcome, started_at_ms: int, destination: Destination) -> None:
         now_ms = self._clock.now_ms()
         settlement = settled(claim.delivery, outcome, started_at_ms, destination.policy, now_ms, self._rng)
+        await self._submit(settlement, claim.delivery)
+
+    async def _submit(self, settlement: Settlement, leased: Delivery) -> None:
         while True:
             try:
                 await self._settlements.submit(settlement)
             except LeaseLostError:
                 # Somebody else holds it by now and will record a try of its own: at least once, and explained.
-                log.warning("lease_lost", **_names(claim.delivery))
+                log.warning("lease_lost", **_names(leased))
                 return
             except StoreUnavailableError as error:
-                log.error("settle_failed", error=str(error), **_names(claim.delivery))
+                log.error("settle_failed", error=str(error), **_names(leased))
                 await self._clock.sleep(SETTLE_AGAIN_S)
             else:
                 _report(settlement)

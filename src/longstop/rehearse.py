@@ -74,7 +74,7 @@ def rehearse(settings: SourceSettings, source: Source, router: Router, request: 
         return Rehearsal(Verdict.QUARANTINED, error.status, (str(error),))
     except IngestError as error:
         return _refused(error, str(error))
-    destinations = router.destinations(source.name, reading.document)
+    destinations = tuple(router.destinations(source.name, reading.document))
     status = source.answer(_RECEIPT).status
     return Rehearsal(
         Verdict.ACCEPTED,

@@ -128,7 +128,7 @@ class Replay:
         plain = Headers((name, value) for name, value in kept.event.headers if name.lower() != "content-encoding")
         old = replace(kept.event, headers=plain)
         targets = (delivery,) if delivery else await self.by_id(id_) or kept.deliveries
-        return await self._send_anew(old, body, tuple(each.destination for each in targets if each.destination))
+        return await self._send_anew(old, body, {each.destination: None for each in targets if each.destination})
 
     async def route_again(self, id_: str) -> Event:
         """Send an event that no route wanted, as a new one, where today's routes want it.
@@ -136,7 +136,7 @@ class Replay:
         Raises ReplayError where they still do not.
         """
         kept = await self._event(id_)
-        return await self._send_anew(kept.event, kept.event.body, ())
+        return await self._send_anew(kept.event, kept.event.body, {})
 
     async def _event(self, id_: str) -> KeptEvent:
         kept = await self._store.event(id_)
@@ -154,7 +154,7 @@ class Replay:
         await self._store.act([Action(delivery.id, discard, self._by, f"read again as event {event.id}")])
         return Done(delivery.id, event.id, State.SCHEDULED)
 
-    async def _send_anew(self, old: Event, body: bytes, destinations: tuple[str, ...]) -> Event:
+    async def _send_anew(self, old: Event, body: bytes, destinations: dict[str, int | None]) -> Event:
         reading = self._read(old, body, bool(destinations))
         # What takes the place of a kept delivery goes at once: in its lane it would wait behind the dead one itself.
         ordered = frozenset[str]() if destinations else self._router.ordered

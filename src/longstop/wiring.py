@@ -82,7 +82,12 @@ def parts(config: Config) -> Parts:
     assert set(KINDS) == set(SOURCE_KINDS), "the configuration and the sources disagree on the kinds"
     sources = {settings.name: build(settings) for settings in config.sources}
     routes = (
-        Route(each.source, each.to, compile_condition(each.when) if each.when is not None else None)
+        Route(
+            each.source,
+            each.to,
+            compile_condition(each.when) if each.when is not None else None,
+            each.expire_after_ms,
+        )
         for each in config.routes
     )
     return Parts(

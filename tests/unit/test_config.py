@@ -225,13 +225,14 @@ def test_a_secret_file_loses_one_newline(tmp_path: Path, content: bytes, secret:
 
 
 def test_handlers_in_code_need_no_table() -> None:
-    routes = '[[routes]]\nfrom = "hello"\nto = ["b", "a"]\n[destinations.b]\ntimeout = "1s"'
+    routes = '[[routes]]\nfrom = "hello"\nto = ["b", "a"]\nexpire_after = "90s"\n[destinations.b]\ntimeout = "1s"'
     config = read(HELLO + routes, handlers=("a", "b", "idle"))
     assert config.destinations == (
         DestinationSettings("b", timeout_ms=1_000),
         DestinationSettings("a"),
         DestinationSettings("idle"),
     )
+    assert config.routes == (RouteSettings("hello", None, ("b", "a"), 90_000),)
 
 
 def test_load_reads_a_file_and_starts_relative_paths_there(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """One attempt: what is recorded of it, and that its settlement gets through."""
 
 import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
 
 from services import FAILED, PLAIN, REJECTED, Works, all_deliveries, on_virtual_time, settle_down, states
 
-from longstop.deliver import SETTLE_AGAIN_S, Destination
+from longstop.deliver import SETTLE_AGAIN_S, Deliver, Destination
+from longstop.group_commit import GroupCommit
 from longstop.model.delivery import ANSWER_BYTES_KEPT, DeadReason, Outcome, OutcomeKind, State
-from longstop.model.lease import Claim, LeaseRequest
+from longstop.model.keeping import Append
+from longstop.model.lease import Claim, LeaseRequest, Settlement
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.fakes import ScriptedSender
 
@@ -47,6 +52,46 @@ async def test_exhausted_keeps_its_whole_history() -> None:
         attempts = (await works.store.history(delivery.id)).attempts
         assert (delivery.state, delivery.reason, delivery.attempts) == (State.DEAD, DeadReason.EXHAUSTED, 3)
         assert [(each.number, each.status) for each in attempts] == [(1, 503), (2, 503), (3, 503)]
+
+
+@on_virtual_time
+async def test_what_comes_due_too_late_is_dead_and_never_sent() -> None:
+    sender = ScriptedSender(FAILED)
+    fresh_ms = 60_000
+    async with Works(crm=(sender, 1)) as works:
+        gate = sender.hold()
+        made = [make_append(n) for n in (1, 2, 3)]
+        late = [replace(each, expires_at_ms=AT_MS + fresh_ms) for item in made[1:] for each in item.deliveries]
+        await works.store.append([made[0], *(Append(i.event, (d,)) for i, d in zip(made[1:], late, strict=True))])
+        await works.clock.sleep(fresh_ms / 1000)
+        gate.set()
+        await works.clock.sleep(10)
+        first, *others = await all_deliveries(works.store)
+        assert (first.state, first.attempts) == (State.DELIVERED, 2)
+        assert [(each.state, each.reason, each.attempts) for each in others] == [
+            (State.DEAD, DeadReason.EXPIRED, 0)
+        ] * 2
+        assert len(sender.sent) == 2
+
+
+@on_virtual_time
+async def test_what_is_just_in_time_is_sent() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    for expires_at_ms, state in ((AT_MS + 1, State.DELIVERED), (AT_MS, State.DEAD)):
+        sender = ScriptedSender()
+        fresh = Claim(replace(claim.delivery, expires_at_ms=expires_at_ms), claim.event)
+        tried: list[Settlement] = []
+
+        async def settle(settlements: Sequence[Settlement], tried: list[Settlement] = tried) -> list[None]:
+            tried.extend(settlements)
+            return [None] * len(settlements)
+
+        await Deliver(GroupCommit(settle), works.clock, random.Random(1)).run(
+            fresh, Destination("crm", sender, PLAIN, 1)
+        )
+        assert [each.delivery.state for each in tried] == [state]
+        assert len(sender.sent) == (state is State.DELIVERED)
 
 
 @on_virtual_time

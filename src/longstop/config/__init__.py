@@ -79,6 +79,8 @@ class RouteSettings:
     when: str | None
     """A JMESPath expression that compiles; None: every event."""
     to: tuple[str, ...]
+    expire_after_ms: int | None = None
+    """How long an event is of use there; None: for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,9 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         worker=WorkerSettings(**dict(shaped.worker)),
         sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
         destinations=(*declared, *in_code),
-        routes=tuple(RouteSettings(route.source, route.when, tuple(route.to)) for route in shaped.routes),
+        routes=tuple(
+            RouteSettings(each.source, each.when, tuple(each.to), each.expire_after_ms) for each in shaped.routes
+        ),
         warnings=warnings,
         targets=_targets(document.get("destinations", {}), (*declared, *in_code)),
     )
@@ -234,7 +238,9 @@ def describe(config: Config) -> str:
 
 def _routes_of(config: Config, source: str) -> list[str]:
     lines = [
-        f"  route       → {', '.join(route.to)}" + (f"  when {route.when}" if route.when else "")
+        f"  route       → {', '.join(route.to)}"
+        + (f"  when {route.when}" if route.when else "")
+        + (f"  expires after {route.expire_after_ms / 1000:g} s" if route.expire_after_ms is not None else "")
         for route in config.routes
         if route.source == source
     ]

@@ -252,6 +252,7 @@ class RouteTable(Table):
         description='a list of names of destinations, as ["crm"]',
         json_schema_extra={"item": "the name of a destination"},
     )
+    expire_after_ms: PositiveDuration | None = Field(default=None, alias="expire_after", description=_DURATION)
 
 
 class Document(Table):

@@ -172,6 +172,8 @@ class Delivery:
     last_error: str | None = None
     ended_at_ms: int | None = None
     """When it became delivered, dead or discarded."""
+    expires_at_ms: int | None = None
+    """From then on it is of no use and not tried any more; None: never. A person who replays it thinks otherwise."""
 
     def leased(self, worker: str, now_ms: int, until_ms: int) -> Self:
         """This delivery under a new lease, with the next fencing token."""
@@ -214,4 +216,4 @@ class Delivery:
         )
         if transition.trigger is not Trigger.REPLAY:
             return changed
-        return replace(changed, round=self.round + 1, round_at_ms=transition.at_ms, tries=0, lost=0)
+        return replace(changed, round=self.round + 1, round_at_ms=transition.at_ms, tries=0, lost=0, expires_at_ms=None)

@@ -1,6 +1,6 @@
 """What goes into a store and what can be asked of it, apart from leases: appends, actions, listings, counts."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -23,13 +23,17 @@ class Append:
 
 
 def first_deliveries(
-    event: Event, destinations: Iterable[str], ordered: Collection[str], make_id: Callable[[], str]
+    event: Event, destinations: Mapping[str, int | None], ordered: Collection[str], make_id: Callable[[], str]
 ) -> tuple[Delivery, ...]:
-    """The deliveries that an event begins with: one for each destination, due at once; in its key's lane if ordered."""
+    """The deliveries that an event begins with: one for each destination, due at once; in its key's lane if ordered.
+
+    destinations: name to for how many milliseconds the event is of use there; None: for ever.
+    """
     deliveries = []
-    for name in destinations:
+    for name, fresh_ms in destinations.items():
         lane = event.key if name in ordered else None
-        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, lane))
+        expires_at_ms = None if fresh_ms is None else event.received_at_ms + fresh_ms
+        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, lane, expires_at_ms))
     return tuple(deliveries)
 
 
@@ -39,7 +43,14 @@ def quarantine_delivery(event: Event, why: str, delivery_id: str) -> Delivery:
     return replace(dead, reason=DeadReason.MALFORMED, last_error=why, ended_at_ms=event.received_at_ms)
 
 
-def _delivery(event: Event, destination: str, delivery_id: str, state: State, lane: str | None = None) -> Delivery:
+def _delivery(
+    event: Event,
+    destination: str,
+    delivery_id: str,
+    state: State,
+    lane: str | None = None,
+    expires_at_ms: int | None = None,
+) -> Delivery:
     return Delivery(
         id=delivery_id,
         event_id=event.id,
@@ -52,6 +63,7 @@ def _delivery(event: Event, destination: str, delivery_id: str, state: State, la
         due_at_ms=event.received_at_ms,
         lane=lane,
         round_at_ms=event.received_at_ms,
+        expires_at_ms=expires_at_ms,
     )
 
 

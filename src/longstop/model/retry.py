@@ -64,6 +64,16 @@ def decide(delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: in
             return _retry_or_park(delivery, outcome, policy, now_ms, rng)
 
 
+def expiry(delivery: Delivery, now_ms: int) -> Transition | None:
+    """The end of a leased delivery that came due too late to be of use; None where it is still fresh.
+
+    It never holds up its lane: what was useless before it was tried is nothing to wait for.
+    """
+    if delivery.expires_at_ms is None or now_ms < delivery.expires_at_ms:
+        return None
+    return Transition(Trigger.PARK, now_ms, reason=DeadReason.EXPIRED, leaves_lane=True)
+
+
 def _retry_or_park(
     delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: int, rng: random.Random
 ) -> Transition:

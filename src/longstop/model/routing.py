@@ -15,6 +15,8 @@ class Route:
     source: str
     to: tuple[str, ...]
     when: Condition | None = None
+    expire_after_ms: int | None = None
+    """How long after its acceptance an event is of use there; None: for ever."""
 
 
 class Router:
@@ -26,10 +28,16 @@ class Router:
         for route in routes:
             self._routes.setdefault(route.source, []).append(route)
 
-    def destinations(self, source: str, document: Any) -> tuple[str, ...]:
-        """Every destination that some route of the source names for this body, each once, in the routes' order."""
-        wanted: dict[str, None] = {}
+    def destinations(self, source: str, document: Any) -> dict[str, int | None]:
+        """Every destination that some route of the source names for this body, each once, in the routes' order.
+
+        And for how many milliseconds the event is of use there; None: for ever. Of several routes the longest counts.
+        """
+        wanted: dict[str, int | None] = {}
         for route in self._routes.get(source, ()):
             if route.when is None or route.when(document):
-                wanted.update(dict.fromkeys(route.to))
-        return tuple(wanted)
+                for name in route.to:
+                    known = wanted.get(name, 0)
+                    limit = route.expire_after_ms
+                    wanted[name] = None if limit is None or known is None else max(limit, known)
+        return wanted

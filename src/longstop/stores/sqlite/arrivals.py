@@ -98,10 +98,13 @@ def _rows(item: Append) -> list[Row]:
 
 def _own(d: Delivery) -> Row:
     reason = d.reason.value if d.reason else None
-    return (d.id, d.destination, d.state.value, d.due_at_ms, d.lane, d.round_at_ms, reason, d.last_error, d.ended_at_ms)
+    return (
+        *(d.id, d.destination, d.state.value, d.due_at_ms, d.lane, d.round_at_ms),
+        *(reason, d.last_error, d.ended_at_ms, d.expires_at_ms),
+    )
 
 
-assert "id destination state due_at_ms lane round_at_ms reason last_error ended_at_ms".split() == _OWN
+assert "id destination state due_at_ms lane round_at_ms reason last_error ended_at_ms expires_at_ms".split() == _OWN
 
 
 def digest(source: str, dedup: bytes | None) -> bytes | None:

@@ -18,7 +18,7 @@ ROWS_MAX = 64
 
 DELIVERY_COLUMNS = (
     "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
-    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms"
+    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms expires_at_ms"
 ).split()
 EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent occurred_at_ms headers body".split()
 ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer".split()

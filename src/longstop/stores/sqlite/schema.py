@@ -99,6 +99,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX actions_delivery ON actions (delivery_id);
     """,
     "ALTER TABLE events ADD COLUMN occurred_at_ms INTEGER",
+    "ALTER TABLE deliveries ADD COLUMN expires_at_ms INTEGER",
 )
 
 

@@ -1,9 +1,12 @@
 """Act: what people decide is carried out where the delivery's state allows it, and recorded with their names."""
 
 import asyncio
+from dataclasses import replace
 
-from longstop.model.delivery import Delivery, State, Transition, Trigger
+from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
 from longstop.model.keeping import Action, ActionRecord, History
+from longstop.model.lease import Settlement
+from longstop.model.retry import expiry
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import expect, expect_equal
@@ -54,6 +57,26 @@ async def check_replay_starts_a_new_round(store: Store) -> None:
     early = await lease(store, LATER_MS - 1)
     expect_equal((early.claims, early.next_due_at_ms), ((), LATER_MS), "claims and next_due_at_ms before it is due")
     expect_equal((await lease_one(store, LATER_MS)).delivery.token, 2, "token of the next lease")
+
+
+async def check_replay_of_what_expired(store: Store) -> None:
+    """What was of no use any more is dead without an attempt; a person who replays it thinks otherwise."""
+    appended = make_append(1)
+    until_ms = AT_MS + 500
+    fresh = replace(appended.deliveries[0], expires_at_ms=until_ms)
+    await store.append([replace(appended, deliveries=(fresh,))])
+    claim = await lease_one(store, until_ms)
+    expect_equal(claim.delivery.expires_at_ms, until_ms, "expires_at_ms of the claim")
+    transition = expiry(claim.delivery, until_ms)
+    expect(transition is not None, "it should have expired")
+    assert transition is not None
+    dead = claim.delivery.after(transition)
+    expect_equal(list(await store.settle([Settlement(dead)])), [None], "results of its end")
+    expect_equal(await standing(store, dead.id), dead, "the expired delivery")
+    expect_equal((dead.reason, dead.attempts), (DeadReason.EXPIRED, 0), "reason and attempts")
+    await _one(store, replay(dead.id, LATER_MS))
+    again = (await lease_one(store, LATER_MS)).delivery
+    expect_equal((again.round, again.expires_at_ms), (2, None), "round and expires_at_ms after its replay")
 
 
 async def check_discard_ends_it(store: Store) -> None:
