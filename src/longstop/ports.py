@@ -23,6 +23,7 @@ from longstop.model.keeping import (
     KeptEvent,
     Listing,
     Page,
+    Pause,
 )
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 
@@ -53,7 +54,10 @@ class Inbox(Protocol):
         """
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
-        """Claim scheduled deliveries that are due (`due_at_ms <= now_ms`), the longest due first."""
+        """Claim scheduled deliveries that are due (`due_at_ms <= now_ms`), the longest due first.
+
+        Nothing of a paused destination, and nothing of it in `next_due_at_ms`.
+        """
 
     async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
         """Hold leases until a later time; for each, None or the error that says it is lost."""
@@ -96,6 +100,15 @@ class Ledger(Protocol):
         For each, the delivery as it stands now, or None where its state does not allow the transition
         (somebody was quicker) or there is no such delivery; then nothing was changed.
         """
+
+    async def pause(self, pause: Pause) -> bool:
+        """Let nothing more be leased for a destination. False where it is paused already; then nothing was changed."""
+
+    async def resume(self, destination: str) -> bool:
+        """End a destination's pause. False where there is none."""
+
+    async def pauses(self) -> Sequence[Pause]:
+        """The destinations that are paused, by name."""
 
     async def counts(self) -> Counts:
         """How much of everything there is."""

@@ -103,6 +103,25 @@ def test_an_outage_of_the_destination_loses_nothing(site: Site) -> None:
 # -- park ---------------------------------------------------------------------------------------
 
 
+def test_a_paused_destination_gets_nothing_until_it_is_resumed_also_after_a_restart(site: Site) -> None:
+    program = site.serve()
+    site.destination.wait_for(site.accept("shop", order(0)))
+    paused = site.ask("pause", "crm", "--why", "migration").row
+    assert (paused["paused"], paused["changed"]) == (True, True)
+    held = [site.accept("shop", order(number)) for number in range(1, 6)]
+    program.stop()
+    site.serve()
+    held.append(site.accept("shop", order(6)))
+    # Whoever leases looks at least once a second; a second later still nothing may have arrived.
+    wait_until(lambda: site.ask("status").row["oldest_waiting_s"] > 2, "the held ones to grow old")
+    assert len(site.destination.arrivals) == 1
+    assert site.ask("status").row["destinations"][0]["scheduled"] == 6
+    assert site.ask("resume", "crm").row == {"destination": "crm", "paused": False, "changed": True, "held": 6}
+    for id_ in held:
+        (arrival,) = site.destination.wait_for(id_)
+        assert arrival.attempt == 1
+
+
 def test_a_poison_event_is_parked_at_once_and_the_others_go_on(site: Site) -> None:
     site.serve()
     site.destination.script = lambda arrival: Reply(422, b"no such customer") if b"poison" in arrival.body else Reply()

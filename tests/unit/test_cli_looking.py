@@ -226,9 +226,9 @@ def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgr
         "oldest_waiting_at": "2026-01-01T00:00:00.000Z",
         "oldest_waiting_s": 3600.0,
         "destinations": [
-            {"destination": "crm", "configured": True, **none, "scheduled": 1},
-            {"destination": None, "configured": False, **none, "dead": 1},
-            {"destination": "old", "configured": False, **none, "dead": 1},
+            {"destination": "crm", "configured": True, "paused_at": None, **none, "scheduled": 1},
+            {"destination": None, "configured": False, "paused_at": None, **none, "dead": 1},
+            {"destination": "old", "configured": False, "paused_at": None, **none, "dead": 1},
         ],
     }
     assert program.cli("status") == 0

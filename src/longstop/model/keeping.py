@@ -81,6 +81,16 @@ class Action:
             raise ValueError(f"{self.transition.trigger} is no decision of a person's; expected replay or discard")
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A person's decision that a destination gets nothing until further notice. What is for it waits."""
+
+    destination: str
+    at_ms: int
+    by: str
+    why: str | None = None
+
+
 @value(frozen=True, slots=True)
 class ActionRecord:
     """An action as it was recorded."""

@@ -25,6 +25,7 @@ from longstop.model.keeping import (
     KeptEvent,
     Listing,
     Page,
+    Pause,
 )
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 
@@ -59,6 +60,7 @@ class MemoryStore:
         """(destination, lane) to the sorted ids of what is scheduled, leased or dead there."""
         self._free: dict[tuple[str, str], Delivery] = {}
         """(destination, lane) to the one of it that stands in `_due`; the others are held."""
+        self._pauses: dict[str, Pause] = {}
         self._enlisted = False
         """Something was put into `_due` since the last wake."""
         self._wakes: list[Callable[[], None]] = []
@@ -80,6 +82,7 @@ class MemoryStore:
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """Claim what is due for the destinations that have room."""
+        request = replace(request, room={name: n for name, n in request.room.items() if name not in self._pauses})
         chosen = sorted(
             entry for name, room in request.room.items() for entry in self._due_entries(name, request.now_ms, room)
         )
@@ -144,6 +147,21 @@ class MemoryStore:
         results = [self._act_one(action) for action in actions]
         self._wake_if_enlisted()
         return results
+
+    async def pause(self, pause: Pause) -> bool:
+        """Let nothing more be leased for a destination."""
+        return self._pauses.setdefault(pause.destination, pause) is pause
+
+    async def resume(self, destination: str) -> bool:
+        """End a destination's pause."""
+        ended = self._pauses.pop(destination, None) is not None
+        self._enlisted |= ended
+        self._wake_if_enlisted()
+        return ended
+
+    async def pauses(self) -> Sequence[Pause]:
+        """The destinations that are paused."""
+        return [self._pauses[name] for name in sorted(self._pauses)]
 
     async def counts(self) -> Counts:
         """How much of everything there is."""

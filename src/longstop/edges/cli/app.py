@@ -49,6 +49,8 @@ COMMANDS = (
     Command("dead list", "longstop.edges.cli.looking:list_dead", "List what could not be delivered, and why"),
     Command("replay", "longstop.edges.cli.deciding:replay", "Send events again"),
     Command("discard", "longstop.edges.cli.deciding:discard", "Give up on dead deliveries, for a reason"),
+    Command("pause", "longstop.edges.cli.pausing:pause", "Send a destination nothing for a while; events for it wait"),
+    Command("resume", "longstop.edges.cli.pausing:resume", "Let a paused destination go on"),
     Command("status", "longstop.edges.cli.looking:status", "Count what waits, is delivered, is dead"),
 )
 """In the order in which a person meets them."""

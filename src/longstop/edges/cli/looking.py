@@ -1,6 +1,7 @@
 """Looking: what was accepted, what became of it, what is dead, how it stands."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -13,7 +14,7 @@ from longstop.edges.cli.program import Parts, on_store
 from longstop.model.delivery import State
 from longstop.model.errors import NotFoundError
 from longstop.model.ids import is_id
-from longstop.model.keeping import Counts, KeptEvent, Page
+from longstop.model.keeping import Counts, KeptEvent, Page, Pause
 
 PREVIEW_CHARS = 2000
 """How much of a body `events show` prints for people."""
@@ -204,7 +205,8 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
 
     async def work(parts: Parts) -> int:
         counts = await parts.store.counts()
-        row = status_row(counts, [each.name for each in parts.config.destinations], parts.clock.now_ms())
+        names = [each.name for each in parts.config.destinations]
+        row = status_row(counts, names, await parts.store.pauses(), parts.clock.now_ms())
         if json:
             output.json_line(row)
         else:
@@ -214,10 +216,12 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
     return on_store(program, config, work)
 
 
-def status_row(counts: Counts, configured: list[str], now_ms: int) -> rows.Row:
+def status_row(counts: Counts, configured: list[str], pauses: Sequence[Pause], now_ms: int) -> rows.Row:
     """The stable fields of `status`. Destinations: the configured ones, then those only the store knows."""
-    names = [*configured, *sorted(set(counts.deliveries) - set(configured))]
+    others = {*counts.deliveries, *(each.destination for each in pauses)} - set(configured)
+    names = [*configured, *sorted(others)]
     oldest_at_ms = counts.oldest_waiting_at_ms
+    paused = {each.destination: each for each in pauses}
     return {
         "events": counts.events,
         "unrouted": counts.unrouted,
@@ -227,6 +231,7 @@ def status_row(counts: Counts, configured: list[str], now_ms: int) -> rows.Row:
             {
                 "destination": name or None,
                 "configured": name in configured,
+                "paused_at": output.rfc3339(paused[name].at_ms) if name in paused else None,
                 **{state.value: counts.deliveries.get(name, {}).get(state, 0) for state in State},
             }
             for name in names
@@ -245,6 +250,9 @@ def _print_status(row: rows.Row) -> None:
     output.line(f"unrouted        {row['unrouted']}")
     waits = row["oldest_waiting_s"]
     output.line(f"oldest waiting  {'nothing waits' if waits is None else output.age(round(waits * 1000))}")
+    for each in row["destinations"]:
+        if each["paused_at"]:
+            output.line(f"paused          {each['destination']}, since {each['paused_at']}")
     gone = [each["destination"] for each in row["destinations"] if not each["configured"] and each["destination"]]
     if gone:
         say([f"No longer configured, so nothing is delivered there: {', '.join(gone)}"])

@@ -35,6 +35,7 @@ _NEXT_DUE = """
     SELECT min(due_at_ms) FROM deliveries
     WHERE destination = ? AND state = 'scheduled' AND held = 0 AND due_at_ms > ?
 """
+_PAUSED = "SELECT destination FROM pauses"
 _LEASE = """
     UPDATE deliveries SET state = 'leased', token = ?, leased_at_ms = ?, lease_until_ms = ?, worker = ? WHERE id = ?
 """
@@ -64,7 +65,10 @@ def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:
     """Claim what is due."""
     claims: list[Claim] = []
     next_due: list[int] = []
+    paused = {name for (name,) in connection.execute(_PAUSED)}
     for destination, room in request.room.items():
+        if destination in paused:
+            continue
         rows = connection.execute(_DUE, (destination, request.now_ms, room)).fetchall()
         claims.extend(_claim(connection, row, request) for row in rows)
         later = connection.execute(_NEXT_DUE, (destination, request.now_ms)).get

@@ -7,11 +7,12 @@ from typing import Any
 import apsw
 
 from longstop.model.delivery import Delivery, State
-from longstop.model.keeping import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.keeping import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page, Pause
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
+    Row,
     columns,
     to_action,
     to_attempt,
@@ -101,6 +102,28 @@ def _page(
     query = f"{select} WHERE {where} ORDER BY {id_} {order} LIMIT ?"
     rows = connection.execute(query, (*(value for _, value in given), page.limit + 1)).fetchall()
     return rows[: page.limit], len(rows) > page.limit
+
+
+_PAUSES = 'SELECT destination, at_ms, "by", why FROM pauses ORDER BY destination'
+
+
+def pause(connection: apsw.Connection, pause: Pause) -> bool:
+    """Keep a pause, unless there is one already."""
+    values = (pause.destination, pause.at_ms, pause.by, pause.why)
+    connection.execute("INSERT INTO pauses VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+    return connection.changes() == 1
+
+
+def resume(connection: apsw.Connection, destination: str) -> bool:
+    """End a pause, if there is one."""
+    connection.execute("DELETE FROM pauses WHERE destination = ?", (destination,))
+    return connection.changes() == 1
+
+
+def pauses(connection: apsw.Connection) -> list[Pause]:
+    """All pauses, by destination."""
+    rows: list[Row] = connection.execute(_PAUSES).fetchall()
+    return [Pause(*row) for row in rows]
 
 
 def counts(connection: apsw.Connection) -> Counts:

@@ -100,6 +100,14 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     "ALTER TABLE events ADD COLUMN occurred_at_ms INTEGER",
     "ALTER TABLE deliveries ADD COLUMN expires_at_ms INTEGER",
+    """
+    CREATE TABLE pauses (
+        destination TEXT PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        "by" TEXT NOT NULL,
+        why TEXT
+    ) WITHOUT ROWID;
+    """,
 )
 
 

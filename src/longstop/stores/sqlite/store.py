@@ -19,6 +19,7 @@ from longstop.model.keeping import (
     KeptEvent,
     Listing,
     Page,
+    Pause,
 )
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.stores.sqlite import arrivals, inbox, lanes, ledger, schema
@@ -133,6 +134,21 @@ class SqliteStore:
         if any(each and lanes.may_let_go(each) for each in results):
             self._wake()
         return results
+
+    async def pause(self, pause: Pause) -> bool:
+        """See ports.Ledger."""
+        return await self._writer.transact(lambda connection: ledger.pause(connection, pause))
+
+    async def resume(self, destination: str) -> bool:
+        """See ports.Ledger."""
+        ended = await self._writer.transact(lambda connection: ledger.resume(connection, destination))
+        if ended:
+            self._wake()
+        return ended
+
+    async def pauses(self) -> Sequence[Pause]:
+        """See ports.Ledger."""
+        return await self._reader.read(ledger.pauses)
 
     async def counts(self) -> Counts:
         """See ports.Ledger."""

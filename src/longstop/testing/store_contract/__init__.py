@@ -33,6 +33,7 @@ from longstop.testing.store_contract import (
     lease,
     listing,
     order,
+    pause,
     reopen,
     rescue,
     settle,
@@ -42,7 +43,7 @@ from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, ch
 __all__ = ["CHECKS", "REOPEN_CHECKS", "Check", "Reopen", "ReopenCheck"]
 
 CHECKS: tuple[Check, ...] = checks_of(
-    append, dedup, lease, settle, rescue, extend, listing, act, counts, arrival, order
+    append, dedup, lease, settle, rescue, extend, listing, act, counts, arrival, order, pause
 )
 """Every check that any store passes."""
 

@@ -15,7 +15,8 @@ TURNS = 20
 """Turns of the event loop in which a wake that should not come would have come."""
 
 
-async def _expect_wake(woken: asyncio.Event, after: str) -> None:
+async def expect_wake(woken: asyncio.Event, after: str) -> None:
+    """Raise AssertionError where nobody is woken after something."""
     try:
         await asyncio.wait_for(woken.wait(), PATIENCE_S)
     except TimeoutError:
@@ -35,8 +36,8 @@ async def check_append_wakes(store: Store) -> None:
     store.on_arrival(wake)
     store.on_arrival(second.set)
     await store.append([make_append(1)])
-    await _expect_wake(first, "an append")
-    await _expect_wake(second, "an append, of two that asked")
+    await expect_wake(first, "an append")
+    await expect_wake(second, "an append, of two that asked")
     expect_equal(set(loops), {asyncio.get_running_loop()}, "loops in which it was woken")
 
 
@@ -47,7 +48,7 @@ async def check_replay_wakes(store: Store) -> None:
     woken = asyncio.Event()
     store.on_arrival(woken.set)
     await store.act([replay(dead.id)])
-    await _expect_wake(woken, "a replay")
+    await expect_wake(woken, "a replay")
 
 
 async def check_retry_wakes(store: Store) -> None:
@@ -57,7 +58,7 @@ async def check_retry_wakes(store: Store) -> None:
     woken = asyncio.Event()
     store.on_arrival(woken.set)
     await settled(store, to_retry(claim, AT_MS))
-    await _expect_wake(woken, "a retry")
+    await expect_wake(woken, "a retry")
 
 
 async def check_nothing_to_lease_wakes_nobody(store: Store) -> None:
@@ -81,4 +82,4 @@ async def check_turn_in_a_lane_wakes(store: Store) -> None:
     claim = await lease_one(store)
     store.on_arrival(woken.set)
     await settled(store, delivered(claim))
-    await _expect_wake(woken, "the delivery before it in its lane was done")
+    await expect_wake(woken, "the delivery before it in its lane was done")

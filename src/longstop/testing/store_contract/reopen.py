@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
-from longstop.model.keeping import EventFilter, Page
+from longstop.model.keeping import EventFilter, Page, Pause
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import Reopen, expect_equal
@@ -52,6 +52,16 @@ async def check_events_survive(store: Store, reopen: Reopen) -> None:
             expect_equal(found, kept, f"event {number}")
         rows = (await second.find_events(EventFilter(), Page())).rows
         expect_equal([row.event.id for row in rows], [event_id(n) for n in (3, 2, 1)], "events listed")
+
+
+async def check_pauses_survive(store: Store, reopen: Reopen) -> None:
+    """A pause outlives the process: nothing is leased after it either."""
+    pause = Pause("crm", AT_MS, "ann", "migration")
+    await store.append([make_append(1)])
+    await store.pause(pause)
+    async with _again(store, reopen) as second:
+        expect_equal(list(await second.pauses()), [pause], "pauses")
+        expect_equal((await lease(second)).claims, (), "claims")
 
 
 async def check_every_state_survives(store: Store, reopen: Reopen) -> None:
