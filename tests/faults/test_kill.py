@@ -21,12 +21,12 @@ from longstop.model.event import Receipt, ReceiptStatus
 
 durable, late = Ingest._keep, set()
 
-async def afterwards(self, source, item):
+async def afterwards(self, source, item, patience_s):
     await asyncio.sleep(0.2)
-    await durable(self, source, item)
+    await durable(self, source, item, patience_s)
 
-async def at_once(self, source, item):
-    task = asyncio.create_task(afterwards(self, source, item))
+async def at_once(self, source, item, patience_s):
+    task = asyncio.create_task(afterwards(self, source, item, patience_s))
     late.add(task)
     task.add_done_callback(late.discard)
     return Receipt(ReceiptStatus.ACCEPTED, item.event.id)
