@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
+from longstop.model.lease import LeaseRequest
 from longstop.stores.sqlite import SqliteStore, checkpoints
-from longstop.testing.builders import make_append
+from longstop.testing.builders import AT_MS, make_append
 
 BODY = bytes(20_000)
 BATCH = 50
@@ -47,4 +49,47 @@ async def test_a_pause_is_enough_to_move_everything(tmp_path: Path) -> None:
     kept = await store.event(make_append(7).event.id)
     assert kept is not None
     assert kept.event.body == BODY
+    await store.close()
+
+
+async def test_a_few_pages_are_left_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, moved = asyncio.Event(), []
+    loop, look = asyncio.get_running_loop(), checkpoints._move_many
+
+    def looked(connection: apsw.Connection) -> int:
+        before = connection.execute("PRAGMA wal_checkpoint(NOOP)").get
+        pages = look(connection)
+        moved.append(connection.execute("PRAGMA wal_checkpoint(NOOP)").get != before)
+        loop.call_soon_threadsafe(asked.set)
+        return pages
+
+    monkeypatch.setattr(checkpoints, "_move_many", looked)
+    store = SqliteStore(tmp_path / "store.db", watch_s=None)
+    await store.open()
+    for number, body in ((1, b"{}"), (2, BODY * 50)):
+        await store.append([make_append(number, body=body)])
+        async with asyncio.timeout(PATIENCE_S):
+            await asked.wait()
+        asked.clear()
+    await store.close()
+    assert moved == [False, True]
+
+
+async def test_what_only_works_keeps_its_log_short_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, watch_s=None)
+    await store.open()
+    await store.append([make_append(number) for number in range(1, BATCH)])
+    loop, looked = asyncio.get_running_loop(), asyncio.Event()
+
+    def look(_connection: object) -> int:
+        loop.call_soon_threadsafe(looked.set)
+        return 0
+
+    monkeypatch.setattr(checkpoints, "_move_many", look)
+    async with asyncio.timeout(PATIENCE_S):
+        await looked.wait()
+        looked.clear()
+        await store.lease(LeaseRequest("worker", {"crm": 1}, AT_MS, AT_MS + 1_000))
+        await looked.wait()
     await store.close()

@@ -16,6 +16,8 @@ from longstop.stores.sqlite.connection import Lane
 EVERY_S = 0.03
 """After a commit, so long until the log is looked at. Rarely and much at once would be cheaper, and worse: while a
 thousand pages are synced, the log's own sync waits for the disk."""
+MOVE_PAGES = 200
+"""Fewer pages are not worth the two syncs of moving them."""
 LONG_PAGES = 1_000
 """A log of so many pages is to begin anew."""
 
@@ -48,13 +50,19 @@ class Checkpoints:
 
     async def _run(self) -> None:
         try:
-            if await self._lane.read(_move) > LONG_PAGES:
+            if await self._lane.read(_move_many) > LONG_PAGES:
                 await self._writer.read(_move)
         except StoreUnavailableError:
             # The next commit meets the same trouble, and its sender is told.
             pass
         finally:
             self._running = None
+
+
+def _move_many(connection: apsw.Connection) -> int:
+    """Move what can be moved, if it is worth it; how many pages are in the log."""
+    _, pages, moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").get
+    return int(pages) if pages - moved < MOVE_PAGES else _move(connection)
 
 
 def _move(connection: apsw.Connection) -> int:

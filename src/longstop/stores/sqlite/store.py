@@ -24,7 +24,7 @@ from longstop.model.keeping import (
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.stores.sqlite import arrivals, inbox, lanes, ledger, schema
 from longstop.stores.sqlite.checkpoints import Checkpoints
-from longstop.stores.sqlite.connection import Lane
+from longstop.stores.sqlite.connection import Lane, T, Work
 
 
 class SqliteStore:
@@ -72,26 +72,25 @@ class SqliteStore:
         """See ports.Inbox."""
         rows = arrivals.rows(appends)
         if len(rows) > arrivals.ROWS_MAX:
-            receipts = await self._writer.transact(lambda connection: inbox.append(connection, appends, rows))
+            receipts = await self._transact(lambda connection: inbox.append(connection, appends, rows))
         else:
             receipts = await self._writer.hand_over(lambda connection: inbox.append(connection, appends, rows))
-        if self._checkpoints is not None:
-            self._checkpoints.dirty()
+            self._written()
         if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
             self._wake()
         return receipts
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """See ports.Inbox."""
-        return await self._writer.transact(lambda connection: inbox.lease(connection, request))
+        return await self._transact(lambda connection: inbox.lease(connection, request))
 
     async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
-        return await self._writer.transact(lambda connection: inbox.extend(connection, holds, until_ms))
+        return await self._transact(lambda connection: inbox.extend(connection, holds, until_ms))
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
-        results = await self._writer.transact(lambda connection: inbox.settle(connection, settlements))
+        results = await self._transact(lambda connection: inbox.settle(connection, settlements))
         if any(lanes.may_let_go(each.delivery) for each in settlements):
             self._wake()
         return results
@@ -130,18 +129,18 @@ class SqliteStore:
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """See ports.Ledger."""
-        results = await self._writer.transact(lambda connection: inbox.act(connection, actions))
+        results = await self._transact(lambda connection: inbox.act(connection, actions))
         if any(each and lanes.may_let_go(each) for each in results):
             self._wake()
         return results
 
     async def pause(self, pause: Pause) -> bool:
         """See ports.Ledger."""
-        return await self._writer.transact(lambda connection: ledger.pause(connection, pause))
+        return await self._transact(lambda connection: ledger.pause(connection, pause))
 
     async def resume(self, destination: str) -> bool:
         """See ports.Ledger."""
-        ended = await self._writer.transact(lambda connection: ledger.resume(connection, destination))
+        ended = await self._transact(lambda connection: ledger.resume(connection, destination))
         if ended:
             self._wake()
         return ended
@@ -156,7 +155,18 @@ class SqliteStore:
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Ledger."""
-        return await self._writer.transact(lambda connection: ledger.forget_dedup(connection, now_ms))
+        return await self._transact(lambda connection: ledger.forget_dedup(connection, now_ms))
+
+    # -- writing ------------------------------------------------------------------------------
+
+    async def _transact(self, work: Work[T]) -> T:
+        result = await self._writer.transact(work)
+        self._written()
+        return result
+
+    def _written(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.dirty()
 
     # -- waking -------------------------------------------------------------------------------
 
