@@ -1,6 +1,6 @@
 """Durable ingest beside handlers that store nothing: same server, same load, same run.
 
-    python bench/ingest.py [--rounds 3] [--seconds 5] [--connections 64] [--json FILE]
+    python bench/ingest.py [--rounds 3] [--seconds 5] [--connections 128] [--json FILE]
 
 Each round runs every contender once, in turn, so that a slow minute of the machine falls on all of them; the
 medians over the rounds are printed, and the ratio of each to the FastAPI handler. Figures of different machines or
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--connections", type=int, default=128)
     parser.add_argument("--json", type=Path, default=HERE / "results" / "ingest.json")
     options = parser.parse_args()
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}

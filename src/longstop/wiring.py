@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
@@ -42,11 +41,6 @@ log = structlog.get_logger("longstop")
 
 Handlers = Mapping[str, Handler]
 """Destination name to the function that was registered for it in code."""
-
-
-SWITCH_INTERVAL_S = 0.0005
-"""How soon the store's thread, back from the disk, may ask a busy event loop for the interpreter's lock. With the
-interpreter's own 5 ms, a batch that was on disk waited for its answer: 5 % of the requests per second."""
 
 
 class Role(Flag):
@@ -233,7 +227,6 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
         server = HttpServer(app, listening)
         await server.start()
     _spare_the_collector()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
     log.info("stopping")
