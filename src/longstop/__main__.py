@@ -63,6 +63,10 @@ class _Program:
 
         checks: list[Callable[[], object]] = [partial(wiring.parts, config)]
         checks += [partial(resolve_handler, each.handler) for each in config.destinations if each.handler]
+        if any(each.url for each in config.destinations):
+            from longstop.senders.http import HttpSender
+
+            checks += [partial(HttpSender, each, self.clock) for each in config.destinations if each.url]
         problems: list[str] = []
         for check in checks:
             try:

@@ -19,7 +19,7 @@ from longstop.config.values import Surroundings
 from longstop.edges.cli import app
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
-from longstop.model.settings import Scheme
+from longstop.model.settings import AuthScheme, Scheme
 from longstop.starter import STARTER
 from longstop.testing import payloads
 
@@ -70,11 +70,14 @@ TABLES: dict[str, type[shape.Table]] = {
     "`verify`": shape.VerifyTable,
     "`challenge`": shape.ChallengeTable,
     "`[destinations.NAME]`": shape.DestinationTable,
+    "`auth`": shape.AuthTable,
+    "`tls`": shape.TlsTable,
     "`retry`": shape.RetryTable,
     "`[[routes]]`": shape.RouteTable,
 }
 ROW = re.compile(r"^\| `(?P<key>[a-z_]+)` \| .+? \| (?P<default>[^|]+) \| `(?P<example>[^|]+)` \|$", re.MULTILINE)
-AROUND = Surroundings(dict.fromkeys(["ORDERS_SECRET", "ORDERS_SECRET_OLD", "CRM_TOKEN"], SECRET), ROOT)
+NAMES = "ORDERS_SECRET ORDERS_SECRET_OLD CRM_TOKEN CRM_SECRET CRM_PASSWORD CRM_CLIENT_ID CRM_CLIENT_SECRET".split()
+AROUND = Surroundings(dict.fromkeys(NAMES, SECRET), ROOT)
 
 
 def documented(heading: str) -> list[re.Match[str]]:
@@ -129,7 +132,9 @@ def test_every_example_is_accepted(heading: str) -> None:
 
 def test_every_kind_and_scheme_is_named() -> None:
     page = (ROOT / "docs/configure.md").read_text()
-    assert [name for name in (*shape.SOURCE_KINDS, *get_args(Scheme)) if f"`{name}`" not in page] == []
+    assert [
+        name for name in (*shape.SOURCE_KINDS, *get_args(Scheme), *get_args(AuthScheme)) if f"`{name}`" not in page
+    ] == []
     assert [kind for kind in shape.SOURCE_KINDS if not (ROOT / f"docs/sources/{kind}.md").exists()] == []
 
 

@@ -19,7 +19,14 @@ from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, Sour
 from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.errors import ConfigurationError
 from longstop.model.retry import RetryPolicy
-from longstop.model.settings import ChallengeSettings, DestinationSettings, SourceSettings, VerifySettings
+from longstop.model.settings import (
+    AuthSettings,
+    ChallengeSettings,
+    DestinationSettings,
+    SourceSettings,
+    TlsSettings,
+    VerifySettings,
+)
 
 __all__ = [
     "SOURCE_KINDS",
@@ -204,6 +211,8 @@ def _source(name: str, table: SourceTable) -> SourceSettings:
 def _destination(name: str, table: DestinationTable) -> DestinationSettings:
     given = dict(table)
     given["headers"] = tuple(table.headers.items())
+    given["auth"] = AuthSettings(**{**dict(table.auth), "secrets": tuple(table.auth.secrets)}) if table.auth else None
+    given["tls"] = TlsSettings(**dict(table.tls)) if table.tls else None
     retry = dict(table.retry)
     given["retried_statuses"] = frozenset(retry.pop("statuses"))
     given["retry"] = RetryPolicy(**retry, on_dead=given.pop("on_dead"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from longstop.config import values
+from longstop.config import auth_rules, values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
 from longstop.config.shape import SOURCE_KINDS, Kind, ServerTable
 from longstop.config.values import Surroundings
@@ -64,6 +64,7 @@ def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
         yield from _open_to_all(where, source)
     for where, destination in _tables(document, "destinations"):
         yield from _unreachable(where, destination, around)
+        yield from auth_rules.warnings(where, destination)
     for place, route in enumerate(_list(document, "routes")):
         yield from _misquoted(("routes", place, "when"), _text(route, "when"))
 
@@ -319,6 +320,7 @@ def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator
         found = "found on_dead at a destination that is not ordered, where nothing waits for a dead event"
         yield Problem((*where, "on_dead"), found, "it only beside ordered = true", "remove it")
     yield from _headers((*where, "headers"), _table(destination, "headers"))
+    yield from auth_rules.errors(where, destination, around, RESERVED_HEADERS)
     yield from _backoff((*where, "retry"), _table(destination, "retry"))
 
 
@@ -346,13 +348,18 @@ def _backoff(where: Loc, retry: Raw) -> Iterator[Problem]:
 
 
 def _unreachable(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
-    if "url" not in destination or destination.get("allow_private"):
+    if destination.get("allow_private"):
         return
-    host = urlsplit(values.http_url(destination["url"], around)).hostname or ""
+    for place, table in ((("url",), destination), (("auth", "token_url"), _table(destination, "auth"))):
+        if place[-1] in table and _is_private(table[place[-1]], around):
+            found = "found a loopback or private address, which is refused at every attempt"
+            yield Problem((*where, *place), found, "a public one", "or set allow_private = true")
+
+
+def _is_private(url: str, around: Surroundings) -> bool:
+    host = urlsplit(values.http_url(url, around)).hostname or ""
     address = values.address(host)
-    if host == "localhost" or (address and (address.is_loopback or address.is_private or address.is_link_local)):
-        found = "found a loopback or private address, which is refused at every attempt"
-        yield Problem((*where, "url"), found, "a public one", "or set allow_private = true")
+    return host == "localhost" or bool(address and (address.is_loopback or address.is_private or address.is_link_local))
 
 
 # -- routes -------------------------------------------------------------------------------------

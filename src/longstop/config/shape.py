@@ -27,7 +27,7 @@ from longstop.config import values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.values import Surroundings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
-from longstop.model.settings import BODY_BYTES_MAX, DEDUP_WINDOW_MS, DestinationSettings, Scheme
+from longstop.model.settings import BODY_BYTES_MAX, DEDUP_WINDOW_MS, AuthScheme, DestinationSettings, Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
 _PORT = "a port from 1 to 65535"
 _DURATION = 'a duration such as "10s", "5m" or "3d"'
 _REFERENCE = "${VAR} or file:PATH"
-_HIDDEN = {"secrets", "headers", "url"}
+_HIDDEN = {"secrets", "headers", "url", "password", "token", "token_url", "client_secret"}
 """Keys whose values are never shown."""
 _RETRY = RetryPolicy()
 _DESTINATION = DestinationSettings("")
@@ -86,6 +86,10 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Host = Annotated[str, AfterValidator(values.host)]
 LoopbackHost = Annotated[str, AfterValidator(values.loopback_host)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
+Credential = Annotated[str, AfterValidator(lambda text, info: values.credential(text, _around(info)))]
+BearerToken = Annotated[str, AfterValidator(lambda text, info: values.bearer_token(text, _around(info)))]
+UserName = Annotated[str, AfterValidator(lambda text, info: values.user_name(text, _around(info)))]
+FilePath = Annotated[str, AfterValidator(lambda text, info: values.file_path(text, _around(info)))]
 Secret = Annotated[str, AfterValidator(lambda text, info: values.secret(text, _around(info)))]
 Url = Annotated[str, AfterValidator(lambda text, info: values.http_url(text, _around(info)))]
 HeaderValue = Annotated[str, AfterValidator(lambda text, info: values.header_value(text, _around(info)))]
@@ -221,6 +225,40 @@ class RetryTable(Table):
     )
 
 
+class AuthTable(Table):
+    """`auth = { … }` of a destination."""
+
+    scheme: AuthScheme = Field(description=f"one of {listed(get_args(AuthScheme))}")
+    username: UserName | None = Field(default=None, description="the user name, without a colon")
+    password: Credential | None = Field(default=None, repr=False, description=_REFERENCE)
+    token: BearerToken | None = Field(default=None, repr=False, description=_REFERENCE)
+    secrets: list[Credential] = Field(
+        default=[], repr=False, description=f"a list of {_REFERENCE}", json_schema_extra={"item": _REFERENCE}
+    )
+    header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+    encoding: Literal["hex", "base64"] = Field(default="hex", description='"hex" or "base64"')
+    prefix: HeaderValue = Field(default="", description='what stands before the signature, as "sha256="')
+    content: SignedContent = Field(
+        default="{body}",
+        description='text with {body}, and {timestamp} and {id} if they are signed: "{timestamp}.{body}"',
+    )
+    timestamp_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+    id_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+    token_url: Url | None = Field(default=None, repr=False, description="text: an http:// or https:// URL")
+    client_id: Credential | None = Field(default=None, description="text: the client id")
+    client_secret: Credential | None = Field(default=None, repr=False, description=_REFERENCE)
+    credentials: Literal["basic", "form"] = Field(default="basic", description='"basic" or "form"')
+    scope: str | None = Field(default=None, description="text: scopes with spaces between them")
+
+
+class TlsTable(Table):
+    """`tls = { … }` of a destination."""
+
+    ca: FilePath | None = Field(default=None, description="the path of a file with certificates in PEM")
+    cert: FilePath | None = Field(default=None, description="the path of a file with certificates in PEM")
+    key: FilePath | None = Field(default=None, description="the path of a file with a private key in PEM")
+
+
 class DestinationTable(Table):
     """`[destinations.NAME]`"""
 
@@ -239,6 +277,8 @@ class DestinationTable(Table):
         description="a table of names and texts",
         json_schema_extra={"item": "text"},
     )
+    auth: AuthTable | None = Field(default=None, description='a table such as { scheme = "bearer", token = … }')
+    tls: TlsTable | None = Field(default=None, description='a table such as { ca = "ca.pem" }')
     retry: RetryTable = Field(default_factory=RetryTable, description="a table such as { attempts = 8 }")
 
 

@@ -33,6 +33,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
+_VISIBLE = re.compile(r"[!-~]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 _LATER_STORES = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
@@ -130,13 +131,45 @@ def expand(text: str, environ: Mapping[str, str], expected: str, hint: str = "se
     return _VARIABLE.sub(lambda match: environ[match[1]], text)
 
 
-def secret(text: str, around: Surroundings) -> str:
-    """The secret that `${VAR}`, `file:PATH` or a literal stands for."""
+def secret(text: str, around: Surroundings, held: str = "the secret shared with the sender") -> str:
+    """The secret that `${VAR}`, `file:PATH` or a literal stands for; `held` says what an unset variable should hold."""
     if text.startswith("file:"):
         return _secret_file(text.removeprefix("file:"), around)
     if not text:
         raise Fault("found an empty text")
-    return expand(text, around.environ, "it to hold the secret shared with the sender", "set it, or use file:PATH")
+    return expand(text, around.environ, f"it to hold {held}", "set it, or use file:PATH")
+
+
+def credential(text: str, around: Surroundings) -> str:
+    """A secret, or a name beside one, by which a destination knows us."""
+    return secret(text, around, "what the destination knows us by")
+
+
+def bearer_token(text: str, around: Surroundings) -> str:
+    """A credential that is sent as it is (RFC 6750, 2.1)."""
+    token = credential(text, around)
+    if not _VISIBLE.fullmatch(token):
+        found = "found a space, a line break, a control character or a character beyond ASCII"
+        raise Fault(found, "a token of visible ASCII characters")
+    return token
+
+
+def user_name(text: str, around: Surroundings) -> str:
+    """A user name for HTTP Basic (RFC 7617, 2: without a colon)."""
+    name = credential(text, around)
+    if ":" in name:
+        raise Fault("found a colon in it", "a user name without one", "the password has a key of its own")
+    return name
+
+
+def file_path(text: str, around: Surroundings) -> str:
+    """The absolute path of a file. Whether there is one is found out when it is read."""
+    if text.startswith("file:"):
+        raise Fault(f"found {quoted(text)}", "a path", "without file:")
+    path = expand(text, around.environ, "it to hold a part of the path")
+    if not path:
+        raise Fault("found an empty text")
+    return os.path.abspath(around.base / path)
 
 
 def _secret_file(path: str, around: Surroundings) -> str:

@@ -9,6 +9,15 @@ from typing import Literal
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 
 Scheme = Literal["none", "header", "basic", "bearer", "hmac-sha1", "hmac-sha256", "hmac-sha512"]
+AuthScheme = Literal[
+    "basic",
+    "bearer",
+    "hmac-sha1",
+    "hmac-sha256",
+    "hmac-sha512",
+    "standard-webhooks",
+    "oauth2-client-credentials",
+]
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 DEDUP_WINDOW_MS = 7 * 86_400_000
@@ -78,6 +87,55 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """How a delivery is proven to be ours. Each scheme uses the fields that name it, and no others."""
+
+    scheme: AuthScheme
+    username: str | None = None
+    """basic"""
+    password: str | None = field(default=None, repr=False)
+    """basic"""
+    token: str | None = field(default=None, repr=False)
+    """bearer"""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """hmac-*: the one that signs. standard-webhooks: each of them signs, so that one can be rotated."""
+    header: str | None = None
+    """hmac-*: the header that carries the signature."""
+    encoding: Literal["hex", "base64"] = "hex"
+    """hmac-*"""
+    prefix: str = ""
+    """hmac-*: what stands before the signature in the header, as `sha256=`."""
+    content: str = "{body}"
+    """hmac-*: what is signed, with {body}, {timestamp} and {id} put in."""
+    timestamp_header: str | None = None
+    """hmac-*: the header that carries the time that is signed, in Unix seconds; None: `webhook-timestamp`."""
+    id_header: str | None = None
+    """hmac-*: the header that carries the id that is signed, the event's; None: `webhook-id`."""
+    token_url: str | None = field(default=None, repr=False)
+    """oauth2-client-credentials: may hold a secret that the environment filled in, as do `url` and `headers`."""
+    client_id: str | None = None
+    """oauth2-client-credentials"""
+    client_secret: str | None = field(default=None, repr=False)
+    """oauth2-client-credentials"""
+    credentials: Literal["basic", "form"] = "basic"
+    """oauth2-client-credentials: whether id and secret go to the token endpoint as HTTP Basic or in the form."""
+    scope: str | None = None
+    """oauth2-client-credentials: scopes with spaces between them; None: the endpoint's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Whom a destination's connections believe, and as whom they show themselves. Absolute paths of PEM files."""
+
+    ca: str | None = None
+    """Certificates that are believed instead of the system's."""
+    cert: str | None = None
+    """The client's certificate, with what leads up to its authority."""
+    key: str | None = None
+    """The certificate's private key; None: it is in the certificate's file."""
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationSettings:
     """A configured destination: either `url` or `handler` is set, or the handler is registered in code."""
 
@@ -96,5 +154,7 @@ class DestinationSettings:
     """Deliver the events of one key in the order of their acceptance, one at a time."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Sent with every delivery."""
+    auth: AuthSettings | None = None
+    tls: TlsSettings | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retried_statuses: frozenset[int] = RETRIED_STATUSES

@@ -102,6 +102,16 @@ def fill_content(template: str, body: bytes, timestamp: str = "", id: str = "") 
     return b"".join(given[part] if place % 2 else part.encode() for place, part in enumerate(parts))
 
 
+def webhook_key(secret: str) -> bytes:
+    """The key in a shared secret of Standard Webhooks: base64 after `whsec_`. Raises ValueError where there is none."""
+    if secret.startswith(("whsk_", "whpk_")):
+        raise ValueError("one half of a pair of keys, and no shared secret")
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not key:
+        raise ValueError("an empty key")
+    return key
+
+
 FORM_FIELDS_MAX = 1000
 """A form with more is nobody's webhook; taking it apart would be work that a stranger chooses."""
 
