@@ -203,7 +203,13 @@ def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> 
 
         return HttpSender(settings, clock)
     if settings.handler is not None:
-        return PythonSender(settings, resolve_handler(settings.handler))
+        # Imported in any case: a handler that is not there is to be found out now, and not at the first event.
+        handler = resolve_handler(settings.handler)
+        if settings.isolation == "process":
+            from longstop.senders.process import ProcessSender
+
+            return ProcessSender(settings)
+        return PythonSender(settings, handler)
     return PythonSender(settings, handlers[settings.name])
 
 

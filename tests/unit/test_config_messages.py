@@ -394,6 +394,15 @@ REFUSED = [
         "destinations.d.on_dead: found on_dead at a destination that is not ordered, where nothing waits for a dead "
         "event; expected it only beside ordered = true; remove it",
     ),
+    (
+        destination('handler = "a:b"\nisolation = "thread"'),
+        'destinations.d.isolation: found "thread"; expected "none" or "process"',
+    ),
+    (
+        to_url('isolation = "process"'),
+        "destinations.d.isolation: found isolation without a handler; expected it only beside "
+        'handler = "package.module:function"; remove it',
+    ),
     (to_url('allow_private = "yes"'), 'destinations.d.allow_private: found "yes"; expected true or false'),
     (to_url("concurrency = 1001"), "destinations.d.concurrency: found 1001; expected a whole number from 1 to 1000"),
     (to_url("concurrency = 2.5"), "destinations.d.concurrency: found 2.5; expected a whole number from 1 to 1000"),
@@ -505,6 +514,15 @@ def test_each_fault_in_its_own_words(text: str, message: str) -> None:
 def test_a_handler_in_code_and_a_url_contradict_each_other() -> None:
     assert problems(HELLO + CRM, handlers=("crm",)) == [
         "destinations.crm: found url and a handler registered in code; expected only one of them; remove the others"
+    ]
+
+
+def test_a_handler_in_code_cannot_be_isolated() -> None:
+    text = '[destinations.crm]\nisolation = "process"\n'
+    assert problems(HELLO + text, handlers=("crm",)) == [
+        "destinations.crm.isolation: found isolation, and the handler is registered in code, where no other process "
+        'can find it; expected it only beside handler = "package.module:function"; name the function here instead of '
+        "registering it"
     ]
 
 

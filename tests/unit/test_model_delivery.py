@@ -106,6 +106,7 @@ def test_what_is_discarded_is_no_longer_dead_of_anything() -> None:
         (OutcomeKind.RETRY, 1, 0),
         (OutcomeKind.REJECT, 1, 0),
         (OutcomeKind.LOST, 0, 1),
+        (OutcomeKind.CRASHED, 0, 1),
         (OutcomeKind.INTERRUPTED, 0, 0),
     ],
 )

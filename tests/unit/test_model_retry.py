@@ -101,11 +101,23 @@ def test_the_longer_of_backoff_and_what_was_asked_up_to_the_cap(asked_s: float |
     assert decided(OutcomeKind.RETRY, after_s=asked_s).due_at_ms == NOW_MS + wait_ms
 
 
+@pytest.mark.parametrize("kind", [OutcomeKind.LOST, OutcomeKind.CRASHED])
 @pytest.mark.parametrize(("lost", "dead"), [(1, False), (9, False), (10, True), (11, True)])
-def test_a_payload_under_which_workers_keep_dying_is_poison(lost: int, dead: bool) -> None:
-    transition = decided(OutcomeKind.LOST, lost=lost, tries=0)
+def test_a_payload_under_which_workers_keep_dying_is_poison(lost: int, dead: bool, kind: OutcomeKind) -> None:
+    transition = decided(kind, lost=lost, tries=0)
     assert (transition.reason is DeadReason.CRASHED) == dead
-    assert transition.due_at_ms == (None if dead else NOW_MS)
+    assert (transition.due_at_ms is None) == dead
+
+
+def test_a_lost_lease_is_tried_again_at_once_and_a_crash_after_a_backoff_of_its_own_count() -> None:
+    assert decided(OutcomeKind.LOST, lost=3, tries=0).due_at_ms == NOW_MS
+    waits = [decided(OutcomeKind.CRASHED, lost=lost, tries=5).due_at_ms for lost in (1, 2, 3)]
+    assert waits == [NOW_MS + 1_000, NOW_MS + 2_000, NOW_MS + 4_000]
+
+
+def test_crashes_past_max_age_end_the_round_as_failures_do() -> None:
+    transition = decided(OutcomeKind.CRASHED, replace(PLAIN, max_age_ms=10_999), lost=1, tries=0, round_at_ms=AT_MS)
+    assert transition.reason is DeadReason.EXHAUSTED
 
 
 def test_an_interruption_is_tried_again_at_once_and_costs_nothing() -> None:
@@ -114,7 +126,7 @@ def test_an_interruption_is_tried_again_at_once_and_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize(("on_dead", "leaves"), [("hold", False), ("skip", True)])
-@pytest.mark.parametrize("kind", [OutcomeKind.REJECT, OutcomeKind.RETRY, OutcomeKind.LOST])
+@pytest.mark.parametrize("kind", [OutcomeKind.REJECT, OutcomeKind.RETRY, OutcomeKind.LOST, OutcomeKind.CRASHED])
 def test_on_dead_says_whether_the_lane_is_left(kind: OutcomeKind, on_dead: str, leaves: bool) -> None:
     policy = replace(PLAIN, on_dead=on_dead)  # type: ignore[arg-type]
     transition = decided(kind, policy, tries=8, lost=10)

@@ -316,12 +316,23 @@ def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator
     if not ways and not around.more_in_code:
         hint = 'as in url = "https://crm.example/events" or handler = "myapp.handlers:update_crm"'
         yield Problem(where, "found neither url nor handler", "one of them", hint)
+    yield from _isolation(where, destination, around)
     if "on_dead" in destination and destination.get("ordered") is not True:
         found = "found on_dead at a destination that is not ordered, where nothing waits for a dead event"
         yield Problem((*where, "on_dead"), found, "it only beside ordered = true", "remove it")
     yield from _headers((*where, "headers"), _table(destination, "headers"))
     yield from auth_rules.errors(where, destination, around, RESERVED_HEADERS)
     yield from _backoff((*where, "retry"), _table(destination, "retry"))
+
+
+def _isolation(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
+    if "isolation" not in destination or "handler" in destination:
+        return
+    found, hint = "found isolation without a handler", "remove it"
+    if where[-1] in around.handlers:
+        found = "found isolation, and the handler is registered in code, where no other process can find it"
+        hint = "name the function here instead of registering it"
+    yield Problem((*where, "isolation"), found, 'it only beside handler = "package.module:function"', hint)
 
 
 def _headers(where: Loc, headers: Raw) -> Iterator[Problem]:

@@ -72,7 +72,7 @@ class DeadReason(StrEnum):
     MALFORMED = "malformed"
     """Quarantine: the request was authentic and could not be read."""
     CRASHED = "crashed"
-    """The worker died under it again and again."""
+    """The worker, or the handler's own process, died under it again and again."""
 
 
 class OutcomeKind(StrEnum):
@@ -83,6 +83,8 @@ class OutcomeKind(StrEnum):
     REJECT = "reject"
     LOST = "lost"
     """The lease ran out before the worker reported: it crashed or stood still; what the destination got is unknown."""
+    CRASHED = "crashed"
+    """The handler's own process ended during the attempt; what it had done by then is unknown."""
     INTERRUPTED = "interrupted"
     """The gateway was stopped during the attempt and broke it off; what the destination got is unknown."""
 
@@ -161,7 +163,7 @@ class Delivery:
     tries: int = 0
     """Attempts that this round's budget has paid for."""
     lost: int = 0
-    """Attempts of this round whose lease ran out."""
+    """Attempts of this round under which a worker died: its lease ran out, or the handler's own process ended."""
     token: int = 0
     """The fencing token of the latest lease; each lease adds one."""
     leased_at_ms: int | None = None
@@ -187,8 +189,11 @@ class Delivery:
         )
 
     def tried(self, outcome: Outcome) -> Self:
-        """This delivery with one more attempt on its count. Only what the destination did is paid from the budget."""
-        lost = outcome.kind is OutcomeKind.LOST
+        """This delivery with one more attempt on its count. Only what the destination did is paid from the budget.
+
+        Deaths are counted by themselves: a payload that kills its worker is another matter than a failure.
+        """
+        lost = outcome.kind in (OutcomeKind.LOST, OutcomeKind.CRASHED)
         free = lost or outcome.kind is OutcomeKind.INTERRUPTED
         return replace(
             self,

@@ -30,7 +30,7 @@ class RetryPolicy:
     retry_after_cap_ms: int = 3_600_000
     """The longest Retry-After that is honoured."""
     crashes: int = 10
-    """After this many lost leases in a round, the payload is held to be poison."""
+    """After this many lost leases and crashes in a round, the payload is held to be poison."""
     on_dead: Literal["hold", "skip"] = "hold"
     """Whether a dead delivery of an ordered destination holds its successors."""
 
@@ -55,13 +55,16 @@ def decide(delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: in
             return Transition(Trigger.SUCCEED, now_ms)
         case OutcomeKind.REJECT:
             return _park(policy, now_ms, DeadReason.REJECTED)
-        case OutcomeKind.LOST if delivery.lost >= policy.crashes:
+        case OutcomeKind.LOST | OutcomeKind.CRASHED if delivery.lost >= policy.crashes:
             return _park(policy, now_ms, DeadReason.CRASHED)
         case OutcomeKind.LOST | OutcomeKind.INTERRUPTED:
             # Nothing says that the destination is in trouble, so it is not made to wait.
             return Transition(Trigger.RETRY, now_ms, due_at_ms=now_ms)
+        case OutcomeKind.CRASHED:
+            # A lost lease has cost its time already. A crash is known at once, and must not start process upon process.
+            return _retry_or_park(delivery, delivery.lost, outcome, policy, now_ms, rng)
         case OutcomeKind.RETRY:
-            return _retry_or_park(delivery, outcome, policy, now_ms, rng)
+            return _retry_or_park(delivery, delivery.tries, outcome, policy, now_ms, rng)
 
 
 def expiry(delivery: Delivery, now_ms: int) -> Transition | None:
@@ -75,11 +78,11 @@ def expiry(delivery: Delivery, now_ms: int) -> Transition | None:
 
 
 def _retry_or_park(
-    delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: int, rng: random.Random
+    delivery: Delivery, failures: int, outcome: Outcome, policy: RetryPolicy, now_ms: int, rng: random.Random
 ) -> Transition:
     asked_ms = min(round((outcome.retry_after_s or 0) * 1000), policy.retry_after_cap_ms)
     # The longer of the two: never before the destination asked for, and "Retry-After: 0" is no licence to hammer.
-    due_at_ms = now_ms + max(asked_ms, backoff_ms(policy, max(delivery.tries, 1), rng))
+    due_at_ms = now_ms + max(asked_ms, backoff_ms(policy, max(failures, 1), rng))
     if delivery.tries >= policy.attempts or due_at_ms > delivery.round_at_ms + policy.max_age_ms:
         return _park(policy, now_ms, DeadReason.EXHAUSTED)
     return Transition(Trigger.RETRY, now_ms, due_at_ms=due_at_ms)

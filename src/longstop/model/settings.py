@@ -144,6 +144,8 @@ class DestinationSettings:
     """May hold a secret that the environment filled in."""
     handler: str | None = None
     """`package.module:function`"""
+    isolation: Literal["none", "process"] = "none"
+    """process: the handler runs in processes of its own, so that its death is not the gateway's."""
     allow_private: bool = False
     """May the URL lead to loopback or private addresses?"""
     timeout_ms: int = 10_000

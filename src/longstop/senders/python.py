@@ -74,15 +74,25 @@ class PythonSender:
         return result
 
     def _judge(self, error: BaseException, expired: bool) -> Outcome:
-        match error:
-            case Reject():
-                return Outcome(OutcomeKind.REJECT, error=_kept(error.why or "rejected by the handler"))
-            case RetryLater():
-                why = _kept(error.why or "the handler asked to be called again")
-                return Outcome(OutcomeKind.RETRY, error=why, retry_after_s=error.after)
-        if expired:
-            return Outcome(OutcomeKind.RETRY, error=f"timeout: the handler was not done after {self._timeout_s:g} s")
-        return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)))
+        if expired and not isinstance(error, Reject | RetryLater):
+            return timed_out(self._timeout_s)
+        return outcome_of(error)
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """What it means that a handler raised this."""
+    match error:
+        case Reject():
+            return Outcome(OutcomeKind.REJECT, error=_kept(error.why or "rejected by the handler"))
+        case RetryLater():
+            why = _kept(error.why or "the handler asked to be called again")
+            return Outcome(OutcomeKind.RETRY, error=why, retry_after_s=error.after)
+    return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)))
+
+
+def timed_out(timeout_s: float) -> Outcome:
+    """What it means that a handler took too long."""
+    return Outcome(OutcomeKind.RETRY, error=f"timeout: the handler was not done after {timeout_s:g} s")
 
 
 def resolve_handler(path: str) -> Handler:
