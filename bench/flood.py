@@ -4,7 +4,8 @@
 
 The quiet sender posts at a steady pace on one connection. In each round it is measured alone, then beside a flood
 of another source as fast as its connections go, then beside the same flood with `rate` set for the flooding
-source. Load generators and gateway share the machine's cores, which is part of every figure.
+source. Load generators and gateway share the machine's cores, which is part of every figure; what part, the last
+setting tells: there the flood goes to another gateway, a process and a file of its own on the same machine.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from load import requests
 
 PACE_PER_S = 100
 FLOOD_PER_SECOND_MADE = 8_000
-SETTINGS = {"alone": "", "flood": "", "flood with rate": 'rate = "100/s"'}
+SETTINGS = {"alone": "", "flood": "", "flood with rate": 'rate = "100/s"', "flood elsewhere": ""}
 CONFIG = """
 [server]
 port = {port}
@@ -53,18 +54,20 @@ to = ["none"]
 
 
 @contextmanager
-def gateway(port: int, folder: Path, rate: str) -> Iterator[None]:
-    """The accepting side as a process of its own, listening."""
-    (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=free_port(), rate=rate))
+def gateway(port: int, rate: str) -> Iterator[None]:
+    """The accepting side as a process of its own, listening, in a folder of its own."""
     environ = {**os.environ, "BENCH_SECRET": SECRET}
     command = [sys.executable, "-m", "longstop", "ingest"]
-    process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=free_port(), rate=rate))
+        process = subprocess.Popen(command, cwd=folder, env=environ, **quiet)
+        try:
+            wait_for(port)
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 async def paced(port: int, made: list[bytes]) -> list[float]:
@@ -90,12 +93,17 @@ def measure(name: str, seconds: float, connections: int) -> dict[str, Any]:
     """The quiet source's figures under one setting."""
     port = free_port()
     made = requests(int(seconds * PACE_PER_S), "127.0.0.1", "/webhooks/quiet", SECRET)
-    with tempfile.TemporaryDirectory() as folder, gateway(port, Path(folder), SETTINGS[name]):
+    with ExitStack() as stack:
+        stack.enter_context(gateway(port, SETTINGS[name]))
+        flooded = port
+        if name == "flood elsewhere":
+            flooded = free_port()
+            stack.enter_context(gateway(flooded, ""))
         flood = None
         if name != "alone":
             flood_s = seconds + 1.5
             count = int(flood_s * FLOOD_PER_SECOND_MADE)
-            arguments = ["127.0.0.1", port, "/webhooks/loud", SECRET, connections, flood_s, count]
+            arguments = ["127.0.0.1", flooded, "/webhooks/loud", SECRET, connections, flood_s, count]
             command = [sys.executable, str(HERE / "load.py"), *map(str, arguments)]
             flood = subprocess.Popen(command, stdout=subprocess.PIPE)
             # The flood signs its requests first.
