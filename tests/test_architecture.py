@@ -14,7 +14,18 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 ROOT = SRC / "longstop"
 
-SERVICES = {"ingest", "pressure", "deliver", "dispatch", "rescue", "replay", "rehearse", "group_commit", "turns"}
+SERVICES = {
+    "breakers",
+    "ingest",
+    "pressure",
+    "deliver",
+    "dispatch",
+    "rescue",
+    "replay",
+    "rehearse",
+    "group_commit",
+    "turns",
+}
 ADAPTERS = {"sources", "stores", "senders", "vendors"}
 TOP = {"wiring", "embed", "demo", "__main__"}
 

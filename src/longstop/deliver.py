@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from longstop.breakers import Breaker
 from longstop.group_commit import GroupCommit
+from longstop.model.breaker import BreakerPolicy, Circuit
 from longstop.model.delivery import Attempt, Delivery, Outcome, OutcomeKind, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.lease import Claim, Settlement
@@ -27,13 +29,26 @@ class Destination:
     sender: Sender
     policy: RetryPolicy
     concurrency: int
+    """Attempts that may be under way at once."""
+    adaptive: bool = False
+    """Whether there may be fewer, as many as the destination can take."""
+    rate_per_s: float | None = None
+    """Attempts that may begin in a second; None: any number."""
+    timeout_ms: int = 10_000
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 def settled(
-    delivery: Delivery, outcome: Outcome, started_at_ms: int, policy: RetryPolicy, now_ms: int, rng: random.Random
+    delivery: Delivery,
+    outcome: Outcome,
+    started_at_ms: int,
+    policy: RetryPolicy,
+    now_ms: int,
+    rng: random.Random,
+    probe: bool = False,
 ) -> Settlement:
     """The settlement of a leased delivery after one attempt: what it becomes, and the attempt's record."""
-    tried = delivery.tried(outcome)
+    tried = delivery.tried(outcome, probe)
     attempt = Attempt(
         number=tried.attempts,
         round=tried.round,
@@ -55,9 +70,12 @@ class Deliver:
         self._clock = clock
         self._rng = rng
 
-    async def run(self, claim: Claim, destination: Destination) -> None:
+    async def run(
+        self, claim: Claim, destination: Destination, breaker: Breaker, circuit: Circuit | None = None
+    ) -> None:
         """Try a claimed delivery once and settle it; one that is of no use any more is not tried.
 
+        circuit: the destination's, where it is open and this is its probe.
         When this is cancelled, the attempt is broken off and settled as interrupted before it leaves.
         """
         started_at_ms = self._clock.now_ms()
@@ -71,11 +89,15 @@ class Deliver:
             error = "interrupted: the gateway stopped before the destination answered"
             await self._settle(claim, Outcome(OutcomeKind.INTERRUPTED, error=error), started_at_ms, destination)
             raise
-        await self._settle(claim, outcome, started_at_ms, destination)
+        # First the circuit: what is settled may let the next one go, and that had better know.
+        await breaker.ended(outcome, started_at_ms, circuit)
+        await self._settle(claim, outcome, started_at_ms, destination, circuit is not None)
 
-    async def _settle(self, claim: Claim, outcome: Outcome, started_at_ms: int, destination: Destination) -> None:
+    async def _settle(
+        self, claim: Claim, outcome: Outcome, started_at_ms: int, destination: Destination, probe: bool = False
+    ) -> None:
         now_ms = self._clock.now_ms()
-        settlement = settled(claim.delivery, outcome, started_at_ms, destination.policy, now_ms, self._rng)
+        settlement = settled(claim.delivery, outcome, started_at_ms, destination.policy, now_ms, self._rng, probe)
         await self._submit(settlement, claim.delivery)
 
     async def _submit(self, settlement: Settlement, leased: Delivery) -> None:

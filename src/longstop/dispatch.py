@@ -1,14 +1,17 @@
 """Dispatching: lease what is due, as much as each destination has room for, and have it delivered."""
 
 import asyncio
-from collections import Counter
+import math
 from collections.abc import Iterable
 
 import structlog
 
+from longstop.breakers import Breaker
 from longstop.deliver import Deliver, Destination
+from longstop.model.breaker import Circuit
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.lease import Claim, Hold, LeaseRequest
+from longstop.model.limit import Limiter
 from longstop.ports import Clock, Inbox
 
 log = structlog.get_logger("longstop.dispatch")
@@ -32,11 +35,11 @@ class Dispatch:
         self._inbox = inbox
         self._deliver = deliver
         self._destinations = {each.name: each for each in destinations}
+        self._breakers = {name: breaker_of(each, inbox, clock) for name, each in self._destinations.items()}
         self._clock = clock
         self._worker = worker
         self._lease_ms = lease_ms
         self._running: dict[Hold, asyncio.Task[None]] = {}
-        self._busy: Counter[str] = Counter()
         self._full: set[str] = set()
         """Destinations that had no room left when the store was last asked."""
         self._wake = asyncio.Event()
@@ -78,33 +81,41 @@ class Dispatch:
             await asyncio.wait(late, timeout=limit_s)
 
     async def _lease(self) -> int | None:
-        room = {name: each.concurrency - self._busy[name] for name, each in self._destinations.items()}
-        self._full = {name for name, free in room.items() if free <= 0}
+        now_ms = self._clock.now_ms()
+        room = {name: breaker.room(now_ms) for name, breaker in self._breakers.items()}
+        self._full = {name for name, breaker in self._breakers.items() if breaker.full}
         open_ = {name: free for name, free in room.items() if free > 0}
         if not open_:
-            return None
-        now_ms = self._clock.now_ms()
+            return self._next_by_rate(now_ms)
         try:
             batch = await self._inbox.lease(LeaseRequest(self._worker, open_, now_ms, now_ms + self._lease_ms))
         except StoreUnavailableError as error:
             log.error("lease_failed", error=str(error))
             return None
+        for name in open_:
+            self._breakers[name].seen(batch.circuits.get(name))
         for claim in batch.claims:
-            self._start(claim)
-        self._full |= {name for name, each in self._destinations.items() if self._busy[name] >= each.concurrency}
-        return batch.next_due_at_ms
+            self._start(claim, batch.circuits.get(claim.delivery.destination))
+        self._full |= {name for name, breaker in self._breakers.items() if breaker.full}
+        return _earlier(batch.next_due_at_ms, self._next_by_rate(now_ms))
 
-    def _start(self, claim: Claim) -> None:
+    def _next_by_rate(self, now_ms: int) -> int | None:
+        """When the first destination that is held up by its rate may get one more."""
+        waits = [wait_s for breaker in self._breakers.values() if (wait_s := breaker.wait_s())]
+        return now_ms + math.ceil(min(waits) * 1000) if waits else None
+
+    def _start(self, claim: Claim, circuit: Circuit | None) -> None:
         destination = self._destinations[claim.delivery.destination]
+        breaker = self._breakers[destination.name]
         hold = Hold(claim.delivery.id, claim.delivery.token)
-        task = asyncio.create_task(self._deliver.run(claim, destination))
+        task = asyncio.create_task(self._deliver.run(claim, destination, breaker, circuit))
         self._running[hold] = task
-        self._busy[destination.name] += 1
+        breaker.begun()
         task.add_done_callback(lambda task: self._done(hold, destination.name, task))
 
     def _done(self, hold: Hold, destination: str, task: asyncio.Task[None]) -> None:
         del self._running[hold]
-        self._busy[destination] -= 1
+        self._breakers[destination].running -= 1
         # Only a destination that was full can have left something due behind.
         if destination in self._full:
             self._wake.set()
@@ -131,3 +142,21 @@ class Dispatch:
             if lost is not None and task is not None:
                 log.warning("lease_lost", delivery_id=hold.delivery_id)
                 task.cancel()
+
+
+def breaker_of(destination: Destination, inbox: Inbox, clock: Clock) -> Breaker:
+    """What a worker begins with to know of a destination."""
+    return Breaker(
+        destination.name,
+        destination.breaker,
+        Limiter(destination.concurrency, destination.adaptive),
+        inbox,
+        clock,
+        timeout_ms=destination.timeout_ms,
+        retry_after_cap_ms=destination.policy.retry_after_cap_ms,
+        rate_per_s=destination.rate_per_s,
+    )
+
+
+def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:
+    return min((each for each in (one_ms, other_ms) if each is not None), default=None)

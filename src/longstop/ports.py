@@ -9,6 +9,7 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Receipt
@@ -56,7 +57,9 @@ class Inbox(Protocol):
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """Claim scheduled deliveries that are due (`due_at_ms <= now_ms`), the longest due first.
 
-        Nothing of a paused destination, and nothing of it in `next_due_at_ms`.
+        Nothing of a paused destination, and nothing of it in `next_due_at_ms`. Of one whose circuit is open, one
+        delivery once its `probe_at_ms` has come, and none from then on until the circuit as it has `probed` says so;
+        besides, what has expired (`expires_at_ms <= now_ms`): it will not be sent.
         """
 
     async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
@@ -71,6 +74,13 @@ class Inbox(Protocol):
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """Leased deliveries whose lease has run out (`lease_until_ms <= now_ms`); rescuing them is a settlement."""
+
+    async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
+        """Put a destination's circuit in place of the one that has this version; None closes it.
+
+        Version 0 stands for the closed circuit. False where the kept version is another: somebody was quicker, and
+        nothing was changed.
+        """
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """Call `wake`, in the event loop, whenever there may be new deliveries to lease, wherever they came from."""
@@ -109,6 +119,9 @@ class Ledger(Protocol):
 
     async def pauses(self) -> Sequence[Pause]:
         """The destinations that are paused, by name."""
+
+    async def circuits(self) -> Sequence[Circuit]:
+        """The circuits that are open, by destination."""
 
     async def counts(self) -> Counts:
         """How much of everything there is."""

@@ -191,7 +191,16 @@ class Gateway:
 
 def _destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
     return [
-        Destination(each.name, _sender(each, handlers, clock), each.retry, each.concurrency)
+        Destination(
+            each.name,
+            _sender(each, handlers, clock),
+            each.retry,
+            each.concurrency,
+            adaptive=each.adaptive,
+            rate_per_s=each.rate_per_s,
+            timeout_ms=each.timeout_ms,
+            breaker=each.breaker,
+        )
         for each in config.destinations
     ]
 

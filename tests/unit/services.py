@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from longstop.deliver import Deliver, Destination
-from longstop.dispatch import Dispatch
+from longstop.dispatch import Dispatch, breaker_of
 from longstop.group_commit import GroupCommit
+from longstop.model.breaker import BreakerPolicy
 from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
 from longstop.model.keeping import DeliveryFilter, Page
+from longstop.model.lease import Claim
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
@@ -32,12 +34,16 @@ class Works:
         store: Store | None = None,
         policy: RetryPolicy = PLAIN,
         worker: str = "worker-1",
+        breaker: BreakerPolicy | None = None,
         **senders: ScriptedSender | tuple[ScriptedSender, int],
     ) -> None:
         self.store: Any = FaultyStore(store or MemoryStore())
         self.clock = VirtualClock()
         pairs = {name: each if isinstance(each, tuple) else (each, 32) for name, each in senders.items()}
-        destinations = [Destination(name, sender, policy, room) for name, (sender, room) in pairs.items()]
+        breaker = breaker or BreakerPolicy()
+        destinations = [
+            Destination(name, sender, policy, room, breaker=breaker) for name, (sender, room) in pairs.items()
+        ]
         self.deliver = Deliver(GroupCommit(self.store.settle), self.clock, random.Random(1))
         self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS)
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,6 +65,10 @@ class Works:
             for task in left:
                 task.cancel()
             _, left = await asyncio.wait(left, timeout=0)
+
+    async def attempt(self, claim: Claim, destination: Destination) -> None:
+        """One attempt, without the dispatcher."""
+        await self.deliver.run(claim, destination, breaker_of(destination, self.store, self.clock))
 
     async def one(self) -> Delivery:
         """The only delivery there is."""

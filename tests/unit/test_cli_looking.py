@@ -219,16 +219,16 @@ def test_an_unknown_id_fails(id_: str, said: str, program: FakeProgram, capsys: 
 def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgram, capsys: Capture) -> None:
     program.keep(make_append(1), make_dead(2, destination="old"), make_append(3, to=()), make_quarantined(4))
     (row,) = rows(program, capsys, "status")
-    none = dict.fromkeys((state.value for state in State), 0)
+    none = {"paused_at": None, "circuit": None, **dict.fromkeys((state.value for state in State), 0)}
     assert row == {
         "events": 4,
         "unrouted": 1,
         "oldest_waiting_at": "2026-01-01T00:00:00.000Z",
         "oldest_waiting_s": 3600.0,
         "destinations": [
-            {"destination": "crm", "configured": True, "paused_at": None, **none, "scheduled": 1},
-            {"destination": None, "configured": False, "paused_at": None, **none, "dead": 1},
-            {"destination": "old", "configured": False, "paused_at": None, **none, "dead": 1},
+            {"destination": "crm", "configured": True, **none, "scheduled": 1},
+            {"destination": None, "configured": False, **none, "dead": 1},
+            {"destination": "old", "configured": False, **none, "dead": 1},
         ],
     }
     assert program.cli("status") == 0

@@ -30,7 +30,7 @@ async def test_an_attempt_is_recorded_with_all_that_is_known_of_it() -> None:
     claim = await claimed(works)
     sender = ScriptedSender(Outcome(OutcomeKind.RETRY, 503, "busy", answer=answer))
     gate = sender.hold()
-    trying = asyncio.create_task(works.deliver.run(claim, Destination("crm", sender, PLAIN, 1)))
+    trying = asyncio.create_task(works.attempt(claim, Destination("crm", sender, PLAIN, 1)))
     await works.clock.sleep(0.25)
     gate.set()
     await trying
@@ -87,9 +87,8 @@ async def test_what_is_just_in_time_is_sent() -> None:
             tried.extend(settlements)
             return [None] * len(settlements)
 
-        await Deliver(GroupCommit(settle), works.clock, random.Random(1)).run(
-            fresh, Destination("crm", sender, PLAIN, 1)
-        )
+        works.deliver = Deliver(GroupCommit(settle), works.clock, random.Random(1))
+        await works.attempt(fresh, Destination("crm", sender, PLAIN, 1))
         assert [each.delivery.state for each in tried] == [state]
         assert len(sender.sent) == (state is State.DELIVERED)
 
@@ -122,9 +121,9 @@ async def test_a_settlement_is_tried_until_the_store_takes_it_and_the_destinatio
 async def test_a_settlement_under_a_lost_lease_is_dropped() -> None:
     works = Works(crm=ScriptedSender())
     claim = await claimed(works, until_ms=AT_MS + 1)
-    await works.deliver.run(claim, Destination("crm", ScriptedSender(), PLAIN, 1))
+    await works.attempt(claim, Destination("crm", ScriptedSender(), PLAIN, 1))
     before = await works.one()
-    await works.deliver.run(claim, Destination("crm", ScriptedSender(FAILED), PLAIN, 1))
+    await works.attempt(claim, Destination("crm", ScriptedSender(FAILED), PLAIN, 1))
     assert await works.one() == before
     assert len((await works.store.history(before.id)).attempts) == 1
 

@@ -263,7 +263,7 @@ async def test_a_fault_of_ours_in_an_attempt_stops_neither_the_loop_nor_loses_th
     async with Works(crm=(sender, 1)) as works:
         run = works.deliver.run
 
-        async def broken(claim: object, destination: object) -> None:
+        async def broken(*_: object) -> None:
             works.deliver.run = run  # type: ignore[method-assign]
             raise RuntimeError("a bug")
 

@@ -73,6 +73,7 @@ TABLES: dict[str, type[shape.Table]] = {
     "`auth`": shape.AuthTable,
     "`tls`": shape.TlsTable,
     "`retry`": shape.RetryTable,
+    "`breaker`": shape.BreakerTable,
     "`[[routes]]`": shape.RouteTable,
 }
 ROW = re.compile(r"^\| `(?P<key>[a-z_]+)` \| .+? \| (?P<default>[^|]+) \| `(?P<example>[^|]+)` \|$", re.MULTILINE)

@@ -17,6 +17,7 @@ from longstop.config import rules, shape, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
 from longstop.config.values import StoreSettings, Surroundings
+from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import (
@@ -216,6 +217,7 @@ def _destination(name: str, table: DestinationTable) -> DestinationSettings:
     retry = dict(table.retry)
     given["retried_statuses"] = frozenset(retry.pop("statuses"))
     given["retry"] = RetryPolicy(**retry, on_dead=given.pop("on_dead"))
+    given["breaker"] = BreakerPolicy(**dict(table.breaker))
     return DestinationSettings(name=name, **given)
 
 

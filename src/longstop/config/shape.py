@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from longstop.config import values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.values import Surroundings
+from longstop.model.breaker import BreakerPolicy
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 from longstop.model.settings import BODY_BYTES_MAX, DEDUP_WINDOW_MS, AuthScheme, DestinationSettings, Scheme
 
@@ -67,6 +68,7 @@ _REFERENCE = "${VAR} or file:PATH"
 _HIDDEN = {"secrets", "headers", "url", "password", "token", "token_url", "client_secret"}
 """Keys whose values are never shown."""
 _RETRY = RetryPolicy()
+_BREAKER = BreakerPolicy()
 _DESTINATION = DestinationSettings("")
 
 
@@ -225,6 +227,19 @@ class RetryTable(Table):
     )
 
 
+class BreakerTable(Table):
+    """`breaker = { … }` of a destination."""
+
+    enabled: bool = Field(default=_BREAKER.enabled, description="true or false")
+    failures: int = Field(default=_BREAKER.failures, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+    rate: float = Field(default=_BREAKER.rate, gt=0, le=1, description="a number over 0 and up to 1, as 0.75")
+    calls: int = Field(default=_BREAKER.calls, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+    window_ms: PositiveDuration = Field(default=_BREAKER.window_ms, alias="window", description=_DURATION)
+    probe_ms: PositiveDuration = Field(default=_BREAKER.probe_ms, alias="probe", description=_DURATION)
+    probe_cap_ms: PositiveDuration = Field(default=_BREAKER.probe_cap_ms, alias="probe_cap", description=_DURATION)
+    probes: int = Field(default=_BREAKER.probes, ge=1, le=1_000, description="a whole number from 1 to 1000")
+
+
 class AuthTable(Table):
     """`auth = { … }` of a destination."""
 
@@ -270,6 +285,8 @@ class DestinationTable(Table):
     concurrency: int = Field(
         default=_DESTINATION.concurrency, ge=1, le=1_000, description="a whole number from 1 to 1000"
     )
+    adaptive: bool = Field(default=_DESTINATION.adaptive, description="true or false")
+    rate_per_s: Rate | None = Field(default=None, alias="rate", description='a rate such as "50/s" or "600/m"')
     ordered: bool = Field(default=False, description="true or false")
     on_dead: Literal["hold", "skip"] = Field(default="hold", description='"hold" or "skip"')
     headers: dict[str, HeaderValue] = Field(
@@ -281,6 +298,7 @@ class DestinationTable(Table):
     auth: AuthTable | None = Field(default=None, description='a table such as { scheme = "bearer", token = … }')
     tls: TlsTable | None = Field(default=None, description='a table such as { ca = "ca.pem" }')
     retry: RetryTable = Field(default_factory=RetryTable, description="a table such as { attempts = 8 }")
+    breaker: BreakerTable = Field(default_factory=BreakerTable, description="a table such as { failures = 20 }")
 
 
 class RouteTable(Table):

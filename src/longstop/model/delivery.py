@@ -188,13 +188,14 @@ class Delivery:
             worker=worker,
         )
 
-    def tried(self, outcome: Outcome) -> Self:
+    def tried(self, outcome: Outcome, probe: bool = False) -> Self:
         """This delivery with one more attempt on its count. Only what the destination did is paid from the budget.
 
         Deaths are counted by themselves: a payload that kills its worker is another matter than a failure.
+        probe: it went out to find out about the destination, whose circuit was open; that is at nobody's expense.
         """
         lost = outcome.kind in (OutcomeKind.LOST, OutcomeKind.CRASHED)
-        free = lost or outcome.kind is OutcomeKind.INTERRUPTED
+        free = lost or probe or outcome.kind is OutcomeKind.INTERRUPTED
         return replace(
             self,
             attempts=self.attempts + 1,

@@ -5,6 +5,10 @@ whoever settles shows the token of its lease, and a token that is no longer the 
 whatever any clock says.
 """
 
+from collections.abc import Mapping
+from dataclasses import field
+
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, Delivery
 from longstop.model.event import Event
 from longstop.model.value import value
@@ -36,6 +40,8 @@ class LeaseBatch:
     claims: tuple[Claim, ...]
     next_due_at_ms: int | None
     """The earliest future `due_at_ms` of the destinations asked for; None where nothing is scheduled."""
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
+    """The open circuits of the destinations asked for, as they are now that this was leased."""
 
 
 @value(frozen=True, slots=True)

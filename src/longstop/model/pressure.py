@@ -24,24 +24,36 @@ class Watermarks:
 
 
 class TokenBucket:
-    """A rate limit: so many requests a second, and up to a second's worth of them (at least one) at once."""
+    """A rate limit: so many a second, and `burst_s` seconds' worth of them (at least one) at once."""
 
-    def __init__(self, rate_per_s: float, now_ms: int) -> None:
+    def __init__(self, rate_per_s: float, now_ms: int, burst_s: float = 1.0) -> None:
         self._rate_per_s = rate_per_s
-        self._burst = max(1.0, rate_per_s)
+        self._burst = max(1.0, rate_per_s * burst_s)
         self._tokens = self._burst
         self._at_ms = now_ms
 
     def take(self, now_ms: int) -> float:
         """0 where the request is within the rate; otherwise the seconds until the next one will be."""
+        if not self.available(now_ms):
+            return self.wait_s()
+        self.spend()
+        return 0.0
+
+    def available(self, now_ms: int) -> int:
+        """How many are within the rate now."""
         # A clock that was set back grants nothing, and takes nothing away.
         elapsed_s = max(0, now_ms - self._at_ms) / 1000
         self._at_ms = now_ms
         self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_per_s)
-        if self._tokens < 1:
-            return (1 - self._tokens) / self._rate_per_s
+        return max(0, int(self._tokens))
+
+    def spend(self) -> None:
+        """Take one that was available."""
         self._tokens -= 1
-        return 0.0
+
+    def wait_s(self) -> float:
+        """The seconds until one is available, from the time that was last told; 0 where one is."""
+        return max(0.0, (1 - self._tokens) / self._rate_per_s)
 
 
 class Backlog:

@@ -6,6 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from longstop.model.breaker import BreakerPolicy
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 
 Scheme = Literal["none", "header", "basic", "bearer", "hmac-sha1", "hmac-sha256", "hmac-sha512"]
@@ -152,6 +153,10 @@ class DestinationSettings:
     """For a whole attempt, from connecting to the last byte of the answer."""
     concurrency: int = 32
     """Attempts under way at once."""
+    adaptive: bool = False
+    """Whether fewer are under way where the destination's answers show that it cannot take so many."""
+    rate_per_s: float | None = None
+    """Attempts that each worker begins in a second; None: any number."""
     ordered: bool = False
     """Deliver the events of one key in the order of their acceptance, one at a time."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -160,3 +165,4 @@ class DestinationSettings:
     tls: TlsSettings | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retried_statuses: frozenset[int] = RETRIED_STATUSES
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
@@ -61,6 +62,7 @@ class MemoryStore:
         self._free: dict[tuple[str, str], Delivery] = {}
         """(destination, lane) to the one of it that stands in `_due`; the others are held."""
         self._pauses: dict[str, Pause] = {}
+        self._circuits: dict[str, Circuit] = {}
         self._enlisted = False
         """Something was put into `_due` since the last wake."""
         self._wakes: list[Callable[[], None]] = []
@@ -83,11 +85,10 @@ class MemoryStore:
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """Claim what is due for the destinations that have room."""
         request = replace(request, room={name: n for name, n in request.room.items() if name not in self._pauses})
-        chosen = sorted(
-            entry for name, room in request.room.items() for entry in self._due_entries(name, request.now_ms, room)
-        )
+        chosen = sorted(entry for name, room in request.room.items() for entry in self._choose(name, request, room))
         claims = tuple(self._lease_one(delivery_id, request) for _, delivery_id in chosen)
-        return LeaseBatch(claims, self._next_due_at_ms(request))
+        opened = {name: self._circuits[name] for name in request.room if name in self._circuits}
+        return LeaseBatch(claims, self._next_due_at_ms(request), opened)
 
     async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
         """Hold leases until a later time."""
@@ -107,6 +108,19 @@ class MemoryStore:
             if delivery.lease_until_ms is not None and delivery.lease_until_ms <= now_ms
         ]
         return [self._deliveries[delivery_id] for _, delivery_id in sorted(over)[:limit]]
+
+    async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
+        """Put a circuit in place of the one of this version."""
+        kept = self._circuits.get(destination)
+        if (kept.version if kept else 0) != version:
+            return False
+        if circuit is None:
+            self._circuits.pop(destination, None)
+        else:
+            self._circuits[destination] = circuit
+        self._enlisted = True
+        self._wake_if_enlisted()
+        return True
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """Call `wake` soon after a delivery became scheduled, or the first of its lane."""
@@ -162,6 +176,10 @@ class MemoryStore:
     async def pauses(self) -> Sequence[Pause]:
         """The destinations that are paused."""
         return [self._pauses[name] for name in sorted(self._pauses)]
+
+    async def circuits(self) -> Sequence[Circuit]:
+        """The circuits that are open."""
+        return [self._circuits[name] for name in sorted(self._circuits)]
 
     async def counts(self) -> Counts:
         """How much of everything there is."""
@@ -224,6 +242,30 @@ class MemoryStore:
 
     # -- leases ---------------------------------------------------------------------------------
 
+    def _choose(self, destination: str, request: LeaseRequest, room: int) -> list[tuple[int, str]]:
+        """What to lease: what is due; of an open circuit a probe, if its time has come, and what has expired."""
+        circuit = self._circuits.get(destination)
+        if circuit is None:
+            return self._due_entries(destination, request.now_ms, room)
+        over, fresh = self._by_expiry(destination, request.now_ms)
+        chosen = over[:room]
+        if fresh and circuit.probe_at_ms <= request.now_ms:
+            chosen.append(fresh[0])
+            self._circuits[destination] = circuit.probed(request.now_ms)
+        return chosen
+
+    def _by_expiry(self, destination: str, now_ms: int) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+        """What has expired, and the first that has not."""
+        over: list[tuple[int, str]] = []
+        fresh: list[tuple[int, str]] = []
+        for entry in self._due.get(destination, []):
+            expires_at_ms = self._deliveries[entry[1]].expires_at_ms
+            if expires_at_ms is not None and expires_at_ms <= now_ms:
+                over.append(entry)
+            elif not fresh and entry[0] <= now_ms:
+                fresh.append(entry)
+        return over, fresh
+
     def _due_entries(self, destination: str, now_ms: int, room: int) -> list[tuple[int, str]]:
         scheduled = self._due.get(destination, [])
         return scheduled[: min(room, bisect_left(scheduled, (now_ms + 1, "")))]
@@ -236,6 +278,10 @@ class MemoryStore:
     def _next_due_at_ms(self, request: LeaseRequest) -> int | None:
         future = []
         for name in request.room:
+            circuit = self._circuits.get(name)
+            if circuit is not None and circuit.probe_at_ms > request.now_ms:
+                future.append((circuit.probe_at_ms, ""))
+                continue
             scheduled = self._due.get(name, [])
             # What is due already and found no room is not worth asking for again until there is room.
             future += scheduled[bisect_left(scheduled, (request.now_ms + 1, "")) :][:1]

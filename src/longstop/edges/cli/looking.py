@@ -11,6 +11,7 @@ from longstop.edges.cli.errors import DONE, UsageError, say
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, NO_EVENT_OPTIONS, DeadOptions, EventOptions
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Parts, on_store
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
 from longstop.model.errors import NotFoundError
 from longstop.model.ids import is_id
@@ -206,7 +207,7 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
     async def work(parts: Parts) -> int:
         counts = await parts.store.counts()
         names = [each.name for each in parts.config.destinations]
-        row = status_row(counts, names, await parts.store.pauses(), parts.clock.now_ms())
+        row = status_row(counts, names, await parts.store.pauses(), await parts.store.circuits(), parts.clock.now_ms())
         if json:
             output.json_line(row)
         else:
@@ -216,12 +217,16 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
     return on_store(program, config, work)
 
 
-def status_row(counts: Counts, configured: list[str], pauses: Sequence[Pause], now_ms: int) -> rows.Row:
+def status_row(
+    counts: Counts, configured: list[str], pauses: Sequence[Pause], circuits: Sequence[Circuit], now_ms: int
+) -> rows.Row:
     """The stable fields of `status`. Destinations: the configured ones, then those only the store knows."""
-    others = {*counts.deliveries, *(each.destination for each in pauses)} - set(configured)
+    stopped = {each.destination for each in pauses} | {each.destination for each in circuits}
+    others = {*counts.deliveries, *stopped} - set(configured)
     names = [*configured, *sorted(others)]
     oldest_at_ms = counts.oldest_waiting_at_ms
     paused = {each.destination: each for each in pauses}
+    opened = {each.destination: each for each in circuits}
     return {
         "events": counts.events,
         "unrouted": counts.unrouted,
@@ -232,10 +237,22 @@ def status_row(counts: Counts, configured: list[str], pauses: Sequence[Pause], n
                 "destination": name or None,
                 "configured": name in configured,
                 "paused_at": output.rfc3339(paused[name].at_ms) if name in paused else None,
+                "circuit": _circuit_row(opened.get(name)),
                 **{state.value: counts.deliveries.get(name, {}).get(state, 0) for state in State},
             }
             for name in names
         ],
+    }
+
+
+def _circuit_row(circuit: Circuit | None) -> rows.Row | None:
+    """None: closed."""
+    if circuit is None:
+        return None
+    return {
+        "opened_at": output.rfc3339(circuit.opened_at_ms),
+        "probe_at": output.rfc3339(circuit.probe_at_ms),
+        "why": circuit.why,
     }
 
 
@@ -253,6 +270,9 @@ def _print_status(row: rows.Row) -> None:
     for each in row["destinations"]:
         if each["paused_at"]:
             output.line(f"paused          {each['destination']}, since {each['paused_at']}")
+        if circuit := each["circuit"]:
+            output.line(f"circuit open    {each['destination']}, since {circuit['opened_at']}: {circuit['why']}")
+            output.line(f"                next probe at {circuit['probe_at']}")
     gone = [each["destination"] for each in row["destinations"] if not each["configured"] and each["destination"]]
     if gone:
         say([f"No longer configured, so nothing is delivered there: {', '.join(gone)}"])

@@ -54,12 +54,14 @@ def resume(
     json: AsJson = False,
     program: Injected,
 ) -> int:
-    """End a destination's pause: what was held goes out now."""
+    """End a destination's pause: what was held goes out now. One whose circuit is open is tried again at once."""
 
     async def work(parts: Parts) -> int:
-        if destination not in {each.destination for each in await parts.store.pauses()}:
+        paused = {each.destination for each in await parts.store.pauses()}
+        if destination not in paused | {each.destination for each in await parts.store.circuits()}:
             await _expect_known(parts, destination)
         changed = await parts.store.resume(destination)
+        changed |= await _close_circuit(parts, destination)
         held = await _waiting(parts, destination)
         if json:
             output.json_line({"destination": destination, "paused": False, "changed": changed, "held": held})
@@ -70,6 +72,14 @@ def resume(
         return DONE
 
     return on_store(program, config, work)
+
+
+async def _close_circuit(parts: Parts, destination: str) -> bool:
+    """A person knows that the destination works again. If it does not, the circuit opens again."""
+    for circuit in await parts.store.circuits():
+        if circuit.destination == destination:
+            return await parts.store.change_circuit(destination, circuit.version, None)
+    return False
 
 
 def _deliveries(number: int) -> str:

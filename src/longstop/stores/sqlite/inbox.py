@@ -9,7 +9,7 @@ from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Receipt
 from longstop.model.keeping import Action, Append
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import arrivals, lanes
+from longstop.stores.sqlite import arrivals, circuits, lanes
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -25,12 +25,13 @@ from longstop.stores.sqlite.rows import (
 _ATTEMPT = ["delivery_id", *ATTEMPT_COLUMNS]
 _INSERT_ACTION = 'INSERT INTO actions (delivery_id, "trigger", at_ms, "by", why) VALUES (?, ?, ?, ?, ?)'
 
-_DUE = f"""
+_FREE = f"""
     SELECT {columns(DELIVERY_COLUMNS, "d")}, {columns(EVENT_COLUMNS, "e")}
     FROM deliveries d JOIN events e ON e.id = d.event_id
-    WHERE d.destination = ? AND d.state = 'scheduled' AND d.held = 0 AND d.due_at_ms <= ?
-    ORDER BY d.due_at_ms, d.id LIMIT ?
+    WHERE d.destination = ? AND d.state = 'scheduled' AND d.held = 0
 """
+_DUE = f"{_FREE} AND d.due_at_ms <= ? ORDER BY d.due_at_ms, d.id LIMIT ?"
+_OVER = f"{_FREE} AND d.expires_at_ms <= ? ORDER BY d.expires_at_ms, d.id LIMIT ?"
 _NEXT_DUE = """
     SELECT min(due_at_ms) FROM deliveries
     WHERE destination = ? AND state = 'scheduled' AND held = 0 AND due_at_ms > ?
@@ -66,16 +67,36 @@ def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:
     claims: list[Claim] = []
     next_due: list[int] = []
     paused = {name for (name,) in connection.execute(_PAUSED)}
+    opened = {each.destination: each for each in circuits.circuits(connection) if each.destination in request.room}
     for destination, room in request.room.items():
         if destination in paused:
             continue
-        rows = connection.execute(_DUE, (destination, request.now_ms, room)).fetchall()
-        claims.extend(_claim(connection, row, request) for row in rows)
+        circuit = opened.get(destination)
+        if circuit is not None:
+            claims += _lease_some(connection, _OVER, destination, room, request)
+        probes = int(circuit is not None and circuit.probe_at_ms <= request.now_ms)
+        due = _lease_some(connection, _DUE, destination, room if circuit is None else probes, request)
         later = connection.execute(_NEXT_DUE, (destination, request.now_ms)).get
+        if circuit is not None:
+            if due:
+                circuit = opened[destination] = circuit.probed(request.now_ms)
+                circuits.put(connection, circuit)
+            if circuit.probe_at_ms > request.now_ms:
+                later = circuit.probe_at_ms
+        claims += due
         if later is not None:
             next_due.append(later)
     claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
-    return LeaseBatch(tuple(claims), min(next_due, default=None))
+    return LeaseBatch(tuple(claims), min(next_due, default=None), opened)
+
+
+def _lease_some(
+    connection: apsw.Connection, query: str, destination: str, room: int, request: LeaseRequest
+) -> list[Claim]:
+    if not room:
+        return []
+    rows = connection.execute(query, (destination, request.now_ms, room)).fetchall()
+    return [_claim(connection, row, request) for row in rows]
 
 
 def _claim(connection: apsw.Connection, row: tuple[object, ...], request: LeaseRequest) -> Claim:

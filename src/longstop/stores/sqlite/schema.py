@@ -108,6 +108,21 @@ MIGRATIONS: tuple[str, ...] = (
         why TEXT
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE circuits (
+        destination TEXT PRIMARY KEY,
+        opened_at_ms INTEGER NOT NULL,
+        probe_at_ms INTEGER NOT NULL,
+        answer_ms INTEGER NOT NULL,
+        why TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        passed INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- What has expired is leased although the circuit is open.
+    CREATE INDEX deliveries_expiry ON deliveries (destination, expires_at_ms)
+        WHERE state = 'scheduled' AND held = 0 AND expires_at_ms IS NOT NULL;
+    """,
 )
 
 

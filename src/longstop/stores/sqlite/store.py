@@ -6,6 +6,7 @@ from pathlib import Path
 
 import apsw
 
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
@@ -22,7 +23,7 @@ from longstop.model.keeping import (
     Pause,
 )
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import arrivals, inbox, lanes, ledger, schema
+from longstop.stores.sqlite import arrivals, circuits, inbox, lanes, ledger, schema
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import Lane, T, Work
 
@@ -99,6 +100,13 @@ class SqliteStore:
         """See ports.Inbox."""
         return await self._reader.read(lambda connection: inbox.expired(connection, now_ms, limit))
 
+    async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
+        """See ports.Inbox."""
+        changed = await self._transact(lambda connection: circuits.change(connection, destination, version, circuit))
+        if changed:
+            self._wake()
+        return changed
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._wakes.append(wake)
@@ -148,6 +156,10 @@ class SqliteStore:
     async def pauses(self) -> Sequence[Pause]:
         """See ports.Ledger."""
         return await self._reader.read(ledger.pauses)
+
+    async def circuits(self) -> Sequence[Circuit]:
+        """See ports.Ledger."""
+        return await self._reader.read(circuits.circuits)
 
     async def counts(self) -> Counts:
         """See ports.Ledger."""

@@ -27,6 +27,7 @@ from longstop.testing.store_contract import (
     act,
     append,
     arrival,
+    circuit,
     counts,
     dedup,
     extend,
@@ -43,7 +44,7 @@ from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, ch
 __all__ = ["CHECKS", "REOPEN_CHECKS", "Check", "Reopen", "ReopenCheck"]
 
 CHECKS: tuple[Check, ...] = checks_of(
-    append, dedup, lease, settle, rescue, extend, listing, act, counts, arrival, order, pause
+    append, dedup, lease, settle, rescue, extend, listing, act, counts, arrival, order, pause, circuit
 )
 """Every check that any store passes."""
 

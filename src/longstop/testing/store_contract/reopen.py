@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
 from longstop.model.keeping import EventFilter, Page, Pause
@@ -119,3 +120,11 @@ async def check_closing_twice_is_safe(store: Store, reopen: Reopen) -> None:
     await store.close()
     async with _again(store, reopen) as second:
         expect_equal((await second.counts()).events, 1, "events")
+
+
+async def check_an_open_circuit_survives(store: Store, reopen: Reopen) -> None:
+    """With all of its fields: a restart is no reason to hammer."""
+    circuit = Circuit("crm", AT_MS, AT_MS + 9, answer_ms=7, why="it asked", version=4, failed=2, passed=1)
+    await store.change_circuit("crm", 0, circuit)
+    async with _again(store, reopen) as second:
+        expect_equal(list(await second.circuits()), [circuit], "circuits")

@@ -1,0 +1,34 @@
+"""The open circuits. Each function is inside one transaction."""
+
+import apsw
+
+from longstop.model.breaker import Circuit
+from longstop.stores.sqlite.rows import Row, columns
+
+_COLUMNS = "destination opened_at_ms probe_at_ms answer_ms why version failed passed".split()
+_ALL = f"SELECT {columns(_COLUMNS)} FROM circuits ORDER BY destination"
+_VERSION = "SELECT version FROM circuits WHERE destination = ?"
+_CLOSE = "DELETE FROM circuits WHERE destination = ?"
+_PUT = f"INSERT OR REPLACE INTO circuits ({columns(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+def circuits(connection: apsw.Connection) -> list[Circuit]:
+    """All that are open, by destination."""
+    rows: list[Row] = connection.execute(_ALL).fetchall()
+    return [Circuit(*row) for row in rows]
+
+
+def change(connection: apsw.Connection, destination: str, version: int, circuit: Circuit | None) -> bool:
+    """Put `circuit` in place of the one of this version, 0 being the closed one; None closes it."""
+    if (connection.execute(_VERSION, (destination,)).get or 0) != version:
+        return False
+    if circuit is None:
+        connection.execute(_CLOSE, (destination,))
+    else:
+        put(connection, circuit)
+    return True
+
+
+def put(connection: apsw.Connection, circuit: Circuit) -> None:
+    """Keep it as it is now."""
+    connection.execute(_PUT, tuple(getattr(circuit, name) for name in _COLUMNS))
