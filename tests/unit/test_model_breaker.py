@@ -82,7 +82,10 @@ def test_what_asks_to_be_left_alone_as_a_whole(status: int | None, after_s: floa
 
 def test_it_opens_until_the_first_probe_or_for_as_long_as_was_asked() -> None:
     assert opened("crm", "…", POLICY, 500, 0, 15_000) == Circuit("crm", 500, 1_500, 15_000, "…")
-    assert opened("crm", "…", POLICY, 500, 300, 15_000).probe_at_ms == 800
+    asked = opened("crm", "…", POLICY, 500, 300, 15_000)
+    assert asked.probe_at_ms == 800
+    assert asked.after_success(POLICY, 800) is None, "it said when to come back, and is believed"
+    assert asked.after_failure(POLICY, 800, 0).after_success(POLICY, 2_000) is not None, "once"
 
 
 def test_each_probe_that_fails_doubles_the_wait_up_to_the_cap() -> None:
@@ -102,6 +105,8 @@ def test_probes_in_a_row_close_it_and_one_that_fails_begins_anew() -> None:
     assert (once.passed, once.probe_at_ms, once.failed) == (1, 5_000, 0)
     assert once.after_success(POLICY, 5_100) is None
     failed = once.after_failure(POLICY, 5_100, 0)
+    assert (failed.passed, failed.probe_at_ms) == (0, 6_100), "it lets some through: it is asked again soon"
+    assert failed.after_failure(POLICY, 7_000, 0).probe_at_ms == 9_000
     assert failed.after_success(POLICY, 9_000) is not None
 
 

@@ -1,7 +1,8 @@
 """The destination: an HTTP service of the unreliable sort.
 
 It fails a third of its answers, has a bug that makes it refuse delivery receipts for good, and can go down
-entirely: then its port is closed and connections are refused. What it really took it writes down, by `webhook-id`.
+entirely: then its port is closed and connections are refused. Back again, it asks to be left alone for another
+second. What it really took it writes down, by `webhook-id`.
 """
 
 import json
@@ -12,7 +13,7 @@ from aiohttp import web
 from longstop.ports import Clock
 
 FAILS = 1 / 3
-"""Share of its answers that go wrong: 500, 503 with Retry-After, or a dropped connection."""
+"""Share of its answers that go wrong: 500, 503 or a dropped connection."""
 THINKS_S = (0.01, 0.06)
 """How long an answer takes, at least and at most."""
 _HOST = "127.0.0.1"
@@ -26,6 +27,7 @@ class Backend:
         self._rng = rng
         self._runner: web.ServerRunner | None = None
         self._mended = False
+        self._warming_up = False
         self.port = 0
         """0 until it is first opened; the same ever after."""
         self.delivered: dict[str, bytes] = {}
@@ -53,6 +55,7 @@ class Backend:
     async def close(self) -> None:
         """Close the port and every connection. Safe to call twice."""
         runner, self._runner = self._runner, None
+        self._warming_up = True
         if runner is not None:
             await runner.cleanup()
 
@@ -63,6 +66,9 @@ class Backend:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         await self._clock.sleep(self._rng.uniform(*THINKS_S))
+        if self._warming_up:
+            self._warming_up = False
+            return web.json_response({"error": "warming up"}, status=503, headers={"Retry-After": "1"})
         if not self._mended:
             if json.loads(body)["type"] == "Receipt":
                 return web.json_response({"error": "receipts are not understood here"}, status=422)
@@ -77,7 +83,7 @@ class Backend:
             case 0:
                 return web.json_response({"error": "the database is locked"}, status=500)
             case 1:
-                return web.json_response({"error": "too busy"}, status=503, headers={"Retry-After": "1"})
+                return web.json_response({"error": "too busy"}, status=503)
         if request.transport is not None:
             request.transport.abort()
         return web.Response()

@@ -42,7 +42,8 @@ secrets = ["${{{secret}}}"]
 url = "{url}"
 allow_private = true            # it is on this machine
 timeout = "2s"
-retry = {{ attempts = 5, first = "400ms", factor = 2.0, cap = "2s", jitter = "full" }}
+retry = {{ attempts = 3, first = "400ms", factor = 2.0, cap = "2s", jitter = "full" }}
+breaker = {{ probe = "300ms", probe_cap = "1s" }}
 
 [[routes]]
 from = "{source}"

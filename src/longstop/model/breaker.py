@@ -30,7 +30,7 @@ class BreakerPolicy:
     calls: int = 50
     window_ms: int = 30_000
     probe_ms: int = 1_000
-    """How long until the first probe. Each probe that fails doubles it, up to the cap."""
+    """How long until the first probe. Each that fails doubles it, up to the cap; one that succeeded resets it."""
     probe_cap_ms: int = 30_000
     probes: int = 3
     """So many probes in a row have to succeed to close it."""
@@ -49,7 +49,7 @@ class Circuit:
     why: str
     version: int = 1
     failed: int = 0
-    """Probes that failed, since the last that did not."""
+    """Probes that failed, since the last that did not, or the one after it."""
     passed: int = 0
     """Probes that succeeded, since the last that did not."""
 
@@ -65,10 +65,11 @@ class Circuit:
 
     def after_failure(self, policy: BreakerPolicy, now_ms: int, asked_ms: int) -> Self:
         """After a probe that failed. asked_ms: the Retry-After of its answer, 0 where there was none."""
-        # No float: 2 ** 1024 would be none any more.
-        wait_ms = min(policy.probe_cap_ms, policy.probe_ms << min(self.failed + 1, 32))
+        # One that lets some through is not down: it is asked again as soon as after the opening.
+        failed = 0 if self.passed else self.failed + 1
+        wait_ms = min(policy.probe_cap_ms, policy.probe_ms << min(failed, 32))
         probe_at_ms = now_ms + max(wait_ms, asked_ms)
-        return replace(self, version=self.version + 1, probe_at_ms=probe_at_ms, failed=self.failed + 1, passed=0)
+        return replace(self, version=self.version + 1, probe_at_ms=probe_at_ms, failed=failed, passed=0)
 
     def put_off(self, until_ms: int) -> Self:
         """With no probe before then."""
@@ -77,7 +78,9 @@ class Circuit:
 
 def opened(destination: str, why: str, policy: BreakerPolicy, now_ms: int, asked_ms: int, answer_ms: int) -> Circuit:
     """A circuit as it opens. asked_ms: what Retry-After asked for, 0 where it did not. answer_ms: as in Circuit."""
-    return Circuit(destination, now_ms, now_ms + (asked_ms or policy.probe_ms), answer_ms, why)
+    # A destination that told us when to come back is believed: the first probe that succeeds closes the circuit.
+    passed = policy.probes - 1 if asked_ms else 0
+    return Circuit(destination, now_ms, now_ms + (asked_ms or policy.probe_ms), answer_ms, why, passed=passed)
 
 
 def works(outcome: Outcome) -> bool | None:
