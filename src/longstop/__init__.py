@@ -6,13 +6,13 @@
 from typing import TYPE_CHECKING, Any
 
 from longstop.model.event import Event
-from longstop.model.handling import Reject, RetryLater
+from longstop.model.handling import Reject, RetryLater, Transaction
 
 if TYPE_CHECKING:
     from longstop.embed import Longstop
 
 __version__ = "0.1.0"
-__all__ = ["Event", "Longstop", "Reject", "RetryLater", "__version__"]
+__all__ = ["Event", "Longstop", "Reject", "RetryLater", "Transaction", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

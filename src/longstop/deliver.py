@@ -10,10 +10,10 @@ from longstop.breakers import Breaker
 from longstop.group_commit import GroupCommit
 from longstop.model.breaker import BreakerPolicy, Circuit
 from longstop.model.delivery import Attempt, Delivery, Outcome, OutcomeKind, State
-from longstop.model.errors import LeaseLostError, StoreUnavailableError
-from longstop.model.lease import Claim, Settlement
+from longstop.model.errors import HandlerRaisedError, LeaseLostError, StoreUnavailableError
+from longstop.model.lease import Claim, Hold, Settlement
 from longstop.model.retry import RetryPolicy, decide, expiry
-from longstop.ports import Clock, Sender
+from longstop.ports import Clock, Sender, TransactionalSender, Transactions
 
 log = structlog.get_logger("longstop.deliver")
 
@@ -36,6 +36,8 @@ class Destination:
     """Attempts that may begin in a second; None: any number."""
     timeout_ms: int = 10_000
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    transactional: TransactionalSender | None = None
+    """Called within the store's transaction, in the place of `sender`."""
 
 
 def settled(
@@ -65,8 +67,15 @@ def settled(
 class Deliver:
     """Carries claimed deliveries through their attempt."""
 
-    def __init__(self, settlements: GroupCommit[Settlement, None], clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        settlements: GroupCommit[Settlement, None],
+        clock: Clock,
+        rng: random.Random,
+        transactions: Transactions | None = None,
+    ) -> None:
         self._settlements = settlements
+        self._transactions = transactions
         self._clock = clock
         self._rng = rng
 
@@ -83,15 +92,46 @@ class Deliver:
         if late is not None:
             await self._submit(Settlement(claim.delivery.after(late)), claim.delivery)
             return
+        probe = circuit is not None
         try:
-            outcome = await _send(destination.sender, claim)
+            if destination.transactional is None:
+                outcome = await _send(destination.sender, claim)
+            else:
+                outcome = await self._together(claim, destination.transactional, started_at_ms, destination, probe)
         except asyncio.CancelledError:
             error = "interrupted: the gateway stopped before the destination answered"
             await self._settle(claim, Outcome(OutcomeKind.INTERRUPTED, error=error), started_at_ms, destination)
             raise
         # First the circuit: what is settled may let the next one go, and that had better know.
         await breaker.ended(outcome, started_at_ms, circuit)
-        await self._settle(claim, outcome, started_at_ms, destination, circuit is not None)
+        if destination.transactional is None or outcome.kind is not OutcomeKind.SUCCESS:
+            await self._settle(claim, outcome, started_at_ms, destination, probe)
+
+    async def _together(
+        self, claim: Claim, handler: TransactionalSender, started_at_ms: int, destination: Destination, probe: bool
+    ) -> Outcome:
+        """Call a transactional handler. Where that succeeds, the delivery is settled already, in its transaction."""
+        assert self._transactions is not None, "checked when the gateway was wired"
+        delivery, success = claim.delivery, Outcome(OutcomeKind.SUCCESS)
+
+        def done() -> Settlement:
+            now_ms = self._clock.now_ms()
+            return settled(delivery, success, started_at_ms, destination.policy, now_ms, self._rng, probe)
+
+        hold = Hold(delivery.id, delivery.token)
+        try:
+            lost = await self._transactions.settle_with(
+                hold, lambda transaction: handler.call(claim.event, transaction), done, handler.timeout_s
+            )
+        except HandlerRaisedError as raised:
+            return handler.judge(raised.error)
+        except StoreUnavailableError as error:
+            return Outcome(OutcomeKind.RETRY, error=f"the transaction was not committed: {error}")
+        if lost is not None:
+            log.warning("lease_lost", **_names(delivery))
+        else:
+            log.debug("delivered", **_names(delivery))
+        return success
 
     async def _settle(
         self, claim: Claim, outcome: Outcome, started_at_ms: int, destination: Destination, probe: bool = False

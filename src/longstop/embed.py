@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from longstop import config
 from longstop.edges.coming_bodies import Receive
 from longstop.edges.ingest_app import IngestApp, Scope, Send
-from longstop.model.event import Event
 from longstop.wiring import Gateway
 
-F = TypeVar("F", bound=Callable[[Event], Any])
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Longstop:
@@ -23,15 +22,16 @@ class Longstop:
 
     def __init__(self, path: str | Path = "longstop.toml") -> None:
         self._path = Path(path)
-        self._handlers: dict[str, Callable[[Event], Any]] = {}
+        self._handlers: dict[str, Callable[..., Any]] = {}
         self._gateway: Gateway | None = None
         self._app: IngestApp | None = None
 
     def handler(self, destination: str) -> Callable[[F], F]:
         """Register a function, sync or async, as the handler of a destination.
 
-        It is called with each Event; returning means delivered, RetryLater and Reject say otherwise, any other
-        exception is a retry. Raises ValueError for a destination that has one already.
+        It is called with each Event, and with the Transaction where the destination has `transaction = true`.
+        Returning means delivered, RetryLater and Reject say otherwise, any other exception is a retry.
+        Raises ValueError for a destination that has one already.
         """
 
         def register(function: F) -> F:

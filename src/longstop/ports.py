@@ -12,8 +12,9 @@ from typing import Protocol
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
-from longstop.model.event import Receipt
+from longstop.model.event import Event, Receipt
 from longstop.model.exchange import Answer, Reading, Request
+from longstop.model.handling import Transaction
 from longstop.model.keeping import (
     Action,
     Append,
@@ -140,6 +141,23 @@ class Store(Inbox, Ledger, Protocol):
         """Finish what was begun and let go. Safe to call twice."""
 
 
+class Transactions(Protocol):
+    """What a store offers besides, where its transactions can hold a handler's writes: one database does."""
+
+    async def settle_with(
+        self,
+        hold: Hold,
+        work: Callable[[Transaction], None],
+        done: Callable[[], Settlement],
+        timeout_s: float,
+    ) -> LeaseLostError | None:
+        """Call `work` and settle as `done` then says, in one transaction; or the error that says the lease is lost.
+
+        A lost one calls nothing. Both functions run in a thread of the store's. Raises HandlerRaisedError where `work`
+        raised or took longer than `timeout_s`, StoreUnavailableError where the store could not: nothing is kept then.
+        """
+
+
 class Source(Protocol):
     """A configured sender: how its requests are verified, read and answered."""
 
@@ -180,3 +198,15 @@ class Sender(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads."""
+
+
+class TransactionalSender(Protocol):
+    """A handler that wants to be called within the store's transaction."""
+
+    timeout_s: float
+
+    def call(self, event: Event, transaction: Transaction) -> None:
+        """Have the handler do its work; what it raises undoes it."""
+
+    def judge(self, error: BaseException) -> Outcome:
+        """What it means that `call` raised this."""

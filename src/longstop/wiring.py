@@ -31,7 +31,8 @@ from longstop.ports import Clock, Sender, Source, Store
 from longstop.pressure import Pressure
 from longstop.replay import Replay
 from longstop.rescue import Rescue
-from longstop.senders.python import Handler, PythonSender, resolve_handler
+from longstop.senders.python import PythonSender, resolve_handler
+from longstop.senders.transactional import TransactionalSender
 from longstop.sources import KINDS, build, stand_ins
 from longstop.sources.reading import compile_condition
 from longstop.stores.memory import MemoryStore
@@ -39,7 +40,7 @@ from longstop.stores.sqlite import SqliteStore
 
 log = structlog.get_logger("longstop")
 
-Handlers = Mapping[str, Handler]
+Handlers = Mapping[str, Callable[..., Any]]
 """Destination name to the function that was registered for it in code."""
 
 
@@ -143,7 +144,7 @@ class Gateway:
         )
         self._destinations = _destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        deliver = Deliver(self._settlements, clock, rng)
+        deliver = Deliver(self._settlements, clock, rng, store if isinstance(store, SqliteStore) else None)
         self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms)
         policies = {each.name: each.retry for each in config.destinations}
         self._rescue = Rescue(store, policies, clock, rng)
@@ -190,19 +191,30 @@ class Gateway:
 
 
 def _destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
-    return [
-        Destination(
-            each.name,
-            _sender(each, handlers, clock),
-            each.retry,
-            each.concurrency,
-            adaptive=each.adaptive,
-            rate_per_s=each.rate_per_s,
-            timeout_ms=each.timeout_ms,
-            breaker=each.breaker,
-        )
-        for each in config.destinations
-    ]
+    return [_destination(each, config, handlers, clock) for each in config.destinations]
+
+
+def _destination(settings: DestinationSettings, config: Config, handlers: Handlers, clock: Clock) -> Destination:
+    transactional = _transactional(settings, config, handlers) if settings.transaction else None
+    return Destination(
+        settings.name,
+        transactional or _sender(settings, handlers, clock),
+        settings.retry,
+        settings.concurrency,
+        adaptive=settings.adaptive,
+        rate_per_s=settings.rate_per_s,
+        timeout_ms=settings.timeout_ms,
+        breaker=settings.breaker,
+        transactional=transactional,
+    )
+
+
+def _transactional(settings: DestinationSettings, config: Config, handlers: Handlers) -> TransactionalSender:
+    if config.store.path is None:
+        problem = f'destinations.{settings.name}.transaction: found it with store.url = "memory://"'
+        raise ConfigurationError((f"{problem}; expected a store with transactions: sqlite:///FILE",))
+    handler = resolve_handler(settings.handler) if settings.handler is not None else handlers[settings.name]
+    return TransactionalSender(settings, handler)
 
 
 def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> Sender:

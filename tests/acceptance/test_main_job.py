@@ -91,7 +91,8 @@ def test_an_outage_of_the_destination_loses_nothing(site: Site) -> None:
     assert refused["state"] in ("scheduled", "leased")
     site.destination.up()
     for id_ in during:
-        assert site.destination.wait_for(id_)[0].attempt > 1
+        site.destination.wait_for(id_)
+    assert site.destination.of(during[0])[0].attempt > 1
     wait_until(lambda: site.ask("status").row["destinations"][0]["delivered"] == 21, "all to be settled")
     (history,) = site.event(during[0])["history"]
     assert "connecting to" in history["attempts"][0]["error"]

@@ -220,6 +220,8 @@ async def test_down_means_that_nobody_listens_and_up_again_is_the_same_port():
         await backend.close()
         assert await deliver(session, backend, "id-2") is None
         await backend.open()
+        # It asks for a moment first.
+        assert await deliver(session, backend, "id-2") == 503
         assert await deliver(session, backend, "id-2") == 200
     await backend.close()
     assert backend.port == port

@@ -317,6 +317,7 @@ def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator
         hint = 'as in url = "https://crm.example/events" or handler = "myapp.handlers:update_crm"'
         yield Problem(where, "found neither url nor handler", "one of them", hint)
     yield from _isolation(where, destination, around)
+    yield from _transaction(where, destination, around)
     if "on_dead" in destination and destination.get("ordered") is not True:
         found = "found on_dead at a destination that is not ordered, where nothing waits for a dead event"
         yield Problem((*where, "on_dead"), found, "it only beside ordered = true", "remove it")
@@ -333,6 +334,17 @@ def _isolation(where: Loc, destination: Raw, around: Surroundings) -> Iterator[P
         found = "found isolation, and the handler is registered in code, where no other process can find it"
         hint = "name the function here instead of registering it"
     yield Problem((*where, "isolation"), found, 'it only beside handler = "package.module:function"', hint)
+
+
+def _transaction(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
+    if destination.get("transaction") is not True:
+        return
+    place = (*where, "transaction")
+    if "url" in destination or not ("handler" in destination or where[-1] in around.handlers or around.more_in_code):
+        yield Problem(place, "found it without a handler", "it only beside a Python handler", "remove it")
+    if destination.get("isolation") == "process":
+        found = 'found it beside isolation = "process", where the store\'s transaction cannot reach'
+        yield Problem(place, found, "one of the two", "remove the other")
 
 
 def _headers(where: Loc, headers: Raw) -> Iterator[Problem]:

@@ -280,6 +280,7 @@ class DestinationTable(Table):
     url: Url | None = Field(default=None, repr=False, description="text: an http:// or https:// URL")
     handler: Handler | None = Field(default=None, description="package.module:function")
     isolation: Literal["none", "process"] = Field(default=_DESTINATION.isolation, description='"none" or "process"')
+    transaction: bool = Field(default=_DESTINATION.transaction, description="true or false")
     allow_private: bool = Field(default=False, description="true or false")
     timeout_ms: PositiveDuration = Field(default=_DESTINATION.timeout_ms, alias="timeout", description=_DURATION)
     concurrency: int = Field(

@@ -124,6 +124,14 @@ class SchemaError(StoreError):
     """The database is not one that this version can open: it is newer, or belongs to another program."""
 
 
+class HandlerRaisedError(LongstopError):
+    """A transactional handler raised `error`; nothing of what it wrote is kept."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"the handler raised {type(error).__name__}")
+        self.error = error
+
+
 class LeaseLostError(StoreError):
     """A settlement or an extension showed a token that is no longer the delivery's. Nothing was changed."""
 

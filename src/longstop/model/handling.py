@@ -2,9 +2,15 @@
 
 A handler that returns has delivered the event. One that raises anything but these two is tried again
 by the destination's retry policy.
+
+A transactional handler gets a Transaction besides the event.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
 
 
 class RetryLater(Exception):
@@ -34,3 +40,19 @@ class Reject(Exception):
     def __init__(self, why: str | None = None) -> None:
         super().__init__(why or "")
         self.why = why
+
+
+class Transaction(Protocol):
+    """The store's transaction, for a transactional handler (`transaction = true`), until it returns.
+
+    What the handler writes here is committed together with the delivery's `delivered`, or neither is: where the
+    handler raises, the commit fails or the process dies, nothing of it has happened, and the delivery is tried again.
+    """
+
+    def execute(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+        """Run one SQL statement with bound values; its rows, all of them.
+
+        Raises PermissionError for what would end the transaction (COMMIT, PRAGMA, ATTACH …) or change a table of
+        Longstop's own, TimeoutError once the destination's timeout is over, RuntimeError after the transaction is
+        over, and the database's own errors.
+        """

@@ -147,6 +147,8 @@ class DestinationSettings:
     """`package.module:function`"""
     isolation: Literal["none", "process"] = "none"
     """process: the handler runs in processes of its own, so that its death is not the gateway's."""
+    transaction: bool = False
+    """The handler is called within the store's transaction, and its writes are committed with `delivered`."""
     allow_private: bool = False
     """May the URL lead to loopback or private addresses?"""
     timeout_ms: int = 10_000

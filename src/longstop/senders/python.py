@@ -95,7 +95,7 @@ def timed_out(timeout_s: float) -> Outcome:
     return Outcome(OutcomeKind.RETRY, error=f"timeout: the handler was not done after {timeout_s:g} s")
 
 
-def resolve_handler(path: str) -> Handler:
+def resolve_handler(path: str) -> Callable[..., Any]:
     """The function that `package.module:function` names; after the colon, dots lead into classes.
 
     Imports the module. Raises ConfigurationError, which says what of it was not found.
@@ -110,8 +110,8 @@ def resolve_handler(path: str) -> Handler:
         found = getattr(found, part)
     if not callable(found):
         raise _unresolved(path, f"{name} is {type(found).__name__}, expected a function")
-    handler: Handler = found
-    return handler
+    function: Callable[..., Any] = found
+    return function
 
 
 def _imported(path: str, module_name: str) -> Any:

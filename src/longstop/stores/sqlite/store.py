@@ -10,6 +10,7 @@ from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
+from longstop.model.handling import Transaction
 from longstop.model.keeping import (
     Action,
     Append,
@@ -23,7 +24,7 @@ from longstop.model.keeping import (
     Pause,
 )
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import arrivals, circuits, inbox, lanes, ledger, schema
+from longstop.stores.sqlite import arrivals, circuits, inbox, lanes, ledger, schema, transactions
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import Lane, T, Work
 
@@ -95,6 +96,20 @@ class SqliteStore:
         if any(lanes.may_let_go(each.delivery) for each in settlements):
             self._wake()
         return results
+
+    async def settle_with(
+        self,
+        hold: Hold,
+        work: Callable[[Transaction], None],
+        done: Callable[[], Settlement],
+        timeout_s: float,
+    ) -> LeaseLostError | None:
+        """See ports.Transactions. Nothing else is written meanwhile, so a handler had better be quick."""
+        lost = await self._transact(
+            lambda connection: transactions.settle_with(connection, hold, work, done, timeout_s)
+        )
+        self._wake()
+        return lost
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
