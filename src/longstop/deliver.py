@@ -170,7 +170,8 @@ def _report(settlement: Settlement) -> None:
     if delivery.state is State.DELIVERED:
         log.debug("delivered", **_names(delivery))
     elif delivery.state is State.DEAD:
-        log.error("dead", reason=str(delivery.reason), error=attempt and attempt.error, **_names(delivery))
+        skipped = {"skipped": True} if delivery.skipped else {}
+        log.error("dead", reason=str(delivery.reason), error=attempt and attempt.error, **skipped, **_names(delivery))
     else:
         log.warning("retrying", error=attempt and attempt.error, due_at_ms=delivery.due_at_ms, **_names(delivery))
 

@@ -16,8 +16,8 @@ Capture = pytest.CaptureFixture[str]
 
 EVENT_FIELDS = "id source type key dedup received_at occurred_at size origin parent redeliveries deliveries".split()
 DEAD_FIELDS = (
-    "id event_id source destination type key state reason attempts last_status last_error received_at dead_at".split()
-)
+    "id event_id source destination type key state reason attempts last_status last_error received_at dead_at skipped"
+).split()
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_events_for_programs(program: FakeProgram, capsys: Capture) -> None:
                 "destination": "crm",
                 "state": "scheduled",
                 "attempts": 0,
+                "skipped": False,
                 "reason": None,
             }
         ],

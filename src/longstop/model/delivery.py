@@ -177,6 +177,9 @@ class Delivery:
     expires_at_ms: int | None = None
     """From then on it is of no use and not tried any more; None: never. A person who replays it thinks otherwise."""
 
+    skipped: bool = False
+    """It died, and its key went on without it: what came after it may have been delivered before it is."""
+
     def leased(self, worker: str, now_ms: int, until_ms: int) -> Self:
         """This delivery under a new lease, with the next fencing token."""
         return replace(
@@ -215,6 +218,7 @@ class Delivery:
             due_at_ms=self.due_at_ms if transition.due_at_ms is None else transition.due_at_ms,
             reason=transition.reason if state is State.DEAD else None,
             lane=None if transition.leaves_lane else self.lane,
+            skipped=self.skipped or (transition.leaves_lane and self.lane is not None),
             ended_at_ms=transition.at_ms if ended else None,
             leased_at_ms=None,
             lease_until_ms=None,

@@ -174,7 +174,9 @@ def _print_body(body: bytes, text: str | None) -> None:
 
 def _print_delivery(delivery: rows.Row, told: rows.Row) -> None:
     reason = f" ({delivery['reason']})" if delivery["reason"] else ""
-    output.line(f"{delivery['destination'] or 'quarantine'}: {delivery['state']}{reason}   delivery {delivery['id']}")
+    skipped = ", skipped: its key went on without it" if delivery["skipped"] else ""
+    name = delivery["destination"] or "quarantine"
+    output.line(f"{name}: {delivery['state']}{reason}{skipped}   delivery {delivery['id']}")
     lines = [(each["started_at"], _attempt_lines(each)) for each in told["attempts"]]
     lines += [(each["at"], _action_lines(each)) for each in told["actions"]]
     for _, told_lines in sorted(lines, key=lambda line: line[0]):

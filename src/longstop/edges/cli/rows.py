@@ -41,6 +41,7 @@ def _of_event(delivery: Delivery) -> Row:
         "destination": delivery.destination or None,
         "state": delivery.state.value,
         "attempts": delivery.attempts,
+        "skipped": delivery.skipped,
         "reason": delivery.reason.value if delivery.reason else None,
     }
 
@@ -61,6 +62,7 @@ def dead_row(delivery: Delivery) -> Row:
         "last_error": delivery.last_error,
         "received_at": rfc3339(delivery.received_at_ms),
         "dead_at": rfc3339(delivery.ended_at_ms) if delivery.state is State.DEAD else None,
+        "skipped": delivery.skipped,
     }
 
 

@@ -32,7 +32,7 @@ _HEAD = ["digest", "until_ms", "routed", *EVENT_COLUMNS]
 _SAID = {
     **{"event_id": "NEW.id", "source": "NEW.source", "type": "NEW.type", "key": "NEW.key"},
     "received_at_ms": "NEW.received_at_ms",
-    **dict.fromkeys(("attempts", "tries", "lost", "token"), "0"),
+    **dict.fromkeys(("attempts", "tries", "lost", "token", "skipped"), "0"),
     **dict.fromkeys(("leased_at_ms", "lease_until_ms", "worker", "last_status"), "NULL"),
     "round": "1",
 }

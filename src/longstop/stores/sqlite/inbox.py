@@ -44,7 +44,7 @@ _EXTEND = "UPDATE deliveries SET lease_until_ms = ? WHERE id = ? AND state = 'le
 _CHANGE = """
     UPDATE deliveries SET state = ?, due_at_ms = ?, round = ?, round_at_ms = ?, attempts = ?, tries = ?, lost = ?,
         leased_at_ms = NULL, lease_until_ms = NULL, worker = NULL,
-        reason = ?, last_status = ?, last_error = ?, ended_at_ms = ?, lane = ?, expires_at_ms = ?
+        reason = ?, last_status = ?, last_error = ?, ended_at_ms = ?, lane = ?, expires_at_ms = ?, skipped = ?
     WHERE id = ?
 """
 _HELD = "SELECT lane FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
@@ -140,6 +140,7 @@ def _change(connection: apsw.Connection, new: Delivery, old_lane: str | None) ->
         *(new.state.value, new.due_at_ms, new.round, new.round_at_ms, new.attempts, new.tries, new.lost),
         *(new.reason.value if new.reason else None, new.last_status, new.last_error, new.ended_at_ms, new.lane),
         new.expires_at_ms,
+        new.skipped,
         new.id,
     )
     connection.execute(_CHANGE, values)

@@ -18,7 +18,7 @@ ROWS_MAX = 64
 
 DELIVERY_COLUMNS = (
     "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
-    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms expires_at_ms"
+    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms expires_at_ms skipped"
 ).split()
 EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent occurred_at_ms headers body".split()
 ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer".split()
@@ -79,6 +79,7 @@ def to_event(row: Row) -> Event:
 
 _STATE = DELIVERY_COLUMNS.index("state")
 _REASON = DELIVERY_COLUMNS.index("reason")
+_SKIPPED = DELIVERY_COLUMNS.index("skipped")
 
 
 def to_delivery(row: Row) -> Delivery:
@@ -86,6 +87,7 @@ def to_delivery(row: Row) -> Delivery:
     values = list(row)
     values[_STATE] = State(values[_STATE])
     values[_REASON] = DeadReason(values[_REASON]) if values[_REASON] else None
+    values[_SKIPPED] = bool(values[_SKIPPED])
     return Delivery(*values)
 
 

@@ -123,6 +123,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_expiry ON deliveries (destination, expires_at_ms)
         WHERE state = 'scheduled' AND held = 0 AND expires_at_ms IS NOT NULL;
     """,
+    "ALTER TABLE deliveries ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0",
 )
 
 

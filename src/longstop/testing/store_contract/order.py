@@ -4,7 +4,7 @@ from longstop.model.delivery import DeadReason, Transition, Trigger
 from longstop.model.keeping import Append
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_delivery, make_event
-from longstop.testing.store_contract.check import expect_equal
+from longstop.testing.store_contract.check import expect, expect_equal
 from longstop.testing.store_contract.steps import (
     REJECTED,
     delivered,
@@ -15,6 +15,7 @@ from longstop.testing.store_contract.steps import (
     replay,
     settled,
     settlement,
+    standing,
     to_retry,
 )
 
@@ -94,6 +95,9 @@ async def check_one_that_leaves_its_lane_lets_go(store: Store) -> None:
     skip = Transition(Trigger.PARK, AT_MS + 12, reason=DeadReason.REJECTED, leaves_lane=True)
     await settled(store, settlement(await lease_one(store), REJECTED, skip))
     expect_equal(await _numbers(store), [2], "claims behind a skipped one")
+    expect((await standing(store, _of(1))).skipped, "that its key went on without it is recorded")
+    await store.act([replay(_of(1))])
+    expect((await standing(store, _of(1))).skipped, "and stays so when it is replayed, out of order")
 
 
 async def check_a_replay_waits_for_the_one_under_way(store: Store) -> None:
