@@ -62,11 +62,6 @@ class Breaker:
         free = self._limiter.limit - self.running
         return free if self._bucket is None else min(free, self._bucket.available(now_ms))
 
-    @property
-    def full(self) -> bool:
-        """Whether an attempt has to end before another may begin."""
-        return self._opening or self.running >= self._limiter.limit
-
     def wait_s(self) -> float:
         """How long until the rate allows one more attempt; 0 where it does already."""
         return 0.0 if self._bucket is None else self._bucket.wait_s()

@@ -40,8 +40,8 @@ class Dispatch:
         self._worker = worker
         self._lease_ms = lease_ms
         self._running: dict[Hold, asyncio.Task[None]] = {}
-        self._full: set[str] = set()
-        """Destinations that had no room left when the store was last asked."""
+        self._more: set[str] = set()
+        """Destinations that may have something due left: they got as much as they had room for, or had none."""
         self._wake = asyncio.Event()
         self._leasing = asyncio.Lock()
         """Held while the store is asked: what it gives then is still to be started."""
@@ -83,7 +83,7 @@ class Dispatch:
     async def _lease(self) -> int | None:
         now_ms = self._clock.now_ms()
         room = {name: breaker.room(now_ms) for name, breaker in self._breakers.items()}
-        self._full = {name for name, breaker in self._breakers.items() if breaker.full}
+        self._more = {name for name, free in room.items() if free <= 0}
         open_ = {name: free for name, free in room.items() if free > 0}
         if not open_:
             return self._next_by_rate(now_ms)
@@ -96,7 +96,11 @@ class Dispatch:
             self._breakers[name].seen(batch.circuits.get(name))
         for claim in batch.claims:
             self._start(claim, batch.circuits.get(claim.delivery.destination))
-        self._full |= {name for name, breaker in self._breakers.items() if breaker.full}
+            open_[claim.delivery.destination] -= 1
+        self._more |= {name for name, left in open_.items() if left <= 0}
+        if any(self._breakers[name].room(now_ms) > 0 for name in self._more):
+            # Some have ended while the store was asked.
+            self._wake.set()
         return _earlier(batch.next_due_at_ms, self._next_by_rate(now_ms))
 
     def _next_by_rate(self, now_ms: int) -> int | None:
@@ -116,8 +120,7 @@ class Dispatch:
     def _done(self, hold: Hold, destination: str, task: asyncio.Task[None]) -> None:
         del self._running[hold]
         self._breakers[destination].running -= 1
-        # Only a destination that was full can have left something due behind.
-        if destination in self._full:
+        if destination in self._more:
             self._wake.set()
         if not task.cancelled() and task.exception() is not None:
             log.error("attempt_failed", delivery_id=hold.delivery_id, exc_info=task.exception())

@@ -115,6 +115,28 @@ async def test_a_retry_is_sent_exactly_when_it_is_due() -> None:
         assert [each.number for each in attempts] == [sent.attempt for sent in sender.sent] == [1, 2, 3]
 
 
+@on_virtual_time
+async def test_places_that_become_free_while_it_asks_the_store_are_filled_at_once() -> None:
+    sender = ScriptedSender()
+    async with Works(crm=(sender, 2)) as works:
+        first = sender.hold()
+        await works.store.append([make_append(1)])
+        await settle_down()
+        second = sender.hold()
+        await works.store.append([make_append(n) for n in range(2, 6)])
+        await settle_down()
+        gate = works.store.withhold("lease")
+        first.set()
+        await settle_down()
+        # It asks for one now; meanwhile the other place becomes free, too.
+        second.set()
+        await settle_down()
+        gate.set()
+        await settle_down()
+        assert set(await states(works.store)) == {State.DELIVERED}
+        assert works.clock.now_ms() == AT_MS
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize("ended", ["delivered", "skipped", "discarded"])
 def test_the_next_of_a_lane_goes_as_soon_as_its_turn_comes(kind: str, ended: str, tmp_path: Path) -> None:

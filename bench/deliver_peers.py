@@ -1,0 +1,127 @@
+"""What delivery is measured beside: the same work, put together from a web handler and a task queue.
+
+    python bench/deliver_peers.py saq|dramatiq|procrastinate accept|work PORT
+
+`accept` serves `POST /webhooks/genesys` on the server that Longstop uses: it enqueues the body and answers 200 when the
+broker has it. `work` takes from the queue, 32 at once, and posts to the sink. BROKER and SINK are in the environment.
+"""
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from longstop.edges.http_server import HttpServer, bind
+
+CONCURRENCY = 32
+ATTEMPTS = 8
+SINK, BROKER = os.environ.get("SINK", ""), os.environ.get("BROKER", "")
+
+
+async def serve(port: int, enqueue: Any) -> None:
+    """Answer 200 to what `enqueue(body)` has put into the queue."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        await enqueue(body.decode())
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    server = HttpServer(app, bind("127.0.0.1", port))
+    await server.start()
+    await asyncio.Event().wait()
+
+
+class Poster:
+    """Posts bodies over kept connections."""
+
+    def __init__(self) -> None:
+        self._session: Any = None
+
+    async def post(self, body: str) -> None:
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY))
+        async with self._session.post(SINK, data=body.encode()) as answer:
+            answer.raise_for_status()
+            await answer.read()
+
+
+async def saq(role: str, port: int) -> None:
+    from saq import Queue, Worker
+
+    queue = Queue.from_url(BROKER)
+    await queue.connect()
+    if role == "accept":
+        await serve(port, lambda body: queue.enqueue("post", body=body, retries=ATTEMPTS))
+    poster = Poster()
+
+    async def post(_context: Any, *, body: str) -> None:
+        await poster.post(body)
+
+    await Worker(queue, functions=[("post", post)], concurrency=CONCURRENCY).start()
+
+
+async def procrastinate(role: str, port: int) -> None:
+    from procrastinate import App, PsycopgConnector
+
+    app = App(connector=PsycopgConnector(conninfo=BROKER))
+    poster = Poster()
+
+    @app.task(name="post", retry=ATTEMPTS)
+    async def post(body: str) -> None:
+        await poster.post(body)
+
+    async with app.open_async():
+        if role == "accept":
+            await app.schema_manager.apply_schema_async()
+            await serve(port, lambda body: post.defer_async(body=body))
+        await app.run_worker_async(concurrency=CONCURRENCY, install_signal_handlers=False)
+
+
+def dramatiq_actor() -> Any:
+    import dramatiq
+    import httpx
+    from dramatiq.brokers.redis import RedisBroker
+
+    dramatiq.set_broker(RedisBroker(url=BROKER))
+    client = httpx.Client(limits=httpx.Limits(max_connections=CONCURRENCY), trust_env=False)
+
+    @dramatiq.actor(max_retries=ATTEMPTS, actor_name="post")
+    def post(body: str) -> None:
+        client.post(SINK, content=body.encode()).raise_for_status()
+
+    return post
+
+
+async def dramatiq(role: str, port: int) -> None:
+    actor = dramatiq_actor()
+    if role == "accept":
+        # Its client blocks: a thread for each, as its documentation has it for asynchronous programs.
+        await serve(port, lambda body: asyncio.to_thread(actor.send, body))
+    from dramatiq import Worker, get_broker
+
+    Worker(get_broker(), worker_threads=CONCURRENCY).start()
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    name, role, port = sys.argv[1:]
+    work = {"saq": saq, "procrastinate": procrastinate, "dramatiq": dramatiq}[name](role, int(port))
+    # psycopg does without uvloop; the others, and Longstop, run on it.
+    if name == "procrastinate":
+        asyncio.run(work)
+    else:
+        import uvloop
+
+        uvloop.run(work)
+
+
+if __name__ == "__main__":
+    main()
