@@ -7,7 +7,8 @@ Two measurements of each contender in each round. Drain: so many events are post
 throughput is their number by the time from the first post to the last arrival at the sink. Paced: `--rate` events a
 second; latency is the time from an event's 2xx to its arrival. Everybody is durable before the 2xx: Longstop's SQLite
 syncs, Redis has `appendfsync always`, PostgreSQL `synchronous_commit = on`. Longstop is one process, the others are two
-(a handler and a worker) and a broker. All share the machine's cores with the load and the sink.
+(a handler and a worker) and a broker. "Ordered per key" is Longstop once more, with `ordered = true` and 10,000 keys.
+All share the machine's cores with the load and the sink.
 """
 
 import argparse
@@ -35,8 +36,11 @@ from load import Connection, requests
 
 CONNECTIONS = 32
 DRAIN_WITHIN_S = 60
+OURS = ("longstop", "ordered")
+KEYS = 10_000
 CONTENDERS = {
     "longstop": "Longstop on SQLite",
+    "ordered": "Longstop, ordered per key",
     "saq": "SAQ on Redis",
     "dramatiq": "Dramatiq on Redis",
     "procrastinate": "Procrastinate on PostgreSQL",
@@ -54,6 +58,7 @@ secrets = ["${{BENCH_SECRET}}"]
 url = "{sink}"
 allow_private = true
 concurrency = 32
+ordered = {ordered}
 [[routes]]
 from = "genesys"
 to = ["sink"]
@@ -83,8 +88,10 @@ def contender(name: str, sink: str) -> Iterator[int]:
     port = free_port()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if name == "longstop":
-            (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=free_port(), sink=sink))
+        if name in OURS:
+            ordered = str(name == "ordered").lower()
+            text = CONFIG.format(port=port, admin_port=free_port(), sink=sink, ordered=ordered)
+            (folder / "longstop.toml").write_text(text)
             command = [sys.executable, "-m", "longstop", "serve"]
             stack.enter_context(program(command, folder, BENCH_SECRET=SECRET))
         else:
@@ -148,7 +155,7 @@ def arrivals(sink: str, count: int) -> dict[str, float]:
 def measure(name: str, sink: str, events: int, rate: float, seconds: float) -> dict[str, Any]:
     """A contender's figures in one round."""
     warm, many, paced = (
-        requests(count, "127.0.0.1", "/webhooks/genesys", SECRET) for count in (100, events, int(rate * seconds))
+        requests(count, "127.0.0.1", "/webhooks/genesys", SECRET, KEYS) for count in (100, events, int(rate * seconds))
     )
     with contender(name, sink) as port:
         post(port, warm, 100)
@@ -202,7 +209,7 @@ def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -
     def median(name: str, key: str) -> float:
         return statistics.median(run[key] for run in runs[name])
 
-    peers = [median(name, "events_per_s") for name in runs if name != "longstop"]
+    peers = [median(name, "events_per_s") for name in runs if name not in OURS]
     fastest = max(peers, default=0)
     print(f"{'':30}{'events/s':>10}{'ratio':>8}{'accepted/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'missing':>9}")
     for name, figures in runs.items():

@@ -25,13 +25,14 @@ BODY_BYTES = 1_100
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
-def requests(count: int, host: str, path: str, secret: str) -> list[bytes]:
-    """Distinct Open Messaging requests of about BODY_BYTES, signed."""
+def requests(count: int, host: str, path: str, secret: str, keys: int = 1) -> list[bytes]:
+    """Distinct Open Messaging requests of about BODY_BYTES, signed, of so many conversations in turn."""
     event = json.loads(PAYLOAD.read_bytes())
     event["text"] = ""
     event["text"] = "x" * (BODY_BYTES - len(json.dumps(event)))
     made = []
-    for _ in range(count):
+    for number in range(count):
+        event["conversationId"] = f"conversation-{number % keys}"
         event["id"] = event["channel"]["messageId"] = uuid.uuid4().hex
         event["channel"]["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = json.dumps(event).encode()

@@ -1,0 +1,151 @@
+"""Two workers on one store: stale leases change nothing, repeats have causes on record, rescue undoes no completion."""
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acceptance.destination import Arrival, Reply
+from acceptance.harness import Site, wait_until
+from longstop.deliver import Deliver, Destination
+from longstop.dispatch import breaker_of
+from longstop.group_commit import GroupCommit
+from longstop.model.delivery import State
+from longstop.model.errors import LeaseLostError
+from longstop.model.lease import LeaseRequest
+from longstop.model.retry import RetryPolicy
+from longstop.ports import Store
+from longstop.rescue import Rescue
+from longstop.stores.memory import MemoryStore
+from longstop.stores.sqlite import SqliteStore
+from longstop.testing.builders import AT_MS, make_append
+from longstop.testing.clock import VirtualClock, run
+from longstop.testing.fakes import ScriptedSender
+from longstop.testing.store_contract.steps import delivered
+
+SEEDS = 200
+
+
+# -- 11: two workers, one delivery ---------------------------------------------------------------------
+
+
+async def test_the_stale_token_is_refused_between_two_stores_on_one_file(tmp_path: Path) -> None:
+    one, two = (SqliteStore(tmp_path / "store.db", watch_s=None) for _ in range(2))
+    await one.open()
+    await two.open()
+    try:
+        await one.append([make_append(1)])
+        (first,) = (await one.lease(LeaseRequest("one", {"crm": 1}, AT_MS, AT_MS + 1_000))).claims
+        assert not (await two.lease(LeaseRequest("two", {"crm": 1}, AT_MS, AT_MS + 1_000))).claims
+        rescue = Rescue(two, {}, _At(AT_MS + 1_000), random.Random(1))
+        assert await rescue.rescue() == 1
+        (second,) = (await two.lease(LeaseRequest("two", {"crm": 1}, AT_MS + 1_000, AT_MS + 2_000))).claims
+        assert second.delivery.token == first.delivery.token + 1
+        (stale,) = await one.settle([delivered(first)])
+        assert isinstance(stale, LeaseLostError)
+        assert await two.settle([delivered(second)]) == [None]
+        history = await one.history(first.delivery.id)
+        assert [attempt.outcome.value for attempt in history.attempts] == ["lost", "success"]
+    finally:
+        await one.close()
+        await two.close()
+
+
+class _At:
+    """A clock that stands."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody sleeps here, not {seconds} s")
+
+
+# -- 12: a worker stopped past its lease ---------------------------------------------------------------
+
+
+def test_a_worker_that_stood_still_past_its_lease_settles_nothing(site: Site) -> None:
+    site.configure(lease="1s")
+    held = Counter[str]()
+
+    def hold_the_first(arrival: Arrival) -> Reply:
+        held[arrival.webhook_id] += 1
+        return Reply(hold=held[arrival.webhook_id] == 1)
+
+    site.destination.script = hold_the_first
+    site.start("ingest").ready()
+    standing = site.start("work").ready()
+    id_ = site.accept("shop", b'{"id": "order-1", "type": "order.paid", "customer": "c"}')
+    site.destination.wait_for(id_)
+    standing.popen.send_signal(signal.SIGSTOP)
+    try:
+        site.start("work").ready()
+        first, second = site.destination.wait_for(id_, 2)
+        site.wait_for_state(id_, "delivered")
+        # Its own answer comes only now, when everything is over.
+        site.destination.release()
+    finally:
+        standing.popen.send_signal(signal.SIGCONT)
+    wait_until(lambda: "lease_lost" in standing.err, "the late settlement to be refused")
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    (history,) = site.event(id_)["history"]
+    assert [attempt["outcome"] for attempt in history["attempts"]] == ["lost", "success"]
+    assert "did not report before its lease ran out" in history["attempts"][0]["error"]
+    assert site.delivery(id_)["state"] == "delivered"
+
+
+# -- 13: rescue races completion -----------------------------------------------------------------------
+
+
+class _Dawdling:
+    """A store whose callers are held up for a few turns of the loop before each call, as the dice have it."""
+
+    def __init__(self, store: Store, rng: random.Random) -> None:
+        self._store, self._rng = store, rng
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def late(*arguments: Any) -> Any:
+            for _ in range(self._rng.randrange(4)):
+                await asyncio.sleep(0)
+            return await method(*arguments)
+
+        return late
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_completed_stays_completed(kind: str, tmp_path: Path) -> None:
+    won: Counter[str] = Counter()
+
+    async def race(seed: int) -> None:
+        rng = random.Random(seed)
+        store: Store = MemoryStore()
+        if kind == "sqlite":
+            store = SqliteStore(tmp_path / f"{seed}.db", watch_s=None, threaded=False)
+        await store.open()
+        await store.append([make_append(1)])
+        (claim,) = (await store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS))).claims
+        late, clock = _Dawdling(store, rng), VirtualClock()
+        destination = Destination("crm", ScriptedSender(), RetryPolicy(), 1)
+        deliver = Deliver(GroupCommit(late.settle), clock, rng)
+        rescue = Rescue(late, {}, clock, rng)  # type: ignore[arg-type]
+        await asyncio.gather(deliver.run(claim, destination, breaker_of(destination, store, clock)), rescue.rescue())
+        found = await store.delivery(claim.delivery.id)
+        assert found is not None
+        outcomes = [attempt.outcome.value for attempt in (await store.history(found.id)).attempts]
+        # Whoever comes first: one of the two, whole, and nothing of the other.
+        assert (found.state, outcomes) in [(State.DELIVERED, ["success"]), (State.SCHEDULED, ["lost"])], seed
+        won[outcomes[0]] += 1
+        await store.close()
+
+    for seed in range(SEEDS):
+        run(race(seed))
+    assert min(won["success"], won["lost"]) > SEEDS // 20, f"the race was none: {won}"
