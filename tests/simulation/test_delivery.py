@@ -5,6 +5,7 @@ A failure prints the seed; `SIMULATE=seed` runs that one alone, and `SIMULATE=fi
 """
 
 import asyncio
+import itertools
 import os
 import random
 from collections import Counter, defaultdict
@@ -20,12 +21,21 @@ from longstop.dispatch import Dispatch
 from longstop.group_commit import GroupCommit
 from longstop.ingest import Ingest
 from longstop.model.breaker import BreakerPolicy, Circuit
-from longstop.model.delivery import Attempt, DeadReason, Delivery, Outcome, OutcomeKind, State
+from longstop.model.delivery import (
+    Attempt,
+    DeadReason,
+    Delivery,
+    Outcome,
+    OutcomeKind,
+    State,
+    Transition,
+    Trigger,
+)
 from longstop.model.errors import UnavailableError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.ids import IdFactory
-from longstop.model.keeping import DeliveryFilter, EventFilter, Page
+from longstop.model.keeping import Action, DeliveryFilter, EventFilter, Page
 from longstop.model.lease import Claim, LeaseBatch, LeaseRequest
 from longstop.model.pressure import Watermarks
 from longstop.model.retry import RetryPolicy
@@ -70,6 +80,8 @@ class World:
         """(destination, key) to the events it took, in order."""
         self.busy: Counter[tuple[str, str | None]] = Counter()
         """(destination, key) to how many calls are under way."""
+        self.replays: Counter[str] = Counter()
+        """Delivery id to how often a person had it tried again."""
         self.overlaps: list[str] = []
         self.forced: list[str] = []
         """What was leased although the circuit was open, and was neither its probe nor of no use any more."""
@@ -240,15 +252,33 @@ async def live(store: Store, seed: int) -> World:
         workers[1].store.fail("extend", times=world.rng.randrange(2))
         workers[0].store.fail("change_circuit", times=world.rng.randrange(2))
         await stand_still(workers[1], world)
+        await decide(store, world)
         victim = workers.pop(0)
         await (victim.kill() if world.rng.random() < 0.7 else victim.stop())
         workers.append(Worker(f"worker-{round_ + 2}", store, world))
     await asyncio.gather(*senders)
     world.trouble = min(world.trouble, 0.5)
+    for _ in range(2):
+        await ended(store, world)
+        await decide(store, world)
     await ended(store, world)
     for worker in workers:
         await worker.stop()
     return world
+
+
+async def decide(store: Store, world: World) -> None:
+    """What a person does about dead letters: replays half of them, discards some, leaves the rest."""
+    for each in await all_of(store):
+        dice = world.rng.random()
+        if each.state is not State.DEAD or dice > 0.6:
+            continue
+        now_ms = world.clock.now_ms()
+        transition = Transition(Trigger.DISCARD, now_ms)
+        if dice < 0.5:
+            transition = Transition(Trigger.REPLAY, now_ms, due_at_ms=now_ms)
+            world.replays[each.id] += 1
+        await store.act([Action(each.id, transition, "ada", "a simulation")])
 
 
 async def stand_still(worker: Worker, world: World) -> None:
@@ -314,7 +344,13 @@ def check_history(delivery: Delivery, attempts: tuple[Attempt, ...], world: Worl
     assert [each.number for each in attempts] == list(range(1, len(attempts) + 1))
     # A worker that died between lease and call has an attempt on record that the destination never saw.
     assert world.calls[delivery.id] <= len(attempts) == delivery.attempts
-    assert all(kind is not OutcomeKind.SUCCESS and kind is not OutcomeKind.REJECT for kind in kinds[:-1])
+    rounds = [each.round for each in attempts]
+    assert rounds == sorted(rounds)
+    assert delivery.round == 1 + world.replays[delivery.id]
+    for earlier, later in itertools.pairwise(attempts):
+        # After a success there is nothing more, and after a never only what a person asked for.
+        assert earlier.outcome is not OutcomeKind.SUCCESS
+        assert earlier.outcome is not OutcomeKind.REJECT or later.round > earlier.round
     # Probes are at nobody's expense: there may be more attempts than the budget has.
     assert delivery.tries <= policy.attempts
     if delivery.reason is DeadReason.EXHAUSTED:
@@ -322,7 +358,10 @@ def check_history(delivery: Delivery, attempts: tuple[Attempt, ...], world: Worl
     if delivery.state is State.SCHEDULED:
         assert delivery.lane is not None
         return
-    assert delivery.state in (State.DELIVERED, State.DEAD)
+    assert delivery.state in (State.DELIVERED, State.DEAD, State.DISCARDED)
+    if delivery.state is State.DISCARDED:
+        assert kinds[-1] is not OutcomeKind.SUCCESS
+        return
     expected = {
         None: OutcomeKind.SUCCESS,
         DeadReason.REJECTED: OutcomeKind.REJECT,
@@ -340,7 +379,11 @@ def check_order(destination: str, deliveries: list[Delivery], world: World) -> N
     for (name, key), taken in world.successes.items():
         if name != destination:
             continue
-        done = {each.event_id for each in deliveries if each.destination == name and each.state is State.DELIVERED}
+        done = {
+            each.event_id
+            for each in deliveries
+            if each.destination == name and each.state is State.DELIVERED and not each.skipped
+        }
         first = [event_id for event_id in dict.fromkeys(taken) if event_id in done]
         assert first == sorted(first), f"{destination}, key {key}: out of order"
 

@@ -226,4 +226,13 @@ class Delivery:
         )
         if transition.trigger is not Trigger.REPLAY:
             return changed
-        return replace(changed, round=self.round + 1, round_at_ms=transition.at_ms, tries=0, lost=0, expires_at_ms=None)
+        return replace(
+            changed,
+            round=self.round + 1,
+            round_at_ms=transition.at_ms,
+            tries=0,
+            lost=0,
+            expires_at_ms=None,
+            # Out of order, but not beside another of its key.
+            lane=self.key if self.skipped else self.lane,
+        )

@@ -162,7 +162,7 @@ def _act_one(connection: apsw.Connection, action: Action) -> Delivery | None:
         new = old.after(action.transition)
     except TransitionError:
         return None
-    _change(connection, new, old.lane)
+    _change(connection, new, old.lane or new.lane)
     record = (old.id, action.transition.trigger.value, action.transition.at_ms, action.by, action.why)
     connection.execute(_INSERT_ACTION, record)
     return new

@@ -98,6 +98,7 @@ async def check_one_that_leaves_its_lane_lets_go(store: Store) -> None:
     expect((await standing(store, _of(1))).skipped, "that its key went on without it is recorded")
     await store.act([replay(_of(1))])
     expect((await standing(store, _of(1))).skipped, "and stays so when it is replayed, out of order")
+    expect_equal(await _numbers(store), [], "claims beside the one of its key that is under way")
 
 
 async def check_a_replay_waits_for_the_one_under_way(store: Store) -> None:
