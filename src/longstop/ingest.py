@@ -64,13 +64,16 @@ class Ingest:
             came_ms, now_ms = now_ms, self._clock.now_ms()
             patience_s -= (now_ms - came_ms) / 1000
         try:
-            answer = await self._in_turn(source, request, now_ms, patience_s)
+            prepared = self._prepare(source, request, now_ms)
+            if isinstance(prepared, tuple):
+                item, read = prepared
+                return self._answered(source, await self._keep(source, item, patience_s), read)
         finally:
             self._turns.give_back(source.name)
         # Over the rate: it is held back for a moment, but not in the way of those that are within it.
-        if isinstance(answer, float):
-            raise await self._pressure.refused(source, answer)
-        return answer
+        if isinstance(prepared, float):
+            raise await self._pressure.refused(source, prepared)
+        return prepared
 
     async def _wait_for_turn(self, source: Source) -> None:
         try:
@@ -78,8 +81,11 @@ class Ingest:
         except TimeoutError:
             raise self._pressure.crowded(source) from None
 
-    async def _in_turn(self, source: Source, request: Request, now_ms: int, patience_s: float) -> Answer | float:
-        """The answer; or, where the source is over its rate, for how many seconds."""
+    def _prepare(
+        self, source: Source, request: Request, now_ms: int
+    ) -> Answer | float | tuple[Append, Reading | MalformedError]:
+        """Verify and read: what is to be kept of it, and why so. Nothing is: the answer to a handshake; or, where the
+        source is over its rate, for how many seconds."""
         answer = source.handshake(request, now_ms)
         if answer is not None:
             return answer
@@ -89,14 +95,17 @@ class Ingest:
         try:
             reading = source.read(request)
         except MalformedError as error:
-            item = self._quarantined(source, request, now_ms, str(error))
-            receipt = await self._keep(source, item, patience_s)
-            log.warning("quarantined", source=source.name, event_id=receipt.event_id, error=str(error))
-            raise QuarantinedError(str(error), receipt.event_id) from None
-        receipt = await self._keep(source, self._accepted(source, request, now_ms, reading), patience_s)
-        if reading.trace:
+            return self._quarantined(source, request, now_ms, str(error)), error
+        return self._accepted(source, request, now_ms, reading), reading
+
+    def _answered(self, source: Source, receipt: Receipt, read: Reading | MalformedError) -> Answer:
+        """What the sender is told of what is kept now. Raises QuarantinedError for what could not be read."""
+        if isinstance(read, MalformedError):
+            log.warning("quarantined", source=source.name, event_id=receipt.event_id, error=str(read))
+            raise QuarantinedError(str(read), receipt.event_id)
+        if read.trace:
             log.info(
-                "kept", source=source.name, event_id=receipt.event_id, status=receipt.status, trace=dict(reading.trace)
+                "kept", source=source.name, event_id=receipt.event_id, status=receipt.status, trace=dict(read.trace)
             )
         return source.answer(receipt)
 

@@ -4,7 +4,6 @@ Plain ASGI, because a framework's request object, routing and validation cost mo
 append. Errors go out as problem+json (RFC 9457).
 """
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from itertools import chain
 from typing import Any
@@ -34,8 +33,6 @@ Send = Callable[[Message], Awaitable[None]]
 HEADERS_MAX = 100
 HEADER_BYTES_MAX = 32 * 1024
 
-_PATH = re.compile(r"/([^/]+)(/.*)?", re.DOTALL)
-
 
 class IngestApp:
     """The app.
@@ -59,13 +56,18 @@ class IngestApp:
         if scope["type"] != "http":
             raise RuntimeError(f"this app serves http only, not {scope['type']}")
         try:
-            place = self._route(scope)
-            answer = place if isinstance(place, Answer) else await self._receive(*place, scope, receive)
+            answer = self._route(scope)
+            if not isinstance(answer, Answer):
+                source, below = answer
+                headers = self._admitted(source, scope)
+                body = b"" if scope["method"] != "POST" else await self._bodies.read(receive, source.max_body_bytes)
+                answer = await self._ingest.receive(source, self._request(scope, headers, body, below))
         except SenderGone:
             return
         except IngestError as error:
             answer = _problem(error)
-        await _respond(send, answer)
+        await send(_start(answer))
+        await send({"type": "http.response.body", "body": answer.body})
 
     def _route(self, scope: Scope) -> Answer | tuple[Source, str]:
         """The source that is posted to and what follows its name in the path; or the answer where there is none."""
@@ -74,10 +76,10 @@ class IngestApp:
             return _HEALTHY if scope["method"] in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         if not path.startswith(self._prefix):
             return _NOT_FOUND
-        found = _PATH.fullmatch(path, len(self._prefix))
-        if found is None:
+        root, name, below = _parted(path[len(self._prefix) :])
+        if root or not name:
             return _NOT_FOUND
-        source, below = self._ingest.source(found[1]), found[2] or ""
+        source = self._ingest.source(name)
         methods = source.methods(below)
         if not methods:
             return _NOT_FOUND
@@ -85,20 +87,21 @@ class IngestApp:
             return _not_allowed(", ".join(sorted(methods)))
         return source, below
 
-    async def _receive(self, source: Source, below: str, scope: Scope, receive: Receive) -> Answer:
+    def _admitted(self, source: Source, scope: Scope) -> Headers:
+        """The headers of a request whose body may be read. Raises IngestError where it may not."""
         headers = _headers(scope)
-        body = b""
         if scope["method"] == "POST":
             self._ingest.admit(source)
-            declared, limit = _declared_length(scope, headers), source.max_body_bytes
-            if declared is not None and declared > limit:
-                raise too_large(limit)
-            body = await self._bodies.read(receive, limit)
+            declared = _declared_length(scope, headers)
+            if declared is not None and declared > source.max_body_bytes:
+                raise too_large(source.max_body_bytes)
+        return headers
+
+    def _request(self, scope: Scope, headers: Headers, body: bytes, below: str) -> Request:
         peer = scope.get("client")
         client = self._proxies.client(peer[0] if peer else None, headers)
         query = scope.get("query_string", b"").decode("latin-1")
-        request = Request(headers, body, scope["method"], client, below, query)
-        return await self._ingest.receive(source, request)
+        return Request(headers, body, scope["method"], client, below, query)
 
 
 def _path_below_mount(scope: Scope) -> str:
@@ -107,9 +110,16 @@ def _path_below_mount(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
+def _parted(path: str) -> tuple[str, str, str]:
+    """What stands before the first slash, the source's name, and what follows it, with its slash."""
+    root, _, rest = path.partition("/")
+    name, slash, below = rest.partition("/")
+    return root, name, slash + below
+
+
 def _headers(scope: Scope) -> Headers:
     raw = scope["headers"]
-    size = sum(map(len, chain.from_iterable(raw)))
+    size = len(b"".join(chain.from_iterable(raw)))
     if len(raw) > HEADERS_MAX or size > HEADER_BYTES_MAX:
         raise HeadersTooLargeError(
             f"found {len(raw)} headers of {size} bytes; at most {HEADERS_MAX} of {HEADER_BYTES_MAX} bytes are taken"
@@ -159,11 +169,10 @@ _NOT_FOUND = _plain_problem(404, "Not found")
 _HEALTHY = Answer(200, b'{"status":"ok"}')
 
 
-async def _respond(send: Send, answer: Answer) -> None:
+def _start(answer: Answer) -> Message:
     headers = [
         (b"content-type", answer.content_type.encode("latin-1")),
         (b"content-length", str(len(answer.body)).encode()),
         *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}

@@ -1,9 +1,10 @@
 """What was accepted: the event, immutable, exactly as it was sent, and the receipt the sender gets for it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Self
 
 from longstop.model.value import value
@@ -20,7 +21,7 @@ class Headers:
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._raw = tuple((_wire(name), _wire(value)) for name, value in pairs)
-        self._by_name: dict[bytes, list[bytes]] | None = None
+        self._by_name: Mapping[bytes, Sequence[bytes]] | None = None
 
     @classmethod
     def from_wire(cls, raw: Iterable[tuple[bytes, bytes]]) -> Self:
@@ -48,10 +49,8 @@ class Headers:
         """Every value of this header as bytes, in the order sent."""
         by_name = self._by_name
         if by_name is None:
-            by_name = self._by_name = {}
-            for key, value in self._raw:
-                by_name.setdefault(key.lower(), []).append(value)
-        return by_name.get(name.lower().encode("latin-1", "replace"), _NO_VALUES)
+            by_name = self._by_name = _by_name(self._raw)
+        return by_name.get(_wire_name(name), _NO_VALUES)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw)
@@ -74,6 +73,23 @@ class Headers:
 
 
 _NO_VALUES: tuple[bytes, ...] = ()
+
+
+def _by_name(raw: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequence[bytes]]:
+    """The values of each name, in lower case. Mostly no name is repeated, and then there is a quicker way."""
+    single = {name.lower(): (text,) for name, text in raw}
+    if len(single) == len(raw):
+        return single
+    several: dict[bytes, list[bytes]] = {}
+    for name, text in raw:
+        several.setdefault(name.lower(), []).append(text)
+    return several
+
+
+@lru_cache(maxsize=256)
+def _wire_name(name: str) -> bytes:
+    """How a name that is looked for stands in `_by_name`: the same few are looked for in every request."""
+    return name.lower().encode("latin-1", "replace")
 
 
 def _wire(text: str) -> bytes:
