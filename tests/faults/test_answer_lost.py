@@ -9,31 +9,31 @@ from acceptance.harness import Site
 BODY = b'{"id": "lost-answer", "type": "order"}'
 
 CONNECTION_CUT = """
-from longstop.edges.http_server import _AnsweringTransport
+from longstop.edges.whole_requests import WholeRequests
 
-write, cut = _AnsweringTransport.write, []
+answer, cut = WholeRequests._answer, []
 
-def cut_once(self, data):
-    if b" 200 " in data[:20] and not cut:
+def cut_once(self, exchange, what):
+    if what.status == 200 and not cut:
         cut.append(True)
-        self._transport.abort()
-    elif not self._transport.is_closing():
-        write(self, data)
+        self.transport.abort()
+    else:
+        answer(self, exchange, what)
 
-_AnsweringTransport.write = cut_once
+WholeRequests._answer = cut_once
 """
 PROCESS_KILLED = """
 import os
-from longstop.edges.http_server import _AnsweringTransport
+from longstop.edges.whole_requests import WholeRequests
 
-write = _AnsweringTransport.write
+answer = WholeRequests._answer
 
-def killed(self, data):
-    if b" 200 " in data[:20]:
+def killed(self, exchange, what):
+    if what.status == 200:
         os.kill(os.getpid(), 9)
-    write(self, data)
+    answer(self, exchange, what)
 
-_AnsweringTransport.write = killed
+WholeRequests._answer = killed
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_ingest import SHOP, Gate
 
 from longstop.clock import SystemClock
-from longstop.edges import http_server
+from longstop.edges import guarded_protocol
 from longstop.edges.http_server import HttpServer, ListenError, bind
 from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
 from longstop.model.signing import sign
@@ -93,7 +93,7 @@ async def test_headers_reach_the_event_in_the_order_sent(served: Served) -> None
 
 @pytest.mark.parametrize("start", [b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\nx-slow: ", b"P", b""])
 async def test_a_head_that_does_not_end_is_cut(served: Served, start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "HEAD_WITHIN_S", 0.05)
+    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.05)
     client = await served.connect()
     client.write(start)
     if start:
@@ -102,7 +102,7 @@ async def test_a_head_that_does_not_end_is_cut(served: Served, start: bytes, mon
 
 
 async def test_a_head_that_drips_is_cut_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "HEAD_WITHIN_S", 0.2)
+    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.2)
     client = await served.connect()
     answer = asyncio.create_task(client.answer())
     client.write(b"POST /webhooks/shop HTTP/1.1\r\n")
@@ -118,7 +118,7 @@ async def test_the_second_head_of_a_connection_is_timed_as_the_first(
     client = await served.connect()
     client.write(POST)
     assert (await client.answer())[0] == 200
-    monkeypatch.setattr(http_server, "HEAD_WITHIN_S", 0.05)
+    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.05)
     client.write(b"POST /webh")
     assert (await client.answer())[0] == 408
     assert await client.closed()

@@ -8,7 +8,7 @@ from dialects import admits, bodies, malformed, raises_nothing_else, read, rotat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longstop.edges.ingest_app import _problem
+from longstop.edges.problems import problem
 from longstop.model.errors import MalformedError, QuarantinedError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Request
@@ -72,7 +72,7 @@ def test_all_answers_are_short_json() -> None:
     assert all(answer.status == 200 for answer in answers)
     with pytest.raises(MalformedError) as caught:
         read(SOURCE, b"x" * 100_000)
-    answers.append(_problem(QuarantinedError(str(caught.value), "0198c0de-0000-7000-8000-000000000000")))
+    answers.append(problem(QuarantinedError(str(caught.value), "0198c0de-0000-7000-8000-000000000000")))
     for answer in answers:
         assert answer.content_type in ("application/json", "application/problem+json")
         assert isinstance(json.loads(answer.body), dict)

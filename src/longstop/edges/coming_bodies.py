@@ -1,4 +1,4 @@
-"""Bodies while they are read: how much of them is held at once, and which of them take too long."""
+"""Bodies while they come: how much of them is held at once, and which of them take too long."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,76 +27,93 @@ class CrowdedError(UnavailableError):
     """Too much of other bodies is held already."""
 
 
-@dataclass(slots=True)
-class _Coming:
-    """A body that is being read."""
+@dataclass(slots=True, eq=False)
+class Coming:
+    """A body that is not there yet. `cut` is called, once, when it takes too long."""
 
     began_s: float
+    cut: Callable[[], object]
     held: int = 0
     """Bytes of it that have come, while more are to come."""
     late: bool = False
 
+    def slow_error(self) -> SlowBodyError:
+        """What its sender is told when it was too late."""
+        return SlowBodyError(f"only {self.held} bytes of the body came in time; send it faster")
+
 
 class ComingBodies:
-    """All bodies that are being read now, of all senders together."""
+    """All bodies that are coming now, of all senders together."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Asking for it is a system call on CPython 3.11: a hundredth of what a request costs."""
-        self._coming: dict[asyncio.Task[Any], _Coming] = {}
+        self._coming: set[Coming] = set()
         self._held = 0
         self._looking = False
 
-    async def read(self, receive: Receive, limit: int) -> bytes:
-        """The whole body of the request that the current task serves.
-
-        Raises BodyTooLargeError as soon as it is over the limit (bytes), SlowBodyError, CrowdedError, SenderGone.
-        """
+    def begin(self, cut: Callable[[], object]) -> Coming:
+        """A body is awaited from now on, until `end`."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None
-        coming = self._coming[task] = _Coming(loop.time())
+        coming = Coming(loop.time(), cut)
+        self._coming.add(coming)
         if not self._looking:
             self._looking = True
             loop.call_later(LOOK_EVERY_S, self._look, loop)
-        pieces: list[bytes] = []
-        try:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise SenderGone
-                piece: bytes = message.get("body", b"")
-                if coming.held + len(piece) > limit:
-                    raise too_large(limit)
-                if not message.get("more_body", False):
-                    return b"".join((*pieces, piece)) if pieces else piece
-                pieces.append(piece)
-                self._hold(coming, len(piece))
-        except asyncio.CancelledError:
-            if coming.late and task.uncancel() == 0:
-                raise SlowBodyError(f"only {coming.held} bytes of the body came in time; send it faster") from None
-            raise
-        finally:
-            del self._coming[task]
-            self._held -= coming.held
+        return coming
 
-    def _hold(self, coming: _Coming, size: int) -> None:
+    def hold(self, coming: Coming, size: int) -> None:
+        """So many bytes more of it have come, and it is not complete. Raises CrowdedError where that is too much."""
         if self._held + size > UNFINISHED_BYTES_MAX:
             raise CrowdedError("too many large bodies are coming at once; send it again later")
         self._held += size
         coming.held += size
 
+    def end(self, coming: Coming) -> None:
+        """It has come, or nobody waits for it any more."""
+        self._coming.discard(coming)
+        self._held -= coming.held
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
-        for task, coming in self._coming.items():
+        for coming in list(self._coming):
             if not coming.late and now_s > coming.began_s + BODY_WITHIN_S + coming.held / BODY_BYTES_PER_S:
                 coming.late = True
-                task.cancel()
+                coming.cut()
         self._looking = bool(self._coming)
         if self._looking:
             loop.call_later(LOOK_EVERY_S, self._look, loop)
+
+
+async def read(bodies: ComingBodies, receive: Receive, limit: int) -> bytes:
+    """The whole body of the request that the current task serves, by ASGI's messages.
+
+    Raises BodyTooLargeError as soon as it is over the limit (bytes), SlowBodyError, CrowdedError, SenderGone.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    coming = bodies.begin(task.cancel)
+    pieces: list[bytes] = []
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise SenderGone
+            piece: bytes = message.get("body", b"")
+            if coming.held + len(piece) > limit:
+                raise too_large(limit)
+            if not message.get("more_body", False):
+                return b"".join((*pieces, piece)) if pieces else piece
+            pieces.append(piece)
+            bodies.hold(coming, len(piece))
+    except asyncio.CancelledError:
+        if coming.late and task.uncancel() == 0:
+            raise coming.slow_error() from None
+        raise
+    finally:
+        bodies.end(coming)
 
 
 def too_large(limit: int) -> BodyTooLargeError:

@@ -4,27 +4,18 @@ Plain ASGI, because a framework's request object, routing and validation cost mo
 append. Errors go out as problem+json (RFC 9457).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from itertools import chain
 from typing import Any
 
-import msgspec
-
-from longstop.edges.coming_bodies import ComingBodies, CrowdedError, Message, Receive, SenderGone, too_large
+from longstop.edges.coming_bodies import ComingBodies, Message, Receive, SenderGone, read, too_large
+from longstop.edges.problems import plain_problem, problem
 from longstop.edges.proxies import TrustedProxies
 from longstop.ingest import Ingest
-from longstop.model.errors import (
-    BodyTooLargeError,
-    HeadersTooLargeError,
-    IngestError,
-    LengthRequiredError,
-    QuarantinedError,
-    RateError,
-    SlowBodyError,
-    UnavailableError,
-)
+from longstop.model.errors import HeadersTooLargeError, IngestError, LengthRequiredError
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer, Request
+from longstop.model.value import value
 from longstop.ports import Source
 
 Scope = MutableMapping[str, Any]
@@ -49,31 +40,54 @@ class IngestApp:
         self._prefix = prefix
         self._health = health
         self._proxies = TrustedProxies(trusted_proxies)
-        self._bodies = ComingBodies()
+        self.bodies = ComingBodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request of an ASGI server."""
         if scope["type"] != "http":
             raise RuntimeError(f"this app serves http only, not {scope['type']}")
+        version = scope.get("http_version", "1.1")
+        answer = self.begin(scope["method"], _path_below_mount(scope), scope["headers"], version)
+        if not isinstance(answer, Opened):
+            await _respond(send, answer)
+            return
+        peer = scope.get("client")
         try:
-            answer = self._route(scope)
-            if not isinstance(answer, Answer):
-                source, below = answer
-                headers = self._admitted(source, scope)
-                body = b"" if scope["method"] != "POST" else await self._bodies.read(receive, source.max_body_bytes)
-                answer = await self._ingest.receive(source, self._request(scope, headers, body, below))
+            body = await read(self.bodies, receive, answer.body_bytes_max) if answer.method == "POST" else b""
         except SenderGone:
             return
         except IngestError as error:
-            answer = _problem(error)
-        await send(_start(answer))
-        await send({"type": "http.response.body", "body": answer.body})
+            await _respond(send, problem(error))
+            return
+        answer = await self.finish(answer, body, peer[0] if peer else None, scope.get("query_string", b""))
+        await _respond(send, answer)
 
-    def _route(self, scope: Scope) -> Answer | tuple[Source, str]:
+    def begin(
+        self, method: str, path: str, raw: Sequence[tuple[bytes, bytes]], version: str = "1.1"
+    ) -> "Answer | Opened":
+        """What a request is for, by its head; or the answer, where its body is not needed for that.
+
+        path: below the place where the app is mounted. raw: the headers.
+        """
+        try:
+            place = self._route(method, path)
+            return place if isinstance(place, Answer) else self._admitted(*place, method, raw, version)
+        except IngestError as error:
+            return problem(error)
+
+    async def finish(self, opened: "Opened", body: bytes, peer: str | None, query: bytes) -> Answer:
+        """The answer to a request whose body is there. peer: the address that it came from."""
+        client = self._proxies.client(peer, opened.headers)
+        request = Request(opened.headers, body, opened.method, client, opened.below, query.decode("latin-1"))
+        try:
+            return await self._ingest.receive(opened.source, request)
+        except IngestError as error:
+            return problem(error)
+
+    def _route(self, method: str, path: str) -> Answer | tuple[Source, str]:
         """The source that is posted to and what follows its name in the path; or the answer where there is none."""
-        path = _path_below_mount(scope)
         if self._health and path == "/healthz":
-            return _HEALTHY if scope["method"] in ("GET", "HEAD") else _not_allowed("GET, HEAD")
+            return _HEALTHY if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         if not path.startswith(self._prefix):
             return _NOT_FOUND
         root, name, below = _parted(path[len(self._prefix) :])
@@ -83,25 +97,32 @@ class IngestApp:
         methods = source.methods(below)
         if not methods:
             return _NOT_FOUND
-        if scope["method"] not in methods:
+        if method not in methods:
             return _not_allowed(", ".join(sorted(methods)))
         return source, below
 
-    def _admitted(self, source: Source, scope: Scope) -> Headers:
-        """The headers of a request whose body may be read. Raises IngestError where it may not."""
-        headers = _headers(scope)
-        if scope["method"] == "POST":
+    def _admitted(
+        self, source: Source, below: str, method: str, raw: Sequence[tuple[bytes, bytes]], version: str
+    ) -> "Opened":
+        """What a request is for whose body may be read. Raises IngestError where it may not."""
+        headers = _headers(raw)
+        if method == "POST":
             self._ingest.admit(source)
-            declared = _declared_length(scope, headers)
+            declared = _declared_length(headers, version)
             if declared is not None and declared > source.max_body_bytes:
                 raise too_large(source.max_body_bytes)
-        return headers
+        return Opened(source, below, method, headers, source.max_body_bytes)
 
-    def _request(self, scope: Scope, headers: Headers, body: bytes, below: str) -> Request:
-        peer = scope.get("client")
-        client = self._proxies.client(peer[0] if peer else None, headers)
-        query = scope.get("query_string", b"").decode("latin-1")
-        return Request(headers, body, scope["method"], client, below, query)
+
+@value(frozen=True, slots=True)
+class Opened:
+    """A request whose head is there, and whose body may be read."""
+
+    source: Source
+    below: str
+    method: str
+    headers: Headers
+    body_bytes_max: int
 
 
 def _path_below_mount(scope: Scope) -> str:
@@ -117,8 +138,7 @@ def _parted(path: str) -> tuple[str, str, str]:
     return root, name, slash + below
 
 
-def _headers(scope: Scope) -> Headers:
-    raw = scope["headers"]
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
     size = len(b"".join(chain.from_iterable(raw)))
     if len(raw) > HEADERS_MAX or size > HEADER_BYTES_MAX:
         raise HeadersTooLargeError(
@@ -127,52 +147,30 @@ def _headers(scope: Scope) -> Headers:
     return Headers.from_wire(raw)
 
 
-def _declared_length(scope: Scope, headers: Headers) -> int | None:
+def _declared_length(headers: Headers, version: str) -> int | None:
     """The Content-Length; None where the body comes in chunks, or the header holds no number of bytes."""
     length = headers.wire_values("content-length")
     if length:
         # Python refuses to convert thousands of digits; such a body is counted as it comes.
         return int(length[0]) if length[0].isdigit() and len(length[0]) < 20 else None
-    if "transfer-encoding" not in headers and scope.get("http_version", "1.1").startswith("1"):
+    if "transfer-encoding" not in headers and version.startswith("1"):
         raise LengthRequiredError("found neither Content-Length nor Transfer-Encoding; send the body with one of them")
     return None
 
 
-def _problem(error: IngestError) -> Answer:
-    problem: dict[str, Any] = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "detail": str(error),
-    }
-    headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, QuarantinedError):
-        problem["id"] = error.event_id
-    if isinstance(error, (UnavailableError, RateError)):
-        headers = (("retry-after", str(error.retry_after_s)),)
-    if isinstance(error, (BodyTooLargeError, HeadersTooLargeError, SlowBodyError, CrowdedError)):
-        # The rest of the body is not read, so the connection cannot be used again.
-        headers = (*headers, ("connection", "close"))
-    return Answer(error.status, msgspec.json.encode(problem), "application/problem+json", headers)
-
-
-def _plain_problem(status: int, title: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    problem = {"type": "about:blank", "title": title, "status": status}
-    return Answer(status, msgspec.json.encode(problem), "application/problem+json", headers)
-
-
 def _not_allowed(methods: str) -> Answer:
-    return _plain_problem(405, "Method not allowed", (("allow", methods),))
+    return plain_problem(405, "Method not allowed", (("allow", methods),))
 
 
-_NOT_FOUND = _plain_problem(404, "Not found")
+_NOT_FOUND = plain_problem(404, "Not found")
 _HEALTHY = Answer(200, b'{"status":"ok"}')
 
 
-def _start(answer: Answer) -> Message:
+async def _respond(send: Send, answer: Answer) -> None:
     headers = [
         (b"content-type", answer.content_type.encode("latin-1")),
         (b"content-length", str(len(answer.body)).encode()),
-        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
+        *((name.encode("latin-1"), text.encode("latin-1")) for name, text in answer.headers),
     ]
-    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

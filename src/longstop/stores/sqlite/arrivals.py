@@ -62,16 +62,14 @@ CREATE TEMP TRIGGER arrive INSTEAD OF INSERT ON arrivals BEGIN
     INSERT INTO repeated SELECT NEW.id, event_id FROM dedup
         WHERE digest = NEW.digest AND event_id <> NEW.id AND NEW.body IS NOT NULL;
     UPDATE events SET redeliveries = redeliveries + 1
-        WHERE id = (SELECT event_id FROM dedup WHERE digest = NEW.digest AND event_id <> NEW.id)
-        AND NEW.body IS NOT NULL;
-    SELECT RAISE(IGNORE) FROM dedup WHERE digest = NEW.digest AND event_id <> NEW.id;
+        WHERE id = (SELECT holder FROM repeated WHERE event_id = NEW.id) AND NEW.body IS NOT NULL;
+    SELECT RAISE(IGNORE) FROM repeated WHERE event_id = NEW.id;
     INSERT INTO events ({columns(EVENT_COLUMNS)}, routed)
         SELECT {_NEW_EVENT}, NEW.routed WHERE NEW.body IS NOT NULL;
     INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
-        SELECT {_NEW_DELIVERY}, 0 WHERE NEW.d_id IS NOT NULL AND NEW.d_lane IS NULL;
-    INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
-        SELECT {_NEW_DELIVERY}, EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")})
-        WHERE NEW.d_lane IS NOT NULL;
+        SELECT {_NEW_DELIVERY},
+            NEW.d_lane IS NOT NULL AND EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")})
+        WHERE NEW.d_id IS NOT NULL;
 END;
 """
 """What a connection needs before it can append."""

@@ -16,9 +16,9 @@ from longstop.stores.sqlite.connection import Lane
 EVERY_S = 0.03
 """After a commit, so long until the log is looked at. Rarely and much at once would be cheaper, and worse: while a
 thousand pages are synced, the log's own sync waits for the disk."""
-MOVE_PAGES = 200
+MOVE_PAGES = 100
 """Fewer pages are not worth the two syncs of moving them."""
-LONG_PAGES = 1_000
+LONG_PAGES = 500
 """A log of so many pages is to begin anew."""
 
 

@@ -31,6 +31,9 @@ BEGIN_WITHIN_S = 0.001
 _STATEMENTS_KEPT = 512
 """Room for an insert of each number of rows into each table."""
 
+PAGE_BYTES = 8192
+"""Of a new file. Events of a kilobyte or two fit better than into 4096: half as many writes, a sixth less disk."""
+
 PRAGMAS = (
     # FULL syncs the log at every commit. NORMAL would not, and a power cut would take acknowledged events.
     "PRAGMA synchronous = FULL",
@@ -41,7 +44,7 @@ PRAGMAS = (
     # Statements of many rows keep an undo log of their own; in a file it cost more than the commit.
     "PRAGMA temp_store = MEMORY",
     # Only where nobody does it in time (`checkpoints`) does a commit move the log into the database: at 80 MiB.
-    "PRAGMA wal_autocheckpoint = 20000",
+    "PRAGMA wal_autocheckpoint = 10000",
 )
 
 
@@ -51,6 +54,7 @@ def connect(path: str) -> apsw.Connection:
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         schema.refuse_foreign(connection, path)
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         _use_wal(connection)
         for pragma in PRAGMAS:
             connection.execute(pragma)

@@ -1,0 +1,42 @@
+"""Errors as senders see them: problem+json (RFC 9457)."""
+
+from typing import Any
+
+import msgspec
+
+from longstop.edges.coming_bodies import CrowdedError
+from longstop.model.errors import (
+    BodyTooLargeError,
+    HeadersTooLargeError,
+    IngestError,
+    QuarantinedError,
+    RateError,
+    SlowBodyError,
+    UnavailableError,
+)
+from longstop.model.exchange import Answer
+
+
+def problem(error: IngestError) -> Answer:
+    """What a sender is told of an error."""
+    said: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+    }
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, QuarantinedError):
+        said["id"] = error.event_id
+    if isinstance(error, (UnavailableError, RateError)):
+        headers = (("retry-after", str(error.retry_after_s)),)
+    if isinstance(error, (BodyTooLargeError, HeadersTooLargeError, SlowBodyError, CrowdedError)):
+        # The rest of the body is not read, so the connection cannot be used again.
+        headers = (*headers, ("connection", "close"))
+    return Answer(error.status, msgspec.json.encode(said), "application/problem+json", headers)
+
+
+def plain_problem(status: int, title: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """A problem that needs no explanation."""
+    said = {"type": "about:blank", "title": title, "status": status}
+    return Answer(status, msgspec.json.encode(said), "application/problem+json", headers)
