@@ -10,9 +10,8 @@ waits for its own turn, and a quiet one is in the next batch, however long the f
 
 import asyncio
 import math
-import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from longstop.model.errors import StoreUnavailableError
@@ -27,12 +26,6 @@ BATCH_MAX = 128
 WAITING_MAX = 10_000
 """Of one share."""
 LOOK_EVERY_S = 0.25
-
-
-@types.coroutine
-def _others_go_first() -> Generator[None]:
-    """Let everybody run who can run now."""
-    yield
 
 
 class GroupCommit(Generic[Op, Result]):
@@ -93,9 +86,6 @@ class GroupCommit(Generic[Op, Result]):
             while self._waiting:
                 self._under_way = self._take_batch()
                 await self._commit_batch(self._under_way)
-                # The answers go out first. Handing the next batch over holds up the event loop for a moment, and
-                # in that moment those who were answered can send again already.
-                await _others_go_first()
         finally:
             self._under_way = []
             self._drain = None

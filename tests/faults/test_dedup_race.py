@@ -23,7 +23,6 @@ from longstop.model.event import Event, Headers, Receipt, ReceiptStatus
 from longstop.model.ids import IdFactory
 from longstop.model.keeping import Append, EventFilter, Page
 from longstop.stores.sqlite import SqliteStore, arrivals, inbox
-from longstop.stores.sqlite.rows import Row
 
 RACES = int(os.environ.get("RACES", "10000"))
 SEED = int(os.environ.get("SEED", "20261122"))
@@ -45,24 +44,22 @@ class Failing:
         self.rolled_back = 0
         self._lock = threading.Lock()
 
-    def append(self, connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
+    def append(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
         with self._lock:
             doomed = self.doomed.intersection(item.event.id for item in appends)
             self.doomed -= doomed
             self.rolled_back += bool(doomed)
         # A commit that is forbidden when all is written becomes a rollback.
         connection.set_commit_hook((lambda: True) if doomed else None)
-        return self._append(connection, appends, rows)
+        return self._append(connection, appends)
 
-    def append_keys_apart(
-        self, connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]
-    ) -> list[Receipt]:
+    def append_keys_apart(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
         """The planted bug: the keys are committed before the events."""
         connection.set_commit_hook(None)
         for item in appends:
             key = (arrivals.digest(item.event.source, item.event.dedup), 1, WINDOW_MS, item.event.id)
             connection.execute("INSERT INTO dedup VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", key)
-        return self.append(connection, appends, rows)
+        return self.append(connection, appends)
 
 
 class Race:

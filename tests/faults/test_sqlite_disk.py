@@ -184,7 +184,7 @@ async def test_a_full_disk_takes_nothing_more_loses_nothing_and_recovers(tmp_pat
         def set_limit(connection: apsw.Connection) -> None:
             connection.execute(f"PRAGMA max_page_count = {limit}")
 
-        await store._writer.read(set_limit)
+        await store._writer.call(set_limit)
 
     await pages(200)
     kept: list[str] = []

@@ -50,8 +50,8 @@ class Checkpoints:
 
     async def _run(self) -> None:
         try:
-            if await self._lane.read(_move_many) > LONG_PAGES:
-                await self._writer.read(_move)
+            if await self._lane.call(_move_many) > LONG_PAGES:
+                await self._writer.call(_move)
         except StoreUnavailableError:
             # The next commit meets the same trouble, and its sender is told.
             pass

@@ -7,7 +7,6 @@ thread of their own: a long search does not hold up an append.
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -24,9 +23,6 @@ BUSY_TIMEOUT_MS = 2_500
 """How long to wait for another process's write lock: short of the 4 s in which a sender gets its answer."""
 
 WAL_TRIES = 10
-
-BEGIN_WITHIN_S = 0.001
-"""The event loop waits no longer than this for the writer's thread to take up a batch."""
 
 _STATEMENTS_KEPT = 512
 """Room for an insert of each number of rows into each table."""
@@ -89,13 +85,11 @@ class Lane:
         self._setup = setup
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else None
         self._connection: apsw.Connection | None = None
-        self._busy = 0
-        """Calls that the thread has not finished."""
         self._suspect = False
         """A sync failed: nothing in the log may be trusted until it was moved into the database and synced."""
 
-    async def read(self, work: Work[T]) -> T:
-        """Run `work` without a transaction of its own."""
+    async def call(self, work: Work[T]) -> T:
+        """Run `work`, without a transaction around it. Raises StoreUnavailableError where the file cannot do it now."""
         return await self._run(lambda: self._guarded(work))
 
     async def transact(self, work: Work[T]) -> T:
@@ -103,27 +97,7 @@ class Lane:
 
         Raises StoreUnavailableError where the file cannot do it now.
         """
-        return await self._run(lambda: self._guarded(lambda connection: _in_transaction(connection, work)))
-
-    async def hand_over(self, work: Work[T]) -> T:
-        """Run `work`, which is one statement and so a transaction by itself; committed and synced on return.
-
-        The event loop waits a moment until the thread has it. The thread needs the interpreter's lock to begin, and
-        a busy loop would not let it have that before it has run out of work: commits would then take turns with
-        requests, instead of going on beside them.
-        """
-        begun = threading.Lock()
-        begun.acquire()
-
-        def begin(connection: apsw.Connection) -> T:
-            begun.release()
-            return work(connection)
-
-        idle = not self._busy
-        running = self._run(lambda: self._guarded(begin))
-        if idle and self._executor is not None:
-            begun.acquire(timeout=BEGIN_WITHIN_S)
-        return await running
+        return await self._run(lambda: self._guarded(lambda connection: in_transaction(connection, work)))
 
     async def disconnect(self) -> None:
         """Finish what was begun and close the connection; it is opened again when it is needed."""
@@ -141,13 +115,7 @@ class Lane:
             done: asyncio.Future[T] = loop.create_future()
             done.set_result(call())
             return done
-        self._busy += 1
-        running = loop.run_in_executor(self._executor, call)
-        running.add_done_callback(self._finished)
-        return running
-
-    def _finished(self, _running: "asyncio.Future[T]") -> None:
-        self._busy -= 1
+        return loop.run_in_executor(self._executor, call)
 
     def _guarded(self, work: Work[T]) -> T:
         try:
@@ -179,7 +147,8 @@ class Lane:
                 connection.close(True)
 
 
-def _in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
+def in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
+    """Run `work` and commit, or nothing of it happened."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(connection)

@@ -1,4 +1,4 @@
-"""The inbox's statements: append, lease, extend, settle, act. Each function is the inside of one transaction."""
+"""The inbox's statements: append, lease, extend, settle, act. All but append are the inside of one transaction."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from longstop.model.event import Receipt
 from longstop.model.keeping import Action, Append
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.stores.sqlite import arrivals, circuits, lanes
+from longstop.stores.sqlite.connection import in_transaction
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -55,8 +56,17 @@ _EXPIRED = f"""
 _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
 
 
-def append(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
-    """Keep each event that is not a duplicate, with its deliveries. `rows`: what `arrivals` makes of the appends."""
+def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
+    """Keep each event that is not a duplicate, with its deliveries; committed and synced on return, all or none."""
+    rows = arrivals.rows(appends)
+    if 0 < len(rows) <= arrivals.ROWS_MAX:
+        # One statement is a transaction by itself.
+        arrivals.insert(connection, rows)
+        return arrivals.receipts(connection, appends)
+    return in_transaction(connection, lambda inside: _append_many(inside, appends, rows))
+
+
+def _append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
     for start in range(0, len(rows), arrivals.ROWS_MAX):
         arrivals.insert(connection, rows[start : start + arrivals.ROWS_MAX])
     return arrivals.receipts(connection, appends)

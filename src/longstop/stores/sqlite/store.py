@@ -50,7 +50,7 @@ class SqliteStore:
     async def open(self) -> None:
         """Open or create the file and bring it to the newest schema."""
         try:
-            await self._writer.read(lambda connection: schema.prepare(connection, self._path))
+            await self._writer.call(lambda connection: schema.prepare(connection, self._path))
         except BaseException:
             await self._writer.disconnect()
             raise
@@ -72,12 +72,8 @@ class SqliteStore:
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox."""
-        rows = arrivals.rows(appends)
-        if len(rows) > arrivals.ROWS_MAX:
-            receipts = await self._transact(lambda connection: inbox.append(connection, appends, rows))
-        else:
-            receipts = await self._writer.hand_over(lambda connection: inbox.append(connection, appends, rows))
-            self._written()
+        receipts = await self._writer.call(lambda connection: inbox.append(connection, appends))
+        self._written()
         if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
             self._wake()
         return receipts
@@ -113,7 +109,7 @@ class SqliteStore:
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
-        return await self._reader.read(lambda connection: inbox.expired(connection, now_ms, limit))
+        return await self._reader.call(lambda connection: inbox.expired(connection, now_ms, limit))
 
     async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
         """See ports.Inbox."""
@@ -132,23 +128,23 @@ class SqliteStore:
 
     async def event(self, event_id: str) -> KeptEvent | None:
         """See ports.Ledger."""
-        return await self._reader.read(lambda connection: ledger.event(connection, event_id))
+        return await self._reader.call(lambda connection: ledger.event(connection, event_id))
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """See ports.Ledger."""
-        return await self._reader.read(lambda connection: ledger.delivery(connection, delivery_id))
+        return await self._reader.call(lambda connection: ledger.delivery(connection, delivery_id))
 
     async def history(self, delivery_id: str) -> History:
         """See ports.Ledger."""
-        return await self._reader.read(lambda connection: ledger.history(connection, delivery_id))
+        return await self._reader.call(lambda connection: ledger.history(connection, delivery_id))
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         """See ports.Ledger."""
-        return await self._reader.read(lambda connection: ledger.find_events(connection, wanted, page))
+        return await self._reader.call(lambda connection: ledger.find_events(connection, wanted, page))
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """See ports.Ledger."""
-        return await self._reader.read(lambda connection: ledger.find_deliveries(connection, wanted, page))
+        return await self._reader.call(lambda connection: ledger.find_deliveries(connection, wanted, page))
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """See ports.Ledger."""
@@ -170,15 +166,15 @@ class SqliteStore:
 
     async def pauses(self) -> Sequence[Pause]:
         """See ports.Ledger."""
-        return await self._reader.read(ledger.pauses)
+        return await self._reader.call(ledger.pauses)
 
     async def circuits(self) -> Sequence[Circuit]:
         """See ports.Ledger."""
-        return await self._reader.read(circuits.circuits)
+        return await self._reader.call(circuits.circuits)
 
     async def counts(self) -> Counts:
         """See ports.Ledger."""
-        return await self._reader.read(ledger.counts)
+        return await self._reader.call(ledger.counts)
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Ledger."""
@@ -214,7 +210,7 @@ class SqliteStore:
         if not self._open:
             return
         try:
-            version = await self._writer.read(_data_version)
+            version = await self._writer.call(_data_version)
         except StoreUnavailableError:
             version = self._seen_version
         if not self._open:
