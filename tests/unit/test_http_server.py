@@ -51,8 +51,8 @@ class Client:
 class Served:
     """A gateway on a port of its own."""
 
-    def __init__(self, server: HttpServer, gate: Gate, port: int) -> None:
-        self.server, self.gate, self.port = server, gate, port
+    def __init__(self, server: HttpServer, app: IngestApp, gate: Gate, port: int) -> None:
+        self.server, self.app, self.gate, self.port = server, app, gate, port
 
     async def connect(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -64,9 +64,10 @@ async def served() -> AsyncIterator[Served]:
     gate = Gate()
     gate.ingest._clock = SystemClock()
     listening = bind("127.0.0.1", 0)
-    server = HttpServer(IngestApp(gate.ingest), listening)
+    app = IngestApp(gate.ingest)
+    server = HttpServer(app, listening)
     await server.start()
-    yield Served(server, gate, listening.getsockname()[1])
+    yield Served(server, app, gate, listening.getsockname()[1])
     await server.stop()
 
 

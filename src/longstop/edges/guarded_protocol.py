@@ -22,6 +22,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._in_head = True
         """Between requests, or in the head of one."""
+        self._begun = False
+        """In the head of one."""
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._swallow_bytes_left = 0
@@ -44,6 +46,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        if self._begun and not self._head_bytes:
+            # It began behind the end of another request, nobody knows how far.
+            self._head_bytes = 1
         if not self._in_head or not self._head_bytes:
             return
         if self._head_bytes > 2 * HEADER_BYTES_MAX:
@@ -53,6 +58,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._arm()
 
     # -- the parser's calls ----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._head_is_complete()
@@ -69,7 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _head_is_complete(self) -> None:
-        self._in_head = False
+        self._in_head = self._begun = False
         self._head_bytes = 0
         self._disarm()
 

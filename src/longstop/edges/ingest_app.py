@@ -78,6 +78,7 @@ class IngestApp:
     async def finish(self, opened: "Opened", body: bytes, peer: str | None, query: bytes) -> Answer:
         """The answer to a request whose body is there. peer: the address that it came from."""
         client = self._proxies.client(peer, opened.headers)
+        body = body if opened.method == "POST" else b""
         request = Request(opened.headers, body, opened.method, client, opened.below, query.decode("latin-1"))
         try:
             return await self._ingest.receive(opened.source, request)

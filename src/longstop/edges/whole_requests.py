@@ -21,7 +21,7 @@ import structlog
 
 from longstop.edges.coming_bodies import Coming, ComingBodies, CrowdedError, too_large
 from longstop.edges.guarded_protocol import GuardedProtocol
-from longstop.edges.problems import problem
+from longstop.edges.problems import plain_problem, problem
 from longstop.model.errors import IngestError
 from longstop.model.exchange import Answer
 from longstop.model.value import value
@@ -114,6 +114,7 @@ class WholeRequests(GuardedProtocol):
     # -- the parser's calls ----------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self._begun = True
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -123,7 +124,7 @@ class WholeRequests(GuardedProtocol):
         version, method = self.parser.get_http_version(), self.parser.get_method().decode("ascii")
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        found = self._whole.begin(method, urllib.parse.unquote(path) if "%" in path else path, self.headers, version)
+        found = self._asked(method, urllib.parse.unquote(path) if "%" in path else path, version)
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         exchange = _Exchange(found, keep_alive, method == "HEAD", url.query or b"")
         if isinstance(found, Answer):
@@ -133,6 +134,14 @@ class WholeRequests(GuardedProtocol):
         self._body_bytes, self._body_bytes_max = 0, found.body_bytes_max
         if self.expect_100_continue and not self._is_answering():
             self.transport.write(_CONTINUE)
+
+    def _asked(self, method: str, path: str, version: str) -> Answer | Place:
+        try:
+            return self._whole.begin(method, path, self.headers, version)
+        except Exception:
+            # To the parser any error is the sender's, and a 4xx is final.
+            log.exception("request_failed")
+            return _FAILED
 
     def on_body(self, body: bytes) -> None:
         receiving = self._receiving
@@ -153,6 +162,14 @@ class WholeRequests(GuardedProtocol):
             body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._drop()
             self._take(receiving, body)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - what is wrong is for the log
+        """What follows cannot be read. The requests before it are answered first."""
+        self._refuse(400, b"Bad Request")
+
+    def _refuse(self, status: int, phrase: bytes) -> None:
+        self._drop()
+        self._take(_Exchange(plain_problem(status, phrase.decode(), (_CLOSE,)), False, False, b""))
 
     # -- bodies ----------------------------------------------------------------------------------
 
@@ -190,6 +207,8 @@ class WholeRequests(GuardedProtocol):
         return self._serving
 
     def _take(self, exchange: _Exchange, body: bytes = b"") -> None:
+        if self.transport.is_closing() or self._swallow_bytes_left:
+            return
         if self._serving:
             self._waiting.append((exchange, body))
             self.flow.pause_reading()

@@ -1,0 +1,165 @@
+"""The senders' connection: requests in order, bodies in pieces, and what is said when something is wrong in between."""
+
+import asyncio
+import json
+
+import pytest
+from test_http_server import BODY, PATIENCE_S, POST, SIGNED, Client, Served, served
+
+from longstop.edges import coming_bodies, guarded_protocol, whole_requests
+
+__all__ = ["served"]
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n"
+HEAD = b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\n%s\r\n" % SIGNED
+SIZED = HEAD + b"content-length: %d\r\n" % len(BODY)
+
+
+async def is_closed(client: Client) -> bool:
+    return await asyncio.wait_for(client.closed(), PATIENCE_S)
+
+
+async def test_what_is_answered_by_its_head_alone_waits_for_its_turn(served: Served) -> None:
+    go_on = served.gate.store.stall("append")
+    client = await served.connect()
+    client.write(POST + HEALTH + b"POST /nowhere HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}" + POST)
+    await called(served)
+    go_on.set()
+    said = [await client.answer() for _ in range(4)]
+    assert [status for status, _, _ in said] == [200, 200, 404, 200]
+    assert [json.loads(body).get("status") for _, _, body in said] == ["accepted", "ok", 404, "duplicate"]
+    client.close()
+
+
+async def called(served: Served) -> None:
+    """Returns when the store was asked to keep something."""
+    async with asyncio.timeout(PATIENCE_S):
+        while "append" not in served.gate.store.calls:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_may_come_in_pieces(served: Served, chunked: bool) -> None:
+    client = await served.connect()
+    client.write(HEAD + b"transfer-encoding: chunked\r\n\r\n" if chunked else SIZED + b"\r\n")
+    for byte in BODY:
+        client.write(b"1\r\n%c\r\n" % byte if chunked else b"%c" % byte)
+        await asyncio.sleep(0)
+    client.write(b"0\r\n\r\n" if chunked else b"")
+    status, _, answer = await client.answer()
+    assert (status, json.loads(answer)["status"]) == (200, "accepted")
+    assert (await served.gate.store.event(json.loads(answer)["id"])).event.body == BODY
+    assert (served.app.bodies._held, served.app.bodies._coming) == (0, set())
+    client.close()
+
+
+async def test_a_sender_that_leaves_in_its_body_leaves_nothing_held(served: Served) -> None:
+    client = await served.connect()
+    client.write(SIZED + b"\r\n" + BODY[:-1])
+    async with asyncio.timeout(PATIENCE_S):
+        while not served.app.bodies._held:
+            await asyncio.sleep(0.001)
+        client.close()
+        while served.app.bodies._held or served.app.bodies._coming:
+            await asyncio.sleep(0.001)
+    assert "append" not in served.gate.store.calls
+
+
+async def test_too_much_of_unfinished_bodies_is_503(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coming_bodies, "UNFINISHED_BYTES_MAX", len(BODY) - 2)
+    client = await served.connect()
+    client.write(SIZED + b"\r\n" + BODY[:-1])
+    status, headers, _ = await client.answer()
+    assert (status, headers["connection"]) == (503, "close")
+    assert int(headers["retry-after"]) > 0
+    assert served.app.bodies._held == 0
+
+
+async def test_a_sender_that_waits_to_be_asked_for_its_body_is_asked(served: Served) -> None:
+    client = await served.connect()
+    client.write(SIZED + b"expect: 100-continue\r\n\r\n")
+    assert (await client.answer())[0] == 100
+    client.write(BODY)
+    assert (await client.answer())[0] == 200
+    client.write(b"POST /nowhere HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+    assert (await client.answer())[0] == 404
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "request_", [POST.replace(b"HTTP/1.1", b"HTTP/1.0"), POST.replace(b"host: h", b"host: h\r\nconnection: close")]
+)
+async def test_who_wants_no_more_is_closed_after_the_answer(served: Served, request_: bytes) -> None:
+    client = await served.connect()
+    client.write(request_ + POST)
+    status, headers, _ = await client.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    assert await is_closed(client)
+    assert served.gate.store.calls["append"] == 1
+
+
+async def test_to_a_head_request_only_the_head_is_said(served: Served) -> None:
+    client = await served.connect()
+    client.write(HEALTH.replace(b"GET", b"HEAD") + HEALTH)
+    head = await asyncio.wait_for(client._reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 15\r\n" in head
+    assert (await client.answer())[2] == b'{"status":"ok"}'
+    client.close()
+
+
+@pytest.mark.parametrize(("rest", "said"), [(b"nonsense\r\n\r\n", 400), (b"POST /webhooks/shop HTTP/1.1\r\nx", 408)])
+async def test_what_cannot_be_read_is_refused_after_what_came_before_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch, rest: bytes, said: int
+) -> None:
+    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.05)
+    go_on = served.gate.store.stall("append")
+    client = await served.connect()
+    client.write(POST + rest)
+    await called(served)
+    go_on.set()
+    assert (await client.answer())[0] == 200
+    status, headers, _ = await client.answer()
+    assert (status, headers["connection"]) == (said, "close")
+    assert await is_closed(client)
+
+
+@pytest.mark.parametrize("step", ["begin", "finish"])
+async def test_a_fault_of_ours_is_500_and_not_the_sender_s(
+    served: Served, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(served.app, step, fail)
+    client = await served.connect()
+    client.write(POST)
+    assert (await client.answer())[0] == 500
+    monkeypatch.undo()
+    client.write(POST)
+    assert (await client.answer())[0] == 200
+    client.close()
+
+
+async def test_an_idle_connection_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_requests, "KEEP_ALIVE_S", 0.05)
+    client = await served.connect()
+    client.write(POST)
+    assert (await client.answer())[0] == 200
+    assert await is_closed(client)
+
+
+async def test_a_stop_closes_who_is_idle_and_waits_for_who_is_not(served: Served) -> None:
+    go_on = served.gate.store.stall("append")
+    idle, busy = await served.connect(), await served.connect()
+    idle.write(HEALTH)
+    assert (await idle.answer())[0] == 200
+    busy.write(POST)
+    await called(served)
+    stopping = asyncio.create_task(served.server.stop())
+    assert await is_closed(idle)
+    assert not stopping.done()
+    go_on.set()
+    status, headers, _ = await busy.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    await asyncio.wait_for(stopping, PATIENCE_S)
