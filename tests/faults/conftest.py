@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.namespaces import Servers, Wire, wired
+from faults.namespaces import Namespace, Servers, Wire, wired
+from faults.private import World
 
 
 @pytest.fixture
@@ -19,3 +20,10 @@ def wire() -> Iterator[Wire]:
     """Two namespaces with a wire between them."""
     with wired() as made:
         yield made
+
+
+@pytest.fixture
+def world(servers: Servers) -> Iterator[World]:
+    """A namespace that has public and private addresses, and servers at them."""
+    with Namespace() as made:
+        yield World(made, servers)
