@@ -235,6 +235,8 @@ class Site:
         self.port = free_port()
         self.destination = Destination(free_port())
         self.config = folder / "longstop.toml"
+        self.within: Sequence[str] = ()
+        """What the command lines of the programs begin with: `ip netns exec NAME`, say."""
         self._started: list[Process] = []
         self.configure()
 
@@ -274,7 +276,7 @@ class Site:
         program = ["-m", "longstop"]
         if prelude:
             program = ["-c", f"{prelude}\nimport sys\nfrom longstop.__main__ import main\nsys.exit(main())"]
-        command = [sys.executable, *program, role, "--config", str(self.config), *options]
+        command = [*self.within, sys.executable, *program, role, "--config", str(self.config), *options]
         return self.run_in_background(command, role)
 
     def run_in_background(self, command: Sequence[str], name: str, **env: str) -> Process:

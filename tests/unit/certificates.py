@@ -13,10 +13,11 @@ _FROM, _UNTIL = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UT
 
 
 class Authority:
-    """Vouches for servers at 127.0.0.1 and for clients; writes everything as PEM into a folder."""
+    """Vouches for servers at 127.0.0.1 or one of `hosts` and for clients; writes everything as PEM into a folder."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *hosts: str) -> None:
         self._folder = folder
+        self._hosts = hosts
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._certificate(self._name, self._key, None)
@@ -24,7 +25,7 @@ class Authority:
         self.path = self._written(f"{name}.pem", "# Főtanúsítvány\n".encode() + _pem(certificate))
 
     def server(self) -> tuple[Path, Path]:
-        """Certificate and key for 127.0.0.1."""
+        """Certificate and key for 127.0.0.1 and the hosts."""
         return self._issued("server", ExtendedKeyUsageOID.SERVER_AUTH)
 
     def client(self, passphrase: bytes | None = None) -> tuple[Path, Path]:
@@ -53,8 +54,8 @@ class Authority:
             .add_extension(_key_usage(own), critical=True)
         )
         if usage is not None:
-            names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-            builder = builder.add_extension(names, critical=False)
+            names = [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, self._hosts)]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
