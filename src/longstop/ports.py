@@ -9,7 +9,7 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from longstop.model.breaker import Circuit
+from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt
@@ -210,3 +210,10 @@ class TransactionalSender(Protocol):
 
     def judge(self, error: BaseException) -> Outcome:
         """What it means that `call` raised this."""
+
+
+class Watch(Protocol):
+    """Hears of what happens to the circuits that this process opens and closes."""
+
+    def circuit_changed(self, change: CircuitChange) -> None:
+        """Take note and return at once: an attempt waits for it. Whatever this raises is logged and harms nothing."""
