@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: {"model", "ports"} for name in ADAPTERS},
     "clock": set(),
     "telemetry": set(),
+    "metrics": {"model"},
     "starter": {"model"},
     "config": {"model"},
     "edges": {"model", "ports", "config", "telemetry", "starter", "testing", *SERVICES},

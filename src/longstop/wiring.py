@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -37,6 +37,9 @@ from longstop.sources import KINDS, build, stand_ins
 from longstop.sources.reading import compile_condition
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from longstop.edges.http_server import HttpServer
 
 log = structlog.get_logger("longstop")
 
@@ -127,6 +130,9 @@ class Gateway:
     """
 
     def __init__(self, config: Config, role: Role = Role.BOTH, handlers: Handlers | None = None) -> None:
+        # Late, as in `_sender`: a command that only looks at the store has no use for it.
+        from longstop.metrics import Metrics
+
         self._parts = parts(config)
         self._role = role
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
@@ -145,7 +151,10 @@ class Gateway:
         self._destinations = _destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
         deliver = Deliver(self._settlements, clock, rng, store if isinstance(store, SqliteStore) else None)
-        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms)
+        self.metrics = Metrics((each.name for each in self._destinations), self._circuit_is_open)
+        self._dispatch = Dispatch(
+            store, deliver, self._destinations, clock, worker, config.worker.lease_ms, [self.metrics]
+        )
         policies = {each.name: each.retry for each in config.destinations}
         self._rescue = Rescue(store, policies, clock, rng)
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
@@ -178,6 +187,9 @@ class Gateway:
         for destination in self._destinations:
             await destination.sender.close()
         await self._parts.store.close()
+
+    def _circuit_is_open(self, destination: str) -> bool:
+        return self._dispatch.is_open(destination)
 
     def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -253,6 +265,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
         server = HttpServer(app, listening)
         await server.start()
+    operators = await _operators_side(config, gateway, ready=lambda: not (stop.is_set() or gateway.failed.is_set()))
     _spare_the_collector()
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
@@ -260,7 +273,24 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     if server is not None:
         await server.stop()
     await gateway.stop()
+    if operators is not None:
+        await operators.stop()
     return 1 if gateway.failed.is_set() else 0
+
+
+async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], bool]) -> "HttpServer | None":
+    """Serve those who run the gateway. Where that cannot be, accepting and delivering go on without."""
+    from longstop.edges.http_server import HttpServer, ListenError, bind
+    from longstop.edges.operators_app import OperatorsApp
+
+    try:
+        listening = bind(config.server.admin_host, config.server.admin_port, "server.admin_port")
+    except ListenError as error:
+        log.error("no_operators_side", error=str(error))
+        return None
+    server = HttpServer(OperatorsApp(gateway.metrics.answer, ready), listening)
+    await server.start()
+    return server
 
 
 def _spare_the_collector() -> None:
