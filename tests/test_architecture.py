@@ -15,6 +15,7 @@ SRC = Path(__file__).parent.parent / "src"
 ROOT = SRC / "longstop"
 
 SERVICES = {
+    "alerts",
     "breakers",
     "ingest",
     "pressure",

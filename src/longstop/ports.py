@@ -9,6 +9,7 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from longstop.model.alert import Alert
 from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
@@ -217,3 +218,13 @@ class Watch(Protocol):
 
     def circuit_changed(self, change: CircuitChange) -> None:
         """Take note and return at once: an attempt waits for it. Whatever this raises is logged and harms nothing."""
+
+
+class Alerter(Protocol):
+    """Tells people of an alert, by one way."""
+
+    async def tell(self, alert: Alert) -> str | None:
+        """Tell it once, within a time of its own; what went wrong, None where nothing did. Never raises for that."""
+
+    async def close(self) -> None:
+        """Let go of threads."""
