@@ -15,6 +15,7 @@ SRC = Path(__file__).parent.parent / "src"
 ROOT = SRC / "longstop"
 
 SERVICES = {
+    "alerts",
     "breakers",
     "ingest",
     "pressure",
@@ -37,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: {"model", "ports"} for name in ADAPTERS},
     "clock": set(),
     "telemetry": set(),
+    "metrics": {"model"},
     "starter": {"model"},
     "config": {"model"},
     "edges": {"model", "ports", "config", "telemetry", "starter", "testing", *SERVICES},

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from longstop.model.alert import Alert
 from longstop.model.event import Event
 from longstop.model.handling import Reject, RetryLater, Transaction
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from longstop.embed import Longstop
 
 __version__ = "0.1.0"
-__all__ = ["Event", "Longstop", "Reject", "RetryLater", "Transaction", "__version__"]
+__all__ = ["Alert", "Event", "Longstop", "Reject", "RetryLater", "Transaction", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -67,6 +67,10 @@ class _Program:
             from longstop.senders.http import HttpSender
 
             checks += [partial(HttpSender, each, self.clock) for each in config.destinations if each.url]
+        if config.alerts is not None:
+            from longstop.senders.alert_hook import HookAlerter
+
+            checks.append(partial(HookAlerter, config.alerts))
         problems: list[str] = []
         for check in checks:
             try:

@@ -4,14 +4,16 @@ The rules are in `model.breaker` and `model.limit`. An open circuit is the store
 destination but one probe at a time, to whichever worker asks. Here it is opened, and changed by what the probes say.
 """
 
+from collections.abc import Sequence
+
 import structlog
 
-from longstop.model.breaker import BreakerPolicy, Circuit, Tally, asked_ms, opened, works
+from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange, Tally, asked_ms, opened, works
 from longstop.model.delivery import Outcome
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.limit import Limiter
 from longstop.model.pressure import TokenBucket
-from longstop.ports import Clock, Inbox
+from longstop.ports import Clock, Inbox, Watch
 
 log = structlog.get_logger("longstop.breakers")
 
@@ -24,6 +26,7 @@ class Breaker:
 
     timeout_ms: of an attempt. retry_after_cap_ms: the longest Retry-After that is honoured.
     rate_per_s: attempts a second that this worker may begin; None: any number.
+    watches: are told when this worker has opened or closed the circuit.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Breaker:
         timeout_ms: int,
         retry_after_cap_ms: int,
         rate_per_s: float | None = None,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self._name = name
         self._policy = policy
@@ -47,11 +51,17 @@ class Breaker:
         self._cap_ms = retry_after_cap_ms
         self._tally = Tally(policy)
         self._bucket = None if rate_per_s is None else TokenBucket(rate_per_s, clock.now_ms(), burst_s=0.1)
+        self._watches = watches
         self._circuit: Circuit | None = None
         """As last seen in the store."""
         self._opening = False
         self.running = 0
         """Attempts of this worker that are under way."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit was open when this worker last looked."""
+        return self._circuit is not None
 
     # -- before an attempt ---------------------------------------------------------------------------
 
@@ -114,6 +124,7 @@ class Breaker:
         try:
             if await self._inbox.change_circuit(self._name, 0, circuit):
                 log.error("circuit_opened", destination=self._name, why=circuit.why, probe_at_ms=circuit.probe_at_ms)
+                self._tell(CircuitChange.opened(circuit))
             self._circuit = circuit
         finally:
             self._opening = False
@@ -134,14 +145,23 @@ class Breaker:
             changed = probe.after_failure(self._policy, now_ms, asked_ms(outcome, self._cap_ms))
             log.warning("probe_failed", destination=self._name, error=outcome.error, probe_at_ms=changed.probe_at_ms)
         if await self._change(probe, changed) and changed is None:
-            open_s = (now_ms - probe.opened_at_ms) / 1000
-            log.info("circuit_closed", destination=self._name, after_s=open_s)
+            closed = CircuitChange.closed(probe, "its probes succeeded", now_ms)
+            log.info("circuit_closed", destination=self._name, after_s=closed.open_s)
+            self._tell(closed)
 
     async def _change(self, old: Circuit, new: Circuit | None) -> bool:
         changed = await self._inbox.change_circuit(self._name, old.version, new)
         if changed:
             self.seen(new)
         return changed
+
+    def _tell(self, change: CircuitChange) -> None:
+        for watch in self._watches:
+            try:
+                watch.circuit_changed(change)
+            except Exception:
+                # The attempt that changed the circuit is not settled yet, and has to be.
+                log.exception("watch_failed", destination=self._name)
 
     def _limit(self, outcome: Outcome, started_at_ms: int) -> None:
         worked = works(outcome)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -12,7 +12,7 @@ from longstop.model.breaker import Circuit
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.lease import Claim, Hold, LeaseRequest
 from longstop.model.limit import Limiter
-from longstop.ports import Clock, Inbox
+from longstop.ports import Clock, Inbox, Watch
 
 log = structlog.get_logger("longstop.dispatch")
 
@@ -31,11 +31,12 @@ class Dispatch:
         clock: Clock,
         worker: str,
         lease_ms: int,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self._inbox = inbox
         self._deliver = deliver
         self._destinations = {each.name: each for each in destinations}
-        self._breakers = {name: breaker_of(each, inbox, clock) for name, each in self._destinations.items()}
+        self._breakers = {name: breaker_of(each, inbox, clock, watches) for name, each in self._destinations.items()}
         self._clock = clock
         self._worker = worker
         self._lease_ms = lease_ms
@@ -46,6 +47,10 @@ class Dispatch:
         self._leasing = asyncio.Lock()
         """Held while the store is asked: what it gives then is still to be started."""
         self._stopping = False
+
+    def is_open(self, destination: str) -> bool:
+        """Whether a destination's circuit was open when the store was last asked."""
+        return self._breakers[destination].is_open
 
     async def run(self) -> None:
         """Lease and deliver until `stop`."""
@@ -147,7 +152,7 @@ class Dispatch:
                 task.cancel()
 
 
-def breaker_of(destination: Destination, inbox: Inbox, clock: Clock) -> Breaker:
+def breaker_of(destination: Destination, inbox: Inbox, clock: Clock, watches: Sequence[Watch] = ()) -> Breaker:
     """What a worker begins with to know of a destination."""
     return Breaker(
         destination.name,
@@ -158,6 +163,7 @@ def breaker_of(destination: Destination, inbox: Inbox, clock: Clock) -> Breaker:
         timeout_ms=destination.timeout_ms,
         retry_after_cap_ms=destination.policy.retry_after_cap_ms,
         rate_per_s=destination.rate_per_s,
+        watches=watches,
     )
 
 

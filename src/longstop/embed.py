@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from longstop import config
+from longstop.edges.answers import Send
 from longstop.edges.coming_bodies import Receive
-from longstop.edges.ingest_app import IngestApp, Scope, Send
+from longstop.edges.ingest_app import IngestApp, Scope
+from longstop.model.alert import Alert
 from longstop.wiring import Gateway
 
 F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound=Callable[[Alert], Any])
 
 
 class Longstop:
@@ -23,6 +26,7 @@ class Longstop:
     def __init__(self, path: str | Path = "longstop.toml") -> None:
         self._path = Path(path)
         self._handlers: dict[str, Callable[..., Any]] = {}
+        self._on_alert: list[Callable[[Alert], Any]] = []
         self._gateway: Gateway | None = None
         self._app: IngestApp | None = None
 
@@ -42,12 +46,20 @@ class Longstop:
 
         return register
 
+    def on_alert(self, function: A) -> A:
+        """Register a function, sync or async, that is called with each Alert: when a circuit opens and when it closes.
+
+        What it returns is not looked at. Where it raises it is called again, twice at most; nothing waits for it.
+        """
+        self._on_alert.append(function)
+        return function
+
     async def start(self) -> None:
         """Read the configuration, open the store, accept and deliver. Raises ConfigurationError, StoreError."""
         if self._gateway is not None:
             raise RuntimeError("this gateway is running already")
         settings = config.load(self._path, environ=os.environ, handlers=self._handlers)
-        gateway = Gateway(settings, handlers=self._handlers)
+        gateway = Gateway(settings, handlers=self._handlers, on_alert=self._on_alert)
         await gateway.start()
         proxies = settings.server.trusted_proxies
         self._app = IngestApp(gateway.ingest, prefix="", health=False, trusted_proxies=proxies)

@@ -9,7 +9,8 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from longstop.model.breaker import Circuit
+from longstop.model.alert import Alert
+from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt
@@ -210,3 +211,20 @@ class TransactionalSender(Protocol):
 
     def judge(self, error: BaseException) -> Outcome:
         """What it means that `call` raised this."""
+
+
+class Watch(Protocol):
+    """Hears of what happens to the circuits that this process opens and closes."""
+
+    def circuit_changed(self, change: CircuitChange) -> None:
+        """Take note and return at once: an attempt waits for it. Whatever this raises is logged and harms nothing."""
+
+
+class Alerter(Protocol):
+    """Tells people of an alert, by one way."""
+
+    async def tell(self, alert: Alert) -> str | None:
+        """Tell it once, within a time of its own; what went wrong, None where nothing did. Never raises for that."""
+
+    async def close(self) -> None:
+        """Let go of threads."""

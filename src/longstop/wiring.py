@@ -9,28 +9,32 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from longstop.alerts import Alerts
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.deliver import Deliver, Destination
 from longstop.dispatch import Dispatch
 from longstop.group_commit import GroupCommit
 from longstop.ingest import Ingest
+from longstop.model.alert import Alert
+from longstop.model.breaker import CircuitChange
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.pressure import Watermarks
 from longstop.model.routing import Route, Router
-from longstop.model.settings import DestinationSettings
-from longstop.ports import Clock, Sender, Source, Store
+from longstop.model.settings import ALERT_TIMEOUT_MS, DestinationSettings
+from longstop.ports import Alerter, Clock, Sender, Source, Store, Watch
 from longstop.pressure import Pressure
 from longstop.replay import Replay
 from longstop.rescue import Rescue
+from longstop.senders.alert_function import FunctionAlerter
 from longstop.senders.python import PythonSender, resolve_handler
 from longstop.senders.transactional import TransactionalSender
 from longstop.sources import KINDS, build, stand_ins
@@ -38,10 +42,16 @@ from longstop.sources.reading import compile_condition
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
 
+if TYPE_CHECKING:
+    from longstop.edges.http_server import HttpServer
+
 log = structlog.get_logger("longstop")
 
 Handlers = Mapping[str, Callable[..., Any]]
 """Destination name to the function that was registered for it in code."""
+
+OnAlert = Callable[[Alert], Any]
+"""A function that was registered for alerts in code."""
 
 
 class Role(Flag):
@@ -70,6 +80,14 @@ class Parts:
     def replay(self, by: str) -> Replay:
         """The replay service, on behalf of a person."""
         return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+
+    async def alert(self, change: CircuitChange) -> str | None:
+        """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""
+        if self.config.alerts is None:
+            return None
+        from longstop.senders.alert_hook import HookAlerter
+
+        return await HookAlerter(self.config.alerts).tell(Alert.of(change))
 
 
 def parts(config: Config) -> Parts:
@@ -126,7 +144,16 @@ class Gateway:
     started again, because half a gateway would look alive.
     """
 
-    def __init__(self, config: Config, role: Role = Role.BOTH, handlers: Handlers | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        role: Role = Role.BOTH,
+        handlers: Handlers | None = None,
+        on_alert: Sequence[OnAlert] = (),
+    ) -> None:
+        # Late, as in `_sender`: a command that only looks at the store has no use for it.
+        from longstop.metrics import Metrics
+
         self._parts = parts(config)
         self._role = role
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
@@ -145,7 +172,10 @@ class Gateway:
         self._destinations = _destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
         deliver = Deliver(self._settlements, clock, rng, store if isinstance(store, SqliteStore) else None)
-        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms)
+        self.metrics = Metrics((each.name for each in self._destinations), self._circuit_is_open)
+        self._alerts = _alerts(config, on_alert) if Role.WORK in role else []
+        watches: list[Watch] = [self.metrics, *self._alerts]
+        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, watches)
         policies = {each.name: each.retry for each in config.destinations}
         self._rescue = Rescue(store, policies, clock, rng)
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
@@ -164,6 +194,8 @@ class Gateway:
             self._background(self._dispatch.run(), "dispatch")
             self._background(self._dispatch.keep_leases(), "keep_leases")
             self._background(self._rescue.run(), "rescue")
+        for alerts in self._alerts:
+            alerts.start()
 
     async def stop(self) -> None:
         """Take nothing more, finish what was begun (up to the limit), close."""
@@ -172,12 +204,16 @@ class Gateway:
         if Role.WORK in self._role:
             await self._dispatch.stop(self._stop_limit_s)
         await self._settlements.idle()
+        await asyncio.gather(*(alerts.stop() for alerts in self._alerts))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for destination in self._destinations:
             await destination.sender.close()
         await self._parts.store.close()
+
+    def _circuit_is_open(self, destination: str) -> bool:
+        return self._dispatch.is_open(destination)
 
     def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -188,6 +224,18 @@ class Gateway:
         if not task.cancelled() and task.exception() is not None:
             log.critical("failed", task=task.get_name(), exc_info=task.exception())
             self.failed.set()
+
+
+def _alerts(config: Config, on_alert: Sequence[OnAlert]) -> list[Alerts]:
+    """The ways in which people are told, each with a queue of its own: one that hangs does not hold up the others."""
+    timeout_ms = config.alerts.timeout_ms if config.alerts is not None else ALERT_TIMEOUT_MS
+    alerters: list[Alerter] = [FunctionAlerter(each, timeout_ms) for each in on_alert]
+    if config.alerts is not None:
+        from longstop.senders.alert_hook import HookAlerter
+
+        alerters.append(HookAlerter(config.alerts))
+    stop_within_s = min(timeout_ms, config.server.stop_timeout_ms) / 1000
+    return [Alerts(each, stop_within_s) for each in alerters]
 
 
 def _destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
@@ -253,6 +301,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
         server = HttpServer(app, listening)
         await server.start()
+    operators = await _operators_side(config, gateway, ready=lambda: not (stop.is_set() or gateway.failed.is_set()))
     _spare_the_collector()
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
@@ -260,7 +309,24 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     if server is not None:
         await server.stop()
     await gateway.stop()
+    if operators is not None:
+        await operators.stop()
     return 1 if gateway.failed.is_set() else 0
+
+
+async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], bool]) -> "HttpServer | None":
+    """Serve those who run the gateway. Where that cannot be, accepting and delivering go on without."""
+    from longstop.edges.http_server import HttpServer, ListenError, bind
+    from longstop.edges.operators_app import OperatorsApp
+
+    try:
+        listening = bind(config.server.admin_host, config.server.admin_port, "server.admin_port")
+    except ListenError as error:
+        log.error("no_operators_side", error=str(error))
+        return None
+    server = HttpServer(OperatorsApp(gateway.metrics.answer, ready), listening)
+    await server.start()
+    return server
 
 
 def _spare_the_collector() -> None:

@@ -233,6 +233,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self.admin_port = free_port()
         self.destination = Destination(free_port())
         self.config = folder / "longstop.toml"
         self.within: Sequence[str] = ()
@@ -254,7 +255,7 @@ class Site:
         """Write the configuration; what runs already does not see it."""
         text = CONFIGURATION.format(
             port=self.port,
-            admin_port=free_port(),
+            admin_port=self.admin_port,
             destination_port=self.destination.port,
             attempts=attempts,
             first=first,
@@ -334,9 +335,13 @@ class Site:
         assert (answer.status, answer.json["status"]) == (200, "accepted"), answer
         return str(answer.json["id"])
 
-    def request(self, method: str, path: str, body: bytes, headers: Headers) -> Answer:
-        """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+    def look(self, path: str) -> Answer:
+        """GET on the operators' side."""
+        return self.request("GET", path, b"", {}, self.admin_port)
+
+    def request(self, method: str, path: str, body: bytes, headers: Headers, port: int | None = None) -> Answer:
+        """One request on a connection of its own; `port` is the senders' unless told otherwise."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=LIMIT_S)
         with contextlib.closing(connection):
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import assert_type
 
-from longstop import Event, Longstop, Reject, RetryLater
+from longstop import Alert, Event, Longstop, Reject, RetryLater
 
 gateway = Longstop("longstop.toml")
 
@@ -22,6 +22,20 @@ async def update_crm(event: Event) -> None:
 def archive(event: Event) -> int:
     raise Reject("why")
 
+
+@gateway.on_alert
+async def page(alert: Alert) -> None:
+    assert_type(alert.at_ms, int)
+    assert_type(alert.open_s, float | None)
+    assert_type(alert.text, str)
+
+
+@gateway.on_alert
+def mail(alert: Alert) -> int:
+    return len(alert.why)
+
+
+assert_type(mail(Alert("circuit_opened", "crm", "why", 0)), int)
 
 # The decorator gives back the very function it was given.
 assert_type(archive(Event("id", "source", 0, b"")), int)

@@ -4,18 +4,18 @@ import asyncio
 import functools
 import inspect
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from longstop.deliver import Deliver, Destination
 from longstop.dispatch import Dispatch, breaker_of
 from longstop.group_commit import GroupCommit
-from longstop.model.breaker import BreakerPolicy
+from longstop.model.breaker import BreakerPolicy, CircuitChange
 from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
 from longstop.model.keeping import DeliveryFilter, Page
 from longstop.model.lease import Claim
 from longstop.model.retry import RetryPolicy
-from longstop.ports import Store
+from longstop.ports import Store, Watch
 from longstop.stores.memory import MemoryStore
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import FaultyStore, ScriptedSender
@@ -35,6 +35,7 @@ class Works:
         policy: RetryPolicy = PLAIN,
         worker: str = "worker-1",
         breaker: BreakerPolicy | None = None,
+        watches: Sequence[Watch] = (),
         **senders: ScriptedSender | tuple[ScriptedSender, int],
     ) -> None:
         self.store: Any = FaultyStore(store or MemoryStore())
@@ -45,7 +46,7 @@ class Works:
             Destination(name, sender, policy, room, breaker=breaker) for name, (sender, room) in pairs.items()
         ]
         self.deliver = Deliver(GroupCommit(self.store.settle), self.clock, random.Random(1))
-        self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS)
+        self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS, watches)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Works":
@@ -75,6 +76,19 @@ class Works:
         found = await all_deliveries(self.store)
         assert len(found) == 1
         return found[0]
+
+
+class Noted:
+    """A watch that keeps what it is told; `error` is raised each time."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.changes: list[CircuitChange] = []
+        self._error = error
+
+    def circuit_changed(self, change: CircuitChange) -> None:
+        self.changes.append(change)
+        if self._error is not None:
+            raise self._error
 
 
 async def all_deliveries(store: Store) -> list[Delivery]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from services import FAILED, REJECTED, Works, all_deliveries, on_virtual_time, settle_down, states
+from services import FAILED, REJECTED, Noted, Works, all_deliveries, on_virtual_time, settle_down, states
 
 from longstop.deliver import Destination
 from longstop.dispatch import Dispatch
-from longstop.model.breaker import BreakerPolicy, Circuit
+from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange
 from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, State
 from longstop.model.keeping import Append
 from longstop.model.lease import Claim
@@ -200,6 +200,82 @@ async def test_a_store_that_is_down_does_not_lose_the_opening() -> None:
         await settle_down(500)
         assert await circuit_of(works) is not None
         assert len(sender.sent) <= 9
+
+
+@on_virtual_time
+async def test_opening_and_closing_are_told_once_with_why_and_for_how_long() -> None:
+    noted = Noted()
+    sender = ScriptedSender(*[FAILED] * 5)
+    async with Works(policy=ONCE, breaker=BREAKER, watches=[noted], crm=(sender, 4)) as works:
+        await works.store.append([make_append(n) for n in range(1, 11)])
+        await settle_down()
+        opened = CircuitChange("crm", "opened", "4 attempts in a row failed", AT_MS)
+        assert noted.changes == [opened]
+        # A probe after 1 s fails, one after 2 s more succeeds, and so does the next.
+        await works.clock.sleep(60)
+        closed = CircuitChange("crm", "closed", "its probes succeeded", AT_MS + 3_000, open_s=3.0)
+        assert noted.changes == [opened, closed]
+
+
+@on_virtual_time
+async def test_of_several_workers_the_one_that_did_it_tells() -> None:
+    store, ours, theirs = MemoryStore(), Noted(), Noted()
+    sender = ScriptedSender(*[FAILED] * 8)
+    async with (
+        Works(store, ONCE, breaker=BREAKER, watches=[ours], crm=(sender, 4)) as one,
+        Works(store, ONCE, "worker-2", breaker=BREAKER, watches=[theirs], crm=(sender, 4)) as other,
+    ):
+        await store.append([make_append(n) for n in range(1, 41)])
+        await settle_down()
+        assert (one.dispatch.is_open("crm"), await circuit_of(one) is not None) == (True, True)
+        await one.clock.sleep(60)
+        assert sorted(each.change for each in (*ours.changes, *theirs.changes)) == ["closed", "opened"]
+        assert (one.dispatch.is_open("crm"), other.dispatch.is_open("crm")) == (False, False)
+
+
+@on_virtual_time
+async def test_what_another_process_opens_and_closes_is_seen_and_not_told() -> None:
+    noted = Noted()
+    async with Works(breaker=BREAKER, watches=[noted], crm=ScriptedSender()) as works:
+        circuit = Circuit("crm", AT_MS, AT_MS + 600_000, 15_000, "elsewhere")
+        await works.store.change_circuit("crm", 0, circuit)
+        assert not works.dispatch.is_open("crm")
+        await works.clock.sleep(1.1)
+        assert works.dispatch.is_open("crm")
+        await works.store.change_circuit("crm", 1, None)
+        await works.clock.sleep(1.1)
+        assert not works.dispatch.is_open("crm")
+        assert noted.changes == []
+
+
+@on_virtual_time
+async def test_a_probe_that_succeeds_after_a_person_closed_the_circuit_tells_nothing() -> None:
+    noted = Noted()
+    sender = ScriptedSender(*[FAILED] * 4)
+    async with Works(breaker=replace(BREAKER, probes=1), watches=[noted], crm=(sender, 4)) as works:
+        await works.store.append([make_append(n) for n in range(1, 11)])
+        await settle_down()
+        gate = sender.hold()
+        await sender.began(5)
+        circuit = await circuit_of(works)
+        assert circuit is not None
+        assert await works.store.change_circuit("crm", circuit.version, None)
+        gate.set()
+        await works.clock.sleep(20)
+        assert set(await states(works.store)) == {State.DELIVERED}
+        assert [each.change for each in noted.changes] == ["opened"]
+
+
+@on_virtual_time
+async def test_a_watch_that_raises_harms_no_delivery_and_keeps_nothing_from_the_next() -> None:
+    broken, noted = Noted(RuntimeError("a fault")), Noted()
+    sender = ScriptedSender(*[FAILED] * 4)
+    async with Works(policy=ONCE, breaker=BREAKER, watches=[broken, noted], crm=(sender, 4)) as works:
+        await works.store.append([make_append(n) for n in range(1, 11)])
+        # Less than a lease: what is not settled by then was harmed.
+        await works.clock.sleep(20)
+        assert set(await states(works.store)) == {State.DELIVERED}
+        assert [each.change for each in noted.changes] == ["opened", "closed"] == [e.change for e in broken.changes]
 
 
 @on_virtual_time

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram
 
+from longstop import wiring
+from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.keeping import Pause
 from longstop.testing.builders import make_append
 
@@ -44,6 +46,65 @@ def test_resume_ends_it(program: FakeProgram, capsys: Capture) -> None:
     assert program.cli("resume", "crm", "--json") == 0
     assert said(capsys) == {"destination": "crm", "paused": False, "changed": True, "held": 2}
     assert pauses(program) == []
+
+
+# -- a circuit ----------------------------------------------------------------------------------
+
+
+class Told:
+    """In the place of the hook."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: str | None = None) -> None:
+        self.changes: list[CircuitChange] = []
+        self._error = error
+        monkeypatch.setattr(wiring.Parts, "alert", lambda _parts, change: self._alert(change))
+
+    async def _alert(self, change: CircuitChange) -> str | None:
+        self.changes.append(change)
+        return self._error
+
+
+def open_circuit(program: FakeProgram) -> None:
+    circuit = Circuit("crm", NOW_MS - 75_250, NOW_MS + 1_000, 15_000, "20 attempts in a row failed", version=7)
+    asyncio.run(program.store.change_circuit("crm", 0, circuit))
+
+
+def test_resume_closes_a_circuit_and_tells_who_did(
+    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(monkeypatch)
+    open_circuit(program)
+    assert program.cli("resume", "crm", "--json") == 0
+    assert said(capsys)["changed"] is True
+    assert asyncio.run(program.store.circuits()) == []
+    assert told.changes == [CircuitChange("crm", "closed", "ann resumed it", NOW_MS, open_s=75.25)]
+    assert program.cli("resume", "crm") == 0
+    assert len(told.changes) == 1, "there is nothing to close any more"
+
+
+def test_where_somebody_was_quicker_nothing_is_told(program: FakeProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    open_circuit(program)
+
+    async def too_late(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(program.store, "change_circuit", too_late)
+    assert program.cli("resume", "crm") == 0
+    assert told.changes == []
+
+
+def test_a_hook_that_is_down_is_said_and_changes_nothing(
+    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Told(monkeypatch, error="connecting to a.example:443 failed: Connection refused")
+    open_circuit(program)
+    assert program.cli("resume", "crm") == 0
+    captured = capsys.readouterr()
+    assert captured.out == "crm goes on; 2 deliveries wait for it\n"
+    assert captured.err == (
+        "longstop: the alert was not sent: connecting to a.example:443 failed: Connection refused\n"
+    )
 
 
 def test_for_people(program: FakeProgram, capsys: Capture) -> None:

@@ -374,6 +374,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "server": ANYTHING,
         "store": ANYTHING,
         "worker": ANYTHING,
+        "alerts": st.dictionaries(KEYS, ANYTHING, max_size=4) | ANYTHING,
         "sources": TABLES | ANYTHING,
         "destinations": TABLES | ANYTHING,
         "routes": st.lists(st.dictionaries(KEYS, ANYTHING, max_size=4), max_size=3) | ANYTHING,

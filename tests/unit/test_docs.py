@@ -66,6 +66,7 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[server]`": shape.ServerTable,
     "`[store]`": shape.StoreTable,
     "`[worker]`": shape.WorkerTable,
+    "`[alerts]`": shape.AlertsTable,
     "`[sources.NAME]`": shape.SourceTable,
     "`verify`": shape.VerifyTable,
     "`challenge`": shape.ChallengeTable,
@@ -77,7 +78,8 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[[routes]]`": shape.RouteTable,
 }
 ROW = re.compile(r"^\| `(?P<key>[a-z_]+)` \| .+? \| (?P<default>[^|]+) \| `(?P<example>[^|]+)` \|$", re.MULTILINE)
-NAMES = "ORDERS_SECRET ORDERS_SECRET_OLD CRM_TOKEN CRM_SECRET CRM_PASSWORD CRM_CLIENT_ID CRM_CLIENT_SECRET".split()
+CRM = "CRM_TOKEN CRM_SECRET CRM_PASSWORD CRM_CLIENT_ID CRM_CLIENT_SECRET"
+NAMES = f"ALERT_TOKEN ORDERS_SECRET ORDERS_SECRET_OLD {CRM}".split()
 AROUND = Surroundings(dict.fromkeys(NAMES, SECRET), ROOT)
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from longstop import Event, Longstop, Reject, RetryLater
+from longstop import Alert, Event, Longstop, Reject, RetryLater
 from longstop.model.delivery import DeadReason, Delivery, State
 from longstop.model.errors import ConfigurationError
 from longstop.stores.sqlite import SqliteStore
@@ -162,3 +162,47 @@ async def test_what_a_slow_handler_had_begun_is_finished_before_the_stop(gateway
     go_on.set()
     await asyncio.wait_for(stopping, PATIENCE_S)
     assert (await kept(tmp_path, event_id)).state is State.DELIVERED
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_functions_hear_of_a_circuit_that_opens_and_closes(kind: str, gateway: Longstop, tmp_path: Path) -> None:
+    with (tmp_path / "longstop.toml").open("a") as file:
+        file.write(
+            '\n[destinations.crm]\nretry = { first = "1ms" }\nbreaker = { failures = 1, probe = "1ms", probes = 1 }\n'
+        )
+    loop, alerts = asyncio.get_running_loop(), asyncio.Queue[Alert]()
+    works = False
+
+    @gateway.handler("crm")
+    async def crm(event: Event) -> None:
+        if not works:
+            raise ConnectionError("down")
+
+    async def told_async(alert: Alert) -> None:
+        alerts.put_nowait(alert)
+
+    def told(alert: Alert) -> None:
+        loop.call_soon_threadsafe(alerts.put_nowait, alert)
+
+    function: Any = told_async if kind == "async" else told
+
+    hung: list[Alert] = []
+    go_on = asyncio.Event()
+
+    @gateway.on_alert
+    async def hangs(alert: Alert) -> None:
+        hung.append(alert)
+        await go_on.wait()
+
+    assert gateway.on_alert(function) is function
+    app = application(gateway)
+    async with app.router.lifespan_context(app):
+        await post(app)
+        opened = await asyncio.wait_for(alerts.get(), PATIENCE_S)
+        works = True
+        closed = await asyncio.wait_for(alerts.get(), PATIENCE_S)
+        assert hung == [opened], "one that hangs does not hold up the others"
+        go_on.set()
+    assert hung == [opened, closed]
+    assert (opened.alert, opened.destination, opened.why) == ("circuit_opened", "crm", "1 attempts in a row failed")
+    assert (closed.alert, closed.open_s) == ("circuit_closed", (closed.at_ms - opened.at_ms) / 1000)

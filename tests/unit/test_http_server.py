@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from test_ingest import SHOP, Gate
 
 from longstop.clock import SystemClock
-from longstop.edges import guarded_protocol
+from longstop.edges import guarded_protocol, http_server
 from longstop.edges.http_server import HttpServer, ListenError, bind
 from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
 from longstop.model.signing import sign
@@ -194,3 +195,12 @@ def test_a_port_that_is_taken_is_a_plain_error() -> None:
         f"cannot listen on 127.0.0.1:{port}: Address already in use; is another Longstop running? "
         "Stop it, or choose another server.port"
     )
+
+
+def test_it_names_the_setting_that_has_to_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_family(*_: object) -> socket.socket:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr(http_server.socket, "socket", no_such_family)
+    with pytest.raises(ListenError, match=r"^cannot listen on ::1:8081: Address family .* another server\.admin_port$"):
+        bind("::1", 8081, "server.admin_port")

@@ -15,12 +15,13 @@ from typing import Any
 
 from longstop.config import rules, shape, values
 from longstop.config.errors import in_document_order, syntax_line
-from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
+from longstop.config.shape import SOURCE_KINDS, AlertsTable, DestinationTable, Document, SourceTable
 from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import (
+    AlertSettings,
     AuthSettings,
     ChallengeSettings,
     DestinationSettings,
@@ -106,6 +107,9 @@ class Config:
     routes: tuple[RouteSettings, ...]
     targets: Mapping[str, str] = field(repr=False)
     """For people: each destination's URL, variables not filled in and without its query, or its handler."""
+    alerts: AlertSettings | None = None
+    alerts_target: str = field(default="", repr=False)
+    """For people: the URL of `alerts`, as in `targets`."""
     warnings: tuple[str, ...] = ()
     """What works and is unwise, worded like a problem."""
 
@@ -195,6 +199,8 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
             RouteSettings(each.source, each.when, tuple(each.to), each.expire_after_ms) for each in shaped.routes
         ),
         warnings=warnings,
+        alerts=_alerts(shaped.alerts) if shaped.alerts else None,
+        alerts_target=_target(document.get("alerts", {})),
         targets=_targets(document.get("destinations", {}), (*declared, *in_code)),
     )
 
@@ -207,6 +213,10 @@ def _source(name: str, table: SourceTable) -> SourceSettings:
     for key in ("required_headers", "content_types", "allow"):
         given[key] = tuple(given[key])
     return SourceSettings(name=name, **given)
+
+
+def _alerts(table: AlertsTable) -> AlertSettings:
+    return AlertSettings(**{**dict(table), "headers": tuple(table.headers.items())})
 
 
 def _destination(name: str, table: DestinationTable) -> DestinationSettings:
@@ -243,6 +253,8 @@ def describe(config: Config) -> str:
         lines.append(f"source        {source.name} ({source.kind})  POST {config.server.url}/webhooks/{source.name}")
         lines += _routes_of(config, source.name)
     lines += [_destination_line(config, destination) for destination in config.destinations]
+    if config.alerts is not None:
+        lines.append(f"alerts        {config.alerts_target}  when a circuit opens or closes")
     lines += [f"warning       {warning}" for warning in config.warnings]
     return "\n".join(lines)
 

@@ -50,6 +50,7 @@ GENESYS_SECRET_CHARS_MIN = 16
 def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
     """Everything that keeps the configuration from being used and that no single key shows."""
     yield from _server(_table(document, "server"))
+    yield from _headers(("alerts", "headers"), _table(_table(document, "alerts"), "headers"))
     yield from _sources(document, around)
     for where, destination in _tables(document, "destinations"):
         yield from _name(where, "destination")
@@ -65,6 +66,7 @@ def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
     for where, destination in _tables(document, "destinations"):
         yield from _unreachable(where, destination, around)
         yield from auth_rules.warnings(where, destination)
+    yield from _unreachable(("alerts",), _table(document, "alerts"), around)
     for place, route in enumerate(_list(document, "routes")):
         yield from _misquoted(("routes", place, "when"), _text(route, "when"))
 

@@ -28,7 +28,14 @@ from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.values import Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
-from longstop.model.settings import BODY_BYTES_MAX, DEDUP_WINDOW_MS, AuthScheme, DestinationSettings, Scheme
+from longstop.model.settings import (
+    ALERT_TIMEOUT_MS,
+    BODY_BYTES_MAX,
+    DEDUP_WINDOW_MS,
+    AuthScheme,
+    DestinationSettings,
+    Scheme,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +150,17 @@ class WorkerTable(Table):
     """`[worker]`"""
 
     lease_ms: PositiveDuration = Field(default=15_000, alias="lease", description=_DURATION)
+
+
+class AlertsTable(Table):
+    """`[alerts]`"""
+
+    url: Url = Field(repr=False, description="text: an http:// or https:// URL")
+    timeout_ms: PositiveDuration = Field(default=ALERT_TIMEOUT_MS, alias="timeout", description=_DURATION)
+    allow_private: bool = Field(default=False, description="true or false")
+    headers: dict[str, HeaderValue] = Field(
+        default={}, repr=False, description="a table of names and texts", json_schema_extra={"item": "text"}
+    )
 
 
 class VerifyTable(Table):
@@ -321,6 +339,7 @@ class Document(Table):
     server: ServerTable = Field(default_factory=ServerTable, description="a table: [server]")
     store: StoreTable = Field(default_factory=StoreTable, description="a table: [store]")
     worker: WorkerTable = Field(default_factory=WorkerTable, description="a table: [worker]")
+    alerts: AlertsTable | None = Field(default=None, description="a table: [alerts]")
     sources: dict[str, SourceTable] = Field(
         default={}, description="tables: [sources.NAME]", json_schema_extra={"item": "a table: [sources.NAME]"}
     )

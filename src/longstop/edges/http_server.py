@@ -1,4 +1,5 @@
-"""The HTTP server: uvicorn in the gateway's own event loop, with the limits that it lacks.
+"""The HTTP server of both sides, the senders' and the operators': uvicorn in the gateway's own event loop, with the
+limits that it lacks.
 
 Why uvicorn: it takes a socket that we have bound (so a taken port is a plain error, and port 0 works), keeps the
 order of headers, refuses a request that has both Content-Length and Transfer-Encoding, and has a deadline for
@@ -25,20 +26,26 @@ class ListenError(LongstopError):
     """The address cannot be listened on."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one. Raises ListenError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def bind(host: str, port: int, setting: str = "server.port") -> socket.socket:
+    """A listening socket; port 0 takes any free one. Raises ListenError, which names the port's setting."""
     try:
-        listening.bind((host, port))
-        listening.listen(1024)
+        return _listening(host, port)
     except OSError as error:
-        listening.close()
         raise ListenError(
             f"cannot listen on {host}:{port}: {error.strerror}; is another Longstop running? "
-            "Stop it, or choose another server.port"
+            f"Stop it, or choose another {setting}"
         ) from None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 

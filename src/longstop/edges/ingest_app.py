@@ -4,12 +4,12 @@ Plain ASGI, because a framework's request object, routing and validation cost mo
 append. Errors go out as problem+json (RFC 9457).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from itertools import chain
 from typing import Any
 
-from longstop.edges.coming_bodies import ComingBodies, Message, Receive, SenderGone, read, too_large
-from longstop.edges.problems import plain_problem, problem
+from longstop.edges.answers import Send, plain_problem, problem, respond
+from longstop.edges.coming_bodies import ComingBodies, Receive, SenderGone, read, too_large
 from longstop.edges.proxies import TrustedProxies
 from longstop.ingest import Ingest
 from longstop.model.errors import HeadersTooLargeError, IngestError, LengthRequiredError
@@ -19,7 +19,6 @@ from longstop.model.value import value
 from longstop.ports import Source
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 HEADERS_MAX = 100
 HEADER_BYTES_MAX = 32 * 1024
@@ -49,7 +48,7 @@ class IngestApp:
         version = scope.get("http_version", "1.1")
         answer = self.begin(scope["method"], _path_below_mount(scope), scope["headers"], version)
         if not isinstance(answer, Opened):
-            await _respond(send, answer)
+            await respond(send, answer)
             return
         peer = scope.get("client")
         try:
@@ -57,10 +56,10 @@ class IngestApp:
         except SenderGone:
             return
         except IngestError as error:
-            await _respond(send, problem(error))
+            await respond(send, problem(error))
             return
         answer = await self.finish(answer, body, peer[0] if peer else None, scope.get("query_string", b""))
-        await _respond(send, answer)
+        await respond(send, answer)
 
     def begin(
         self, method: str, path: str, raw: Sequence[tuple[bytes, bytes]], version: str = "1.1"
@@ -165,13 +164,3 @@ def _not_allowed(methods: str) -> Answer:
 
 _NOT_FOUND = plain_problem(404, "Not found")
 _HEALTHY = Answer(200, b'{"status":"ok"}')
-
-
-async def _respond(send: Send, answer: Answer) -> None:
-    headers = [
-        (b"content-type", answer.content_type.encode("latin-1")),
-        (b"content-length", str(len(answer.body)).encode()),
-        *((name.encode("latin-1"), text.encode("latin-1")) for name, text in answer.headers),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})

@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import httptools
 import structlog
 
+from longstop.edges.answers import plain_problem, problem
 from longstop.edges.coming_bodies import Coming, ComingBodies, CrowdedError, too_large
 from longstop.edges.guarded_protocol import GuardedProtocol
-from longstop.edges.problems import plain_problem, problem
 from longstop.model.errors import IngestError
 from longstop.model.exchange import Answer
 from longstop.model.value import value

@@ -7,7 +7,7 @@ as a probe, and what becomes of it decides.
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 from longstop.model.delivery import Outcome, OutcomeKind
 from longstop.model.value import value
@@ -74,6 +74,29 @@ class Circuit:
     def put_off(self, until_ms: int) -> Self:
         """With no probe before then."""
         return replace(self, version=self.version + 1, probe_at_ms=until_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChange:
+    """A circuit that opened or closed: what those who watch are told, once, by whoever changed it in the store."""
+
+    destination: str
+    change: Literal["opened", "closed"]
+    why: str
+    at_ms: int
+    open_s: float | None = None
+    """closed: for how many seconds it was open."""
+
+    @classmethod
+    def opened(cls, circuit: Circuit) -> Self:
+        """This circuit was put into the store."""
+        return cls(circuit.destination, "opened", circuit.why, circuit.opened_at_ms)
+
+    @classmethod
+    def closed(cls, circuit: Circuit, why: str, now_ms: int) -> Self:
+        """This circuit was taken out of it."""
+        # A clock that was set back makes no outage shorter than nothing.
+        return cls(circuit.destination, "closed", why, now_ms, max(0, now_ms - circuit.opened_at_ms) / 1000)
 
 
 def opened(destination: str, why: str, policy: BreakerPolicy, now_ms: int, asked_ms: int, answer_ms: int) -> Circuit:

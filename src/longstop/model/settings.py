@@ -22,6 +22,7 @@ AuthScheme = Literal[
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 DEDUP_WINDOW_MS = 7 * 86_400_000
+ALERT_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +169,27 @@ class DestinationSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retried_statuses: frozenset[int] = RETRIED_STATUSES
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return f"destination {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Where people are told that a circuit opened or closed."""
+
+    url: str = field(repr=False)
+    """May hold a secret that the environment filled in, as `headers` may."""
+    timeout_ms: int = ALERT_TIMEOUT_MS
+    """For one try, from connecting to the answer."""
+    allow_private: bool = False
+    """May the URL lead to loopback or private addresses?"""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Sent with every alert."""
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return "[alerts]"

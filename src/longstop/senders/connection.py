@@ -1,7 +1,8 @@
-"""The guards around every connection to a destination or its token endpoint, and words for what goes wrong with one.
+"""The guards around every connection that leaves here, and words for what goes wrong with one.
 
-One session serves both, so that a token is asked for under the rules that hold for deliveries: addresses are
-checked where they are dialled, and nothing (proxy, cookie, credential) comes from the environment.
+Tokens are asked for and alerts are posted under the rules that hold for deliveries: addresses are checked where they
+are dialled, and nothing (proxy, cookie, credential) comes from the environment. A destination and its token endpoint
+share one session.
 """
 
 import os
@@ -10,13 +11,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from ipaddress import IPv4Address
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from yarl import URL
 
 from longstop.model.errors import ConfigurationError
-from longstop.model.settings import DestinationSettings
 from longstop.senders.addresses import PrivateAddressError, public_socket
 
 ANSWER_BYTES_READ = 64 * 1024
@@ -32,6 +32,22 @@ def _version() -> str:
 
 
 USER_AGENT = f"longstop/{_version()}"
+
+
+class Peer(Protocol):
+    """What has to be known here of who is at the other end."""
+
+    @property
+    def label(self) -> str:
+        """What a person calls its settings: `destination crm`."""
+
+    @property
+    def allow_private(self) -> bool:
+        """May its URL lead to loopback or private addresses?"""
+
+    @property
+    def timeout_ms(self) -> int:
+        """How long one exchange with it may take."""
 
 
 @dataclass(slots=True)
@@ -71,14 +87,14 @@ def _half_an_address(host: str) -> bool:
     return False
 
 
-def open_session(settings: DestinationSettings, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
-    """A session for one destination, which belongs to the loop that runs now. `tls` None: the system's authorities.
+def open_session(peer: Peer, limit: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    """A session of at most `limit` connections, which belongs to the loop that runs now.
+
+    tls: None for the system's authorities.
 
     It knows no deadline: whoever uses it keeps one, around everything.
     """
-    guard = None if settings.allow_private else public_socket
-    # One more than there are deliveries: a token is renewed beside them and keeps none of them waiting.
-    limit = settings.concurrency + 1
+    guard = None if peer.allow_private else public_socket
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit, socket_factory=guard, ssl=True if tls is None else tls),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -89,7 +105,7 @@ def open_session(settings: DestinationSettings, tls: ssl.SSLContext | None) -> a
     )
 
 
-def explain(error: Exception, progress: Progress, settings: DestinationSettings) -> str:
+def explain(error: Exception, progress: Progress, peer: Peer) -> str:
     """What failed and at which step, for the person who looks at it. It shows no secret.
 
     The texts of the library's own errors are not used: they hold URLs, and its objects the headers.
@@ -97,11 +113,11 @@ def explain(error: Exception, progress: Progress, settings: DestinationSettings)
     where = progress.where
     match error:
         case TimeoutError():
-            return f"timed out after {settings.timeout_ms / 1000:g} s while {progress.step} ({where})"
+            return f"timed out after {peer.timeout_ms / 1000:g} s while {progress.step} ({where})"
         case aiohttp.ClientConnectorError(os_error=PrivateAddressError() as refused):
             return (
                 f"address {refused.address} of host {progress.url.host} is private; set allow_private = true "
-                f"on destination {settings.name} if it is meant to be reached"
+                f"on {peer.label} if it is meant to be reached"
             )
         case aiohttp.ClientConnectorDNSError():
             return f"the name {progress.url.host} could not be resolved: {_reason(error.os_error)}"

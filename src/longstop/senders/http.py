@@ -157,7 +157,8 @@ class HttpSender:
     def _opened(self) -> aiohttp.ClientSession:
         """The session, made on first use because it belongs to the loop that runs then."""
         if self._session is None:
-            self._session = open_session(self._settings, self._tls)
+            # One more than there are deliveries: a token is renewed beside them and keeps none of them waiting.
+            self._session = open_session(self._settings, self._settings.concurrency + 1, self._tls)
         return self._session
 
     def _built_auth(self) -> Auth:

@@ -10,12 +10,11 @@ from typing import Any
 
 from longstop.model.delivery import Outcome, OutcomeKind
 from longstop.model.errors import ConfigurationError
-from longstop.model.event import Event
 from longstop.model.handling import Reject, RetryLater
 from longstop.model.lease import Claim
 from longstop.model.settings import DestinationSettings
 
-Handler = Callable[[Event], Any]
+Handler = Callable[[Any], Any]
 """Takes the event; what it returns is not looked at. `async def` or not."""
 
 ERROR_CHARS = 500
@@ -44,10 +43,14 @@ class PythonSender:
 
     async def send(self, claim: Claim, attempt: int) -> Outcome:  # noqa: ARG002
         """Call the handler once and classify what comes of it. Never raises but for its own cancellation."""
+        return await self.call(claim.event)
+
+    async def call(self, argument: Any) -> Outcome:
+        """As `send`, with anything in the place of the event."""
         deadline = asyncio.timeout(self._timeout_s)
         try:
             async with deadline:
-                await self._call(claim.event)
+                await self._call(argument)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -60,15 +63,15 @@ class PythonSender:
         """Let go of the threads. One that is still in a handler is not waited for. Safe to call twice."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _call(self, event: Event) -> None:
-        result = self._handler(event) if self._in_loop else await self._call_in_thread(event)
+    async def _call(self, argument: Any) -> None:
+        result = self._handler(argument) if self._in_loop else await self._call_in_thread(argument)
         if inspect.isawaitable(result):
             await result
 
-    async def _call_in_thread(self, event: Event) -> Any:
+    async def _call_in_thread(self, argument: Any) -> Any:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(self._pool, context.run, _caught, self._handler, event)
+        result, error = await loop.run_in_executor(self._pool, context.run, _caught, self._handler, argument)
         if error is not None:
             raise error
         return result
@@ -135,10 +138,10 @@ def _is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
 
 
-def _caught(handler: Handler, event: Event) -> tuple[Any, BaseException | None]:
+def _caught(handler: Handler, argument: Any) -> tuple[Any, BaseException | None]:
     """The handler's result or its exception, as values: a future cannot carry StopIteration."""
     try:
-        return handler(event), None
+        return handler(argument), None
     except BaseException as error:
         return None, error
 

@@ -7,12 +7,10 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from longstop.edges.cli.errors import printable
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from longstop.model import times
 
 
 def line(text: str = "") -> None:
@@ -27,10 +25,7 @@ def json_line(row: Any) -> None:
 
 def rfc3339(at_ms: int | None) -> str | None:
     """`2026-01-31T09:30:00.000Z`; None for None."""
-    if at_ms is None:
-        return None
-    at = _EPOCH + timedelta(milliseconds=at_ms)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return None if at_ms is None else times.rfc3339(at_ms)
 
 
 def for_people(at_ms: int | None) -> str:

@@ -6,9 +6,10 @@ from cyclopts import Parameter
 
 from longstop.edges.cli import output
 from longstop.edges.cli.deciding import person
-from longstop.edges.cli.errors import DONE, CommandError
+from longstop.edges.cli.errors import DONE, CommandError, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Parts, on_store
+from longstop.model.breaker import CircuitChange
 from longstop.model.delivery import State
 from longstop.model.keeping import Pause
 
@@ -78,7 +79,13 @@ async def _close_circuit(parts: Parts, destination: str) -> bool:
     """A person knows that the destination works again. If it does not, the circuit opens again."""
     for circuit in await parts.store.circuits():
         if circuit.destination == destination:
-            return await parts.store.change_circuit(destination, circuit.version, None)
+            if not await parts.store.change_circuit(destination, circuit.version, None):
+                return False
+            # Who closed it says so. A gateway only sees that somebody has, and of several gateways each does.
+            change = CircuitChange.closed(circuit, f"{person()} resumed it", parts.clock.now_ms())
+            if (error := await parts.alert(change)) is not None:
+                say([f"longstop: the alert was not sent: {error}"])
+            return True
     return False
 
 

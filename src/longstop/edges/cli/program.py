@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from longstop.config import Config
+    from longstop.model.breaker import CircuitChange
     from longstop.model.routing import Router
     from longstop.ports import Clock, Source, Store
     from longstop.replay import Replay
@@ -35,6 +36,9 @@ class Parts(Protocol):
 
     def replay(self, by: str) -> "Replay":
         """The replay service, on behalf of a person."""
+
+    async def alert(self, change: "CircuitChange") -> str | None:
+        """Tell people of a circuit that a command changed; what went wrong, None where nothing did."""
 
 
 class Program(Protocol):

@@ -1,10 +1,11 @@
-"""Errors as senders see them: problem+json (RFC 9457)."""
+"""Answers on the wire: errors as problem+json (RFC 9457), and any answer as the messages of ASGI."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
-from longstop.edges.coming_bodies import CrowdedError
+from longstop.edges.coming_bodies import CrowdedError, Message
 from longstop.model.errors import (
     BodyTooLargeError,
     HeadersTooLargeError,
@@ -15,6 +16,8 @@ from longstop.model.errors import (
     UnavailableError,
 )
 from longstop.model.exchange import Answer
+
+Send = Callable[[Message], Awaitable[None]]
 
 
 def problem(error: IngestError) -> Answer:
@@ -40,3 +43,14 @@ def plain_problem(status: int, title: str, headers: tuple[tuple[str, str], ...] 
     """A problem that needs no explanation."""
     said = {"type": "about:blank", "title": title, "status": status}
     return Answer(status, msgspec.json.encode(said), "application/problem+json", headers)
+
+
+async def respond(send: Send, answer: Answer) -> None:
+    """Send an answer as ASGI has it."""
+    headers = [
+        (b"content-type", answer.content_type.encode("latin-1")),
+        (b"content-length", str(len(answer.body)).encode()),
+        *((name.encode("latin-1"), text.encode("latin-1")) for name, text in answer.headers),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,136 @@
+"""A circuit that opens and closes, as people see it: a POST to their hook, and a number on the operators' side."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from acceptance.harness import Destination, Reply, Site, free_port, wait_until
+
+TOKEN = "acceptance-token-of-the-hook"
+BREAKER = 'breaker = {{ failures = 3, probe = "{probe}", probes = 1 }}\n'
+ALERTS = """
+[alerts]
+url = "http://127.0.0.1:{port}/hook"
+allow_private = true
+timeout = "{timeout}"
+headers = {{ Authorization = "Bearer {token}" }}
+"""
+
+
+@pytest.fixture
+def hook() -> Iterator[Destination]:
+    """Where alerts are posted to."""
+    made = Destination(free_port())
+    yield made
+    made.close()
+
+
+def configure(site: Site, hook: Destination, probe: str = "100ms", timeout: str = "5s") -> None:
+    # As short as the backoff of an alert is long: a stop that waits for one is seen to.
+    more = BREAKER.format(probe=probe) + ALERTS.format(port=hook.port, timeout=timeout, token=TOKEN)
+    site.configure(more=more, stop_timeout="1s")
+
+
+def post_orders(site: Site, count: int) -> list[str]:
+    return [site.accept("shop", json.dumps({"id": f"order-{n}", "customer": f"c-{n}"}).encode()) for n in range(count)]
+
+
+def alerts(hook: Destination, count: int) -> list[Any]:
+    """What the hook got, when it has got so many."""
+    return [json.loads(arrival.body) for arrival in hook.wait_for("", count)]
+
+
+def metric(site: Site, name: str, **labels: str) -> float:
+    """The one sample that has this name and these labels."""
+    families = text_string_to_metric_families(site.look("/metrics").body.decode())
+    found = [sample for family in families for sample in family.samples]
+    (value,) = [sample.value for sample in found if (sample.name, sample.labels) == (name, labels)]
+    return float(value)
+
+
+def is_open(site: Site) -> float:
+    return metric(site, "longstop_circuit_open", destination="crm")
+
+
+def changes(site: Site, change: str) -> float:
+    return metric(site, "longstop_circuit_changes_total", destination="crm", change=change)
+
+
+def test_an_outage_is_told_when_it_begins_and_when_it_is_over(site: Site, hook: Destination) -> None:
+    configure(site, hook)
+    program = site.serve()
+    assert (is_open(site), changes(site, "opened"), changes(site, "closed")) == (0, 0, 0)
+    site.destination.down()
+    ids = post_orders(site, 10)
+    (opened,) = alerts(hook, 1)
+    assert (is_open(site), changes(site, "opened"), changes(site, "closed")) == (1, 1, 0)
+    site.destination.up()
+    _, closed = alerts(hook, 2)
+    for id_ in ids:
+        site.destination.wait_for(id_)
+    assert (is_open(site), changes(site, "opened"), changes(site, "closed")) == (0, 1, 1)
+    assert opened == {
+        "alert": "circuit_opened",
+        "destination": "crm",
+        "why": "3 attempts in a row failed",
+        "at": opened["at"],
+        "text": opened["text"],
+    }
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", opened["at"])
+    assert (closed["alert"], closed["destination"], closed["at"] > opened["at"]) == ("circuit_closed", "crm", True)
+    assert closed["open_s"] > 0
+    assert "crm" in opened["text"]
+    assert "crm" in closed["text"]
+    program.stop()
+    assert len(hook.arrivals) == 2
+    assert {arrival.headers["authorization"] for arrival in hook.arrivals} == {f"Bearer {TOKEN}"}
+    assert {arrival.headers["content-type"] for arrival in hook.arrivals} == {"application/json"}
+    assert TOKEN not in program.err
+
+
+def test_an_open_circuit_outlives_a_restart_and_who_resumes_it_is_told(site: Site, hook: Destination) -> None:
+    configure(site, hook, probe="10m")
+    program = site.serve()
+    site.destination.down()
+    ids = post_orders(site, 3)
+    alerts(hook, 1)
+    program.kill()
+    site.serve()
+    wait_until(lambda: is_open(site) == 1, "the restarted worker to see the open circuit")
+    assert changes(site, "opened") == 0
+    site.destination.up()
+    assert site.ask("resume", "crm").row["changed"] is True
+    _, closed = alerts(hook, 2)
+    assert (closed["alert"], closed["why"]) == ("circuit_closed", "tester resumed it")
+    for id_ in ids:
+        site.destination.wait_for(id_)
+    wait_until(lambda: is_open(site) == 0, "the worker to see that the circuit was closed")
+    assert len(hook.arrivals) == 2
+
+
+@pytest.mark.parametrize("kind", ["hangs", "is down"])
+def test_a_hook_that_does_not_answer_delays_neither_deliveries_nor_the_stop(
+    kind: str, site: Site, hook: Destination
+) -> None:
+    # Were it waited for, it would be for longer than any wait of a test.
+    configure(site, hook, timeout="10m")
+    hook.script = lambda _arrival: Reply(hold=True)
+    if kind == "is down":
+        hook.down()
+    program = site.serve()
+    site.destination.down()
+    ids = post_orders(site, 10)
+    wait_until(lambda: is_open(site) == 1, "the circuit to open")
+    site.destination.up()
+    for id_ in ids:
+        site.destination.wait_for(id_)
+    wait_until(lambda: is_open(site) == 0, "the circuit to close")
+    program.stop()
+    failed = [json.loads(line) for line in program.err.splitlines() if "alert_failed" in line]
+    assert [line["alert"] for line in failed] == ["circuit_opened", "circuit_closed"]
+    said = "the gateway stopped" if kind == "hangs" else f"connecting to 127.0.0.1:{hook.port} failed"
+    assert all(said in line["error"] for line in failed)
