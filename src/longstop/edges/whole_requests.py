@@ -12,7 +12,7 @@ import asyncio
 import urllib.parse
 from collections import deque
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -84,7 +84,7 @@ class WholeRequests(GuardedProtocol):
         self._body_bytes_max = 0
         self._coming: Coming | None = None
         """Its body, once it has not come at one go with its head."""
-        self._serving = False
+        self._serving: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[_Exchange, bytes]] = deque()
         self._leaving = False
         """No request is taken any more."""
@@ -204,12 +204,12 @@ class WholeRequests(GuardedProtocol):
     # -- serving ---------------------------------------------------------------------------------
 
     def _is_answering(self) -> bool:
-        return self._serving
+        return self._serving is not None
 
     def _take(self, exchange: _Exchange, body: bytes = b"") -> None:
         if self.transport.is_closing() or self._swallow_bytes_left:
             return
-        if self._serving:
+        if self._serving is not None:
             self._waiting.append((exchange, body))
             self.flow.pause_reading()
         else:
@@ -219,10 +219,8 @@ class WholeRequests(GuardedProtocol):
         if isinstance(exchange.found, Answer):
             self._answer(exchange, exchange.found)
             return
-        self._serving = True
-        task = self.loop.create_task(self._serve(exchange, body))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._serving = self.loop.create_task(self._serve(exchange, body))
+        self.tasks.add(self._serving)
 
     async def _serve(self, exchange: _Exchange, body: bytes) -> None:
         peer = self.client[0] if self.client else None
@@ -231,14 +229,24 @@ class WholeRequests(GuardedProtocol):
         except Exception:
             log.exception("request_failed")
             answer = _FAILED
+        except asyncio.CancelledError:
+            self._served()
+            self.transport.close()
+            raise
         if self.flow.write_paused:
             await self.flow.drain()
-        self._serving = False
+        self._served()
         self._answer(exchange, answer)
-        while self._waiting and not self._serving:
+        while self._waiting and self._serving is None:
             self._begin(*self._waiting.popleft())
         if not self._waiting:
             self.flow.resume_reading()
+
+    def _served(self) -> None:
+        # Here and not as the task's callback: that would be one more turn of the event loop for each request.
+        assert self._serving is not None
+        self.tasks.discard(self._serving)
+        self._serving = None
 
     def _answer(self, exchange: _Exchange, answer: Answer) -> None:
         if self.transport.is_closing() or self._swallow_bytes_left:
@@ -259,8 +267,8 @@ class WholeRequests(GuardedProtocol):
         if closes and _CLOSE not in answer.headers:
             said += "connection: close\r\n"
         lengths = f"content-type: {answer.content_type}\r\ncontent-length: {len(answer.body)}\r\n"
-        usual = "".join([f"{name.decode()}: {text.decode()}\r\n" for name, text in self.server_state.default_headers])
-        return f"{_status_line(answer.status)}{usual}{lengths}{said}\r\n".encode("latin-1")
+        line = _status_line(answer.status)
+        return f"{line}{_usual(*self.server_state.default_headers)}{lengths}{said}\r\n".encode("latin-1")
 
     def _close_idle(self) -> None:
         """One timer for many requests: set anew for each, it would cost a fiftieth of it."""
@@ -270,6 +278,12 @@ class WholeRequests(GuardedProtocol):
             self._idle_timer = self.loop.call_later(max(left_s, 1.0), self._close_idle)
         elif not self.transport.is_closing():
             self.transport.close()
+
+
+@lru_cache(maxsize=1)
+def _usual(*headers: tuple[bytes, bytes]) -> str:
+    """What stands in every answer: the date, the same for a second."""
+    return "".join([f"{name.decode()}: {text.decode()}\r\n" for name, text in headers])
 
 
 @cache

@@ -5,6 +5,9 @@ import re
 
 _COUNTER_BITS = 74
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+_LOW_BITS = 48
+"""The last group of digits."""
+_LOW_MASK = (1 << _LOW_BITS) - 1
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -15,17 +18,16 @@ def is_id(text: str) -> bool:
 
 def format_uuid7(at_ms: int, tail: int) -> str:
     """The UUIDv7 of a millisecond timestamp (48 bits are kept) and 74 bits of `tail`."""
-    return _head(at_ms) + _rest(tail)
+    return f"{_head(at_ms)}{_middle(tail >> _LOW_BITS)}{tail & _LOW_MASK:012x}"
 
 
 def _head(at_ms: int) -> str:
     return f"{at_ms >> 16 & 0xFFFFFFFF:08x}-{at_ms & 0xFFFF:04x}-7"
 
 
-def _rest(tail: int) -> str:
-    # 12 bits, the variant (0b10) and 14 bits, 48 bits; the one in front keeps leading zeros.
-    digits = "%x" % (1 << 76 | tail >> 62 << 64 | 1 << 63 | tail & 0x3FFFFFFFFFFFFFFF)
-    return f"{digits[1:4]}-{digits[4:8]}-{digits[8:]}"
+def _middle(high: int) -> str:
+    """What the upper 26 bits of a tail make: 12 of them, then the variant (0b10) and the other 14."""
+    return f"{high >> 14:03x}-{0x8000 | high & 0x3FFF:04x}-"
 
 
 class IdFactory:
@@ -36,7 +38,9 @@ class IdFactory:
         self._last_ms = 0
         self._tail = 0
         self._head = ""
-        """What the ids of one millisecond begin with; formatted once."""
+        self._high = -1
+        self._start = ""
+        """What the ids of one millisecond mostly begin with; formatted once."""
 
     def make(self, now_ms: int) -> str:
         """A new id for this instant; not thread-safe, call it from one thread."""
@@ -49,8 +53,14 @@ class IdFactory:
             if self._tail > _COUNTER_MASK:
                 self._begin(self._last_ms + 1)
                 self._tail = self._rng.getrandbits(_COUNTER_BITS - 1)
-        return self._head + _rest(self._tail)
+        tail = self._tail
+        high = tail >> _LOW_BITS
+        if high != self._high:
+            self._high = high
+            self._start = self._head + _middle(high)
+        return f"{self._start}{tail & _LOW_MASK:012x}"
 
     def _begin(self, at_ms: int) -> None:
         self._last_ms = at_ms
         self._head = _head(at_ms)
+        self._high = -1
