@@ -26,7 +26,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SECRET = "a-bench-secret-of-no-value"
-REQUESTS_PER_SECOND_MADE = 12_000
+REQUESTS_PER_SECOND_MADE = 16_000
 CONTENDERS = {
     "longstop": "Longstop: durable, verified, deduplicated",
     "fastapi": "FastAPI handler that stores nothing",
