@@ -4,6 +4,8 @@ import asyncio
 import random
 import signal
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ from longstop.dispatch import breaker_of
 from longstop.group_commit import GroupCommit
 from longstop.model.delivery import State
 from longstop.model.errors import LeaseLostError
-from longstop.model.lease import LeaseRequest
+from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
 from longstop.rescue import Rescue
 from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore
+from longstop.stores.sqlite import SqliteStore, inbox
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import ScriptedSender
@@ -33,7 +35,8 @@ SEEDS = 200
 # -- 11: two workers, one delivery ---------------------------------------------------------------------
 
 
-async def test_the_stale_token_is_refused_between_two_stores_on_one_file(tmp_path: Path) -> None:
+async def two_on_one(tmp_path: Path) -> LeaseLostError | None:
+    """What a worker is told that settles under a lease which another has had since."""
     one, two = (SqliteStore(tmp_path / "store.db", watch_s=None) for _ in range(2))
     await one.open()
     await two.open()
@@ -45,14 +48,29 @@ async def test_the_stale_token_is_refused_between_two_stores_on_one_file(tmp_pat
         assert await rescue.rescue() == 1
         (second,) = (await two.lease(LeaseRequest("two", {"crm": 1}, AT_MS + 1_000, AT_MS + 2_000))).claims
         assert second.delivery.token == first.delivery.token + 1
-        (stale,) = await one.settle([delivered(first)])
-        assert isinstance(stale, LeaseLostError)
-        assert await two.settle([delivered(second)]) == [None]
-        history = await one.history(first.delivery.id)
-        assert [attempt.outcome.value for attempt in history.attempts] == ["lost", "success"]
+        (stale,) = await one.settle([replace(delivered(first), attempt=None)])
+        if stale is not None:
+            assert await two.settle([delivered(second)]) == [None]
+            history = await one.history(first.delivery.id)
+            assert [attempt.outcome.value for attempt in history.attempts] == ["lost", "success"]
+        return stale
     finally:
         await one.close()
         await two.close()
+
+
+def without_fencing(patch: pytest.MonkeyPatch) -> None:
+    """The planted bug: a settlement need not show the latest token, nor a lease at all."""
+    patch.setattr(inbox, "_HELD", "SELECT lane FROM deliveries WHERE id = ? AND ? IS NOT NULL")
+
+
+async def test_the_stale_token_is_refused_between_two_stores_on_one_file(tmp_path: Path) -> None:
+    assert isinstance(await two_on_one(tmp_path), LeaseLostError)
+
+
+async def test_that_a_stale_token_is_taken_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_fencing(monkeypatch)
+    assert await two_on_one(tmp_path) is None
 
 
 class _At:
@@ -121,31 +139,57 @@ class _Dawdling:
         return late
 
 
+class _Heard(_Dawdling):
+    """And who was told that its settlement holds."""
+
+    def __init__(self, store: Store, rng: random.Random) -> None:
+        super().__init__(store, rng)
+        self.held = 0
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        results: Sequence[LeaseLostError | None] = await self.__getattr__("settle")(settlements)
+        self.held += results.count(None)
+        return results
+
+
+async def raced(store: Store, seed: int) -> tuple[int, State, list[str]]:
+    """A completion and a rescue of one lease at once: how many of them held, and what is on record then."""
+    rng = random.Random(seed)
+    await store.open()
+    await store.append([make_append(1)])
+    (claim,) = (await store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS))).claims
+    heard, clock = _Heard(store, rng), VirtualClock()
+    destination = Destination("crm", ScriptedSender(), RetryPolicy(), 1)
+    deliver = Deliver(GroupCommit(heard.settle), clock, rng)
+    rescue = Rescue(heard, {}, clock, rng)  # type: ignore[arg-type]
+    await asyncio.gather(deliver.run(claim, destination, breaker_of(destination, store, clock)), rescue.rescue())
+    found = await store.delivery(claim.delivery.id)
+    assert found is not None
+    attempts = (await store.history(found.id)).attempts
+    await store.close()
+    return heard.held, found.state, [attempt.outcome.value for attempt in attempts]
+
+
+COMPLETED, RESCUED = (1, State.DELIVERED, ["success"]), (1, State.SCHEDULED, ["lost"])
+"""Whoever comes first: one of the two, whole, and nothing of the other."""
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_completed_stays_completed(kind: str, tmp_path: Path) -> None:
-    won: Counter[str] = Counter()
-
-    async def race(seed: int) -> None:
-        rng = random.Random(seed)
+    ends: Counter[str] = Counter()
+    for seed in range(SEEDS):
         store: Store = MemoryStore()
         if kind == "sqlite":
             store = SqliteStore(tmp_path / f"{seed}.db", watch_s=None, threaded=False)
-        await store.open()
-        await store.append([make_append(1)])
-        (claim,) = (await store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS))).claims
-        late, clock = _Dawdling(store, rng), VirtualClock()
-        destination = Destination("crm", ScriptedSender(), RetryPolicy(), 1)
-        deliver = Deliver(GroupCommit(late.settle), clock, rng)
-        rescue = Rescue(late, {}, clock, rng)  # type: ignore[arg-type]
-        await asyncio.gather(deliver.run(claim, destination, breaker_of(destination, store, clock)), rescue.rescue())
-        found = await store.delivery(claim.delivery.id)
-        assert found is not None
-        outcomes = [attempt.outcome.value for attempt in (await store.history(found.id)).attempts]
-        # Whoever comes first: one of the two, whole, and nothing of the other.
-        assert (found.state, outcomes) in [(State.DELIVERED, ["success"]), (State.SCHEDULED, ["lost"])], seed
-        won[outcomes[0]] += 1
-        await store.close()
+        end = run(raced(store, seed))
+        assert end in (COMPLETED, RESCUED), seed
+        ends[end[2][0]] += 1
+    assert min(ends["success"], ends["lost"]) > SEEDS // 20, f"the race was none: {ends}"
 
-    for seed in range(SEEDS):
-        run(race(seed))
-    assert min(won["success"], won["lost"]) > SEEDS // 20, f"the race was none: {won}"
+
+def test_that_both_hold_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_fencing(monkeypatch)
+    monkeypatch.setattr(inbox, "insert_rows", lambda *_: None)
+    stores = (SqliteStore(tmp_path / f"{seed}.db", watch_s=None, threaded=False) for seed in range(20))
+    ends = [run(raced(store, seed)) for seed, store in enumerate(stores)]
+    assert any(held > 1 for held, _, _ in ends)
