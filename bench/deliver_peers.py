@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from longstop.edges.http_server import HttpServer, bind
+from longstop.edges.senders_http.server import HttpServer, bind
 
 CONCURRENCY = 32
 ATTEMPTS = 8

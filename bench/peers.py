@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from longstop.edges.http_server import HttpServer, bind
+from longstop.edges.senders_http.server import HttpServer, bind
 
 
 def fastapi_app() -> Any:

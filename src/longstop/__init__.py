@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from longstop.model.alert import Alert
 from longstop.model.event import Event
-from longstop.model.handling import Reject, RetryLater, Transaction
+from longstop.model.handler import Reject, RetryLater, Transaction
 
 if TYPE_CHECKING:
     from longstop.embed import Longstop

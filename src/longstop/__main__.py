@@ -47,14 +47,14 @@ class _Program:
         return made.sources, made.router
 
     def run(self, main: Coroutine[Any, Any, int]) -> int:
-        from longstop import wiring
+        from longstop.wiring import serve
 
-        return wiring.run(main)
+        return serve.run(main)
 
     def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
-        from longstop import wiring
+        from longstop.wiring import Role, serve
 
-        return wiring.serve(config, wiring.Role[role.upper()], ready)
+        return serve.serve(config, Role[role.upper()], ready)
 
     def unusable(self, config: "Config") -> tuple[str, ...]:
         from longstop import wiring

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from longstop import config
-from longstop.edges.answers import Send
-from longstop.edges.coming_bodies import Receive
-from longstop.edges.ingest_app import IngestApp, Scope
+from longstop.edges.senders_http.answers import Send
+from longstop.edges.senders_http.app import IngestApp, Scope
+from longstop.edges.senders_http.body_limits import Receive
 from longstop.model.alert import Alert
 from longstop.wiring import Gateway
 

@@ -9,26 +9,17 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from longstop.model.action import Action, Pause
 from longstop.model.alert import Alert
+from longstop.model.append import Append
 from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt
 from longstop.model.exchange import Answer, Reading, Request
-from longstop.model.handling import Transaction
-from longstop.model.keeping import (
-    Action,
-    Append,
-    Counts,
-    DeliveryFilter,
-    EventFilter,
-    History,
-    KeptEvent,
-    Listing,
-    Page,
-    Pause,
-)
+from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 
 
 class Clock(Protocol):

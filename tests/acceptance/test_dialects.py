@@ -10,9 +10,9 @@ import pytest
 from acceptance.harness import Answer, Site
 from longstop import sources
 from longstop.clock import SystemClock
-from longstop.model.posing import headers_around, path_below, query_around, token_request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
+from longstop.model.simulated_request import headers_around, path_below, query_around, token_request
 from longstop.testing import payloads
 
 MAX_BODY = 20_000

@@ -21,7 +21,7 @@ from acceptance.harness import LIMIT_S, PROOFS, Process, Site, listens
 SENDERS = 12
 PAUSE_S_MAX = 0.08
 """A sender waits up to so long between two events: load enough for shared commits, and the backlog stays short."""
-WARM = "import longstop.wiring, longstop.edges.cli.running, cyclopts, uvloop, sys; sys.stdin.readline()"
+WARM = "import longstop.wiring, longstop.edges.cli.serve, cyclopts, uvloop, sys; sys.stdin.readline()"
 UNANSWERED = ("lost", "interrupted", "retry")
 """Outcomes after which a repeat is to be expected."""
 

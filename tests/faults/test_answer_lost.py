@@ -9,7 +9,7 @@ from acceptance.harness import Site
 BODY = b'{"id": "lost-answer", "type": "order"}'
 
 CONNECTION_CUT = """
-from longstop.edges.whole_requests import WholeRequests
+from longstop.edges.senders_http.whole_requests import WholeRequests
 
 answer, cut = WholeRequests._answer, []
 
@@ -24,7 +24,7 @@ WholeRequests._answer = cut_once
 """
 PROCESS_KILLED = """
 import os
-from longstop.edges.whole_requests import WholeRequests
+from longstop.edges.senders_http.whole_requests import WholeRequests
 
 answer = WholeRequests._answer
 

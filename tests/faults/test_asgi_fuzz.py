@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from longstop.config import parse
-from longstop.edges.ingest_app import IngestApp
+from longstop.edges.senders_http.app import IngestApp
 from longstop.wiring import Gateway, Parts, Role, opened
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "10000"))

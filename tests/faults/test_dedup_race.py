@@ -18,11 +18,12 @@ from typing import Any
 import apsw
 import pytest
 
+from longstop.model.append import Append
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Event, Headers, Receipt, ReceiptStatus
 from longstop.model.ids import IdFactory
-from longstop.model.keeping import Append, EventFilter, Page
-from longstop.stores.sqlite import SqliteStore, arrivals, inbox
+from longstop.model.listing import EventFilter, Page
+from longstop.stores.sqlite import SqliteStore, append_rows, inbox
 
 RACES = int(os.environ.get("RACES", "10000"))
 SEED = int(os.environ.get("SEED", "20261122"))
@@ -57,7 +58,7 @@ class Failing:
         """The planted bug: the keys are committed before the events."""
         connection.set_commit_hook(None)
         for item in appends:
-            key = (arrivals.digest(item.event.source, item.event.dedup), 1, WINDOW_MS, item.event.id)
+            key = (append_rows.digest(item.event.source, item.event.dedup), 1, WINDOW_MS, item.event.id)
             connection.execute("INSERT INTO dedup VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", key)
         return self.append(connection, appends)
 

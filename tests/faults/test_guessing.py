@@ -17,7 +17,7 @@ from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.ports import Source
-from longstop.sources import build, stand_ins
+from longstop.sources import build, unknown_sources
 
 SOURCES = Path(longstop.__file__).parent / "sources"
 SECRET_NAMES = re.compile(r"secret|signature|digest|token|password|expected|mac\b|credential", re.IGNORECASE)
@@ -72,7 +72,7 @@ def test_a_name_that_does_not_exist_does_the_same_work(
     settings: SourceSettings, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = build(settings)
-    stranger = stand_ins([source], b"random")("nobody")
+    stranger = unknown_sources([source], b"random")("nobody")
     work = Work(monkeypatch)
     said, done = work.of(source, request_)
     assert done, "nothing was compared at all"
@@ -84,7 +84,7 @@ def test_the_right_proof_for_a_name_that_does_not_exist_is_refused_after_the_sam
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = build(CONFIGURED["bearer"])
-    stranger = stand_ins([source], b"random")("nobody")
+    stranger = unknown_sources([source], b"random")("nobody")
     right = Request(Headers([("Authorization", "Bearer right")]), BODY)
     source.verify(right, 0)
     assert Work(monkeypatch).of(stranger, right)[1] == Work(monkeypatch).of(source, REQUESTS["wrong proof"])[1]
@@ -92,20 +92,20 @@ def test_the_right_proof_for_a_name_that_does_not_exist_is_refused_after_the_sam
 
 def test_a_name_s_stand_in_stays_and_every_source_stands_in_for_some() -> None:
     sources = [build(each) for each in CONFIGURED.values()]
-    stand_in = stand_ins(sources, b"random")
+    stand_in = unknown_sources(sources, b"random")
     assert all(stand_in(f"name-{number}") is stand_in(f"name-{number}") for number in range(20))
     assert len({stand_in(f"name-{number}") for number in range(200)}) == len(sources)
-    elsewhere = stand_ins(sources, b"other")
+    elsewhere = unknown_sources(sources, b"other")
     names = [f"name-{number}" for number in range(50)]
     assert [sources.index(stand_in(name)._model) for name in names] != [
         sources.index(elsewhere(name)._model) for name in names
     ]
 
 
-def test_a_source_that_believes_anybody_stands_in_for_nobody() -> None:
+def test_a_source_that_admits_anybody_stands_in_for_nobody() -> None:
     open_door = build(SourceSettings("a", "generic", verify=VerifySettings("none")))
     with pytest.raises(VerificationError):
-        stand_ins([open_door], b"random")("nobody").verify(REQUESTS["empty"], 0)
+        unknown_sources([open_door], b"random")("nobody").verify(REQUESTS["empty"], 0)
 
 
 def compared_in_the_open(path: Path) -> list[str]:

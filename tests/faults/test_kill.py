@@ -16,7 +16,7 @@ CONTROL_CYCLES = 4
 
 ACK_BEFORE_COMMIT = """
 import asyncio
-from longstop.ingest import Ingest
+from longstop.accepting.ingest import Ingest
 from longstop.model.event import Receipt, ReceiptStatus
 
 durable, late = Ingest._keep, set()
@@ -34,7 +34,7 @@ async def at_once(self, source, item, patience_s):
 Ingest._keep = at_once
 """
 NO_RESCUE = """
-from longstop.rescue import Rescue
+from longstop.delivering.rescue import Rescue
 
 async def nobody(self):
     return 0

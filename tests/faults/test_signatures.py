@@ -15,9 +15,9 @@ from longstop import sources
 from longstop.model.errors import VerificationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
-from longstop.model.posing import headers_around, query_around, token_request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import OWN_SCHEMES, proof_headers, sign
+from longstop.model.simulated_request import headers_around, query_around, token_request
 from longstop.ports import Source
 
 NOW_MS = 1_780_000_000_000

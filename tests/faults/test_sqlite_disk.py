@@ -14,9 +14,10 @@ import apsw
 import pytest
 
 from longstop.group_commit import GroupCommit
+from longstop.model.append import Append
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import ReceiptStatus
-from longstop.model.keeping import Append, EventFilter, Page
+from longstop.model.listing import EventFilter, Page
 from longstop.stores.sqlite import SqliteStore
 from longstop.testing.builders import make_append, make_event
 

@@ -13,15 +13,15 @@ import pytest
 
 from acceptance.destination import Arrival, Reply
 from acceptance.harness import Site, wait_until
-from longstop.deliver import Deliver, Destination
-from longstop.dispatch import breaker_of
+from longstop.delivering.attempt import AttemptRunner, Destination
+from longstop.delivering.dispatch import breaker_of
+from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
 from longstop.model.delivery import State
 from longstop.model.errors import LeaseLostError
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
-from longstop.rescue import Rescue
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore, inbox
 from longstop.testing.builders import AT_MS, make_append
@@ -160,7 +160,7 @@ async def raced(store: Store, seed: int) -> tuple[int, State, list[str]]:
     (claim,) = (await store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS))).claims
     heard, clock = _Heard(store, rng), VirtualClock()
     destination = Destination("crm", ScriptedSender(), RetryPolicy(), 1)
-    deliver = Deliver(GroupCommit(heard.settle), clock, rng)
+    deliver = AttemptRunner(GroupCommit(heard.settle), clock, rng)
     rescue = Rescue(heard, {}, clock, rng)  # type: ignore[arg-type]
     await asyncio.gather(deliver.run(claim, destination, breaker_of(destination, store, clock)), rescue.rescue())
     found = await store.delivery(claim.delivery.id)

@@ -16,10 +16,14 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from longstop.deliver import Deliver, Destination
-from longstop.dispatch import Dispatch
+from longstop.accepting.backpressure import Backpressure
+from longstop.accepting.ingest import Ingest
+from longstop.delivering.attempt import AttemptRunner, Destination
+from longstop.delivering.dispatch import Dispatch
+from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
-from longstop.ingest import Ingest
+from longstop.model.action import Action
+from longstop.model.backpressure import Watermarks
 from longstop.model.breaker import BreakerPolicy, Circuit
 from longstop.model.delivery import (
     Attempt,
@@ -35,15 +39,12 @@ from longstop.model.errors import UnavailableError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.ids import IdFactory
-from longstop.model.keeping import Action, DeliveryFilter, EventFilter, Page
 from longstop.model.lease import Claim, LeaseBatch, LeaseRequest
-from longstop.model.pressure import Watermarks
+from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.retry import RetryPolicy
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings
 from longstop.ports import Store
-from longstop.pressure import Pressure
-from longstop.rescue import Rescue
 from longstop.sources import build
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
@@ -183,7 +184,7 @@ class Worker:
             )
             for name in POLICIES
         ]
-        deliver = Deliver(GroupCommit(self.store.settle), clock, rng)
+        deliver = AttemptRunner(GroupCommit(self.store.settle), clock, rng)
         self._dispatch = Dispatch(self.store, deliver, destinations, clock, name, LEASE_MS)
         rescue = Rescue(self.store, POLICIES, clock, rng)
         loops = (self._dispatch.run(), self._dispatch.keep_leases(), rescue.run())
@@ -214,7 +215,7 @@ def gate(store: Store, world: World) -> Ingest:
     ]
     ids = IdFactory(world.rng)
     router, appends = Router(routes, ORDERED), GroupCommit(store.append)
-    pressure = Pressure(world.clock, world.rng, store, Watermarks())
+    pressure = Backpressure(world.clock, world.rng, store, Watermarks())
     ingest = Ingest({"shop": source}, lambda _: source, router, appends, world.clock, ids, pressure)
     ingest.accepting = True
     return ingest

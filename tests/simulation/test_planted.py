@@ -9,10 +9,10 @@ import apsw
 import pytest
 from test_delivery import _quiet, check, live
 
-from longstop import deliver
+from longstop.delivering import attempt
+from longstop.delivering.rescue import Rescue
 from longstop.model.delivery import Outcome, OutcomeKind, Transition, Trigger
-from longstop.rescue import Rescue
-from longstop.stores.sqlite import SqliteStore, arrivals, circuits, inbox
+from longstop.stores.sqlite import SqliteStore, append_rows, circuits, inbox
 from longstop.stores.sqlite.rows import Row, columns
 from longstop.testing.clock import run
 
@@ -39,7 +39,7 @@ def stale_tokens_are_taken(patch: pytest.MonkeyPatch) -> None:
 
 def nobody_is_held(patch: pytest.MonkeyPatch) -> None:
     """Every delivery of an ordered destination goes out at once."""
-    patch.setattr(arrivals, "SETUP", arrivals.SETUP.replace("AND EXISTS", "AND 0 AND EXISTS"))
+    patch.setattr(append_rows, "SETUP", append_rows.SETUP.replace("AND EXISTS", "AND 0 AND EXISTS"))
 
 
 def open_circuits_are_not_seen(patch: pytest.MonkeyPatch) -> None:
@@ -58,14 +58,14 @@ def nothing_is_rescued(patch: pytest.MonkeyPatch) -> None:
 
 def no_news_is_good_news(patch: pytest.MonkeyPatch) -> None:
     """A lost lease is taken for a success."""
-    real = deliver.decide
+    real = attempt.decide
 
     def decide(delivery: Any, outcome: Outcome, policy: Any, now_ms: int, rng: Any) -> Transition:
         if outcome.kind is OutcomeKind.LOST:
             return Transition(Trigger.SUCCEED, now_ms)
         return real(delivery, outcome, policy, now_ms, rng)
 
-    patch.setattr(deliver, "decide", decide)
+    patch.setattr(attempt, "decide", decide)
 
 
 PLANTS: dict[Plant, str] = {

@@ -10,8 +10,8 @@ from typing import Any
 
 from longstop import config, wiring
 from longstop.edges.cli import app
+from longstop.model.append import Append
 from longstop.model.delivery import Delivery
-from longstop.model.keeping import Append
 from longstop.model.routing import Router
 from longstop.ports import Source, Store
 from longstop.stores.memory import MemoryStore

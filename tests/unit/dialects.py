@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from longstop.model.errors import MalformedError, VerificationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Reading, Request
-from longstop.model.posing import headers_around
 from longstop.model.settings import SourceSettings
 from longstop.model.signing import sign
+from longstop.model.simulated_request import headers_around
 from longstop.ports import Source
 
 NOW_MS = 1_780_000_000_000

@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from longstop.deliver import Deliver, Destination
-from longstop.dispatch import Dispatch, breaker_of
+from longstop.delivering.attempt import AttemptRunner, Destination
+from longstop.delivering.dispatch import Dispatch, breaker_of
 from longstop.group_commit import GroupCommit
 from longstop.model.breaker import BreakerPolicy, CircuitChange
 from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
-from longstop.model.keeping import DeliveryFilter, Page
 from longstop.model.lease import Claim
+from longstop.model.listing import DeliveryFilter, Page
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store, Watch
 from longstop.stores.memory import MemoryStore
@@ -45,7 +45,7 @@ class Works:
         destinations = [
             Destination(name, sender, policy, room, breaker=breaker) for name, (sender, room) in pairs.items()
         ]
-        self.deliver = Deliver(GroupCommit(self.store.settle), self.clock, random.Random(1))
+        self.deliver = AttemptRunner(GroupCommit(self.store.settle), self.clock, random.Random(1))
         self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS, watches)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -9,9 +9,9 @@ from services import FAILED, Works, on_virtual_time, settle_down, states
 from structlog.testing import capture_logs
 
 from longstop import Alert
-from longstop.alerts import WAITING_MAX, Alerts
 from longstop.model.breaker import BreakerPolicy, CircuitChange
 from longstop.model.delivery import State
+from longstop.operating.alerts import WAITING_MAX, Alerts
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.clock import VirtualClock
 from longstop.testing.fakes import ScriptedSender

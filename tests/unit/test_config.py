@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longstop import starter
 from longstop.config import SOURCE_KINDS, Config, RouteSettings, describe, load, parse
 from longstop.config.shape import Table
 from longstop.config.values import duration, size
+from longstop.edges.cli import starter
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
 from longstop.model.retry import RetryPolicy, backoff_ms

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from services import FAILED, LEASE_MS, REJECTED, Works, all_deliveries, on_virtual_time, settle_down, states
 
-from longstop.dispatch import LOOK_AGAIN_S
+from longstop.delivering.dispatch import LOOK_AGAIN_S
+from longstop.model.action import Action
+from longstop.model.append import Append
 from longstop.model.delivery import OutcomeKind, State, Transition, Trigger
-from longstop.model.keeping import Action, Append
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store

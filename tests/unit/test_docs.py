@@ -17,10 +17,10 @@ from cyclopts import CycloptsError
 from longstop.config import parse, shape, values
 from longstop.config.values import Surroundings
 from longstop.edges.cli import app
+from longstop.edges.cli.starter import STARTER
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
 from longstop.model.settings import AuthScheme, Scheme
-from longstop.starter import STARTER
 from longstop.testing import payloads
 
 ROOT = Path(__file__).parents[2]

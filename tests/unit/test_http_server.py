@@ -10,9 +10,10 @@ import pytest
 from test_ingest import SHOP, Gate
 
 from longstop.clock import SystemClock
-from longstop.edges import guarded_protocol, http_server
-from longstop.edges.http_server import HttpServer, ListenError, bind
-from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
+from longstop.edges.senders_http import guarded_protocol
+from longstop.edges.senders_http import server as http_server
+from longstop.edges.senders_http.app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
+from longstop.edges.senders_http.server import HttpServer, ListenError, bind
 from longstop.model.signing import sign
 
 BODY = b'{"id": 1}'

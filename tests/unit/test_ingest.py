@@ -9,19 +9,19 @@ import pytest
 from services import all_deliveries, on_virtual_time, settle_down
 from structlog.testing import capture_logs
 
+from longstop.accepting.backpressure import Backpressure
+from longstop.accepting.ingest import Ingest
 from longstop.group_commit import GroupCommit
-from longstop.ingest import Ingest
+from longstop.model.backpressure import Watermarks
 from longstop.model.delivery import DeadReason, State
 from longstop.model.errors import QuarantinedError, UnavailableError, VerificationError
 from longstop.model.event import Headers
 from longstop.model.exchange import ANSWER_WITHIN_S, Answer, Request
 from longstop.model.ids import IdFactory, is_id
-from longstop.model.pressure import Watermarks
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
-from longstop.pressure import Pressure
-from longstop.sources import build, stand_ins
+from longstop.sources import build, unknown_sources
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS
 from longstop.testing.clock import VirtualClock
@@ -47,12 +47,12 @@ class Gate:
         self.store: Any = FaultyStore(MemoryStore())
         self.ingest = Ingest(
             {"shop": build(SHOP)},
-            stand_ins([build(SHOP)], b"random"),
+            unknown_sources([build(SHOP)], b"random"),
             Router(ROUTES, ordered=["crm"]),
             GroupCommit(self.store.append),
             VirtualClock(),
             IdFactory(random.Random(1)),
-            Pressure(VirtualClock(), random.Random(1), self.store, Watermarks(max_backlog=100)),
+            Backpressure(VirtualClock(), random.Random(1), self.store, Watermarks(max_backlog=100)),
         )
         self.ingest.accepting = True
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from test_ingest import SHOP, Gate
 
-from longstop.edges.ingest_app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
+from longstop.edges.senders_http.app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
 from longstop.group_commit import GroupCommit
 from longstop.model.signing import sign
 from longstop.sources import build

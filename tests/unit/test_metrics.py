@@ -3,9 +3,9 @@
 from prometheus_client.parser import text_string_to_metric_families
 from services import FAILED, Works, on_virtual_time, settle_down
 
-from longstop.metrics import Metrics
 from longstop.model.breaker import BreakerPolicy, CircuitChange
 from longstop.stores.memory import MemoryStore
+from longstop.telemetry.metrics import Metrics
 from longstop.testing.builders import make_append
 from longstop.testing.fakes import ScriptedSender
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from longstop.model.breaker import BreakerPolicy, Circuit, Tally, asked_ms, opened, works
+from longstop.model.concurrency_limit import START, Limiter
 from longstop.model.delivery import Outcome, OutcomeKind
-from longstop.model.limit import START, Limiter
 
 POLICY = BreakerPolicy(failures=3, rate=0.5, calls=10, window_ms=10_000, probe_ms=1_000, probe_cap_ms=8_000, probes=2)
 NEVER_BY_RATE = replace(POLICY, calls=1_000_000)

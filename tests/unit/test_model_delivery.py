@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from longstop.model.action import Action
 from longstop.model.delivery import (
     TRANSITIONS,
     DeadReason,
@@ -16,7 +17,6 @@ from longstop.model.delivery import (
     next_state,
 )
 from longstop.model.errors import TransitionError
-from longstop.model.keeping import Action
 from longstop.testing.builders import AT_MS, make_delivery, make_event
 
 EVERY = [(state, trigger) for state in State for trigger in Trigger]

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longstop.model.append import initial_deliveries, quarantine_delivery
 from longstop.model.delivery import DeadReason, State
-from longstop.model.keeping import first_deliveries, quarantine_delivery
 from longstop.model.routing import Route, Router
 from longstop.testing.builders import make_event
 
@@ -47,7 +47,7 @@ def test_an_event_is_of_use_for_as_long_as_the_most_patient_route_says() -> None
 def test_only_an_ordered_destination_has_lanes_and_the_key_is_the_lane() -> None:
     ids = iter("12")
     event = make_event(1, key="k")
-    one, two = first_deliveries(event, {"crm": None, "bi": 60_000}, {"crm"}, lambda: next(ids))
+    one, two = initial_deliveries(event, {"crm": None, "bi": 60_000}, {"crm"}, lambda: next(ids))
     assert (one.lane, two.lane) == ("k", None)
     assert (one.expires_at_ms, two.expires_at_ms) == (None, event.received_at_ms + 60_000)
     assert one.state is two.state is State.SCHEDULED
@@ -56,7 +56,7 @@ def test_only_an_ordered_destination_has_lanes_and_the_key_is_the_lane() -> None
 
 
 def test_without_a_key_there_is_no_order() -> None:
-    (delivery,) = first_deliveries(make_event(1, key=None), {"crm": None}, {"crm"}, lambda: "1")
+    (delivery,) = initial_deliveries(make_event(1, key=None), {"crm": None}, {"crm"}, lambda: "1")
     assert delivery.lane is None
 
 

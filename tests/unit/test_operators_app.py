@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from longstop.edges.operators_app import OperatorsApp
+from longstop.edges.operators.app import OperatorsApp
 from longstop.model.exchange import Answer
 
 METRICS = Answer(200, b"up 1\n", "text/plain; version=0.0.4; charset=utf-8")

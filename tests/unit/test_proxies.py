@@ -2,7 +2,7 @@
 
 import pytest
 
-from longstop.edges.proxies import TrustedProxies
+from longstop.edges.senders_http.proxies import TrustedProxies
 from longstop.model.event import Headers
 
 PROXIES = ("10.0.0.0/8", "2001:db8::/32")

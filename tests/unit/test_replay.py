@@ -11,11 +11,11 @@ from longstop.model.delivery import DeadReason, Delivery, State, Transition, Tri
 from longstop.model.errors import NotFoundError
 from longstop.model.event import Origin
 from longstop.model.ids import IdFactory
-from longstop.model.keeping import DeliveryFilter
 from longstop.model.lease import LeaseRequest, Settlement
+from longstop.model.listing import DeliveryFilter
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings
-from longstop.replay import SAMPLE, Replay, ReplayError
+from longstop.operating.replay import SAMPLE, Replay, ReplayError
 from longstop.sources import build
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_append, make_quarantined

@@ -6,11 +6,11 @@ from typing import Any
 
 from services import FAILED, LEASE_MS, PLAIN, Works, on_virtual_time, settle_down, states
 
-from longstop.deliver import settled
+from longstop.delivering.attempt import settled
+from longstop.delivering.rescue import BATCH, EVERY_S, FORGET_EVERY_MS, Rescue
 from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, State
 from longstop.model.lease import Claim, LeaseRequest
 from longstop.model.retry import RetryPolicy
-from longstop.rescue import BATCH, EVERY_S, FORGET_EVERY_MS, Rescue
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, WINDOW_MS, make_append
 from longstop.testing.clock import VirtualClock, run

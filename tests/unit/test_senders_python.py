@@ -14,7 +14,7 @@ import pytest
 from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
-from longstop.model.handling import Reject, RetryLater
+from longstop.model.handler import Reject, RetryLater
 from longstop.model.lease import Claim
 from longstop.model.settings import DestinationSettings
 from longstop.senders.python import ERROR_CHARS, PythonSender, resolve_handler

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from longstop.model.errors import ConfigurationError, MalformedError, VerificationError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Request
-from longstop.model.posing import headers_around, query_around
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
+from longstop.model.simulated_request import headers_around, query_around
 from longstop.sources import build
 
 URL = "https://mycompany.com/myapp.php?foo=1&bar=2"

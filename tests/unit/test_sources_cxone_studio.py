@@ -8,7 +8,7 @@ from dialects import admits, bodies, malformed, raises_nothing_else, read, rotat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longstop.edges.answers import problem
+from longstop.edges.senders_http.answers import problem
 from longstop.model.errors import MalformedError, QuarantinedError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Request

@@ -15,7 +15,7 @@ from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
-from longstop.sources import build, repeated_names
+from longstop.sources import build, duplicate_names
 from longstop.testing import payloads
 
 SECRET = "sixteen-characters-and-more"
@@ -191,7 +191,7 @@ def test_real_bodies_are_spared_the_second_parse(monkeypatch):
     def never(_body: bytes) -> Any:
         raise AssertionError("parsed a second time")
 
-    monkeypatch.setattr(repeated_names, "parse_marking", never)
+    monkeypatch.setattr(duplicate_names, "parse_marking", never)
     for name in ("text", "typing", "receipt_failed"):
         assert read(OPEN, payloads.load(f"genesys_open_messaging_{name}")).dedup
     assert read(OPEN, message(content=[{"id": 1}, {"to": [{"id": 2}]}])).dedup

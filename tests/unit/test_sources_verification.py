@@ -14,7 +14,7 @@ from longstop.model.errors import ConfigurationError, VerificationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
-from longstop.sources import build, decoy
+from longstop.sources import build, refusing_source
 from longstop.sources.verification import HmacVerifier, build_verifier
 from longstop.testing import payloads
 
@@ -216,9 +216,9 @@ def test_open_messaging_without_a_secret_is_refused():
         build(SourceSettings("genesys", "genesys-open-messaging"))
 
 
-def test_the_decoy_refuses_with_the_same_words_as_a_wrong_signature(genesys):
+def test_an_unknown_source_refuses_with_the_same_words_as_a_wrong_signature(genesys):
     with pytest.raises(VerificationError) as unknown:
-        decoy("random").verify(request(("X-Hub-Signature-256", signature(OLD))), 0)
+        refusing_source("random").verify(request(("X-Hub-Signature-256", signature(OLD))), 0)
     with pytest.raises(VerificationError) as wrong:
         genesys.verify(request(("X-Hub-Signature-256", signature("guess"))), 0)
     with pytest.raises(VerificationError) as missing:
@@ -226,14 +226,14 @@ def test_the_decoy_refuses_with_the_same_words_as_a_wrong_signature(genesys):
     assert str(unknown.value) == str(wrong.value) == str(missing.value)
 
 
-def test_the_decoy_does_the_work_of_a_signature(monkeypatch):
+def test_an_unknown_source_does_the_work_of_a_signature(monkeypatch):
     digested = []
     real = hmac.HMAC.update
     monkeypatch.setattr(
         hmac.HMAC, "update", lambda keyed, data: digested.append((data, keyed.name)) or real(keyed, data)
     )
     with pytest.raises(VerificationError):
-        decoy("random").verify(request(), 0)
+        refusing_source("random").verify(request(), 0)
     assert digested == [(BODY, "hmac-sha256")]
 
 

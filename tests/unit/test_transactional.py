@@ -12,8 +12,8 @@ from services import on_virtual_time
 
 from longstop import Event, Reject, RetryLater, Transaction
 from longstop.config import parse
-from longstop.deliver import Deliver, Destination
-from longstop.dispatch import breaker_of
+from longstop.delivering.attempt import AttemptRunner, Destination
+from longstop.delivering.dispatch import breaker_of
 from longstop.group_commit import GroupCommit
 from longstop.model.delivery import DeadReason, Delivery, OutcomeKind, State
 from longstop.model.errors import ConfigurationError, HandlerRaisedError, LeaseLostError
@@ -67,7 +67,7 @@ class Bench:
         clock = VirtualClock()
         sender = TransactionalSender(DestinationSettings("crm"), self._handler)
         destination = Destination("crm", sender, POLICY, 1, transactional=sender)
-        deliver = Deliver(GroupCommit(self.store.settle), clock, random.Random(1), self.store)
+        deliver = AttemptRunner(GroupCommit(self.store.settle), clock, random.Random(1), self.store)
         await deliver.run(claim, destination, breaker_of(destination, self.store, clock))
         found = await self.store.delivery(claim.delivery.id)
         assert found is not None

@@ -7,7 +7,7 @@ import pytest
 from test_http_server import BODY, PATIENCE_S, POST, SIGNED, Client, Served, served
 from test_ingest import SHOP
 
-from longstop.edges import coming_bodies, guarded_protocol, whole_requests
+from longstop.edges.senders_http import body_limits, guarded_protocol, whole_requests
 from longstop.model.signing import sign
 
 __all__ = ["served"]
@@ -68,7 +68,7 @@ async def test_a_sender_that_leaves_in_its_body_leaves_nothing_held(served: Serv
 
 
 async def test_too_much_of_unfinished_bodies_is_503(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coming_bodies, "UNFINISHED_BYTES_MAX", len(BODY) - 2)
+    monkeypatch.setattr(body_limits, "UNFINISHED_BYTES_MAX", len(BODY) - 2)
     client = await served.connect()
     client.write(SIZED + b"\r\n" + BODY[:-4])
     async with asyncio.timeout(PATIENCE_S):

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from test_ingest import SHOP, Gate
 from uvicorn.server import ServerState
 
-from longstop.edges.ingest_app import IngestApp
-from longstop.edges.whole_requests import WholeRequests
+from longstop.edges.senders_http.app import IngestApp
+from longstop.edges.senders_http.whole_requests import WholeRequests
 from longstop.model.signing import sign
 from longstop.testing.clock import run
 

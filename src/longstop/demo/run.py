@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from longstop import wiring
 from longstop.clock import SystemClock
 from longstop.demo.backend import Backend
 from longstop.demo.show import SEED, Plan, perform
 from longstop.demo.view import View
 from longstop.model.errors import LongstopError
+from longstop.wiring import serve
 
 
 def run(json: bool = False) -> int:
@@ -53,7 +53,7 @@ def _performed(console: Console, folder: Path, json: bool) -> int:
             sys.stdout.write(msgspec.json.encode(report.as_json()).decode() + "\n")
         return report.exit_status
 
-    return wiring.run(main())
+    return serve.run(main())
 
 
 def _end_on_signal() -> None:

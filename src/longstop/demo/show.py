@@ -21,7 +21,7 @@ from longstop.demo.reconcile import Reconciliation, Report, reconcile
 from longstop.demo.view import DOWN, Figures, View
 from longstop.model.delivery import DeadReason, Delivery, State
 from longstop.model.errors import StoreUnavailableError
-from longstop.model.keeping import Counts, DeliveryFilter
+from longstop.model.listing import Counts, DeliveryFilter
 from longstop.ports import Clock
 
 SEED = 11

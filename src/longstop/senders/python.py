@@ -10,7 +10,7 @@ from typing import Any
 
 from longstop.model.delivery import Outcome, OutcomeKind
 from longstop.model.errors import ConfigurationError
-from longstop.model.handling import Reject, RetryLater
+from longstop.model.handler import Reject, RetryLater
 from longstop.model.lease import Claim
 from longstop.model.settings import DestinationSettings
 

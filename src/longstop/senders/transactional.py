@@ -8,7 +8,7 @@ from typing import Any
 from longstop.model.delivery import Outcome, OutcomeKind
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
-from longstop.model.handling import Transaction
+from longstop.model.handler import Transaction
 from longstop.model.lease import Claim
 from longstop.model.settings import DestinationSettings
 from longstop.senders.python import outcome_of, timed_out

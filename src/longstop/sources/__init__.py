@@ -27,7 +27,7 @@ from longstop.sources import (
     stripe,
     twilio,
 )
-from longstop.sources.decoy import believes_anybody, decoys
+from longstop.sources.unknown_source import admits_anybody, unknown_sources_like
 
 KINDS: Mapping[str, Callable[[SourceSettings], Source]] = MappingProxyType(
     {
@@ -61,13 +61,15 @@ def build(settings: SourceSettings) -> Source:
     return factory(settings)
 
 
-def stand_ins(sources: Iterable[Source], key: bytes) -> Callable[[str], Source]:
-    """What refuses in the place of a source that is not configured, by its name; see `decoy`. `key` is random."""
-    return decoys([each for each in sources if not believes_anybody(each)] or [decoy(key.hex())], key)
+def unknown_sources(sources: Iterable[Source], key: bytes) -> Callable[[str], Source]:
+    """What refuses for the name of a source that is not configured; see `unknown_source`. `key` is random."""
+    return unknown_sources_like(
+        [each for each in sources if not admits_anybody(each)] or [refusing_source(key.hex())], key
+    )
 
 
-def decoy(secret: str) -> Source:
-    """A source that stands in where no configured one verifies anything.
+def refusing_source(secret: str) -> Source:
+    """A source that refuses everything: for unknown names where no configured source verifies anything.
 
     `secret` is random and known to nobody: every request fails as one with a wrong signature does.
     """

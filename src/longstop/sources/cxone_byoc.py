@@ -24,9 +24,9 @@ from longstop.model.exchange import Answer, Request
 from longstop.model.settings import SourceSettings
 from longstop.ports import Source
 from longstop.sources.dialect import NOT_VERIFIED, Dialect
+from longstop.sources.duplicate_names import RepeatedNames
 from longstop.sources.own_scheme import own_verifier
 from longstop.sources.reading import dedup_of, fingerprint, joint_key, parse_leniently, parse_object
-from longstop.sources.repeated_names import RepeatedNames
 from longstop.sources.verification import HmacVerifier, equals_any, sole_value
 
 TOKEN_S = 3_600

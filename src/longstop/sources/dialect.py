@@ -14,7 +14,7 @@ from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import ANSWER_WITHIN_S, Answer, Reading, Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import proof_headers
-from longstop.sources.allowing import AllowList, MediaTypes
+from longstop.sources.allow_list import AllowList, MediaTypes
 from longstop.sources.challenge import Handshake, handshake_of, no_handshake
 from longstop.sources.reading import compile_selector
 from longstop.sources.verification import Verifier, build_verifier

@@ -19,8 +19,8 @@ from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
+from longstop.sources.duplicate_names import RepeatedNames
 from longstop.sources.reading import compile_selector, dedup_of, joint_key, parse_object, plain_path, text_of, time_at
-from longstop.sources.repeated_names import RepeatedNames
 
 _NEEDED = ("conversationId", "eventTime")
 _TOPICS = ("topicName", "topic")

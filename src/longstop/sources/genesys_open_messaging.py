@@ -17,6 +17,7 @@ from longstop.model.settings import SourceSettings
 from longstop.model.signing import OWN_SCHEMES
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
+from longstop.sources.duplicate_names import RepeatedNames, ambiguous
 from longstop.sources.reading import (
     compile_selector,
     fingerprint,
@@ -26,7 +27,6 @@ from longstop.sources.reading import (
     text_of,
     time_at,
 )
-from longstop.sources.repeated_names import RepeatedNames, ambiguous
 
 SCHEME = OWN_SCHEMES["genesys-open-messaging"]
 

@@ -16,8 +16,8 @@ from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
+from longstop.sources.duplicate_names import RepeatedNames, parse_marking
 from longstop.sources.reading import dedup_of, fingerprint, parse_leniently, parse_object, text_of
-from longstop.sources.repeated_names import RepeatedNames, parse_marking
 
 
 def event_of(document: Any) -> Any:

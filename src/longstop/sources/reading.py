@@ -17,7 +17,7 @@ from jmespath.visitor import TreeInterpreter
 from longstop.model.errors import ConfigurationError, MalformedError
 from longstop.model.exchange import Request
 from longstop.model.routing import Condition
-from longstop.sources.repeated_names import RepeatedNames, ambiguous
+from longstop.sources.duplicate_names import RepeatedNames, ambiguous
 
 KEY_BYTES_MAX = 1024
 """A longer key is kept as its SHA-256: an index entry must not grow with what a sender writes."""

@@ -11,24 +11,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
+from longstop.model.action import Action, ActionRecord, Pause
+from longstop.model.append import Append
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
-from longstop.model.keeping import (
-    Action,
-    ActionRecord,
-    Append,
-    Counts,
-    DeliveryFilter,
-    EventFilter,
-    History,
-    KeptEvent,
-    Listing,
-    Page,
-    Pause,
-)
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Delivery, State
 from longstop.model.event import Event, Headers
 from longstop.model.ids import format_uuid7
-from longstop.model.keeping import Append
 
 AT_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when every event arrives unless told otherwise."""

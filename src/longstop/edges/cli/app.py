@@ -28,30 +28,30 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("init", "longstop.edges.cli.setup:init", "Write a configuration to start from"),
+    Command("init", "longstop.edges.cli.init:init", "Write a configuration to start from"),
     Command(
-        "check", "longstop.edges.cli.setup:check", "Say all that is wrong with the configuration, or what it means"
+        "check", "longstop.edges.cli.check:check", "Say all that is wrong with the configuration, or what it means"
     ),
-    Command("demo", "longstop.edges.cli.running:demo", "See it work: a sender, a failing destination, nothing lost"),
-    Command("serve", "longstop.edges.cli.running:serve", "Accept events and deliver them"),
-    Command("ingest", "longstop.edges.cli.running:ingest", "Only accept events"),
-    Command("work", "longstop.edges.cli.running:work", "Only deliver events"),
-    Command("send", "longstop.edges.cli.sending:send", "Sign a body and post it as the real sender would"),
+    Command("demo", "longstop.edges.cli.serve:demo", "See it work: a sender, a failing destination, nothing lost"),
+    Command("serve", "longstop.edges.cli.serve:serve", "Accept events and deliver them"),
+    Command("ingest", "longstop.edges.cli.serve:ingest", "Only accept events"),
+    Command("work", "longstop.edges.cli.serve:work", "Only deliver events"),
+    Command("send", "longstop.edges.cli.send:send", "Sign a body and post it as the real sender would"),
     Command("sources list", "longstop.edges.cli.sources:list_sources", "List who may send"),
     Command("sources show", "longstop.edges.cli.sources:show_source", "Show a source, without its secrets"),
     Command(
         "sources test", "longstop.edges.cli.sources:try_request", "Say what would become of a captured request, and why"
     ),
-    Command("events list", "longstop.edges.cli.looking:list_events", "List what was accepted"),
+    Command("events list", "longstop.edges.cli.events:list_events", "List what was accepted"),
     Command(
-        "events show", "longstop.edges.cli.looking:show_event", "Show an event, whole, with all that was done with it"
+        "events show", "longstop.edges.cli.events:show_event", "Show an event, whole, with all that was done with it"
     ),
-    Command("dead list", "longstop.edges.cli.looking:list_dead", "List what could not be delivered, and why"),
-    Command("replay", "longstop.edges.cli.deciding:replay", "Send events again"),
-    Command("discard", "longstop.edges.cli.deciding:discard", "Give up on dead deliveries, for a reason"),
-    Command("pause", "longstop.edges.cli.pausing:pause", "Send a destination nothing for a while; events for it wait"),
-    Command("resume", "longstop.edges.cli.pausing:resume", "Let a paused destination go on"),
-    Command("status", "longstop.edges.cli.looking:status", "Count what waits, is delivered, is dead"),
+    Command("dead list", "longstop.edges.cli.dead:list_dead", "List what could not be delivered, and why"),
+    Command("replay", "longstop.edges.cli.replay:replay", "Send events again"),
+    Command("discard", "longstop.edges.cli.discard:discard", "Give up on dead deliveries, for a reason"),
+    Command("pause", "longstop.edges.cli.pause:pause", "Send a destination nothing for a while; events for it wait"),
+    Command("resume", "longstop.edges.cli.pause:resume", "Let a paused destination go on"),
+    Command("status", "longstop.edges.cli.status:status", "Count what waits, is delivered, is dead"),
 )
 """In the order in which a person meets them."""
 

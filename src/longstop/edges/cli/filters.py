@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from longstop.edges.cli.errors import UsageError
 from longstop.model.delivery import DeadReason, State
-from longstop.model.keeping import DeliveryFilter, EventFilter
+from longstop.model.listing import DeliveryFilter, EventFilter
 
 _AGO = re.compile(r"(\d{1,9})(s|m|h|d|w)")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from longstop.config import Config
     from longstop.model.breaker import CircuitChange
     from longstop.model.routing import Router
+    from longstop.operating.replay import Replay
     from longstop.ports import Clock, Source, Store
-    from longstop.replay import Replay
 
 RoleName = Literal["both", "ingest", "work"]
 

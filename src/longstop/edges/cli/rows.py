@@ -6,9 +6,10 @@ from typing import Any
 
 from longstop.edges.cli import output
 from longstop.edges.cli.output import for_people, rfc3339
+from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.event import Event, Headers
-from longstop.model.keeping import ActionRecord, History, KeptEvent
+from longstop.model.listing import History, KeptEvent
 
 MASK = "(not shown)"
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
-from longstop.edges.cli.captured import captured
+from longstop.edges.cli.captured_request import captured
 from longstop.edges.cli.errors import DONE, FAILED, CommandError
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
@@ -17,7 +17,7 @@ from longstop.model.signing import proof_headers, scheme_of
 
 if TYPE_CHECKING:
     from longstop.config import Config
-    from longstop.rehearse import Rehearsal
+    from longstop.operating.dry_run import DryRun
 
 Row = dict[str, Any]
 Name = Annotated[str, Parameter(name="NAME", help="A source of the configuration.")]
@@ -70,7 +70,7 @@ def try_request(
     """Say what would become of a captured request, and why. Nothing is kept and nothing is delivered."""
     from dataclasses import replace
 
-    from longstop.rehearse import Verdict, rehearse
+    from longstop.operating.dry_run import Verdict, dry_run
 
     settings = program.load(config, more_in_code=True)
     source = named(settings, name)
@@ -79,7 +79,7 @@ def try_request(
     now_ms = program.clock.now_ms()
     at_ms = parse_time("--at", at, now_ms)
     sources, router = program.built(settings)
-    found = rehearse(source, sources[name], router, request, now_ms if at_ms is None else at_ms)
+    found = dry_run(source, sources[name], router, request, now_ms if at_ms is None else at_ms)
     _tell(found, json)
     return DONE if found.verdict in (Verdict.ACCEPTED, Verdict.ANSWERED) else FAILED
 
@@ -133,7 +133,7 @@ def _told(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def _tell(found: "Rehearsal", json: bool) -> None:
+def _tell(found: "DryRun", json: bool) -> None:
     row = {
         "verdict": found.verdict.value,
         "status": found.status,

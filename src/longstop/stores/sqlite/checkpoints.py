@@ -11,7 +11,7 @@ import asyncio
 import apsw
 
 from longstop.model.errors import StoreUnavailableError
-from longstop.stores.sqlite.connection import Lane
+from longstop.stores.sqlite.connection import ConnectionThread
 
 EVERY_S = 0.03
 """After a commit, so long until the log is looked at. Rarely and much at once would be cheaper, and worse: while a
@@ -25,8 +25,8 @@ LONG_PAGES = 500
 class Checkpoints:
     """Keeps the log of one file short. `dirty` after each commit."""
 
-    def __init__(self, path: str, writer: Lane) -> None:
-        self._lane = Lane(path, "longstop-checkpoint")
+    def __init__(self, path: str, writer: ConnectionThread) -> None:
+        self._thread = ConnectionThread(path, "longstop-checkpoint")
         self._writer = writer
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
@@ -42,7 +42,7 @@ class Checkpoints:
             self._timer.cancel()
         if self._running is not None:
             await asyncio.wait([self._running])
-        await self._lane.close()
+        await self._thread.close()
 
     def _begin(self) -> None:
         self._timer = None
@@ -50,7 +50,7 @@ class Checkpoints:
 
     async def _run(self) -> None:
         try:
-            if await self._lane.call(_move_many) > LONG_PAGES:
+            if await self._thread.call(_move_many) > LONG_PAGES:
                 await self._writer.call(_move)
         except StoreUnavailableError:
             # The next commit meets the same trouble, and its sender is told.

@@ -73,7 +73,7 @@ def _use_wal(connection: apsw.Connection) -> None:
     raise apsw.BusyError("the log could not be set up")
 
 
-class Lane:
+class ConnectionThread:
     """One thread with one connection, which is opened when it is first needed and reopened after a failure.
 
     `threaded=False` runs everything in the caller's thread: simulations on a virtual clock need that.

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import apsw
 
+from longstop.model.action import Action
+from longstop.model.append import Append
 from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Receipt
-from longstop.model.keeping import Action, Append
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import arrivals, circuits, lanes
+from longstop.stores.sqlite import append_rows, circuits, lanes
 from longstop.stores.sqlite.connection import in_transaction
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
@@ -58,18 +59,18 @@ _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
 
 def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
     """Keep each event that is not a duplicate, with its deliveries; committed and synced on return, all or none."""
-    rows = arrivals.rows(appends)
-    if 0 < len(rows) <= arrivals.ROWS_MAX:
+    rows = append_rows.rows(appends)
+    if 0 < len(rows) <= append_rows.ROWS_MAX:
         # One statement is a transaction by itself.
-        arrivals.insert(connection, rows)
-        return arrivals.receipts(connection, appends)
+        append_rows.insert(connection, rows)
+        return append_rows.receipts(connection, appends)
     return in_transaction(connection, lambda inside: _append_many(inside, appends, rows))
 
 
 def _append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
-    for start in range(0, len(rows), arrivals.ROWS_MAX):
-        arrivals.insert(connection, rows[start : start + arrivals.ROWS_MAX])
-    return arrivals.receipts(connection, appends)
+    for start in range(0, len(rows), append_rows.ROWS_MAX):
+        append_rows.insert(connection, rows[start : start + append_rows.ROWS_MAX])
+    return append_rows.receipts(connection, appends)
 
 
 def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:

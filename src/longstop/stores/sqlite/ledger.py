@@ -6,8 +6,9 @@ from typing import Any
 
 import apsw
 
+from longstop.model.action import Pause
 from longstop.model.delivery import Delivery, State
-from longstop.model.keeping import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page, Pause
+from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,

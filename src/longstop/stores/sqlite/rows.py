@@ -7,9 +7,9 @@ from typing import Any
 import apsw
 import msgspec
 
+from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger
 from longstop.model.event import Event, Headers, Origin
-from longstop.model.keeping import ActionRecord
 
 Row = tuple[Any, ...]
 

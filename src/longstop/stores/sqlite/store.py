@@ -6,27 +6,18 @@ from pathlib import Path
 
 import apsw
 
+from longstop.model.action import Action, Pause
+from longstop.model.append import Append
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
-from longstop.model.handling import Transaction
-from longstop.model.keeping import (
-    Action,
-    Append,
-    Counts,
-    DeliveryFilter,
-    EventFilter,
-    History,
-    KeptEvent,
-    Listing,
-    Page,
-    Pause,
-)
+from longstop.model.handler import Transaction
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import arrivals, circuits, inbox, lanes, ledger, schema, transactions
+from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.stores.sqlite import append_rows, circuits, inbox, lanes, ledger, schema, transactions
 from longstop.stores.sqlite.checkpoints import Checkpoints
-from longstop.stores.sqlite.connection import Lane, T, Work
+from longstop.stores.sqlite.connection import ConnectionThread, T, Work
 
 
 class SqliteStore:
@@ -38,8 +29,8 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, watch_s: float | None = 0.02, threaded: bool = True) -> None:
         self._path = str(path)
-        self._writer = Lane(self._path, "longstop-writer", threaded, arrivals.SETUP)
-        self._reader = Lane(self._path, "longstop-reader", threaded)
+        self._writer = ConnectionThread(self._path, "longstop-writer", threaded, append_rows.SETUP)
+        self._reader = ConnectionThread(self._path, "longstop-reader", threaded)
         self._checkpoints = Checkpoints(self._path, self._writer) if threaded else None
         self._watch_s = watch_s
         self._watch: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from longstop.model.errors import HandlerRaisedError, LeaseLostError
-from longstop.model.handling import Row, Transaction
+from longstop.model.handler import Row, Transaction
 from longstop.model.lease import Hold, Settlement
 from longstop.stores.sqlite import inbox
 

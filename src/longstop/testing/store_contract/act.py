@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import replace
 
+from longstop.model.action import Action, ActionRecord
 from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
-from longstop.model.keeping import Action, ActionRecord, History
 from longstop.model.lease import Settlement
+from longstop.model.listing import History
 from longstop.model.retry import expiry
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append, make_quarantined

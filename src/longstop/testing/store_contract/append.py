@@ -2,7 +2,7 @@
 
 from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
-from longstop.model.keeping import History
+from longstop.model.listing import History
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import expect_equal

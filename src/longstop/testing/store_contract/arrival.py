@@ -2,7 +2,7 @@
 
 import asyncio
 
-from longstop.model.keeping import Append
+from longstop.model.append import Append
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event, make_quarantined
 from longstop.testing.store_contract.check import expect_equal

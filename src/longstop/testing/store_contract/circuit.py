@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import replace
 
+from longstop.model.action import Pause
+from longstop.model.append import Append
 from longstop.model.breaker import Circuit
-from longstop.model.keeping import Append, Pause
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.arrival import expect_wake

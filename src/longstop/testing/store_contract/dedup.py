@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from longstop.model.delivery import State
 from longstop.model.event import Receipt, ReceiptStatus
-from longstop.model.keeping import EventFilter, Page
+from longstop.model.listing import EventFilter, Page
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append
 from longstop.testing.store_contract.check import expect, expect_equal

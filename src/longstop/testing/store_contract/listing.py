@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 
 from longstop.model.delivery import DeadReason, State
-from longstop.model.keeping import DeliveryFilter, EventFilter, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import expect_equal

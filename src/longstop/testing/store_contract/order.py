@@ -1,7 +1,7 @@
 """Order: of the deliveries of one destination and lane, one goes at a time, by id, and a dead one holds the rest."""
 
+from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Transition, Trigger
-from longstop.model.keeping import Append
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_delivery, make_event
 from longstop.testing.store_contract.check import expect, expect_equal

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from longstop.model.keeping import Pause
+from longstop.model.action import Pause
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.arrival import expect_wake

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
-from longstop.model.keeping import EventFilter, Page, Pause
+from longstop.model.listing import EventFilter, Page
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import Reopen, expect_equal

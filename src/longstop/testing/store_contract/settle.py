@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from longstop.model.delivery import Attempt, OutcomeKind, State
 from longstop.model.errors import LeaseLostError
-from longstop.model.keeping import History
 from longstop.model.lease import Settlement
+from longstop.model.listing import History
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append
 from longstop.testing.store_contract.check import expect_equal

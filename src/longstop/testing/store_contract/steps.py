@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from longstop.model.action import Action
+from longstop.model.append import Append
 from longstop.model.delivery import Attempt, DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Receipt
-from longstop.model.keeping import Action, Append, History
 from longstop.model.lease import Claim, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.listing import History
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS
 from longstop.testing.store_contract.check import expect, expect_equal

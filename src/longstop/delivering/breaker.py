@@ -1,0 +1,173 @@
+"""What a worker knows of one destination's health: its circuit, how many attempts it may have under way, its rate.
+
+The rules are in `model.breaker` and `model.limit`. An open circuit is the store's: it gives nothing out for that
+destination but one probe at a time, to whichever worker asks. Here it is opened, and changed by what the probes say.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from longstop.model.backpressure import TokenBucket
+from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange, Tally, asked_ms, opened, works
+from longstop.model.concurrency_limit import Limiter
+from longstop.model.delivery import Outcome
+from longstop.model.errors import StoreUnavailableError
+from longstop.ports import Clock, Inbox, Watch
+
+log = structlog.get_logger("longstop.delivering.breaker")
+
+ANSWER_AFTER_MS = 5_000
+"""So much after its timeout a probe has been heard of, or never will be."""
+
+
+class Breaker:
+    """One destination, as this worker sees it.
+
+    timeout_ms: of an attempt. retry_after_cap_ms: the longest Retry-After that is honoured.
+    rate_per_s: attempts a second that this worker may begin; None: any number.
+    watches: are told when this worker has opened or closed the circuit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: BreakerPolicy,
+        limiter: Limiter,
+        inbox: Inbox,
+        clock: Clock,
+        *,
+        timeout_ms: int,
+        retry_after_cap_ms: int,
+        rate_per_s: float | None = None,
+        watches: Sequence[Watch] = (),
+    ) -> None:
+        self._name = name
+        self._policy = policy
+        self._limiter = limiter
+        self._inbox = inbox
+        self._clock = clock
+        self._answer_ms = timeout_ms + ANSWER_AFTER_MS
+        self._cap_ms = retry_after_cap_ms
+        self._tally = Tally(policy)
+        self._bucket = None if rate_per_s is None else TokenBucket(rate_per_s, clock.now_ms(), burst_s=0.1)
+        self._watches = watches
+        self._circuit: Circuit | None = None
+        """As last seen in the store."""
+        self._opening = False
+        self.running = 0
+        """Attempts of this worker that are under way."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit was open when this worker last looked."""
+        return self._circuit is not None
+
+    # -- before an attempt ---------------------------------------------------------------------------
+
+    def room(self, now_ms: int) -> int:
+        """How many more attempts may begin now."""
+        if self._opening:
+            return 0
+        free = self._limiter.limit - self.running
+        return free if self._bucket is None else min(free, self._bucket.available(now_ms))
+
+    def wait_s(self) -> float:
+        """How long until the rate allows one more attempt; 0 where it does already."""
+        return 0.0 if self._bucket is None else self._bucket.wait_s()
+
+    def begun(self) -> None:
+        """An attempt begins."""
+        self.running += 1
+        if self._bucket is not None:
+            self._bucket.spend()
+
+    def seen(self, circuit: Circuit | None) -> None:
+        """How the store has the circuit; None: closed."""
+        if self._circuit is not None and circuit is None:
+            # Another worker closed it, or a person did.
+            self._begin_anew()
+        self._circuit = circuit
+
+    # -- after an attempt ----------------------------------------------------------------------------
+
+    async def ended(self, outcome: Outcome, started_at_ms: int, probe: Circuit | None) -> None:
+        """What has become of an attempt. probe: the circuit as it was when this went out as its probe."""
+        if not self._policy.enabled:
+            self._limit(outcome, started_at_ms)
+            return
+        try:
+            if probe is not None:
+                await self._after_probe(probe, outcome)
+            elif self._circuit is None:
+                await self._after_attempt(outcome, started_at_ms)
+            else:
+                await self._after_straggler(self._circuit, outcome)
+        except StoreUnavailableError as error:
+            log.error("circuit_failed", destination=self._name, error=str(error))
+
+    async def _after_attempt(self, outcome: Outcome, started_at_ms: int) -> None:
+        worked = works(outcome)
+        if worked is None:
+            return
+        self._limit(outcome, started_at_ms)
+        now_ms = self._clock.now_ms()
+        why = self._tally.count(worked, now_ms)
+        asked = asked_ms(outcome, self._cap_ms)
+        if asked:
+            why = f"it asked to be left alone for {asked / 1000:g} s (HTTP {outcome.status})"
+        if why is not None and not self._opening:
+            await self._open(opened(self._name, why, self._policy, now_ms, asked, self._answer_ms))
+
+    async def _open(self, circuit: Circuit) -> None:
+        self._opening = True
+        try:
+            if await self._inbox.change_circuit(self._name, 0, circuit):
+                log.error("circuit_opened", destination=self._name, why=circuit.why, probe_at_ms=circuit.probe_at_ms)
+                self._tell(CircuitChange.opened(circuit))
+            self._circuit = circuit
+        finally:
+            self._opening = False
+
+    async def _after_straggler(self, circuit: Circuit, outcome: Outcome) -> None:
+        """It was under way when the circuit opened, and decides nothing any more; but what it asks for counts."""
+        until_ms = self._clock.now_ms() + asked_ms(outcome, self._cap_ms)
+        if until_ms > circuit.probe_at_ms and asked_ms(outcome, self._cap_ms):
+            await self._change(circuit, circuit.put_off(until_ms))
+
+    async def _after_probe(self, probe: Circuit, outcome: Outcome) -> None:
+        worked, now_ms = works(outcome), self._clock.now_ms()
+        if worked is None:
+            return
+        if worked:
+            changed = probe.after_success(self._policy, now_ms)
+        else:
+            changed = probe.after_failure(self._policy, now_ms, asked_ms(outcome, self._cap_ms))
+            log.warning("probe_failed", destination=self._name, error=outcome.error, probe_at_ms=changed.probe_at_ms)
+        if await self._change(probe, changed) and changed is None:
+            closed = CircuitChange.closed(probe, "its probes succeeded", now_ms)
+            log.info("circuit_closed", destination=self._name, after_s=closed.open_s)
+            self._tell(closed)
+
+    async def _change(self, old: Circuit, new: Circuit | None) -> bool:
+        changed = await self._inbox.change_circuit(self._name, old.version, new)
+        if changed:
+            self.seen(new)
+        return changed
+
+    def _tell(self, change: CircuitChange) -> None:
+        for watch in self._watches:
+            try:
+                watch.circuit_changed(change)
+            except Exception:
+                # The attempt that changed the circuit is not settled yet, and has to be.
+                log.exception("watch_failed", destination=self._name)
+
+    def _limit(self, outcome: Outcome, started_at_ms: int) -> None:
+        worked = works(outcome)
+        if worked is not None:
+            self._limiter.ended(worked, started_at_ms, self._clock.now_ms(), self.running)
+
+    def _begin_anew(self) -> None:
+        self._tally = Tally(self._policy)
+        self._limiter.ramp()

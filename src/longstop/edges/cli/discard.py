@@ -1,0 +1,40 @@
+"""Give up on dead deliveries, for a reason."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from longstop.edges.cli.bulk import Decision, decide_on_store
+from longstop.edges.cli.errors import UsageError
+from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
+from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.selection import All, DryRun, Ids, selected
+from longstop.model.delivery import Delivery
+
+if TYPE_CHECKING:
+    from longstop.operating.replay import Done, Replay
+
+
+def discard(
+    ids: Ids = None,
+    /,
+    *,
+    why: Annotated[str, Parameter(help="The reason, kept with your name.")],
+    which: DeadOptions = NO_DEAD_OPTIONS,
+    all_: All = False,
+    dry_run: DryRun = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    json: AsJson = False,
+    program: Injected,
+) -> int:
+    """Give up on dead deliveries, for a reason. Nothing is erased: `longstop replay ID` takes it back."""
+    selection = selected(ids or [], which, all_, program)
+    if not why.strip():
+        raise UsageError("--why: found nothing in it; expected the reason, for whoever asks one day")
+
+    async def decide(service: "Replay", deliveries: Sequence[Delivery], _offset: int) -> "list[Done]":
+        return await service.discard(deliveries, why)
+
+    decision = Decision("discarded", selection, decide, json=json, routes_again=False)
+    return decide_on_store(program, config, decision, dry_run)

@@ -1,0 +1,88 @@
+"""Running: a gateway, or one half of it, in the foreground until it is told to stop."""
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from longstop.edges.cli import output
+from longstop.edges.cli.handlers import import_from_here
+from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.program import Program, RoleName
+
+if TYPE_CHECKING:
+    from longstop.config import Config
+    from longstop.model.settings import SourceSettings
+
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    Parameter(name="--log-level", help="Logs of this level and above go to standard error.", show_default=True),
+]
+
+
+def serve(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", program: Injected) -> int:
+    """Accept events and deliver them, until SIGTERM or Ctrl-C.
+
+    Handlers are imported from the current folder, or from what is installed.
+    """
+    return _run(program, config, "both", log_level)
+
+
+def ingest(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", program: Injected) -> int:
+    """Only accept events, until SIGTERM or Ctrl-C. `longstop work` delivers them."""
+    return _run(program, config, "ingest", log_level)
+
+
+def work(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", program: Injected) -> int:
+    """Only deliver events, until SIGTERM or Ctrl-C. `longstop ingest` accepts them."""
+    return _run(program, config, "work", log_level)
+
+
+def demo(*, json: AsJson = False, program: Injected) -> int:
+    """See it work, in under a minute: a sender, a destination that fails and goes down, nothing lost.
+
+    Everything happens in a temporary folder. Exits with 0 only if every event was delivered.
+    """
+    return program.demo(json)
+
+
+def _run(program: Program, path: ConfigPath, role: RoleName, log_level: str) -> int:
+    from longstop.telemetry.logs import configure_logs
+
+    import_from_here()
+    configure_logs(log_level)
+    config = program.load(path)
+
+    def ready(url: str) -> None:
+        for text in announcement(config, role, url):
+            output.line(text)
+        sys.stdout.flush()
+
+    return program.run(program.serve(config, role, ready))
+
+
+def announcement(config: "Config", role: RoleName, url: str) -> list[str]:
+    """What a person wants to know of a gateway that has started: where to post, how to try, where it delivers."""
+    lines = []
+    if role != "work":
+        for source in config.sources:
+            lines.append(f"{source.name} ({source.kind}): POST {url}/webhooks/{source.name}")
+            lines += _to_try(source, url)
+    if role != "ingest":
+        lines += [f"{each.name}: delivering to {config.targets[each.name]}" for each in config.destinations]
+    return [*lines, "Ctrl-C stops."]
+
+
+def _to_try(source: "SourceSettings", url: str) -> list[str]:
+    from longstop.edges.cli.starter import EXAMPLE_BODY
+
+    if source.kind != "generic" or source.verify is None or source.verify.scheme != "none":
+        return []
+    to = f"{reachable(url)}/webhooks/{source.name}"
+    return [f"  try: curl -i {to} -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE_BODY)}"]
+
+
+def reachable(url: str) -> str:
+    """A server's URL as a client on this machine can use it: "any address" is no address to connect to."""
+    return url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")

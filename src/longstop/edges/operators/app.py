@@ -1,0 +1,41 @@
+"""The ASGI app for those who run a gateway: `GET /metrics` and `GET /readyz`.
+
+It knows no authentication, so it is served to this machine alone.
+"""
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from longstop.edges.senders_http.answers import Send, plain_problem, respond
+from longstop.model.exchange import Answer
+
+Scope = MutableMapping[str, Any]
+
+_READY = Answer(200, b'{"status":"ready"}')
+_NOT_READY = Answer(503, b'{"status":"not ready"}')
+
+
+class OperatorsApp:
+    """The app.
+
+    metrics: the metrics as they are now. ready: whether the gateway accepts and delivers.
+    """
+
+    def __init__(self, metrics: Callable[[], Answer], ready: Callable[[], bool]) -> None:
+        self._served: dict[str, Callable[[], Answer]] = {
+            "/metrics": metrics,
+            "/readyz": lambda: _READY if ready() else _NOT_READY,
+        }
+
+    async def __call__(self, scope: Scope, _receive: Any, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"this app serves http only, not {scope['type']}")
+        await respond(send, self._answer(scope["method"], scope["path"]))
+
+    def _answer(self, method: str, path: str) -> Answer:
+        if path not in self._served:
+            return plain_problem(404, "Not found")
+        if method not in ("GET", "HEAD"):
+            return plain_problem(405, "Method not allowed", (("allow", "GET, HEAD"),))
+        return self._served[path]()

@@ -1,0 +1,166 @@
+"""The ASGI app that senders post to: `POST {prefix}/{source}`, and `GET /healthz` where it serves a port of its own.
+
+Plain ASGI, because a framework's request object, routing and validation cost more than all of the rest of an
+append. Errors go out as problem+json (RFC 9457).
+"""
+
+from collections.abc import Iterable, MutableMapping, Sequence
+from itertools import chain
+from typing import Any
+
+from longstop.accepting.ingest import Ingest
+from longstop.edges.senders_http.answers import Send, plain_problem, problem, respond
+from longstop.edges.senders_http.body_limits import ComingBodies, Receive, SenderGone, read, too_large
+from longstop.edges.senders_http.proxies import TrustedProxies
+from longstop.model.errors import HeadersTooLargeError, IngestError, LengthRequiredError
+from longstop.model.event import Headers
+from longstop.model.exchange import Answer, Request
+from longstop.model.value import value
+from longstop.ports import Source
+
+Scope = MutableMapping[str, Any]
+
+HEADERS_MAX = 100
+HEADER_BYTES_MAX = 32 * 1024
+
+
+class IngestApp:
+    """The app.
+
+    prefix: the path before the source's name, below the path where the app is mounted.
+    health: whether `GET /healthz` is answered.
+    trusted_proxies: networks whose X-Forwarded-For is believed.
+    """
+
+    def __init__(
+        self, ingest: Ingest, prefix: str = "/webhooks", health: bool = True, trusted_proxies: Iterable[str] = ()
+    ) -> None:
+        self._ingest = ingest
+        self._prefix = prefix
+        self._health = health
+        self._proxies = TrustedProxies(trusted_proxies)
+        self.bodies = ComingBodies()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request of an ASGI server."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"this app serves http only, not {scope['type']}")
+        version = scope.get("http_version", "1.1")
+        answer = self.begin(scope["method"], _path_below_mount(scope), scope["headers"], version)
+        if not isinstance(answer, Opened):
+            await respond(send, answer)
+            return
+        peer = scope.get("client")
+        try:
+            body = await read(self.bodies, receive, answer.body_bytes_max) if answer.method == "POST" else b""
+        except SenderGone:
+            return
+        except IngestError as error:
+            await respond(send, problem(error))
+            return
+        answer = await self.finish(answer, body, peer[0] if peer else None, scope.get("query_string", b""))
+        await respond(send, answer)
+
+    def begin(
+        self, method: str, path: str, raw: Sequence[tuple[bytes, bytes]], version: str = "1.1"
+    ) -> "Answer | Opened":
+        """What a request is for, by its head; or the answer, where its body is not needed for that.
+
+        path: below the place where the app is mounted. raw: the headers.
+        """
+        try:
+            place = self._route(method, path)
+            return place if isinstance(place, Answer) else self._admitted(*place, method, raw, version)
+        except IngestError as error:
+            return problem(error)
+
+    async def finish(self, opened: "Opened", body: bytes, peer: str | None, query: bytes) -> Answer:
+        """The answer to a request whose body is there. peer: the address that it came from."""
+        client = self._proxies.client(peer, opened.headers)
+        body = body if opened.method == "POST" else b""
+        request = Request(opened.headers, body, opened.method, client, opened.below, query.decode("latin-1"))
+        try:
+            return await self._ingest.receive(opened.source, request)
+        except IngestError as error:
+            return problem(error)
+
+    def _route(self, method: str, path: str) -> Answer | tuple[Source, str]:
+        """The source that is posted to and what follows its name in the path; or the answer where there is none."""
+        if self._health and path == "/healthz":
+            return _HEALTHY if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
+        if not path.startswith(self._prefix):
+            return _NOT_FOUND
+        root, name, below = _parted(path[len(self._prefix) :])
+        if root or not name:
+            return _NOT_FOUND
+        source = self._ingest.source(name)
+        methods = source.methods(below)
+        if not methods:
+            return _NOT_FOUND
+        if method not in methods:
+            return _not_allowed(", ".join(sorted(methods)))
+        return source, below
+
+    def _admitted(
+        self, source: Source, below: str, method: str, raw: Sequence[tuple[bytes, bytes]], version: str
+    ) -> "Opened":
+        """What a request is for whose body may be read. Raises IngestError where it may not."""
+        headers = _headers(raw)
+        if method == "POST":
+            self._ingest.admit(source)
+            declared = _declared_length(headers, version)
+            if declared is not None and declared > source.max_body_bytes:
+                raise too_large(source.max_body_bytes)
+        return Opened(source, below, method, headers, source.max_body_bytes)
+
+
+@value(frozen=True, slots=True)
+class Opened:
+    """A request whose head is there, and whose body may be read."""
+
+    source: Source
+    below: str
+    method: str
+    headers: Headers
+    body_bytes_max: int
+
+
+def _path_below_mount(scope: Scope) -> str:
+    """The path after the mount point. Frameworks differ in whether `path` still holds it; `root_path` tells."""
+    path, root = str(scope["path"]), str(scope.get("root_path") or "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _parted(path: str) -> tuple[str, str, str]:
+    """What stands before the first slash, the source's name, and what follows it, with its slash."""
+    root, _, rest = path.partition("/")
+    name, slash, below = rest.partition("/")
+    return root, name, slash + below
+
+
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
+    size = len(b"".join(chain.from_iterable(raw)))
+    if len(raw) > HEADERS_MAX or size > HEADER_BYTES_MAX:
+        raise HeadersTooLargeError(
+            f"found {len(raw)} headers of {size} bytes; at most {HEADERS_MAX} of {HEADER_BYTES_MAX} bytes are taken"
+        )
+    return Headers.from_wire(raw)
+
+
+def _declared_length(headers: Headers, version: str) -> int | None:
+    """The Content-Length; None where the body comes in chunks, or the header holds no number of bytes."""
+    length = headers.wire_values("content-length")
+    if length:
+        # Python refuses to convert thousands of digits; such a body is counted as it comes.
+        return int(length[0]) if length[0].isdigit() and len(length[0]) < 20 else None
+    if "transfer-encoding" not in headers and version.startswith("1"):
+        raise LengthRequiredError("found neither Content-Length nor Transfer-Encoding; send the body with one of them")
+    return None
+
+
+def _not_allowed(methods: str) -> Answer:
+    return plain_problem(405, "Method not allowed", (("allow", methods),))
+
+
+_NOT_FOUND = plain_problem(404, "Not found")
+_HEALTHY = Answer(200, b'{"status":"ok"}')

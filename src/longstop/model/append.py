@@ -1,0 +1,64 @@
+"""What is accepted, as a store keeps it: an event together with its first deliveries."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from longstop.model.delivery import DeadReason, Delivery, State
+from longstop.model.event import Event
+from longstop.model.value import value
+
+
+@value(frozen=True, slots=True)
+class Append:
+    """An event and its first deliveries, to be kept together or not at all."""
+
+    event: Event
+    deliveries: tuple[Delivery, ...] = ()
+    """New ones: never leased and never tried."""
+    dedup_until_ms: int = 0
+    """Until when another event of the same source and dedup key is a duplicate (exclusive)."""
+
+
+def initial_deliveries(
+    event: Event, destinations: Mapping[str, int | None], ordered: Collection[str], make_id: Callable[[], str]
+) -> tuple[Delivery, ...]:
+    """The deliveries that an event begins with: one for each destination, due at once; in its key's lane if ordered.
+
+    destinations: name to for how many milliseconds the event is of use there; None: for ever.
+    """
+    deliveries = []
+    for name, fresh_ms in destinations.items():
+        lane = event.key if name in ordered else None
+        expires_at_ms = None if fresh_ms is None else event.received_at_ms + fresh_ms
+        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, lane, expires_at_ms))
+    return tuple(deliveries)
+
+
+def quarantine_delivery(event: Event, why: str, delivery_id: str) -> Delivery:
+    """What an unreadable event is kept under: a delivery that is dead from the start and has no destination yet."""
+    dead = _delivery(event, "", delivery_id, State.DEAD)
+    return replace(dead, reason=DeadReason.MALFORMED, last_error=why, ended_at_ms=event.received_at_ms)
+
+
+def _delivery(
+    event: Event,
+    destination: str,
+    delivery_id: str,
+    state: State,
+    lane: str | None = None,
+    expires_at_ms: int | None = None,
+) -> Delivery:
+    return Delivery(
+        id=delivery_id,
+        event_id=event.id,
+        source=event.source,
+        type=event.type,
+        key=event.key,
+        received_at_ms=event.received_at_ms,
+        destination=destination,
+        state=state,
+        due_at_ms=event.received_at_ms,
+        lane=lane,
+        round_at_ms=event.received_at_ms,
+        expires_at_ms=expires_at_ms,
+    )

@@ -1,0 +1,1 @@
+"""What people ask and decide, and what they are told: replay, dry run, alerts."""

@@ -1,0 +1,77 @@
+"""What delivers: each configured destination with the sender that carries its deliveries, and the alerters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from longstop.config import Config
+from longstop.delivering.attempt import Destination
+from longstop.model.alert import Alert
+from longstop.model.errors import ConfigurationError
+from longstop.model.settings import ALERT_TIMEOUT_MS, DestinationSettings
+from longstop.operating.alerts import Alerts
+from longstop.ports import Alerter, Clock, Sender
+from longstop.senders.alert_function import FunctionAlerter
+from longstop.senders.python import PythonSender, resolve_handler
+from longstop.senders.transactional import TransactionalSender
+
+Handlers = Mapping[str, Callable[..., Any]]
+"""Destination name to the function that was registered for it in code."""
+
+OnAlert = Callable[[Alert], Any]
+"""A function that was registered for alerts in code."""
+
+
+def build_alerts(config: Config, on_alert: Sequence[OnAlert]) -> list[Alerts]:
+    """The ways in which people are told, each with a queue of its own: one that hangs does not hold up the others."""
+    timeout_ms = config.alerts.timeout_ms if config.alerts is not None else ALERT_TIMEOUT_MS
+    alerters: list[Alerter] = [FunctionAlerter(each, timeout_ms) for each in on_alert]
+    if config.alerts is not None:
+        from longstop.senders.alert_hook import HookAlerter
+
+        alerters.append(HookAlerter(config.alerts))
+    stop_within_s = min(timeout_ms, config.server.stop_timeout_ms) / 1000
+    return [Alerts(each, stop_within_s) for each in alerters]
+
+
+def build_destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
+    return [_destination(each, config, handlers, clock) for each in config.destinations]
+
+
+def _destination(settings: DestinationSettings, config: Config, handlers: Handlers, clock: Clock) -> Destination:
+    transactional = _transactional(settings, config, handlers) if settings.transaction else None
+    return Destination(
+        settings.name,
+        transactional or _sender(settings, handlers, clock),
+        settings.retry,
+        settings.concurrency,
+        adaptive=settings.adaptive,
+        rate_per_s=settings.rate_per_s,
+        timeout_ms=settings.timeout_ms,
+        breaker=settings.breaker,
+        transactional=transactional,
+    )
+
+
+def _transactional(settings: DestinationSettings, config: Config, handlers: Handlers) -> TransactionalSender:
+    if config.store.path is None:
+        problem = f'destinations.{settings.name}.transaction: found it with store.url = "memory://"'
+        raise ConfigurationError((f"{problem}; expected a store with transactions: sqlite:///FILE",))
+    handler = resolve_handler(settings.handler) if settings.handler is not None else handlers[settings.name]
+    return TransactionalSender(settings, handler)
+
+
+def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> Sender:
+    if settings.url is not None:
+        # Here and in `serve`, late: a command that only looks at the store has no use for these, and they are slow.
+        from longstop.senders.http import HttpSender
+
+        return HttpSender(settings, clock)
+    if settings.handler is not None:
+        # Imported in any case: a handler that is not there is to be found out now, and not at the first event.
+        handler = resolve_handler(settings.handler)
+        if settings.isolation == "process":
+            from longstop.senders.process import ProcessSender
+
+            return ProcessSender(settings)
+        return PythonSender(settings, handler)
+    return PythonSender(settings, handlers[settings.name])

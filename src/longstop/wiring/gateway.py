@@ -1,0 +1,115 @@
+"""A running gateway: accepting, delivering or both, from its start to its stop."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from longstop.accepting.backpressure import Backpressure
+from longstop.accepting.ingest import Ingest
+from longstop.config import Config
+from longstop.delivering.attempt import AttemptRunner
+from longstop.delivering.dispatch import Dispatch
+from longstop.delivering.rescue import Rescue
+from longstop.group_commit import GroupCommit
+from longstop.ports import Watch
+from longstop.sources import unknown_sources
+from longstop.stores.sqlite import SqliteStore
+from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
+from longstop.wiring.parts import parts, watermarks
+from longstop.wiring.role import Role
+
+log = structlog.get_logger("longstop")
+
+
+class Gateway:
+    """A running Longstop: accepting, delivering or both.
+
+    A task of its own that ends with an error is reported by `failed`: the process should then end and be
+    started again, because half a gateway would look alive.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        role: Role = Role.BOTH,
+        handlers: Handlers | None = None,
+        on_alert: Sequence[OnAlert] = (),
+    ) -> None:
+        # Late, as in `destinations`: a command that only looks at the store has no use for it.
+        from longstop.telemetry.metrics import Metrics
+
+        self._parts = parts(config)
+        self._role = role
+        store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
+        self._appends = GroupCommit(store.append)
+        self._settlements = GroupCommit(store.settle)
+        self._pressure = Backpressure(clock, rng, store, *watermarks(config))
+        self.ingest = Ingest(
+            self._parts.sources,
+            unknown_sources(self._parts.sources.values(), secrets.token_bytes()),
+            self._parts.router,
+            self._appends,
+            clock,
+            self._parts.ids,
+            self._pressure,
+        )
+        self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        deliver = AttemptRunner(self._settlements, clock, rng, store if isinstance(store, SqliteStore) else None)
+        self.metrics = Metrics((each.name for each in self._destinations), self._circuit_is_open)
+        self._alerts = build_alerts(config, on_alert) if Role.WORK in role else []
+        watches: list[Watch] = [self.metrics, *self._alerts]
+        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, watches)
+        policies = {each.name: each.retry for each in config.destinations}
+        self._rescue = Rescue(store, policies, clock, rng)
+        self._stop_limit_s = config.server.stop_timeout_ms / 1000
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open the store and begin. Raises StoreError."""
+        await self._parts.store.open()
+        if Role.INGEST in self._role:
+            # Looked at once before anything is taken: a full disk is refused from the first request on.
+            await self._pressure.look()
+            self._background(self._pressure.run(), "pressure")
+            self.ingest.accepting = True
+        if Role.WORK in self._role:
+            self._background(self._dispatch.run(), "dispatch")
+            self._background(self._dispatch.keep_leases(), "keep_leases")
+            self._background(self._rescue.run(), "rescue")
+        for alerts in self._alerts:
+            alerts.start()
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what was begun (up to the limit), close."""
+        self.ingest.accepting = False
+        await self._appends.idle()
+        if Role.WORK in self._role:
+            await self._dispatch.stop(self._stop_limit_s)
+        await self._settlements.idle()
+        await asyncio.gather(*(alerts.stop() for alerts in self._alerts))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for destination in self._destinations:
+            await destination.sender.close()
+        await self._parts.store.close()
+
+    def _circuit_is_open(self, destination: str) -> bool:
+        return self._dispatch.is_open(destination)
+
+    def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("failed", task=task.get_name(), exc_info=task.exception())
+            self.failed.set()

@@ -1,0 +1,98 @@
+"""What every command needs: the store, closed yet, and how the configuration reads and routes."""
+
+import contextlib
+import os
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from longstop.clock import SystemClock
+from longstop.config import SOURCE_KINDS, Config
+from longstop.model.alert import Alert
+from longstop.model.backpressure import Watermarks
+from longstop.model.breaker import CircuitChange
+from longstop.model.errors import ConfigurationError
+from longstop.model.ids import IdFactory
+from longstop.model.routing import Route, Router
+from longstop.operating.replay import Replay
+from longstop.ports import Clock, Source, Store
+from longstop.sources import KINDS, build
+from longstop.sources.reading import compile_condition
+from longstop.stores.memory import MemoryStore
+from longstop.stores.sqlite import SqliteStore
+
+
+@dataclass
+class Parts:
+    """What every command needs: the store, closed yet, and how the configuration reads and routes."""
+
+    config: Config
+    store: Store
+    sources: Mapping[str, Source]
+    router: Router
+    clock: Clock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.Random)
+    ids: IdFactory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = IdFactory(self.rng)
+
+    def replay(self, by: str) -> Replay:
+        """The replay service, on behalf of a person."""
+        return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+
+    async def alert(self, change: CircuitChange) -> str | None:
+        """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""
+        if self.config.alerts is None:
+            return None
+        from longstop.senders.alert_hook import HookAlerter
+
+        return await HookAlerter(self.config.alerts).tell(Alert.of(change))
+
+
+def parts(config: Config) -> Parts:
+    """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError."""
+    assert set(KINDS) == set(SOURCE_KINDS), "the configuration and the sources disagree on the kinds"
+    sources = {settings.name: build(settings) for settings in config.sources}
+    routes = (
+        Route(
+            each.source,
+            each.to,
+            compile_condition(each.when) if each.when is not None else None,
+            each.expire_after_ms,
+        )
+        for each in config.routes
+    )
+    return Parts(
+        config, _store(config), sources, Router(routes, (each.name for each in config.destinations if each.ordered))
+    )
+
+
+def _store(config: Config) -> Store:
+    if config.store.path is None:
+        return MemoryStore()
+    return SqliteStore(config.store.path)
+
+
+def watermarks(config: Config) -> tuple[Watermarks, Callable[[], int]]:
+    """From where on nothing is taken, and what tells how much room there is; memory has no disk to look at."""
+    marks = Watermarks(config.pressure.max_backlog, config.pressure.min_free_bytes)
+    path = config.store.path
+    if path is None:
+        return replace(marks, min_free_bytes=0), lambda: 0
+    return marks, lambda: shutil.disk_usage(os.path.dirname(path)).free
+
+
+@contextlib.asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Parts]:
+    """The parts with their store open: what commands that look and decide work on."""
+    if config.store.path is None:
+        problem = 'store.url: found "memory://"; expected a store that other processes can see; use sqlite:///FILE'
+        raise ConfigurationError((problem,))
+    made = parts(config)
+    await made.store.open()
+    try:
+        yield made
+    finally:
+        await made.store.close()

@@ -1,0 +1,138 @@
+"""pause and resume: what is said, what is kept, and that `status` shows it."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from cli_program import NOW_MS, FakeProgram
+
+from longstop import wiring
+from longstop.model.action import Pause
+from longstop.model.breaker import Circuit, CircuitChange
+from longstop.testing.builders import make_append
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> FakeProgram:
+    monkeypatch.setenv("LONGSTOP_USER", "ann")
+    made = FakeProgram()
+    made.keep(make_append(1), make_append(2), make_append(3, to=("in-code",)))
+    return made
+
+
+def pauses(program: FakeProgram) -> list[Pause]:
+    async def found() -> list[Pause]:
+        return list(await program.store.pauses())
+
+    return asyncio.run(found())
+
+
+def said(capsys: Capture) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_pause_is_kept_with_name_and_reason(program: FakeProgram, capsys: Capture) -> None:
+    assert program.cli("pause", "crm", "--why", "migration", "--json") == 0
+    assert said(capsys) == {"destination": "crm", "paused": True, "changed": True, "held": 2}
+    assert pauses(program) == [Pause("crm", NOW_MS, "ann", "migration")]
+
+
+def test_resume_ends_it(program: FakeProgram, capsys: Capture) -> None:
+    program.cli("pause", "crm")
+    capsys.readouterr()
+    assert program.cli("resume", "crm", "--json") == 0
+    assert said(capsys) == {"destination": "crm", "paused": False, "changed": True, "held": 2}
+    assert pauses(program) == []
+
+
+# -- a circuit ----------------------------------------------------------------------------------
+
+
+class Told:
+    """In the place of the hook."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: str | None = None) -> None:
+        self.changes: list[CircuitChange] = []
+        self._error = error
+        monkeypatch.setattr(wiring.Parts, "alert", lambda _parts, change: self._alert(change))
+
+    async def _alert(self, change: CircuitChange) -> str | None:
+        self.changes.append(change)
+        return self._error
+
+
+def open_circuit(program: FakeProgram) -> None:
+    circuit = Circuit("crm", NOW_MS - 75_250, NOW_MS + 1_000, 15_000, "20 attempts in a row failed", version=7)
+    asyncio.run(program.store.change_circuit("crm", 0, circuit))
+
+
+def test_resume_closes_a_circuit_and_tells_who_did(
+    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(monkeypatch)
+    open_circuit(program)
+    assert program.cli("resume", "crm", "--json") == 0
+    assert said(capsys)["changed"] is True
+    assert asyncio.run(program.store.circuits()) == []
+    assert told.changes == [CircuitChange("crm", "closed", "ann resumed it", NOW_MS, open_s=75.25)]
+    assert program.cli("resume", "crm") == 0
+    assert len(told.changes) == 1, "there is nothing to close any more"
+
+
+def test_where_somebody_was_quicker_nothing_is_told(program: FakeProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    open_circuit(program)
+
+    async def too_late(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(program.store, "change_circuit", too_late)
+    assert program.cli("resume", "crm") == 0
+    assert told.changes == []
+
+
+def test_a_hook_that_is_down_is_said_and_changes_nothing(
+    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Told(monkeypatch, error="connecting to a.example:443 failed: Connection refused")
+    open_circuit(program)
+    assert program.cli("resume", "crm") == 0
+    captured = capsys.readouterr()
+    assert captured.out == "crm goes on; 2 deliveries wait for it\n"
+    assert captured.err == (
+        "longstop: the alert was not sent: connecting to a.example:443 failed: Connection refused\n"
+    )
+
+
+def test_for_people(program: FakeProgram, capsys: Capture) -> None:
+    for argv, line in (
+        (("resume", "crm"), "crm was not paused"),
+        (("pause", "crm"), "crm is paused; 2 deliveries wait for it so far"),
+        (("pause", "crm"), "crm is paused already, since 2026-01-01 01:00:00Z by ann"),
+        (("resume", "crm"), "crm goes on; 2 deliveries wait for it"),
+        (("pause", "in-code"), "in-code is paused; 1 delivery waits for it so far"),
+    ):
+        assert program.cli(*argv) == 0
+        assert capsys.readouterr().out == line + "\n"
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_an_unknown_destination_is_refused_with_the_known_ones(
+    command: str, program: FakeProgram, capsys: Capture
+) -> None:
+    assert program.cli(command, "cmr") == 1
+    assert 'found no destination "cmr"; expected one of: crm, in-code' in capsys.readouterr().err
+    assert pauses(program) == []
+
+
+def test_status_shows_what_is_paused(program: FakeProgram, capsys: Capture) -> None:
+    program.cli("pause", "crm")
+    capsys.readouterr()
+    program.cli("status", "--json")
+    paused = {each["destination"]: each["paused_at"] for each in said(capsys)["destinations"]}
+    assert paused == {"crm": "2026-01-01T01:00:00.000Z", "in-code": None}
+    program.cli("status")
+    assert "paused          crm, since 2026-01-01T01:00:00.000Z" in capsys.readouterr().out
