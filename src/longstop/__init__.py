@@ -6,14 +6,36 @@
 from typing import TYPE_CHECKING, Any
 
 from longstop.model.alert import Alert
-from longstop.model.event import Event
+from longstop.model.delivery import DeadReason, Delivery, State
+from longstop.model.errors import ConfigurationError, LongstopError, MalformedError, StoreError
+from longstop.model.event import Event, Headers, Origin, Receipt
 from longstop.model.handler import Reject, RetryLater, Transaction
+from longstop.model.listing import DeliveryFilter
 
 if TYPE_CHECKING:
     from longstop.embed import Longstop
 
 __version__ = "0.1.0"
-__all__ = ["Alert", "Event", "Longstop", "Reject", "RetryLater", "Transaction", "__version__"]
+__all__ = [
+    "Alert",
+    "ConfigurationError",
+    "DeadReason",
+    "Delivery",
+    "DeliveryFilter",
+    "Event",
+    "Headers",
+    "Longstop",
+    "LongstopError",
+    "MalformedError",
+    "Origin",
+    "Receipt",
+    "Reject",
+    "RetryLater",
+    "State",
+    "StoreError",
+    "Transaction",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

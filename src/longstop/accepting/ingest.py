@@ -8,8 +8,8 @@ from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.fair_queue import FairQueue
 from longstop.group_commit import GroupCommit
 from longstop.model.append import Append, initial_deliveries, quarantine_delivery
-from longstop.model.errors import MalformedError, QuarantinedError, StoreUnavailableError
-from longstop.model.event import Event, Receipt
+from longstop.model.errors import MalformedError, NotFoundError, QuarantinedError, StoreUnavailableError
+from longstop.model.event import Event, Origin, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
@@ -75,6 +75,20 @@ class Ingest:
             raise await self._pressure.refused(source, prepared)
         return prepared
 
+    async def publish(self, name: str, request: Request) -> Receipt:
+        """Make durable what the application itself says a source's sender would have sent; nothing is verified.
+
+        Raises NotFoundError where there is no such source, MalformedError (nothing is kept then), UnavailableError.
+        """
+        source = self._sources.get(name)
+        if source is None:
+            known = ", ".join(sorted(self._sources)) or "none"
+            raise NotFoundError(f"found no source {name!r}; expected a configured one: {known}")
+        self.admit(source)
+        reading = source.read(request)
+        item = self._accepted(source, request, self._clock.now_ms(), reading, Origin.PUBLISH)
+        return await self._keep(source, item, source.answer_within_s)
+
     async def _wait_for_turn(self, source: Source) -> None:
         try:
             await self._queue.acquire(source.name, source.answer_within_s / 2)
@@ -125,7 +139,9 @@ class Ingest:
         self._pressure.store_works()
         return receipt
 
-    def _accepted(self, source: Source, request: Request, now_ms: int, reading: Reading) -> Append:
+    def _accepted(
+        self, source: Source, request: Request, now_ms: int, reading: Reading, origin: Origin = Origin.WEBHOOK
+    ) -> Append:
         event = Event(
             id=self._ids.make(now_ms),
             source=source.name,
@@ -135,6 +151,7 @@ class Ingest:
             type=reading.type,
             key=reading.key,
             dedup=reading.dedup,
+            origin=origin,
             occurred_at_ms=reading.occurred_at_ms,
         )
         destinations = self._router.destinations(source.name, reading.document)

@@ -115,12 +115,18 @@ class Config:
 
 
 def load(
-    path: Path | str, *, environ: Mapping[str, str], handlers: Collection[str] = (), more_in_code: bool = False
+    path: Path | str,
+    *,
+    environ: Mapping[str, str],
+    handlers: Collection[str] = (),
+    more_in_code: bool = False,
+    store: str | None = None,
 ) -> Config:
     """The configuration in a file. Relative paths in it start at its folder.
 
     `environ` gives the variables; `handlers` names the destinations whose handler is registered in code.
     `more_in_code`: there may be others, as for a command that looks at the store of an application.
+    `store`: a URL in the place of the file's.
     Raises ConfigurationError.
     """
     path = Path(path)
@@ -131,6 +137,7 @@ def load(
         base=path.parent,
         handlers=handlers,
         more_in_code=more_in_code,
+        store=store,
     )
 
 
@@ -142,12 +149,15 @@ def parse(
     base: Path,
     handlers: Collection[str] = (),
     more_in_code: bool = False,
+    store: str | None = None,
 ) -> Config:
     """The configuration in a text; `where` names it in messages, `base` is the folder relative paths start at.
 
     Raises ConfigurationError with every problem, in the order of the text.
     """
     document = _toml(text, where)
+    if store is not None:
+        document["store"] = {**document.get("store", {}), "url": store}
     around = Surroundings(environ, base, frozenset(handlers), more_in_code)
     shaped, faults = shape.read(document, around)
     problems = [*faults, *rules.errors(document, around)]

@@ -52,6 +52,10 @@ class Dispatch:
         """Whether a destination's circuit was open when the store was last asked."""
         return self._breakers[destination].is_open
 
+    def is_busy(self) -> bool:
+        """Whether attempts are under way."""
+        return bool(self._running)
+
     async def run(self) -> None:
         """Lease and deliver until `stop`."""
         self._inbox.on_arrival(self._wake.set)

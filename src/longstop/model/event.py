@@ -105,6 +105,8 @@ class Origin(StrEnum):
 
     WEBHOOK = "webhook"
     """A sender posted it."""
+    PUBLISH = "publish"
+    """The application that embeds the gateway handed it in."""
     REPLAY = "replay"
     """A person sent a kept event again as a new one (edited, or read anew); `parent` is the first."""
 

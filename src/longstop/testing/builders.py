@@ -5,11 +5,11 @@ Numbers order ids: what is built with a higher one is younger, as `ids.IdFactory
 
 import uuid
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Delivery, State
-from longstop.model.event import Event, Headers
+from longstop.model.event import Event, Headers, Origin
 from longstop.model.ids import format_uuid7
 
 AT_MS = 1_767_225_600_000
@@ -17,6 +17,22 @@ AT_MS = 1_767_225_600_000
 
 WINDOW_MS = 60_000
 """How long a dedup key is kept unless told otherwise."""
+
+
+class EventFields(TypedDict, total=False):
+    """Fields of Event."""
+
+    id: str
+    source: str
+    received_at_ms: int
+    body: bytes
+    headers: Headers
+    type: str | None
+    key: str | None
+    dedup: bytes | None
+    origin: Origin
+    parent: str | None
+    occurred_at_ms: int | None
 
 
 def event_id(number: int) -> str:
@@ -29,7 +45,7 @@ def delivery_id(of_event: str, position: int) -> str:
     return str(uuid.UUID(int=uuid.UUID(of_event).int + position + 1))
 
 
-def make_event(number: int = 1, **changes: Any) -> Event:
+def make_event(number: int = 1, **changes: Unpack[EventFields]) -> Event:
     """An event of the source `shop` with a JSON body; `changes` are fields of Event."""
     event = Event(
         id=event_id(number),
@@ -65,7 +81,7 @@ def make_append(
     to: tuple[str, ...] = ("crm",),
     due_at_ms: int | None = None,
     window_ms: int = WINDOW_MS,
-    **changes: Any,
+    **changes: Unpack[EventFields],
 ) -> Append:
     """An event with one scheduled delivery for each destination; `changes` are fields of Event.
 
@@ -77,10 +93,11 @@ def make_append(
     return Append(event, tuple(deliveries), event.received_at_ms + window_ms)
 
 
-def make_quarantined(number: int = 1, **changes: Any) -> Append:
+def make_quarantined(number: int = 1, **changes: Unpack[EventFields]) -> Append:
     """An event that could not be read, with the dead delivery that stands for it; `changes` are fields of Event."""
-    unread = {"body": b"\x00\xff{not json", "type": None, "key": None}
-    event = make_event(number, **(unread | changes))
+    unread: EventFields = {"body": b"\x00\xff{not json", "type": None, "key": None}
+    unread.update(changes)
+    event = make_event(number, **unread)
     dead = make_delivery(
         event,
         destination="",

@@ -16,7 +16,8 @@ from longstop.delivering.attempt import AttemptRunner
 from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
-from longstop.ports import Watch
+from longstop.operating.replay import Replay
+from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
 from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
@@ -39,11 +40,12 @@ class Gateway:
         role: Role = Role.BOTH,
         handlers: Handlers | None = None,
         on_alert: Sequence[OnAlert] = (),
+        clock: Clock | None = None,
     ) -> None:
         # Late, as in `destinations`: a command that only looks at the store has no use for it.
         from longstop.telemetry.metrics import Metrics
 
-        self._parts = parts(config)
+        self._parts = parts(config, clock)
         self._role = role
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
         self._appends = GroupCommit(store.append)
@@ -100,6 +102,19 @@ class Gateway:
         for destination in self._destinations:
             await destination.sender.close()
         await self._parts.store.close()
+
+    @property
+    def store(self) -> Store:
+        """Where everything is kept; open while the gateway runs."""
+        return self._parts.store
+
+    def replay(self, by: str) -> Replay:
+        """The replay service, on behalf of a person."""
+        return self._parts.replay(by)
+
+    def is_busy(self) -> bool:
+        """Whether attempts are under way."""
+        return self._dispatch.is_busy()
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)

@@ -51,7 +51,7 @@ class Parts:
         return await HookAlerter(self.config.alerts).tell(Alert.of(change))
 
 
-def parts(config: Config) -> Parts:
+def parts(config: Config, clock: Clock | None = None) -> Parts:
     """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError."""
     assert set(KINDS) == set(SOURCE_KINDS), "the configuration and the sources disagree on the kinds"
     sources = {settings.name: build(settings) for settings in config.sources}
@@ -64,9 +64,8 @@ def parts(config: Config) -> Parts:
         )
         for each in config.routes
     )
-    return Parts(
-        config, _store(config), sources, Router(routes, (each.name for each in config.destinations if each.ordered))
-    )
+    router = Router(routes, (each.name for each in config.destinations if each.ordered))
+    return Parts(config, _store(config), sources, router, clock or SystemClock())
 
 
 def _store(config: Config) -> Store:
