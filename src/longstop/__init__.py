@@ -44,4 +44,9 @@ def __getattr__(name: str) -> Any:
         from longstop.embed import Longstop
 
         return Longstop
+    if name == "print_event":
+        # The handler of the configuration that `longstop init` writes.
+        from longstop.edges.cli.starter import print_event
+
+        return print_event
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

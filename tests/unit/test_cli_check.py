@@ -57,7 +57,7 @@ def test_check_says_all_that_is_wrong(capsys: Capture) -> None:
 
 def test_check_finds_a_handler_that_is_missing_and_one_beside_the_file(capsys: Capture) -> None:
     Path("here_only.py").write_text("def handle(event): ...\n")
-    text = STARTER.replace("longstop.edges.cli.starter:print_event", "here_only:{}")
+    text = STARTER.replace("longstop:print_event", "here_only:{}")
     Path("longstop.toml").write_text(text.replace("{}", "handle", 1))
     assert cli("check") == 0
     Path("longstop.toml").write_text(text.replace("{}", "other", 1))

@@ -20,6 +20,7 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
 from longstop.model.retry import RetryPolicy, backoff_ms
 from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
+from longstop.senders.python import resolve_handler
 
 BASE = Path("/etc/longstop")
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -308,7 +309,8 @@ def test_the_starters_comments_are_a_working_configuration() -> None:
 
 def test_the_starters_handler_exists_and_writes_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     config = read(starter.STARTER)
-    assert config.destinations[0].handler == f"{starter.__name__}:{starter.print_event.__name__}"
+    assert config.destinations[0].handler == "longstop:print_event"
+    assert resolve_handler(config.destinations[0].handler) is starter.print_event
     body = starter.EXAMPLE_BODY.encode()
     assert set(json.loads(body)) >= {config.sources[0].dedup, config.sources[0].type, config.sources[0].key}
     starter.print_event(Event(id="e-1", source="hello", received_at_ms=0, body=body, type="a\n\x1b[2J", key=None))

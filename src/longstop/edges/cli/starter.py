@@ -36,7 +36,7 @@ key = "conversationId"
 
 # A Python function that writes each event to the terminal.
 [destinations.terminal]
-handler = "longstop.edges.cli.starter:print_event"
+handler = "longstop:print_event"
 
 [[routes]]
 from = "hello"
