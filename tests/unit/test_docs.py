@@ -233,9 +233,9 @@ def test_python_runs(block: Block) -> None:
     exec(compile(block.text, str(block), "exec"), {"__name__": "page"})
 
 
-def test_the_application_of_the_page_is_one() -> None:
+@pytest.mark.parametrize("block", [each for each in blocks("python") if "FastAPI" in each.text], ids=str)
+def test_the_application_of_a_page_is_one(block: Block) -> None:
     pytest.importorskip("fastapi")
-    (block,) = [each for each in blocks("python") if "FastAPI" in each.text]
     made: dict[str, Any] = {"__name__": "page", "Event": Event}
     exec(compile(block.text, str(block), "exec"), made)
     assert [route.path for route in made["app"].routes][-1] == "/webhooks"
@@ -313,6 +313,19 @@ def test_every_page_is_reached_from_the_readme() -> None:
         )
         waiting += [each for each in linked if each.suffix == ".md" and each.exists() and each not in seen]
     assert set(PAGES) - seen - FRAGMENTS - {ROOT / "CHANGELOG.md"} == set()
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        if "://" not in target and not target.startswith("#")
+    }
+    assert [str(page) for page in sorted((ROOT / "docs").rglob("*.md")) if page.resolve() not in linked] == []
+    readme = (ROOT / "README.md").read_text()
+    pages = sorted((ROOT / "docs/sources").glob("*.md"))
+    assert [page.name for page in pages if f"docs/sources/{page.name}" not in readme] == []
 
 
 def test_every_file_that_is_named_exists() -> None:
