@@ -162,6 +162,8 @@ class Source(Protocol):
     """The longest Retry-After that its own retry rules make sensible."""
     answer_within_s: float
     """A store that takes longer is answered for with 503, before the sender has given up waiting."""
+    credential_headers: frozenset[bytes]
+    """The names, in lower case, of the headers whose values are not kept: they would prove other requests too."""
 
     def methods(self, path: str) -> frozenset[str]:
         """The HTTP methods that are served at this path below the source's name; none: there is no such path."""

@@ -8,6 +8,7 @@ from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.fair_queue import FairQueue
 from longstop.group_commit import GroupCommit
 from longstop.model.append import Append, initial_deliveries, quarantine_delivery
+from longstop.model.credentials import NOT_KEPT
 from longstop.model.errors import MalformedError, NotFoundError, QuarantinedError, StoreUnavailableError
 from longstop.model.event import Event, Origin, Receipt
 from longstop.model.exchange import Answer, Reading, Request
@@ -147,7 +148,7 @@ class Ingest:
             source=source.name,
             received_at_ms=now_ms,
             body=request.body,
-            headers=request.headers,
+            headers=request.headers.blanked(source.credential_headers, NOT_KEPT),
             type=reading.type,
             key=reading.key,
             dedup=reading.dedup,
@@ -159,5 +160,6 @@ class Ingest:
         return Append(event, deliveries, now_ms + source.dedup_window_ms)
 
     def _quarantined(self, source: Source, request: Request, now_ms: int, why: str) -> Append:
-        event = Event(self._ids.make(now_ms), source.name, now_ms, request.body, request.headers)
+        headers = request.headers.blanked(source.credential_headers, NOT_KEPT)
+        event = Event(self._ids.make(now_ms), source.name, now_ms, request.body, headers)
         return Append(event, (quarantine_delivery(event, why, self._ids.make(now_ms)),))

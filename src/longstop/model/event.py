@@ -52,6 +52,16 @@ class Headers:
             by_name = self._by_name = _by_name(self._raw)
         return by_name.get(_wire_name(name), _NO_VALUES)
 
+    def blanked(self, names: frozenset[bytes], text: str) -> "Headers":
+        """These headers with `text` in the place of every value of those that are named (bytes, in lower case)."""
+        by_name = self._by_name
+        if by_name is None:
+            by_name = self._by_name = _by_name(self._raw)
+        if names.isdisjoint(by_name):
+            return self
+        wire = text.encode("latin-1")
+        return Headers.from_wire((name, wire if name.lower() in names else value) for name, value in self._raw)
+
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw)
 

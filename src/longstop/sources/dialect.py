@@ -8,6 +8,7 @@ one whose proof is none of `verification`'s schemes passes a `verifier`.
 from collections.abc import Callable
 from typing import Any
 
+from longstop.model.credentials import credential_headers
 from longstop.model.encoding import inflated
 from longstop.model.errors import VerificationError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
@@ -103,8 +104,9 @@ class Dialect:
         self._allow = AllowList(settings.allow)
         self._media_types = MediaTypes(settings.content_types)
         self._required_headers = settings.required_headers
-        proofs = {name.lower() for name in ("authorization", "cookie", *proof_headers(settings))}
-        self._traced = tuple(name for name in settings.required_headers if name.lower() not in proofs)
+        self.credential_headers = credential_headers(settings)
+        untold = {name.lower().encode() for name in proof_headers(settings)} | self.credential_headers
+        self._traced = tuple(name for name in settings.required_headers if name.lower().encode() not in untold)
 
     def methods(self, path: str) -> frozenset[str]:
         """POST at the source itself, GET where it is asked for a challenge so, and nothing below it."""

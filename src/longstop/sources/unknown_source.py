@@ -27,6 +27,7 @@ class UnknownSource:
         self.rate_per_s: float | None = None
         self.retry_after_max_s = model.retry_after_max_s
         self.answer_within_s = model.answer_within_s
+        self.credential_headers = model.credential_headers
 
     def methods(self, path: str) -> frozenset[str]:
         """The model's."""

@@ -11,6 +11,7 @@ from longstop.edges.cli.filters import NO_EVENT_OPTIONS, EventOptions
 from longstop.edges.cli.listing import json_lines, not_found, say_if_none_or_more
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Parts, on_store
+from longstop.model.credentials import credential_headers
 from longstop.model.errors import NotFoundError
 from longstop.model.listing import KeptEvent, Page
 
@@ -91,8 +92,8 @@ async def _find(parts: Parts, id_: str) -> KeptEvent:
 
 def secret_headers(parts: Parts) -> set[str]:
     """Headers that carry a credential as the configuration has it. A signature is none: it proves one body only."""
-    verifies = (source.verify for source in parts.config.sources)
-    return {each.header for each in verifies if each and each.header and not each.scheme.startswith("hmac-")}
+    names = (credential_headers(source) for source in parts.config.sources)
+    return {name.decode("latin-1") for each in names for name in each}
 
 
 _SHOWN = "id source type key dedup received_at occurred_at origin parent redeliveries".split()

@@ -7,12 +7,12 @@ from typing import Any
 from longstop.edges.cli import output
 from longstop.edges.cli.output import for_people, rfc3339
 from longstop.model.action import ActionRecord
+from longstop.model.credentials import NOT_KEPT
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.event import Event, Headers
 from longstop.model.listing import History, KeptEvent
 
 MASK = "(not shown)"
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
 Row = dict[str, Any]
 
@@ -121,9 +121,13 @@ def text_or_base64(key: bytes | None) -> str | None:
 
 
 def masked(headers: Headers, secret_headers: Collection[str]) -> list[list[str]]:
-    """The headers as sent, without the values of those that carry a credential."""
-    hidden = _CREDENTIALS.union(name.lower() for name in secret_headers)
-    return [[name, MASK if name.lower() in hidden else value] for name, value in headers]
+    """The headers as kept, without the values of those that carry a credential (names in lower case).
+
+    Events of today hold none; those that versions up to 0.1 kept may.
+    """
+    return [
+        [name, MASK if name.lower() in secret_headers and value != NOT_KEPT else value] for name, value in headers
+    ]
 
 
 # -- for people ---------------------------------------------------------------------------------
