@@ -59,7 +59,7 @@ class Headers:
             by_name = self._by_name = _by_name(self._raw)
         if names.isdisjoint(by_name):
             return self
-        wire = text.encode("latin-1")
+        wire = text.encode()
         return Headers.from_wire((name, wire if name.lower() in names else value) for name, value in self._raw)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

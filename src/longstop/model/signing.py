@@ -138,10 +138,11 @@ def _by_scheme(verify: VerifySettings, secret: str, body: bytes, timestamp: str)
     if verify.id_header is not None:
         headers.append((verify.id_header, event_id(body)))
     content = fill_content(verify.content, body, timestamp, event_id(body) if verify.id_header else "")
-    return [*headers, (verify.header or "Authorization", _proof(verify, secret, content))]
+    return [*headers, (verify.header or "Authorization", proof_value(verify, secret, content))]
 
 
-def _proof(verify: VerifySettings, secret: str, content: bytes) -> str:
+def proof_value(verify: VerifySettings, secret: str, content: bytes) -> str:
+    """What stands in the header of the proof: the credential, or the signature of `content`."""
     match verify.scheme:
         case "header":
             return verify.prefix + secret

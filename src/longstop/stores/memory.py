@@ -19,6 +19,7 @@ from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.stores.memory_rejections import MemoryRejections
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ _WAITING = frozenset({State.SCHEDULED, State.LEASED})
 _IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
 
 
-class MemoryStore:
+class MemoryStore(MemoryRejections):
     """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object.
 
     Leasing costs a binary search and a move of pointers, whatever the backlog; listings and counts walk all
@@ -34,6 +35,7 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._events: dict[str, Event] = {}
         self._event_ids: list[str] = []
         self._redeliveries: dict[str, int] = {}

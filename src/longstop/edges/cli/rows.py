@@ -123,11 +123,9 @@ def text_or_base64(key: bytes | None) -> str | None:
 def masked(headers: Headers, secret_headers: Collection[str]) -> list[list[str]]:
     """The headers as kept, without the values of those that carry a credential (names in lower case).
 
-    Events of today hold none; those that versions up to 0.1 kept may.
+    Events are kept without any; those that an earlier version kept may hold one.
     """
-    return [
-        [name, MASK if name.lower() in secret_headers and value != NOT_KEPT else value] for name, value in headers
-    ]
+    return [[name, MASK if name.lower() in secret_headers and value != NOT_KEPT else value] for name, value in headers]
 
 
 # -- for people ---------------------------------------------------------------------------------

@@ -124,6 +124,51 @@ MIGRATIONS: tuple[str, ...] = (
         WHERE state = 'scheduled' AND held = 0 AND expires_at_ms IS NOT NULL;
     """,
     "ALTER TABLE deliveries ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE rejection_counts (
+        source TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        first_at_ms INTEGER NOT NULL,
+        last_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (source, reason)
+    ) WITHOUT ROWID;
+    CREATE TABLE rejections (
+        source TEXT NOT NULL,
+        id TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        problems BLOB NOT NULL,
+        body_bytes INTEGER NOT NULL,
+        body_kept INTEGER NOT NULL,
+        asked TEXT,
+        nearest TEXT,
+        method TEXT NOT NULL,
+        client TEXT,
+        path TEXT NOT NULL,
+        query TEXT NOT NULL,
+        headers BLOB NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (source, id)
+    );
+    CREATE TABLE held_requests (
+        source TEXT NOT NULL,
+        id TEXT NOT NULL,
+        received_at_ms INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL,
+        method TEXT NOT NULL,
+        client TEXT,
+        path TEXT NOT NULL,
+        query TEXT NOT NULL,
+        headers BLOB NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (source, id)
+    );
+    CREATE INDEX held_requests_shares ON held_requests (source, sender, size, received_at_ms);
+    """,
 )
 
 

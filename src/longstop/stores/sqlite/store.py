@@ -1,7 +1,7 @@
 """The store: the ports' methods, each a transaction on the writer's thread or a query on the reader's."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import apsw
@@ -15,7 +15,8 @@ from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
-from longstop.stores.sqlite import append_rows, circuits, inbox, lanes, ledger, schema, transactions
+from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.stores.sqlite import append_rows, circuits, inbox, lanes, ledger, rejections, schema, transactions
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import ConnectionThread, T, Work
 
@@ -170,6 +171,42 @@ class SqliteStore:
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Ledger."""
         return await self._transact(lambda connection: ledger.forget_dedup(connection, now_ms))
+
+    async def record_rejections(self, counts: Sequence[RejectionCount], samples: Sequence[Rejection]) -> None:
+        """See ports.Ledger."""
+        await self._transact(lambda connection: rejections.record(connection, counts, samples))
+
+    async def rejections(self, source: str, page: Page) -> Listing[Rejection]:
+        """See ports.Ledger."""
+        return await self._reader.call(lambda connection: rejections.rejections(connection, source, page))
+
+    async def rejection_counts(self) -> Sequence[RejectionCount]:
+        """See ports.Ledger."""
+        return await self._reader.call(rejections.counts)
+
+    async def forget_rejections(self, before_ms: int) -> int:
+        """See ports.Ledger."""
+        return await self._transact(lambda connection: rejections.forget(connection, before_ms))
+
+    async def hold(self, requests: Sequence[HeldRequest], limits: Mapping[str, HoldSettings]) -> Sequence[bool]:
+        """See ports.Ledger."""
+        return await self._transact(lambda connection: rejections.hold(connection, requests, limits))
+
+    async def held_requests(self, source: str, page: Page) -> Listing[HeldRequest]:
+        """See ports.Ledger."""
+        return await self._reader.call(lambda connection: rejections.held_requests(connection, source, page))
+
+    async def held_counts(self) -> Sequence[HeldCount]:
+        """See ports.Ledger."""
+        return await self._reader.call(rejections.held_counts)
+
+    async def drop_held(self, source: str, ids: Sequence[str]) -> int:
+        """See ports.Ledger."""
+        return await self._transact(lambda connection: rejections.drop_held(connection, source, ids))
+
+    async def forget_held(self, source: str, before_ms: int) -> int:
+        """See ports.Ledger."""
+        return await self._transact(lambda connection: rejections.forget_held(connection, source, before_ms))
 
     # -- writing ------------------------------------------------------------------------------
 

@@ -31,10 +31,12 @@ from longstop.testing.store_contract import (
     counts,
     dedup,
     extend,
+    held_requests,
     lease,
     listing,
     order,
     pause,
+    rejections,
     reopen,
     rescue,
     settle,
@@ -44,7 +46,21 @@ from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, ch
 __all__ = ["CHECKS", "REOPEN_CHECKS", "Check", "Reopen", "ReopenCheck"]
 
 CHECKS: tuple[Check, ...] = checks_of(
-    append, dedup, lease, settle, rescue, extend, listing, act, counts, arrival, order, pause, circuit
+    append,
+    dedup,
+    lease,
+    settle,
+    rescue,
+    extend,
+    listing,
+    act,
+    counts,
+    arrival,
+    order,
+    pause,
+    circuit,
+    rejections,
+    held_requests,
 )
 """Every check that any store passes."""
 

@@ -1,0 +1,105 @@
+"""Refused requests in memory: counts, samples, and what is held apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from longstop.model.listing import Listing, Page
+from longstop.model.rejection import SAMPLES_KEPT, HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+
+T = TypeVar("T")
+
+
+class MemoryRejections:
+    """The part of the store that keeps what was refused."""
+
+    def __init__(self) -> None:
+        self._refused: dict[tuple[str, str], RejectionCount] = {}
+        self._samples: dict[str, dict[str, Rejection]] = {}
+        """Source to id to sample."""
+        self._apart: dict[str, dict[str, HeldRequest]] = {}
+        """Source to id to request."""
+
+    async def record_rejections(self, counts: Sequence[RejectionCount], samples: Sequence[Rejection]) -> None:
+        """Add to the counts, and keep the last samples."""
+        for each in counts:
+            key = (each.source, each.reason.value)
+            kept = self._refused.get(key)
+            self._refused[key] = _sum(kept, each) if kept is not None else each
+        for sample in samples:
+            kept_samples = self._samples.setdefault(sample.source, {})
+            kept_samples[sample.id] = sample
+            for id_ in sorted(kept_samples)[:-SAMPLES_KEPT]:
+                del kept_samples[id_]
+
+    async def rejections(self, source: str, page: Page) -> Listing[Rejection]:
+        """One page of a source's samples."""
+        samples = self._samples.get(source, {})
+        return _page(samples, page)
+
+    async def rejection_counts(self) -> Sequence[RejectionCount]:
+        """How many there were."""
+        return [self._refused[key] for key in sorted(self._refused)]
+
+    async def forget_rejections(self, before_ms: int) -> int:
+        """Drop what is old."""
+        self._refused = {key: each for key, each in self._refused.items() if each.last_at_ms >= before_ms}
+        before = sum(map(len, self._samples.values()))
+        for source, samples in self._samples.items():
+            self._samples[source] = {id_: each for id_, each in samples.items() if each.at_ms >= before_ms}
+        return before - sum(map(len, self._samples.values()))
+
+    async def hold(self, requests: Sequence[HeldRequest], limits: Mapping[str, HoldSettings]) -> Sequence[bool]:
+        """Keep what there is room for."""
+        return [self._hold_one(each, limits[each.source]) for each in requests]
+
+    def _hold_one(self, request: HeldRequest, limit: HoldSettings) -> bool:
+        held = self._apart.setdefault(request.source, {})
+        of_all = [each.size for each in held.values()]
+        of_sender = [each.size for each in held.values() if each.sender == request.sender]
+        for sizes, (requests, size) in ((of_all, (limit.requests_max, limit.bytes_max)), (of_sender, limit.share)):
+            if len(sizes) + 1 > requests or sum(sizes) + request.size > size:
+                return False
+        held[request.id] = request
+        return True
+
+    async def held_requests(self, source: str, page: Page) -> Listing[HeldRequest]:
+        """One page of what is held."""
+        held = self._apart.get(source, {})
+        return _page(held, page)
+
+    async def held_counts(self) -> Sequence[HeldCount]:
+        """What is held, by source."""
+        return [_count(source, list(held.values())) for source, held in sorted(self._apart.items()) if held]
+
+    async def drop_held(self, source: str, ids: Sequence[str]) -> int:
+        """Let go of them."""
+        held = self._apart.get(source, {})
+        return sum(held.pop(id_, None) is not None for id_ in ids)
+
+    async def forget_held(self, source: str, before_ms: int) -> int:
+        """Drop what is old."""
+        held = self._apart.get(source, {})
+        return await self.drop_held(source, [id_ for id_, each in held.items() if each.received_at_ms < before_ms])
+
+
+def _sum(kept: RejectionCount, more: RejectionCount) -> RejectionCount:
+    return replace(
+        kept,
+        count=kept.count + more.count,
+        first_at_ms=min(kept.first_at_ms, more.first_at_ms),
+        last_at_ms=max(kept.last_at_ms, more.last_at_ms),
+    )
+
+
+def _count(source: str, held: list[HeldRequest]) -> HeldCount:
+    return HeldCount(source, len(held), sum(each.size for each in held), min(each.received_at_ms for each in held))
+
+
+def _page(rows: Mapping[str, T], page: Page) -> Listing[T]:
+    ids = sorted(rows, reverse=page.newest_first)
+    after = page.after
+    if after is not None:
+        ids = [id_ for id_ in ids if (id_ < after if page.newest_first else id_ > after)]
+    shown = ids[: page.limit]
+    return Listing(tuple(rows[id_] for id_ in shown), shown[-1] if len(ids) > len(shown) else None)
