@@ -6,6 +6,7 @@ import structlog
 
 from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.fair_queue import FairQueue
+from longstop.accepting.rejections import Rejections
 from longstop.group_commit import GroupCommit
 from longstop.model.append import Append, initial_deliveries, quarantine_delivery
 from longstop.model.credentials import NOT_KEPT
@@ -20,7 +21,10 @@ log = structlog.get_logger("longstop.accepting.ingest")
 
 
 class Ingest:
-    """The accepting side of a gateway. `unknown` gives what refuses for the name of a source that is not configured."""
+    """The accepting side of a gateway. `unknown` gives what refuses for the name of a source that is not configured.
+
+    rejections: where refusals are noted; None: nowhere.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Ingest:
         clock: Clock,
         ids: IdFactory,
         pressure: Backpressure,
+        rejections: Rejections | None = None,
     ) -> None:
         self._sources = sources
         self._unknown = unknown
@@ -39,6 +44,7 @@ class Ingest:
         self._clock = clock
         self._ids = ids
         self._pressure = pressure
+        self._rejections = rejections
         self._queue = FairQueue(clock)
         self.accepting = False
 
@@ -75,6 +81,11 @@ class Ingest:
         if isinstance(prepared, float):
             raise await self._pressure.refused(source, prepared)
         return prepared
+
+    def refused(self, asked: str, request: Request, status: int, *, whole: bool) -> None:
+        """Take note of a request that was refused; see Rejections.refused."""
+        if self._rejections is not None:
+            self._rejections.refused(asked, request, status, whole=whole)
 
     async def publish(self, name: str, request: Request) -> Receipt:
         """Make durable what the application itself says a source's sender would have sent; nothing is verified.

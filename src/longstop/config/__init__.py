@@ -19,6 +19,7 @@ from longstop.config.shape import SOURCE_KINDS, AlertsTable, DestinationTable, D
 from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
+from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import (
     AlertSettings,
@@ -81,6 +82,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """What may be forgotten when."""
+
+    rejections_ms: int
+    """Samples and counts of refused requests."""
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSettings:
     """Links a source, and a condition, to destinations."""
 
@@ -100,6 +109,7 @@ class Config:
     store: StoreSettings
     pressure: PressureSettings
     worker: WorkerSettings
+    retention: RetentionSettings
     sources: tuple[SourceSettings, ...]
     # Not in the repr: a URL may have been completed with a token from the environment.
     destinations: tuple[DestinationSettings, ...] = field(repr=False)
@@ -203,6 +213,7 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         store=values.store(shaped.store.url, around),
         pressure=PressureSettings(shaped.store.max_backlog, shaped.store.min_free_bytes),
         worker=WorkerSettings(**dict(shaped.worker)),
+        retention=RetentionSettings(**dict(shaped.retention)),
         sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
         destinations=(*declared, *in_code),
         routes=tuple(
@@ -220,6 +231,7 @@ def _source(name: str, table: SourceTable) -> SourceSettings:
     given["secrets"] = tuple(table.secrets)
     given["verify"] = VerifySettings(**dict(table.verify)) if table.verify else None
     given["challenge"] = ChallengeSettings(**dict(table.challenge)) if table.challenge else None
+    given["hold"] = HoldSettings(**dict(table.hold))
     for key in ("required_headers", "content_types", "allow"):
         given[key] = tuple(given[key])
     return SourceSettings(name=name, **given)

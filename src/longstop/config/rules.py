@@ -135,6 +135,7 @@ def _sources(document: Raw, around: Surroundings) -> Iterator[Problem]:
         elif kind:
             yield from _unverified(where, source, kind)
         yield from _client(where, source)
+        yield from _hold(where, source)
 
 
 def _name(where: Loc, what: str) -> Iterator[Problem]:
@@ -178,6 +179,23 @@ def _client(where: Loc, source: Raw) -> Iterator[Problem]:
     if "client_id" in source and not has_tokens:
         found = f"found client_id with kind {quoted(_text(source, 'kind'))}, which has no use for it"
         yield Problem((*where, "client_id"), found, "it only with cxone-byoc", "remove it")
+
+
+def _hold(where: Loc, source: Raw) -> Iterator[Problem]:
+    if "hold" in source and _text(source, "on_unverified") != "hold":
+        found, expected = "found a table, and nothing is held", 'it only beside on_unverified = "hold"'
+        yield Problem((*where, "hold"), found, expected, "remove it, or set on_unverified")
+    if _text(source, "on_unverified") != "hold":
+        return
+    place = (*where, "on_unverified")
+    kind = SOURCE_KINDS.get(_text(source, "kind"))
+    open_to_all = kind is not None and "verify" not in source and not kind.needs_secrets
+    if _text(_table(source, "verify"), "scheme") == "none" or (open_to_all and kind is not None and kind.own_scheme):
+        found = 'found "hold", and this source verifies nothing, so that nothing is refused'
+        yield Problem(place, found, "it only where requests are verified", "remove it, or set verify")
+    if _text(source, "kind") == "cxone-byoc":
+        found = 'found "hold" with cxone-byoc, which asks for another token where one is refused, and sends again'
+        yield Problem(place, found, '"refuse"', "remove it")
 
 
 def _verify(where: Loc, source: Raw, verify: Raw, around: Surroundings) -> Iterator[Problem]:

@@ -27,6 +27,7 @@ from longstop.config import values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.values import Surroundings
 from longstop.model.breaker import BreakerPolicy
+from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 from longstop.model.settings import (
     ALERT_TIMEOUT_MS,
@@ -76,6 +77,7 @@ _HIDDEN = {"secrets", "headers", "url", "password", "token", "token_url", "clien
 """Keys whose values are never shown."""
 _RETRY = RetryPolicy()
 _BREAKER = BreakerPolicy()
+_HOLD = HoldSettings()
 _DESTINATION = DestinationSettings("")
 
 
@@ -152,6 +154,12 @@ class WorkerTable(Table):
     lease_ms: PositiveDuration = Field(default=15_000, alias="lease", description=_DURATION)
 
 
+class RetentionTable(Table):
+    """`[retention]`"""
+
+    rejections_ms: PositiveDuration = Field(default=7 * 86_400_000, alias="rejections", description=_DURATION)
+
+
 class AlertsTable(Table):
     """`[alerts]`"""
 
@@ -184,6 +192,20 @@ class ChallengeTable(Table):
 
     query: str | None = Field(default=None, description="the name of a query parameter")
     field: str | None = Field(default=None, description="the name of a member of the JSON body")
+
+
+class HoldTable(Table):
+    """`hold = { … }` of a source."""
+
+    requests_max: int = Field(
+        default=_HOLD.requests_max,
+        ge=1,
+        le=1_000_000,
+        alias="max_requests",
+        description="a whole number from 1 to 1000000",
+    )
+    bytes_max: Size = Field(default=_HOLD.bytes_max, alias="max_bytes", description='a size such as "50MB" or "512KiB"')
+    max_age_ms: PositiveDuration = Field(default=_HOLD.max_age_ms, alias="max_age", description=_DURATION)
 
 
 class SourceTable(Table):
@@ -221,6 +243,9 @@ class SourceTable(Table):
     challenge: ChallengeTable | None = Field(default=None, description='a table such as { query = "hub.challenge" }')
     client_id: str | None = Field(default=None, description="text: the client id the platform was given")
     public_url: str | None = Field(default=None, description="text: the https:// URL that the sender posts to")
+    on_unverified: Literal["refuse", "hold"] = Field(default="refuse", description='"refuse" or "hold"')
+    hold: HoldTable = Field(default_factory=HoldTable, description="a table such as { max_requests = 5000 }")
+    keep_rejected_bodies: bool = Field(default=False, description="true or false")
 
 
 class RetryTable(Table):
@@ -339,6 +364,7 @@ class Document(Table):
     server: ServerTable = Field(default_factory=ServerTable, description="a table: [server]")
     store: StoreTable = Field(default_factory=StoreTable, description="a table: [store]")
     worker: WorkerTable = Field(default_factory=WorkerTable, description="a table: [worker]")
+    retention: RetentionTable = Field(default_factory=RetentionTable, description="a table: [retention]")
     alerts: AlertsTable | None = Field(default=None, description="a table: [alerts]")
     sources: dict[str, SourceTable] = Field(
         default={}, description="tables: [sources.NAME]", json_schema_extra={"item": "a table: [sources.NAME]"}

@@ -40,10 +40,12 @@ def _bare(verify: VerifySettings, sent: bytes) -> bytes | None:
     return (token.strip() or None) if word.lower() == verify.scheme.encode() else None
 
 
-@lru_cache(maxsize=64)
 def fingerprint(shown: bytes, salt: bytes) -> bytes:
     """The salt and the hash of a credential."""
     return salt + hashlib.pbkdf2_hmac("sha256", shown, salt, ITERATIONS)
+
+
+_fingerprint_of_secret = lru_cache(maxsize=256)(fingerprint)
 
 
 def with_credential(settings: SourceSettings, headers: Headers, kept: bytes) -> Headers:
@@ -54,6 +56,6 @@ def with_credential(settings: SourceSettings, headers: Headers, kept: bytes) -> 
     for secret in settings.secrets:
         value = proof_value(verify, secret, b"")
         shown = _bare(verify, value.encode())
-        if shown is not None and hmac.compare_digest(fingerprint(shown, kept[:SALT_BYTES]), kept):
+        if shown is not None and hmac.compare_digest(_fingerprint_of_secret(shown, kept[:SALT_BYTES]), kept):
             return headers.blanked(frozenset({(verify.header or "Authorization").lower().encode()}), value)
     return headers

@@ -65,7 +65,7 @@ def reason_of(status: int, known: bool, bears_proof: bool) -> RejectionReason:
     by_status = _BY_STATUS.get(status)
     if by_status in TEMPORARY:
         return by_status
-    if not known and status != 400:
+    if not known:
         return RejectionReason.UNKNOWN_SOURCE
     if status == 401:
         return RejectionReason.WRONG_PROOF if bears_proof else RejectionReason.NO_PROOF

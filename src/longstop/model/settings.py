@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from longstop.model.breaker import BreakerPolicy
+from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 
 Scheme = Literal["none", "header", "basic", "bearer", "hmac-sha1", "hmac-sha256", "hmac-sha512"]
@@ -86,6 +87,12 @@ class SourceSettings:
     """cxone-byoc: the client id that the platform asks for tokens with; the secrets are the client's."""
     public_url: str | None = None
     """twilio: the URL as the sender knows it, which its signature covers."""
+    on_unverified: Literal["refuse", "hold"] = "refuse"
+    """hold: what is not verified is refused all the same, and kept apart, to be verified again."""
+    hold: HoldSettings = field(default_factory=HoldSettings)
+    """How much of it."""
+    keep_rejected_bodies: bool = False
+    """Whether the samples of refused requests have their bodies."""
 
 
 @dataclass(frozen=True, slots=True)

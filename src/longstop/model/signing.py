@@ -14,6 +14,7 @@ from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 from longstop.model.errors import ConfigurationError
+from longstop.model.event import Headers as ReceivedHeaders
 from longstop.model.settings import SourceSettings, VerifySettings
 
 OWN_SCHEMES: Mapping[str, VerifySettings] = MappingProxyType(
@@ -87,6 +88,24 @@ def proof_headers(settings: SourceSettings) -> tuple[str, ...]:
         return ()
     names = (verify.header or "Authorization", verify.timestamp_header, verify.id_header)
     return tuple(name for name in names if name is not None)
+
+
+def bears_proof(settings: SourceSettings, headers: ReceivedHeaders) -> bool:
+    """Whether a request shows what this source is proven by, right or wrong: once, and in the form that it has."""
+    verify = scheme_of(settings)
+    if verify is None:
+        return any(_sole(headers, name) for name in _SIGNERS_HEADERS[settings.kind])
+    if verify.scheme == "none":
+        return False
+    shown = _sole(headers, verify.header or "Authorization")
+    if verify.scheme in ("basic", "bearer"):
+        return shown.lower().startswith(f"{verify.scheme} ".encode())
+    return bool(shown)
+
+
+def _sole(headers: ReceivedHeaders, name: str) -> bytes:
+    values = headers.wire_values(name)
+    return values[0].strip() if len(values) == 1 else b""
 
 
 def event_id(body: bytes) -> str:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
+from longstop.model.addresses import is_within
 from longstop.model.errors import AddressError, MalformedError
 from longstop.model.event import Headers
 
@@ -23,17 +24,8 @@ class AllowList:
 
         An address that is not known is in none.
         """
-        if self._networks and not self._has(client):
+        if self._networks and not is_within(client, self._networks):
             raise AddressError(_NOT_ALLOWED)
-
-    def _has(self, client: str | None) -> bool:
-        try:
-            address = ipaddress.ip_address(client or "")
-        except ValueError:
-            return False
-        # A socket for both families tells of an IPv4 peer as ::ffff:a.b.c.d.
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return any((mapped or address) in network for network in self._networks)
 
 
 def media_type(headers: Headers) -> str:

@@ -1,12 +1,18 @@
 """Metrics: numbers about a running gateway, in the text format of Prometheus."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from longstop.model.breaker import CircuitChange
 from longstop.model.exchange import Answer
+from longstop.model.rejection import UNKNOWN, RejectionReason
+
+Totals = Mapping[tuple[str, RejectionReason], int]
+"""How many requests were refused, by source and reason."""
 
 
 class Metrics:
@@ -36,6 +42,10 @@ class Metrics:
                 # There from the start: a counter that first appears with its first event hides that event from rate().
                 self._changes.labels(name, change)
 
+    def watch_refusals(self, sources: Iterable[str], totals: Callable[[], Totals]) -> None:
+        """Show how many requests were refused. sources: those that are configured; totals: asked at each reading."""
+        self._registry.register(_Refusals(tuple(sources), totals))
+
     def circuit_changed(self, change: CircuitChange) -> None:
         """Count it."""
         self._changes.labels(change.destination, change.change).inc()
@@ -43,3 +53,22 @@ class Metrics:
     def answer(self) -> Answer:
         """All of them as they are now."""
         return Answer(200, generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _Refusals(Collector):
+    """The counter of refused requests, which are counted elsewhere."""
+
+    def __init__(self, sources: Sequence[str], totals: Callable[[], Totals]) -> None:
+        # There from the start, as the changes of circuits are.
+        expected = [
+            (name, each) for name in sources for each in (RejectionReason.NO_PROOF, RejectionReason.WRONG_PROOF)
+        ]
+        self._zeros = dict.fromkeys([*expected, (UNKNOWN, RejectionReason.UNKNOWN_SOURCE)], 0)
+        self._totals = totals
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        about = "How many requests this process refused. All names that no source has count as one."
+        family = CounterMetricFamily("longstop_events_refused", about, labels=["source", "reason"])
+        for (source, reason), number in {**self._zeros, **self._totals()}.items():
+            family.add_metric([source, reason.value], number)
+        yield family

@@ -11,11 +11,13 @@ import structlog
 
 from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.ingest import Ingest
+from longstop.accepting.rejections import Rejections
 from longstop.config import Config
 from longstop.delivering.attempt import AttemptRunner
 from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
+from longstop.model.fingerprint import SALT_BYTES
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
@@ -51,6 +53,15 @@ class Gateway:
         self._appends = GroupCommit(store.append)
         self._settlements = GroupCommit(store.settle)
         self._pressure = Backpressure(clock, rng, store, *watermarks(config))
+        self._rejections = Rejections(
+            {each.name: each for each in config.sources},
+            self._parts.sources,
+            store,
+            clock,
+            self._parts.ids,
+            secrets.token_bytes(SALT_BYTES),
+            config.retention.rejections_ms,
+        )
         self.ingest = Ingest(
             self._parts.sources,
             unknown_sources(self._parts.sources.values(), secrets.token_bytes()),
@@ -59,11 +70,14 @@ class Gateway:
             clock,
             self._parts.ids,
             self._pressure,
+            self._rejections,
         )
         self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
         deliver = AttemptRunner(self._settlements, clock, rng, store if isinstance(store, SqliteStore) else None)
         self.metrics = Metrics((each.name for each in self._destinations), self._circuit_is_open)
+        if Role.INGEST in role:
+            self.metrics.watch_refusals(self._parts.sources, self._rejections.totals)
         self._alerts = build_alerts(config, on_alert) if Role.WORK in role else []
         watches: list[Watch] = [self.metrics, *self._alerts]
         self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, watches)
@@ -80,6 +94,7 @@ class Gateway:
             # Looked at once before anything is taken: a full disk is refused from the first request on.
             await self._pressure.look()
             self._background(self._pressure.run(), "pressure")
+            self._background(self._rejections.run(), "rejections")
             self.ingest.accepting = True
         if Role.WORK in self._role:
             self._background(self._dispatch.run(), "dispatch")
@@ -101,6 +116,9 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for destination in self._destinations:
             await destination.sender.close()
+        if Role.INGEST in self._role:
+            self._rejections.look()
+            await self._rejections.flush()
         await self._parts.store.close()
 
     @property

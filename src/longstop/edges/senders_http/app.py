@@ -12,7 +12,7 @@ from longstop.accepting.ingest import Ingest
 from longstop.edges.senders_http.answers import Send, plain_problem, problem, respond
 from longstop.edges.senders_http.body_limits import ComingBodies, Receive, SenderGone, read, too_large
 from longstop.edges.senders_http.proxies import TrustedProxies
-from longstop.model.errors import HeadersTooLargeError, IngestError, LengthRequiredError
+from longstop.model.errors import HeadersTooLargeError, IngestError, LengthRequiredError, QuarantinedError
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer, Request
 from longstop.model.value import value
@@ -56,6 +56,7 @@ class IngestApp:
         except SenderGone:
             return
         except IngestError as error:
+            self.refused(answer, error)
             await respond(send, problem(error))
             return
         answer = await self.finish(answer, body, peer[0] if peer else None, scope.get("query_string", b""))
@@ -70,9 +71,12 @@ class IngestApp:
         """
         try:
             place = self._route(method, path)
-            return place if isinstance(place, Answer) else self._admitted(*place, method, raw, version)
+            answer = place if isinstance(place, Answer) else self._admitted(*place, method, raw, version)
         except IngestError as error:
-            return problem(error)
+            answer = problem(error)
+        if isinstance(answer, Answer) and answer.status >= 400:
+            self._refused_by_head(method, path, raw, answer.status)
+        return answer
 
     async def finish(self, opened: "Opened", body: bytes, peer: str | None, query: bytes) -> Answer:
         """The answer to a request whose body is there. peer: the address that it came from."""
@@ -82,10 +86,27 @@ class IngestApp:
         try:
             return await self._ingest.receive(opened.source, request)
         except IngestError as error:
+            if not isinstance(error, QuarantinedError):
+                self._ingest.refused(opened.name, request, error.status, whole=True)
             return problem(error)
 
-    def _route(self, method: str, path: str) -> Answer | tuple[Source, str]:
-        """The source that is posted to and what follows its name in the path; or the answer where there is none."""
+    def refused(self, opened: "Opened", error: IngestError) -> None:
+        """Take note of a request that was refused while its body came."""
+        request = Request(opened.headers, b"", opened.method, None, opened.below)
+        self._ingest.refused(opened.name, request, error.status, whole=False)
+
+    def unreadable(self, status: int) -> None:
+        """Take note of what is no HTTP that can be read."""
+        self._ingest.refused("", Request(Headers(), b"", ""), status, whole=False)
+
+    def _refused_by_head(self, method: str, path: str, raw: Sequence[tuple[bytes, bytes]], status: int) -> None:
+        inside = path.startswith(self._prefix)
+        root, name, below = _parted(path[len(self._prefix) :]) if inside else ("", "", path)
+        request = Request(Headers.from_wire(raw[:HEADERS_MAX]), b"", method, None, below if name and not root else path)
+        self._ingest.refused("" if root else name, request, status, whole=False)
+
+    def _route(self, method: str, path: str) -> Answer | tuple[str, Source, str]:
+        """The name and source that is posted to and what follows it in the path; or the answer where there is none."""
         if self._health and path == "/healthz":
             return _HEALTHY if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         if not path.startswith(self._prefix):
@@ -99,10 +120,10 @@ class IngestApp:
             return _NOT_FOUND
         if method not in methods:
             return _not_allowed(", ".join(sorted(methods)))
-        return source, below
+        return name, source, below
 
     def _admitted(
-        self, source: Source, below: str, method: str, raw: Sequence[tuple[bytes, bytes]], version: str
+        self, name: str, source: Source, below: str, method: str, raw: Sequence[tuple[bytes, bytes]], version: str
     ) -> "Opened":
         """What a request is for whose body may be read. Raises IngestError where it may not."""
         headers = _headers(raw)
@@ -111,13 +132,15 @@ class IngestApp:
             declared = _declared_length(headers, version)
             if declared is not None and declared > source.max_body_bytes:
                 raise too_large(source.max_body_bytes)
-        return Opened(source, below, method, headers, source.max_body_bytes)
+        return Opened(name, source, below, method, headers, source.max_body_bytes)
 
 
 @value(frozen=True, slots=True)
 class Opened:
     """A request whose head is there, and whose body may be read."""
 
+    name: str
+    """Of the source, as it was asked for: there may be none of this name."""
     source: Source
     below: str
     method: str

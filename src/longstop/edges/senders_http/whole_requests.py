@@ -50,6 +50,12 @@ class WholeRequestApp(Protocol):
     async def finish(self, place: Any, body: bytes, peer: str | None, query: bytes) -> Answer:
         """The answer to the whole request. place: what `begin` returned."""
 
+    def refused(self, place: Any, error: IngestError) -> None:
+        """Told of a request that was refused while its body came. place: what `begin` returned."""
+
+    def unreadable(self, status: int) -> None:
+        """Told of what is no HTTP that can be read, and of what it is answered with."""
+
 
 class Place(Protocol):
     """What a request is for, as far as the server has to know."""
@@ -168,6 +174,7 @@ class WholeRequests(GuardedProtocol):
         self._refuse(400, b"Bad Request")
 
     def _refuse(self, status: int, phrase: bytes) -> None:
+        self._whole.unreadable(status)
         self._drop()
         self._take(_Exchange(plain_problem(status, phrase.decode(), (_CLOSE,)), False, False, b""))
 
@@ -190,6 +197,7 @@ class WholeRequests(GuardedProtocol):
     def _refuse_body(self, error: IngestError) -> None:
         receiving = self._receiving
         assert receiving is not None
+        self._whole.refused(receiving.found, error)
         self._drop()
         self._take(_Exchange(problem(error), False, receiving.bodiless, b""))
 

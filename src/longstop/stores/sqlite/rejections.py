@@ -42,7 +42,8 @@ _decode_problems = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
 def _insert(table: str, names: list[str]) -> str:
-    return f"INSERT INTO {table} ({columns(names)}) VALUES ({', '.join('?' * len(names))})"
+    # OR REPLACE: a batch whose commit was reported as failed, and was made all the same, comes a second time.
+    return f"INSERT OR REPLACE INTO {table} ({columns(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 _INSERT_REJECTION = _insert("rejections", _REJECTION)

@@ -76,6 +76,13 @@ async def check_one_sender_takes_half_of_it_at_most(store: Store) -> None:
     expect_equal(list(await store.hold(heavy, limits)), [False, True], "room for one with large bodies")
 
 
+async def check_one_that_comes_again_is_one(store: Store) -> None:
+    """A batch that comes a second time, because nobody knows whether the first time was done, is held once."""
+    for _ in range(2):
+        await store.hold([make_held(1)], LIMITS)
+    expect_equal(await _held(store), [event_id(1)], "what is held")
+
+
 async def check_paging_and_letting_go(store: Store) -> None:
     """Oldest first, page by page; what is let go is not there any more, and letting it go again does nothing."""
     many = [make_held(number) for number in range(1, 6)]

@@ -76,6 +76,13 @@ async def check_the_last_few_of_each_source_are_kept(store: Store) -> None:
     expect_equal((await store.rejections("quiet", Page())).rows, (quiet,), "the sample of the other source")
 
 
+async def check_a_sample_that_comes_again_is_one(store: Store) -> None:
+    """A batch that is recorded a second time, because nobody knows whether the first time was done, adds no sample."""
+    for _ in range(2):
+        await store.record_rejections([], [make_rejection(1)])
+    expect_equal((await store.rejections("shop", Page())).rows, (make_rejection(1),), "samples")
+
+
 async def check_paging(store: Store) -> None:
     """Pages follow each other without a gap and without a repetition, either way."""
     many = [make_rejection(number) for number in range(1, 6)]
