@@ -40,6 +40,11 @@ class _Program:
 
         return wiring.opened(config)
 
+    def has_store(self, config: "Config") -> bool:
+        from longstop import wiring
+
+        return wiring.has_store(config)
+
     def built(self, config: "Config") -> "tuple[Mapping[str, Source], Router]":
         from longstop import wiring
 

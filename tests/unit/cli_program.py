@@ -67,6 +67,9 @@ class FakeProgram:
         made = wiring.parts(settings)
         yield wiring.Parts(settings, self.store, made.sources, made.router, self.clock, random.Random(1))
 
+    def has_store(self, settings: config.Config) -> bool:
+        return True
+
     def built(self, settings: config.Config) -> tuple[Mapping[str, Source], Router]:
         made = wiring.parts(settings)
         return made.sources, made.router

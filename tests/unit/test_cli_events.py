@@ -231,6 +231,8 @@ def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgr
             {"destination": None, "configured": False, **none, "dead": 1},
             {"destination": "old", "configured": False, **none, "dead": 1},
         ],
+        "refused": [],
+        "held_requests": [],
     }
     assert program.cli("status") == 0
     shown = capsys.readouterr()

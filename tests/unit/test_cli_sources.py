@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram
 
+from longstop.model.diagnosis import why_not_verified
+from longstop.model.event import Headers
+from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
 
@@ -141,6 +144,27 @@ def test_base64_where_hex_is_expected(capsys: Capture, tmp_path: Path) -> None:
     assert found == ["header X-Hub-Signature-256 is right, but is base64 where hex is expected"]
 
 
+def test_a_signature_under_another_name_or_with_another_digest(capsys: Capture, tmp_path: Path) -> None:
+    elsewhere = problems(capsys, tmp_path, "any", raw(BODY, JSON, TENANT, f"X-Signature: {signature()}"))
+    assert elsewhere == ["header X-Sig is missing; what it should carry is in header X-Signature"]
+    sha1 = hmac.new(SECRET.encode(), BODY, "sha1").hexdigest()
+    found = problems(capsys, tmp_path, "hub", raw(BODY, f"X-Hub-Signature-256: sha1={sha1}"))
+    assert found == ["header X-Hub-Signature-256 is signed with hmac-sha1, and the source expects hmac-sha256"]
+
+
+def test_a_header_full_of_numbers_is_not_tried_as_a_thousand_times() -> None:
+    tried = 0
+
+    def verifies(_request: Request, _now_ms: int) -> bool:
+        nonlocal tried
+        tried += 1
+        return False
+
+    numbers = " ".join(str(1_700_000_000 + number) for number in range(1_000))
+    why_not_verified(PAY, verifies, Request(Headers([("Stripe-Signature", numbers)]), b"{}"), NOW_MS)
+    assert 0 < tried < 100
+
+
 def test_each_missing_header_is_named(capsys: Capture, tmp_path: Path) -> None:
     assert problems(capsys, tmp_path, "any", raw(BODY, JSON)) == [
         "header X-Tenant is missing, and `required_headers` names it",
@@ -229,7 +253,8 @@ def test_list_and_show_hold_no_secret(capsys: Capture) -> None:
     listed = capsys.readouterr().out
     rows = [json.loads(line) for line in listed.splitlines()]
     assert rows[2] == {
-        "name": "any", "kind": "generic", "verified": "hmac-sha256", "path": "/webhooks/any", "to": ["crm"]
+        "name": "any", "kind": "generic", "verified": "hmac-sha256", "path": "/webhooks/any", "to": ["crm"],
+        "refused": {}, "refused_since": None, "held": 0,
     }  # fmt: skip
     assert [row["verified"] for row in rows] == ["hmac-sha256", "its own scheme", "hmac-sha256", "hmac-sha256"]
     assert program.cli("sources", "show", "any", "--json") == 0

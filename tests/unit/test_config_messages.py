@@ -171,8 +171,37 @@ REFUSED = [
     (
         generic("", "none") + 'dedupe = "id"',
         "sources.a.dedupe: found an unknown key; expected one of kind, secrets, verify, dedup, type, key, dedup_window, "
-        "max_body, tolerance, required_headers, content_types, allow, rate, challenge, client_id, public_url; "
+        "max_body, tolerance, required_headers, content_types, allow, rate, challenge, client_id, public_url, "
+        "on_unverified, hold, keep_rejected_bodies; "
         'did you mean "dedup"?',
+    ),
+    (
+        generic('on_unverified = "hold"'),
+        'sources.a.on_unverified: found "hold", and this source verifies nothing, so that nothing is refused; '
+        "expected it only where requests are verified; remove it, or set verify",
+    ),
+    (
+        source('kind = "genesys-webhook"\non_unverified = "hold"'),
+        'sources.a.on_unverified: found "hold", and this source verifies nothing, so that nothing is refused; '
+        "expected it only where requests are verified; remove it, or set verify",
+    ),
+    (
+        source('kind = "cxone-byoc"\nclient_id = "c"\nsecrets = ["s"]\non_unverified = "hold"'),
+        'sources.a.on_unverified: found "hold" with cxone-byoc, which asks for another token where one is refused, and '
+        'sends again; expected "refuse"; remove it',
+    ),
+    (
+        source('kind = "github"\nsecrets = ["s"]\nhold = { max_requests = 5 }'),
+        'sources.a.hold: found a table, and nothing is held; expected it only beside on_unverified = "hold"; '
+        "remove it, or set on_unverified",
+    ),
+    (
+        source('kind = "github"\nsecrets = ["s"]\non_unverified = "hold"\nhold = { max_requests = 0 }'),
+        "sources.a.hold.max_requests: found 0; expected a whole number from 1 to 1000000",
+    ),
+    (
+        source('kind = "github"\nsecrets = ["s"]\non_unverified = "keep"'),
+        'sources.a.on_unverified: found "keep"; expected "refuse" or "hold"',
     ),
     (
         source('kind = "generic"'),

@@ -175,7 +175,10 @@ class HeldRequests:
         now_ms = self._clock.now_ms()
         for name, tally in self._tallies.items():
             recently = tally.told_at_ms is not None and 0 <= now_ms - tally.told_at_ms < TELL_EVERY_MS
-            if (tally.held or tally.not_held) and not recently:
-                tell = log.error if tally.not_held else log.warning
-                tell("held", source=name, held=tally.held, not_held=tally.not_held)
-                self._tallies[name] = _Tally(told_at_ms=now_ms)
+            if recently or not (tally.held or tally.not_held):
+                continue
+            if tally.held:
+                log.warning("held", source=name, requests=tally.held)
+            if tally.not_held:
+                log.error("not_held", source=name, requests=tally.not_held)
+            self._tallies[name] = _Tally(told_at_ms=now_ms)

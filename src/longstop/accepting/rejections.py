@@ -217,7 +217,10 @@ class Rejections:
             said.update({name: value for name, value in named.items() if value is not None})
         # Strangers who look around are no reason to wake anybody.
         stranger = source == UNKNOWN and not (sample and self._samples_of.may_be_a_sender(sample))
-        (log.info if stranger else log.warning)("refused", **said)
+        if stranger:
+            log.info("refused", **said)
+        else:
+            log.warning("refused", **said)
         tally.told, tally.told_at_ms = tally.total, now_ms
 
     async def flush(self) -> None:

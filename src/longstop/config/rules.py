@@ -182,18 +182,20 @@ def _client(where: Loc, source: Raw) -> Iterator[Problem]:
 
 
 def _hold(where: Loc, source: Raw) -> Iterator[Problem]:
-    if "hold" in source and _text(source, "on_unverified") != "hold":
-        found, expected = "found a table, and nothing is held", 'it only beside on_unverified = "hold"'
-        yield Problem((*where, "hold"), found, expected, "remove it, or set on_unverified")
+    """What cannot be refused need not be held, and what is sent again anyway neither."""
     if _text(source, "on_unverified") != "hold":
+        if "hold" in source:
+            expected = 'it only beside on_unverified = "hold"'
+            yield Problem(
+                (*where, "hold"), "found a table, and nothing is held", expected, "remove it, or set on_unverified"
+            )
         return
-    place = (*where, "on_unverified")
-    kind = SOURCE_KINDS.get(_text(source, "kind"))
-    open_to_all = kind is not None and "verify" not in source and not kind.needs_secrets
-    if _text(_table(source, "verify"), "scheme") == "none" or (open_to_all and kind is not None and kind.own_scheme):
+    place, kind = (*where, "on_unverified"), _text(source, "kind")
+    believes_anybody = "verify" not in source and kind in SOURCE_KINDS and not SOURCE_KINDS[kind].needs_secrets
+    if believes_anybody or _text(_table(source, "verify"), "scheme") == "none":
         found = 'found "hold", and this source verifies nothing, so that nothing is refused'
         yield Problem(place, found, "it only where requests are verified", "remove it, or set verify")
-    if _text(source, "kind") == "cxone-byoc":
+    if kind == "cxone-byoc":
         found = 'found "hold" with cxone-byoc, which asks for another token where one is refused, and sends again'
         yield Problem(place, found, '"refuse"', "remove it")
 

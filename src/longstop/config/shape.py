@@ -197,14 +197,10 @@ class ChallengeTable(Table):
 class HoldTable(Table):
     """`hold = { … }` of a source."""
 
-    requests_max: int = Field(
-        default=_HOLD.requests_max,
-        ge=1,
-        le=1_000_000,
-        alias="max_requests",
-        description="a whole number from 1 to 1000000",
+    max_requests: int = Field(
+        default=_HOLD.max_requests, ge=1, le=1_000_000, description="a whole number from 1 to 1000000"
     )
-    bytes_max: Size = Field(default=_HOLD.bytes_max, alias="max_bytes", description='a size such as "50MB" or "512KiB"')
+    max_bytes: Size = Field(default=_HOLD.max_bytes, description='a size such as "50MB" or "512KiB"')
     max_age_ms: PositiveDuration = Field(default=_HOLD.max_age_ms, alias="max_age", description=_DURATION)
 
 

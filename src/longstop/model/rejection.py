@@ -114,14 +114,14 @@ class RejectionCount:
 class HoldSettings:
     """How much of what is not verified is kept apart, of one source."""
 
-    requests_max: int = 1_000
-    bytes_max: int = 50_000_000
+    max_requests: int = 1_000
+    max_bytes: int = 50_000_000
     max_age_ms: int = 3 * 86_400_000
 
     @property
     def share(self) -> tuple[int, int]:
         """Requests and bytes that one address may take of it: half, so that no stranger takes all."""
-        return max(1, self.requests_max // 2), max(1, self.bytes_max // 2)
+        return max(1, self.max_requests // 2), max(1, self.max_bytes // 2)
 
 
 @dataclass(frozen=True, slots=True)

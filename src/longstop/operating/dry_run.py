@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
+from longstop.model.credentials import NOT_KEPT
 from longstop.model.diagnosis import why_not_verified
 from longstop.model.errors import AddressError, BodyTooLargeError, IngestError, MalformedError, VerificationError
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.exchange import Request
+from longstop.model.rejection import Rejection
 from longstop.model.routing import Router
 from longstop.model.settings import SourceSettings
+from longstop.model.signing import proof_headers
 from longstop.ports import Source
 
 _RECEIPT = Receipt(ReceiptStatus.ACCEPTED, "00000000-0000-7000-8000-000000000000")
@@ -75,6 +78,21 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
         occurred_at_ms=reading.occurred_at_ms,
         destinations=destinations,
     )
+
+
+def dry_run_of_rejection(
+    settings: SourceSettings, source: Source, router: Router, sample: Rejection, now_ms: int
+) -> DryRun:
+    """What would become of a request that was refused, as far as it is kept; else what was found out then."""
+    proofs = [sample.request.headers.get(name) for name in proof_headers(settings)]
+    if NOT_KEPT in proofs:
+        lacks = "the credential it showed was not kept, so it cannot be tried again"
+    elif sample.body_bytes and not sample.body_kept:
+        hint = f"`keep_rejected_bodies = true` on source {settings.name} keeps those to come"
+        lacks = f"its body was not kept, so it cannot be tried again; {hint}"
+    else:
+        return dry_run(settings, source, router, sample.request, now_ms)
+    return DryRun(Verdict.REFUSED, sample.status, (*sample.problems, lacks))
 
 
 def _refused(error: IngestError, *problems: str) -> DryRun:

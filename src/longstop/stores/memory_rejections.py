@@ -57,7 +57,7 @@ class MemoryRejections:
         held = self._apart.setdefault(request.source, {})
         of_all = [each.size for each in held.values()]
         of_sender = [each.size for each in held.values() if each.sender == request.sender]
-        for sizes, (requests, size) in ((of_all, (limit.requests_max, limit.bytes_max)), (of_sender, limit.share)):
+        for sizes, (requests, size) in ((of_all, (limit.max_requests, limit.max_bytes)), (of_sender, limit.share)):
             if len(sizes) + 1 > requests or sum(sizes) + request.size > size:
                 return False
         held[request.id] = request

@@ -5,7 +5,7 @@ process around it.
 """
 
 from longstop.wiring.gateway import Gateway
-from longstop.wiring.parts import Parts, opened, parts
+from longstop.wiring.parts import Parts, has_store, opened, parts
 from longstop.wiring.role import Role
 
-__all__ = ["Gateway", "Parts", "Role", "opened", "parts"]
+__all__ = ["Gateway", "Parts", "Role", "has_store", "opened", "parts"]

@@ -15,6 +15,7 @@ from longstop.model.breaker import CircuitChange
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Route, Router
+from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Source, Store
 from longstop.sources import KINDS, build
@@ -41,6 +42,11 @@ class Parts:
     def replay(self, by: str) -> Replay:
         """The replay service, on behalf of a person."""
         return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+
+    def release(self, source: str) -> Release:
+        """The service that releases what is held of a source."""
+        (settings,) = (each for each in self.config.sources if each.name == source)
+        return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
 
     async def alert(self, change: CircuitChange) -> str | None:
         """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""
@@ -81,6 +87,11 @@ def watermarks(config: Config) -> tuple[Watermarks, Callable[[], int]]:
     if path is None:
         return replace(marks, min_free_bytes=0), lambda: 0
     return marks, lambda: shutil.disk_usage(os.path.dirname(path)).free
+
+
+def has_store(config: Config) -> bool:
+    """Whether there is a store that other processes can see: to open one that is not there would make it."""
+    return config.store.path is not None and os.path.exists(config.store.path)
 
 
 @contextlib.asynccontextmanager

@@ -42,6 +42,16 @@ COMMANDS = (
     Command(
         "sources test", "longstop.edges.cli.sources:try_request", "Say what would become of a captured request, and why"
     ),
+    Command(
+        "sources rejections",
+        "longstop.edges.cli.sources_rejections:list_rejections",
+        "List what was refused lately, and why",
+    ),
+    Command(
+        "sources release",
+        "longstop.edges.cli.sources_release:release",
+        "Accept what was held and is proven by today's secrets",
+    ),
     Command("events list", "longstop.edges.cli.events:list_events", "List what was accepted"),
     Command(
         "events show", "longstop.edges.cli.events:show_event", "Show an event, whole, with all that was done with it"

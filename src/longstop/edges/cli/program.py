@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from longstop.config import Config
     from longstop.model.breaker import CircuitChange
     from longstop.model.routing import Router
+    from longstop.operating.release import Release
     from longstop.operating.replay import Replay
     from longstop.ports import Clock, Source, Store
 
@@ -37,6 +38,9 @@ class Parts(Protocol):
     def replay(self, by: str) -> "Replay":
         """The replay service, on behalf of a person."""
 
+    def release(self, source: str) -> "Release":
+        """The service that releases what is held of a configured source."""
+
     async def alert(self, change: "CircuitChange") -> str | None:
         """Tell people of a circuit that a command changed; what went wrong, None where nothing did."""
 
@@ -56,6 +60,9 @@ class Program(Protocol):
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         """The parts that a configuration describes, with the store open. Raises ConfigurationError, StoreError."""
+
+    def has_store(self, config: "Config") -> bool:
+        """Whether there is a store yet that this process can see; `opened` would make one."""
 
     def built(self, config: "Config") -> "tuple[Mapping[str, Source], Router]":
         """The sources by name, and the routes, without a store. Raises ConfigurationError."""

@@ -1,5 +1,7 @@
 """Sources: which there are, what is known of one, and what would become of a captured request."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,11 +9,16 @@ from cyclopts import Parameter
 
 from longstop.edges.cli import output
 from longstop.edges.cli.captured_request import captured
-from longstop.edges.cli.errors import DONE, FAILED, CommandError
+from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
+from longstop.edges.cli.program import Program
 from longstop.edges.cli.rows import text_or_base64
+from longstop.model.errors import StoreError
+from longstop.model.exchange import Request
+from longstop.model.listing import Page
+from longstop.model.rejection import SAMPLES_KEPT, UNKNOWN, HeldCount, Rejection, RejectionCount
 from longstop.model.settings import SourceSettings
 from longstop.model.signing import proof_headers, scheme_of
 
@@ -28,14 +35,56 @@ def list_sources(
 ) -> int:
     """List the sources of the configuration."""
     settings = program.load(config, more_in_code=True)
-    shown = [_row(settings, each) for each in settings.sources[: checked_limit(limit)]]
+    shown = settings.sources[: checked_limit(limit)]
+    counts, held = refusals(program, settings)
+    rows = [{**_row(settings, each), **_refused_row(each.name, counts, held)} for each in shown]
     if json:
-        for row in shown:
+        for row in rows:
             output.json_line(row)
     else:
-        cells = [(row["name"], row["kind"], row["verified"], row["path"], row["to"] or "unrouted") for row in shown]
-        output.table(("source", "kind", "verified by", "path", "to"), cells)
+        cells = [
+            (row["name"], row["kind"], row["verified"], row["path"], row["to"] or "unrouted", _refused_cell(row))
+            for row in rows
+        ]
+        output.table(("source", "kind", "verified by", "path", "to", "refused"), cells)
     return DONE
+
+
+Refusals = tuple[Sequence[RejectionCount], Sequence[HeldCount]]
+
+
+def refusals(program: Program, config: "Config") -> Refusals:
+    """What the store counts of refused and of held requests; nothing where there is no store, or it cannot tell."""
+    found: Refusals = ((), ())
+
+    async def ask() -> int:
+        nonlocal found
+        async with program.opened(config) as parts:
+            found = await parts.store.rejection_counts(), await parts.store.held_counts()
+        return DONE
+
+    if program.has_store(config):
+        try:
+            program.run(ask())
+        except StoreError as error:
+            say([f"longstop: what was refused is not known: {error}"])
+    return found
+
+
+def _refused_row(name: str, counts: Sequence[RejectionCount], held: Sequence[HeldCount]) -> Row:
+    of_it = [each for each in counts if each.source == name]
+    return {
+        "refused": {each.reason.value: each.count for each in of_it},
+        "refused_since": output.rfc3339(min((each.first_at_ms for each in of_it), default=None)),
+        "held": sum(each.requests for each in held if each.source == name),
+    }
+
+
+def _refused_cell(row: Row) -> list[str] | str:
+    lines = [f"{number} {reason}" for reason, number in row["refused"].items()]
+    if row["held"]:
+        lines.append(f"{row['held']} held")
+    return lines or "-"
 
 
 def show_source(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
@@ -55,11 +104,12 @@ def show_source(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJ
 def try_request(
     name: Name,
     file: Annotated[
-        Path,
+        Path | None,
         Parameter(name="FILE", help="A raw HTTP request, or its body; - for stdin.", allow_leading_hyphen=True),
-    ],
+    ] = None,
     /,
     *,
+    rejection: Annotated[str | None, Parameter(help="One that was refused, by its id, in place of FILE.")] = None,
     header: Annotated[tuple[str, ...], Parameter(help='A header of it: "Name: value". Again for more.')] = (),
     at: Annotated[str | None, Parameter(help="When it came, to judge signed times by; else now.")] = None,
     client: Annotated[str | None, Parameter(help="The address it came from, for sources that allow only some.")] = None,
@@ -68,20 +118,51 @@ def try_request(
     program: Injected,
 ) -> int:
     """Say what would become of a captured request, and why. Nothing is kept and nothing is delivered."""
-    from dataclasses import replace
-
-    from longstop.operating.dry_run import Verdict, dry_run
+    from longstop.operating.dry_run import Verdict, dry_run, dry_run_of_rejection
 
     settings = program.load(config, more_in_code=True)
     source = named(settings, name)
-    refuse_option(file)
-    request = replace(captured(read_bytes(file), name, list(header)), client=client)
     now_ms = program.clock.now_ms()
     at_ms = parse_time("--at", at, now_ms)
     sources, router = program.built(settings)
-    found = dry_run(source, sources[name], router, request, now_ms if at_ms is None else at_ms)
+    if rejection is not None:
+        if file is not None or header or client:
+            raise UsageError("--rejection: found FILE, --header or --client beside it; expected one or the other")
+        sample = find_sample(program, settings, name, rejection.strip().lower())
+        found = dry_run_of_rejection(source, sources[name], router, sample, sample.at_ms if at_ms is None else at_ms)
+    else:
+        request = replace(_captured(file, name, header), client=client)
+        found = dry_run(source, sources[name], router, request, now_ms if at_ms is None else at_ms)
     _tell(found, json)
     return DONE if found.verdict in (Verdict.ACCEPTED, Verdict.ANSWERED) else FAILED
+
+
+def _captured(file: Path | None, name: str, header: tuple[str, ...]) -> Request:
+    if file is None:
+        raise UsageError("found neither FILE nor --rejection; expected a captured request, or the id of a refused one")
+    refuse_option(file)
+    return captured(read_bytes(file), name, list(header))
+
+
+def find_sample(program: Program, config: "Config", name: str, id_: str) -> Rejection:
+    """The sample of this id, of this source or of the unknown names. Raises CommandError."""
+    found: list[Rejection] = []
+
+    async def ask() -> int:
+        async with program.opened(config) as parts:
+            for source in (name, UNKNOWN):
+                page = await parts.store.rejections(source, Page(SAMPLES_KEPT))
+                found.extend(each for each in page.rows if each.id == id_)
+        return DONE
+
+    if program.has_store(config):
+        program.run(ask())
+    if not found:
+        raise CommandError(
+            f"found no refused request {id_} of {name}, nor of an unknown name; the last {SAMPLES_KEPT} of each source "
+            f"are kept; `longstop sources rejections {name}` lists them"
+        )
+    return found[0]
 
 
 def named(config: "Config", name: str) -> SourceSettings:
@@ -124,6 +205,8 @@ def _details(source: SourceSettings) -> Row:
         "allow": list(source.allow),
         "rate_per_s": source.rate_per_s,
         "public_url": source.public_url,
+        "on_unverified": source.on_unverified,
+        "keep_rejected_bodies": source.keep_rejected_bodies,
     }
 
 

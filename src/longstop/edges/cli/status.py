@@ -6,6 +6,7 @@ from longstop.edges.cli import output, rows
 from longstop.edges.cli.errors import DONE, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.cli.refused import print_refused, refused_rows
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
@@ -19,10 +20,12 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
         counts = await parts.store.counts()
         names = [each.name for each in parts.config.destinations]
         row = status_row(counts, names, await parts.store.pauses(), await parts.store.circuits(), parts.clock.now_ms())
+        row |= refused_rows(await parts.store.rejection_counts(), await parts.store.held_counts())
         if json:
             output.json_line(row)
         else:
             _print_status(row)
+            print_refused(row)
         return DONE
 
     return on_store(program, config, work)

@@ -147,7 +147,7 @@ class _Room:
         requests, taken = (sum(each) for each in zip(*self._of_sender.values(), (0, 0), strict=True))
         of_sender = self._of_sender.get(sender, (0, 0))
         requests_share, bytes_share = self._limit.share
-        if requests + 1 > self._limit.requests_max or taken + size > self._limit.bytes_max:
+        if requests + 1 > self._limit.max_requests or taken + size > self._limit.max_bytes:
             return False
         if of_sender[0] + 1 > requests_share or of_sender[1] + size > bytes_share:
             return False

@@ -11,7 +11,7 @@ from longstop.ports import Store
 from longstop.testing.builders import AT_MS, event_id
 from longstop.testing.store_contract.check import expect_equal
 
-ROOM = HoldSettings(requests_max=100, bytes_max=100_000)
+ROOM = HoldSettings(max_requests=100, max_bytes=100_000)
 LIMITS = {"shop": ROOM, "other": ROOM}
 
 
@@ -49,7 +49,7 @@ async def check_counts(store: Store) -> None:
 
 async def check_the_number_is_limited(store: Store) -> None:
     """When a source is full, what is new is not kept, and what is kept stays; also within one batch."""
-    limits = {"shop": HoldSettings(requests_max=4), "other": ROOM}
+    limits = {"shop": HoldSettings(max_requests=4), "other": ROOM}
     many = [make_held(number) for number in range(1, 7)]
     expect_equal(list(await store.hold(many[:3], limits)), [True] * 3, "room for the first three")
     expect_equal(list(await store.hold(many[3:], limits)), [True, False, False], "room for three more")
@@ -61,14 +61,14 @@ async def check_the_number_is_limited(store: Store) -> None:
 
 async def check_the_bytes_are_limited(store: Store) -> None:
     """One that is too large finds no room, and a smaller one behind it does."""
-    limits = {"shop": HoldSettings(requests_max=100, bytes_max=40)}
+    limits = {"shop": HoldSettings(max_requests=100, max_bytes=40)}
     asked = [make_held(1, b"x" * 20), make_held(2, b"x" * 15), make_held(3, b"x" * 6), make_held(4, b"x" * 5)]
     expect_equal(list(await store.hold(asked, limits)), [True, True, False, True], "whether there was room")
 
 
 async def check_one_sender_takes_half_of_it_at_most(store: Store) -> None:
     """A stranger with one address leaves as much for all others, in number and in bytes."""
-    limits = {"shop": HoldSettings(requests_max=6, bytes_max=100)}
+    limits = {"shop": HoldSettings(max_requests=6, max_bytes=100)}
     stranger = [make_held(number, b"x", sender="stranger") for number in range(1, 6)]
     expect_equal(list(await store.hold(stranger, limits)), [True, True, True, False, False], "room for a stranger")
     expect_equal(list(await store.hold([make_held(9)], limits)), [True], "room for another")

@@ -1,0 +1,96 @@
+"""Rejections of a source: the last requests that were refused, and what is wrong with each."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longstop.edges.cli import output
+from longstop.edges.cli.errors import DONE, UsageError, say
+from longstop.edges.cli.listing import json_lines
+from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
+from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.cli.rows import Row, text_or_base64
+from longstop.edges.cli.sources import named
+from longstop.model.listing import Page
+from longstop.model.rejection import UNKNOWN, Rejection, RejectionCount
+
+
+def list_rejections(
+    name: Annotated[str | None, Parameter(name="NAME", help="A source of the configuration.")] = None,
+    /,
+    *,
+    unknown: Annotated[
+        bool, Parameter(help="What was posted to names that no source has.", show_default=False)
+    ] = False,
+    limit: Limit = 20,
+    config: ConfigPath = DEFAULT_CONFIG,
+    json: AsJson = False,
+    program: Injected,
+) -> int:
+    """List the last requests of a source that were refused, newest first, and what is wrong with each.
+
+    Credentials are never kept; bodies only where the source has keep_rejected_bodies.
+    """
+    page = Page(checked_limit(limit))
+    if (name is None) != unknown:
+        raise UsageError("expected NAME, a source, or --unknown, for names that no source has")
+
+    async def work(parts: Parts) -> int:
+        source = UNKNOWN if name is None else named(parts.config, name).name
+        found = await parts.store.rejections(source, page)
+        if json:
+            json_lines(map(rejection_row, found.rows))
+            return DONE
+        if found.rows:
+            _table(found.rows)
+        _say_counts([each for each in await parts.store.rejection_counts() if each.source == source])
+        return DONE
+
+    return on_store(program, config, work)
+
+
+def rejection_row(rejection: Rejection) -> Row:
+    """The stable fields of `sources rejections`."""
+    request = rejection.request
+    return {
+        "id": rejection.id,
+        "source": None if rejection.source == UNKNOWN else rejection.source,
+        "at": output.rfc3339(rejection.at_ms),
+        "reason": rejection.reason.value,
+        "status": rejection.status,
+        "problems": list(rejection.problems),
+        "client": request.client,
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": [list(pair) for pair in request.headers],
+        "body_bytes": rejection.body_bytes,
+        "body": text_or_base64(request.body) if rejection.body_kept else None,
+        "asked": rejection.asked,
+        "nearest": rejection.nearest,
+    }
+
+
+def _table(rejections: tuple[Rejection, ...]) -> None:
+    cells = [
+        (
+            (each.id, output.for_people(each.at_ms)),
+            (f"{each.status} {each.reason.value}", each.request.client or "-"),
+            _wrong(each),
+        )
+        for each in rejections
+    ]
+    output.table(("rejection, at", "answer, from", "what is wrong"), cells)
+
+
+def _wrong(rejection: Rejection) -> list[str]:
+    asked = [f'posted to "{rejection.asked}"'] if rejection.asked else []
+    nearest = [f'did you mean "{rejection.nearest}"?'] if rejection.nearest else []
+    return [*asked, *rejection.problems, *nearest]
+
+
+def _say_counts(counts: list[RejectionCount]) -> None:
+    if not counts:
+        say(["Nothing was refused lately."])
+    for each in counts:
+        say([f"{each.count} refused as {each.reason.value} since {output.for_people(each.first_at_ms)}."])
