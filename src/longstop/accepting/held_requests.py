@@ -66,6 +66,7 @@ class HeldRequests:
         self._salt = salt
         self._limits = {name: each.hold for name, each in self._settings.items()}
         self._networks = {name: [ip_network(each) for each in s.allow] for name, s in self._settings.items()}
+        self._secrets = tuple(secret for each in settings.values() for secret in each.secrets if secret)
         self._waiting: list[HeldRequest] = []
         self._waiting_of: Counter[str] = Counter()
         """How many of each sender."""
@@ -121,7 +122,7 @@ class HeldRequests:
 
     async def _fit_to_be_kept(self, waiting: list[HeldRequest]) -> list[HeldRequest]:
         """Those from where requests may come from, without credentials; one that it bore is kept as a fingerprint."""
-        allowed = [each for each in waiting if self._comes_from_where_it_may(each)]
+        allowed = [each for each in waiting if self._may_be_held(each)]
         shown = {each.id: credential(self._settings[each.source], each.request.headers) for each in allowed}
         await self._take_fingerprints(allowed, shown)
         fit = []
@@ -133,9 +134,11 @@ class HeldRequests:
                 fit.append(self._bare(each, self._fingerprints[bore]))
         return fit
 
-    def _comes_from_where_it_may(self, held: HeldRequest) -> bool:
-        networks = self._networks[held.source]
-        return not networks or is_within(held.request.client, networks)
+    def _may_be_held(self, held: HeldRequest) -> bool:
+        """Whether it comes from where it may, and its URL, which may be needed to verify it, shows no secret."""
+        networks, url = self._networks[held.source], f"{held.request.path}?{held.request.query}"
+        allowed = not networks or is_within(held.request.client, networks)
+        return allowed and not any(secret in url for secret in self._secrets)
 
     async def _take_fingerprints(self, held: list[HeldRequest], shown: Mapping[str, bytes | None]) -> None:
         """Hash the credentials that are not known yet, in a thread, and no more of them than it has time for."""

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from longstop.model.credentials import NOT_KEPT, query_without_credentials, shows_secret, without_credentials
+from longstop.model.credentials import (
+    NOT_KEPT,
+    credential_headers,
+    query_without_credentials,
+    shown_headers,
+    shows_secret,
+    without_credentials,
+)
 from longstop.model.diagnosis import why_not_verified
 from longstop.model.errors import AddressError, IngestError
 from longstop.model.event import Headers
@@ -45,6 +52,8 @@ class SampleMaker:
     def __init__(self, settings: Mapping[str, SourceSettings], sources: Mapping[str, Source]) -> None:
         self._settings = settings
         self._sources = sources
+        self._hidden = frozenset[bytes]().union(*(credential_headers(each) for each in settings.values()))
+        self._harmless = frozenset[bytes]().union(*(shown_headers(each) for each in settings.values()))
         self._secrets = tuple({secret for each in settings.values() for secret in each.secrets})
 
     def sample(self, refused: Refused) -> Rejection:
@@ -120,8 +129,7 @@ class SampleMaker:
         return wanted and refused.body_bytes == len(body) and not shows_secret(body, self._secrets)
 
     def _without_credentials(self, request: Request) -> Request:
-        names = frozenset[bytes]().union(*(each.credential_headers for each in self._sources.values()))
-        headers = without_credentials(request.headers, names, self._secrets)
+        headers = without_credentials(request.headers, self._hidden, self._harmless, self._secrets)
         return Request(
             _bounded(headers),
             request.body,

@@ -22,6 +22,10 @@ _ALWAYS = (
     *("X-Gitlab-Token", "X-Telegram-Bot-Api-Secret-Token", "X-Goog-Channel-Token", "X-Amz-Security-Token"),
 )
 _SOUNDS_SECRET = re.compile(r"auth|token|secret|passw|credential|cookie|session|api-?key|(^|-)key$", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"^(host|user-agent|accept|accept-.*|content-.*|date|via|forwarded|x-forwarded-.*|traceparent|transfer-encoding|"
+    r"connection|expect)$|signature|hmac|timestamp|event|topic|delivery|-(id|time|type)$"
+)
 _SECRET_WORDS = re.compile(rb"client_secret|passw(or)?d|access_token|refresh_token|api_?key", re.IGNORECASE)
 _SHOWN_PARAMETERS = ("bodySHA256",)
 """Parameters of a query whose values prove nothing by themselves: Twilio's hash of the body."""
@@ -40,19 +44,30 @@ def credential_headers(settings: SourceSettings) -> frozenset[bytes]:
     return frozenset(name.lower().encode("latin-1", "replace") for name in names)
 
 
-def without_credentials(headers: Headers, names: frozenset[bytes], secrets: Iterable[str]) -> Headers:
+def shown_headers(settings: SourceSettings) -> frozenset[bytes]:
+    """The names, in lower case, of headers of this source's requests that are no credential: its signature and time."""
+    names = frozenset(name.lower().encode("latin-1", "replace") for name in proof_headers(settings))
+    return names - credential_headers(settings)
+
+
+def without_credentials(
+    headers: Headers, hidden: frozenset[bytes], shown: frozenset[bytes], secrets: Iterable[str]
+) -> Headers:
     """The headers of a request that was refused, for a person to look at.
 
-    Nothing is known of such a request: a secret may stand under any name. So whatever is named like one is taken out
-    too, and every value in which one of `secrets` stands.
+    Nothing is known of such a request, and a secret may stand under any name. So all names are kept, and of the values
+    only those of headers in `shown` or that are named like something harmless, in which none of `secrets` stands.
     """
     wires = [secret.encode() for secret in secrets if secret]
-    pairs = []
-    for name, text in headers.raw:
-        lower = name.lower()
-        hidden = lower in names or _SOUNDS_SECRET.search(lower.decode("latin-1")) or any(each in text for each in wires)
-        pairs.append((name, NOT_KEPT.encode() if hidden else text))
-    return Headers.from_wire(pairs)
+
+    def is_shown(name: bytes, text: bytes) -> bool:
+        if name in hidden or any(each in text for each in wires):
+            return False
+        plain = name.decode("latin-1")
+        return name in shown or bool(_HARMLESS.search(plain) and not _SOUNDS_SECRET.search(plain))
+
+    mark = NOT_KEPT.encode()
+    return Headers.from_wire((name, text if is_shown(name.lower(), text) else mark) for name, text in headers.raw)
 
 
 def query_without_credentials(query: str) -> str:
