@@ -3,13 +3,14 @@
 import base64
 import concurrent.futures
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from acceptance.harness import Site, wait_until
+from acceptance.harness import LIMIT_S, Site, wait_until
 from longstop.clock import SystemClock
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
@@ -160,3 +161,18 @@ def test_a_flood_of_refused_requests_fills_nothing(site: Site, proof: bool) -> N
     held = site.ask("status").row["held_requests"]
     assert sum(each["bytes"] for each in held) <= 1_000_000
     assert bool(held) == proof
+
+
+def test_what_is_refused_while_it_comes_and_what_is_no_http_are_counted_too(site: Site) -> None:
+    site.configure(more='\n[sources.small]\nkind = "github"\nsecrets = ["${HMAC_SECRET}"]\nmax_body = "1KB"\n')
+    site.start("ingest").ready()
+    chunks = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+    head = b"POST /webhooks/small HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for data, status in ((head + chunks, b"413"), (b"HELLO\r\n\r\n", b"400")):
+        with socket.create_connection(("127.0.0.1", site.port), timeout=LIMIT_S) as connection:
+            connection.sendall(data)
+            assert connection.recv(65_536).split()[1] == status
+    told = wait_until(lambda: len(found := site.ask("status").row["refused"]) == 2 and found, "both to be counted")
+    assert {(each["source"], each["reason"]) for each in told} == {("small", "too_large"), (None, "unreadable")}
+    metrics = site.look("/metrics").body
+    assert b'longstop_events_refused_total{reason="too_large",source="small"} 1.0' in metrics

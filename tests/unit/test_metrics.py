@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services import FAILED, Works, on_virtual_time, settle_down
 
 from longstop.model.breaker import BreakerPolicy, CircuitChange
+from longstop.model.rejection import UNKNOWN, RejectionReason
 from longstop.stores.memory import MemoryStore
 from longstop.telemetry.metrics import Metrics
 from longstop.testing.builders import make_append
@@ -65,3 +66,16 @@ async def test_an_open_circuit_is_still_open_after_a_restart() -> None:
     async with Works(store, breaker=policy, crm=ScriptedSender()) as again:
         await settle_down()
         assert told(Metrics(["crm"], again.dispatch.is_open))[OPEN, "crm"] == 1
+
+
+def test_refused_requests_are_counted_by_source_and_reason_and_are_there_from_the_start() -> None:
+    totals = {("shop", RejectionReason.WRONG_PROOF): 7, (UNKNOWN, RejectionReason.PATH): 2}
+    metrics = Metrics([], lambda _: False)
+    metrics.watch_refusals(["shop", "quiet"], lambda: totals)
+    told = metrics.answer().body.decode()
+    assert 'longstop_events_refused_total{reason="wrong_proof",source="shop"} 7.0' in told
+    assert 'longstop_events_refused_total{reason="path",source="(unknown)"} 2.0' in told
+    assert 'longstop_events_refused_total{reason="no_proof",source="quiet"} 0.0' in told
+    assert 'longstop_events_refused_total{reason="unknown_source",source="(unknown)"} 0.0' in told
+    totals["shop", RejectionReason.WRONG_PROOF] = 8
+    assert 'longstop_events_refused_total{reason="wrong_proof",source="shop"} 8.0' in metrics.answer().body.decode()
