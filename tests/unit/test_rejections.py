@@ -96,7 +96,7 @@ class Site:
     async def noted(self) -> list[dict[str, Any]]:
         """Look into everything and give it to the store; what the log was told."""
         with capture_logs() as logged:
-            for _ in range(2 * WAITING_MAX // LOOKS_MAX):
+            for _ in range(WAITING_MAX):
                 self.rejections.look()
             await self.rejections.flush()
         return [entry for entry in logged if entry["event"] == "refused"]
@@ -128,6 +128,25 @@ async def test_a_wrong_secret_is_logged_counted_and_sampled() -> None:
     assert sample.problems == tuple(told["problems"])
     assert sample.request.headers.get("X-Signature") == signed(SHOP, secrets=("the-old-one",))[0][1]
     assert (sample.request.body, sample.body_bytes, sample.body_kept) == (b"", len(BODY), False)
+
+
+@on_virtual_time
+async def test_what_was_counted_is_not_counted_again() -> None:
+    site = Site()
+    for total in (1, 2, 3):
+        await site.post("orders")
+        await site.noted()
+        await site.noted()
+        assert await site.counts() == {("orders", "no_proof"): total}
+
+
+@on_virtual_time
+async def test_a_large_body_is_not_looked_into() -> None:
+    site = Site()
+    body = b"x" * 70_000
+    await site.post("orders", signed(SHOP, body + b"\n"), body)
+    (told,) = await site.noted()
+    assert told["problems"] == ["its proof does not fit; a body of 70000 bytes is not looked into any further"]
 
 
 @on_virtual_time
