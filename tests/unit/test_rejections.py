@@ -97,7 +97,7 @@ class Site:
         """Look into everything and give it to the store; what the log was told."""
         with capture_logs() as logged:
             for _ in range(WAITING_MAX):
-                self.rejections.look()
+                await self.rejections.look()
             await self.rejections.flush()
         return [entry for entry in logged if entry["event"] == "refused"]
 
@@ -298,7 +298,7 @@ async def test_no_more_than_a_few_are_looked_into_at_a_time(monkeypatch: pytest.
             before(*given)
 
         monkeypatch.setattr(source, "verify", counted)
-    site.rejections.look()
+    await site.rejections.look()
     assert 0 < verified < LOOKS_MAX * 60
     assert len(site.rejections._waiting) == len(settings) - LOOKS_MAX
     assert len(await site.noted()) == len(settings) - LOOKS_MAX
@@ -403,3 +403,25 @@ async def test_nothing_that_a_stranger_sends_ends_it(monkeypatch: pytest.MonkeyP
     assert not running.done()
     assert len(await site.samples("orders")) == 1
     running.cancel()
+
+
+@on_virtual_time
+async def test_what_is_wrong_is_neither_told_nor_found_out_while_the_sender_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = Site(SHOP)
+    looked, verified = [], []
+    monkeypatch.setattr(site.rejections._samples_of, "sample", looked.append)
+    begun = site.sources["orders"].verify
+    monkeypatch.setattr(site.sources["orders"], "verify", lambda *given: verified.append(given) or begun(*given))
+    said = set()
+    for name in ("orders", "ordres", "xyzzy"):
+        opened = site.app.begin("POST", f"/webhooks/{name}", [(b"Content-Length", b"9"), (b"X-Signature", b"00")])
+        assert isinstance(opened, Opened)
+        answer = await site.app.finish(opened, BODY, "192.0.2.7", b"")
+        said.add((answer.status, answer.body, answer.headers, len(verified)))
+        verified.clear()
+    assert len(said) == 1
+    assert {each[3] for each in said} == {1}
+    assert looked == []
+    assert [each.asked for each in site.rejections._waiting] == ["orders", "ordres", "xyzzy"]

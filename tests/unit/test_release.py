@@ -258,6 +258,17 @@ async def test_what_waits_to_be_held_is_bounded(monkeypatch: pytest.MonkeyPatch)
 
 
 @on_virtual_time
+async def test_the_store_gets_it_in_pieces_between_which_events_are_appended() -> None:
+    site = Site(HMAC)
+    for number in range(8):
+        await site.post("orders", [("X-Signature", "00")], b"x" * 400_000, client=f"192.0.2.{number}")
+    await site.post("orders", [("X-Signature", "00")], b"x" * 2_000_000)
+    await site.noted()
+    assert len(await held(site)) == 9
+    assert site.store.calls["hold"] == 5
+
+
+@on_virtual_time
 async def test_no_more_than_a_few_credentials_are_hashed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = []
     monkeypatch.setattr(held_requests, "fingerprint", lambda shown, salt: hashed.append(shown) or salt + shown)

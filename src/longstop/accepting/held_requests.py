@@ -7,7 +7,7 @@ most. When it is full, what is new is not kept: to give up the oldest would let 
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
@@ -27,6 +27,8 @@ log = structlog.get_logger("longstop.accepting.held_requests")
 WAITING_MAX = 400
 """Requests of all sources that wait to be kept; of one sender half of them."""
 WAITING_BYTES_MAX = 32 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024
+"""So much is given to the store at a time, or one request: events are appended between."""
 FINGERPRINTS_MAX = 20
 """So many credentials that were not seen before are hashed at a time, which takes some milliseconds each; of one
 sender half of them."""
@@ -100,9 +102,12 @@ class HeldRequests:
         waiting = list(self._waiting)
         if waiting:
             ready = await self._fit_to_be_kept(waiting)
-            taken = await self._ledger.hold(ready, self._limits) if ready else ()
+            kept: list[HeldRequest] = []
+            for batch in _batches(ready):
+                taken = await self._ledger.hold(batch, self._limits)
+                kept += [each for each, has_room in zip(batch, taken, strict=True) if has_room]
             self._forget_waiting(len(waiting))
-            self._count(waiting, [each for each, has_room in zip(ready, taken, strict=True) if has_room])
+            self._count(waiting, kept)
         self._tell()
 
     async def forget(self) -> None:
@@ -185,3 +190,16 @@ class HeldRequests:
             if tally.not_held:
                 log.error("not_held", source=name, requests=tally.not_held)
             self._tallies[name] = _Tally(told_at_ms=now_ms)
+
+
+def _batches(held: list[HeldRequest]) -> Iterator[list[HeldRequest]]:
+    batch: list[HeldRequest] = []
+    size = 0
+    for each in held:
+        if batch and size + each.size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += each.size
+    if batch:
+        yield batch

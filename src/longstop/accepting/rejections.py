@@ -173,9 +173,9 @@ class Rejections:
             self._news.clear()
             # Nothing that a stranger sends may end this, and with it the gateway.
             try:
-                self.look()
+                await self.look()
                 await self._clock.sleep(FLUSH_EVERY_S)
-                self.look()
+                await self.look()
                 await self.flush()
             except Exception:
                 log.exception("rejections_failed")
@@ -183,26 +183,28 @@ class Rejections:
             if self._waiting or self._samples or self._held.are_waiting:
                 self._news.set()
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Look into some of what was refused, and tell the log what is due: first of each source and reason."""
         now_ms = self._clock.now_ms()
         looks = 0
-        for key, tally in self._tallies.items():
+        for key, tally in list(self._tallies.items()):
             if not tally.is_due(now_ms) or key[1] in TEMPORARY:
                 continue
             newest = next((each for each in reversed(self._waiting) if self._key_of(each) == key), None)
             if newest is not None and looks == LOOKS_MAX:
                 continue
             looks += newest is not None
-            self._tell(key, tally, self._look_into(newest) if newest is not None else None, now_ms)
+            self._tell(key, tally, await self._look_into(newest) if newest is not None else None, now_ms)
         for refused in self._waiting[: LOOKS_MAX - looks]:
-            self._look_into(refused)
+            await self._look_into(refused)
 
     def _key_of(self, refused: Refused) -> _Key:
         return (refused.asked if refused.asked in self._settings else UNKNOWN, refused.reason)
 
-    def _look_into(self, refused: Refused) -> Rejection:
+    async def _look_into(self, refused: Refused) -> Rejection:
         self._waiting.remove(refused)
+        # One takes up to ten milliseconds; between two, requests have their turn.
+        await self._clock.sleep(0)
         sample = self._samples_of.sample(refused)
         self._samples.append(sample)
         return sample

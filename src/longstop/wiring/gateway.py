@@ -117,7 +117,7 @@ class Gateway:
         for destination in self._destinations:
             await destination.sender.close()
         if Role.INGEST in self._role:
-            self._rejections.look()
+            await self._rejections.look()
             await self._rejections.flush()
         await self._parts.store.close()
 
