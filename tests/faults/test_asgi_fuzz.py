@@ -307,7 +307,8 @@ class Bench:
         assert found is not None, "answered with an id that is not in the store"
         assert found.event.body == sent.body
         wire = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found.event.headers]
-        assert wire == sent.headers
+        credentials = (b"authorization", b"cookie")
+        assert wire == [(name, b"(not kept)" if name.lower() in credentials else text) for name, text in sent.headers]
         self.kept += 1
 
 

@@ -243,6 +243,18 @@ async def test_the_log_hears_at_once_and_then_once_a_minute_how_many_there_were(
         told += await site.noted()
         await site.clock.sleep(1)
     assert [each["requests"] for each in told] == [10, 600, 600]
+    assert all("does not fit" in each["problems"][0] for each in told)
+
+
+@on_virtual_time
+async def test_what_was_refused_last_is_recorded_when_the_gateway_stops() -> None:
+    site = Site()
+    await site.post("orders")
+    await site.rejections.stop()
+    assert len(await site.samples("orders")) == 1
+    await site.post("orders")
+    site.store.fail("record_rejections")
+    await site.rejections.stop()
 
 
 @on_virtual_time

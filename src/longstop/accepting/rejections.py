@@ -62,6 +62,8 @@ class _Tally:
     told: int = 0
     """Of them, how many the log has heard of."""
     told_at_ms: int | None = None
+    latest: Rejection | None = None
+    """Looked into since then."""
     first_at_ms: int = 0
     """Of those that the store has not counted."""
     last_at_ms: int = 0
@@ -191,25 +193,29 @@ class Rejections:
             if not tally.is_due(now_ms) or key[1] in TEMPORARY:
                 continue
             newest = next((each for each in reversed(self._waiting) if self._key_of(each) == key), None)
-            if newest is not None and looks == LOOKS_MAX:
+            if newest is not None and looks < LOOKS_MAX:
+                looks += 1
+                await self._look_into(newest)
+            elif newest is not None and tally.latest is None:
+                # It is told when there is something to say.
                 continue
-            looks += newest is not None
-            self._tell(key, tally, await self._look_into(newest) if newest is not None else None, now_ms)
+            self._tell(key, tally, now_ms)
         for refused in self._waiting[: LOOKS_MAX - looks]:
             await self._look_into(refused)
 
     def _key_of(self, refused: Refused) -> _Key:
         return (refused.asked if refused.asked in self._settings else UNKNOWN, refused.reason)
 
-    async def _look_into(self, refused: Refused) -> Rejection:
+    async def _look_into(self, refused: Refused) -> None:
         self._waiting.remove(refused)
         # One takes up to ten milliseconds; between two, requests have their turn.
         await self._clock.sleep(0)
         sample = self._samples_of.sample(refused)
         self._samples.append(sample)
-        return sample
+        self._tallies[self._key_of(refused)].latest = sample
 
-    def _tell(self, key: _Key, tally: _Tally, sample: Rejection | None, now_ms: int) -> None:
+    def _tell(self, key: _Key, tally: _Tally, now_ms: int) -> None:
+        sample = tally.latest
         source, reason = key
         said: dict[str, object] = {"source": source, "reason": reason.value, "requests": tally.total - tally.told}
         if sample is not None:
@@ -223,7 +229,15 @@ class Rejections:
             log.info("refused", **said)
         else:
             log.warning("refused", **said)
-        tally.told, tally.told_at_ms = tally.total, now_ms
+        tally.told, tally.told_at_ms, tally.latest = tally.total, now_ms, None
+
+    async def stop(self) -> None:
+        """Look into what was refused last, and give it to the store; `run` has ended."""
+        try:
+            await self.look()
+            await self.flush()
+        except Exception:
+            log.exception("rejections_failed")
 
     async def flush(self) -> None:
         """Give the store what it does not have. What it cannot take now stays for the next time."""

@@ -117,8 +117,7 @@ class Gateway:
         for destination in self._destinations:
             await destination.sender.close()
         if Role.INGEST in self._role:
-            await self._rejections.look()
-            await self._rejections.flush()
+            await self._rejections.stop()
         await self._parts.store.close()
 
     @property
