@@ -8,9 +8,12 @@ from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
 from longstop.model.listing import EventFilter, Page
+from longstop.model.rejection import HoldSettings, RejectionCount, RejectionReason
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import Reopen, expect_equal
+from longstop.testing.store_contract.held_requests import make_held
+from longstop.testing.store_contract.rejections import make_rejection
 from longstop.testing.store_contract.steps import (
     LEASE_MS,
     append_one,
@@ -129,3 +132,15 @@ async def check_an_open_circuit_survives(store: Store, reopen: Reopen) -> None:
     await store.change_circuit("crm", 0, circuit)
     async with _again(store, reopen) as second:
         expect_equal(list(await second.circuits()), [circuit], "circuits")
+
+
+async def check_what_was_refused_survives(store: Store, reopen: Reopen) -> None:
+    """Counts, samples and held requests: who looks for what is wrong may restart first."""
+    rejection, request = make_rejection(1), make_held(2)
+    count = RejectionCount("shop", RejectionReason.WRONG_PROOF, 3, AT_MS, AT_MS + 9)
+    await store.record_rejections([count], [rejection])
+    await store.hold([request], {"shop": HoldSettings()})
+    async with _again(store, reopen) as second:
+        expect_equal(list(await second.rejection_counts()), [count], "counts")
+        expect_equal((await second.rejections("shop", Page())).rows, (rejection,), "samples")
+        expect_equal((await second.held_requests("shop", Page())).rows, (request,), "held requests")
