@@ -1,4 +1,4 @@
-"""A secret is changed at the sender first: with `on_unverified = "hold"` nothing is lost, whatever is killed meanwhile."""
+"""A secret is changed at the sender first: with `on_unverified = "hold"` nothing is lost, whatever is killed."""
 
 import hashlib
 import hmac
@@ -54,13 +54,9 @@ def test_a_rotation_on_one_side_loses_nothing_and_delivers_nothing_twice(site: S
     site.configure(routes=ROUTES, more=HELD.format(secret="the-new-one"))
     tried = site.ask("sources", "release", "rotating", "--dry-run").row
     assert (tried["accepted"], tried["left"]) == (NUMBER - 1, 0)
-    arguments = (
-        f"import sys; sys.argv = ['longstop', 'sources', 'release', 'rotating', '--config', {str(site.config)!r}]"
-    )
-    killed = site.run_in_background(
-        [sys.executable, "-c", f"{arguments}\n{KILLED}\nfrom longstop.__main__ import main\nsys.exit(main())"],
-        "release",
-    )
+    words = ["longstop", "sources", "release", "rotating", "--config", str(site.config)]
+    program = f"{KILLED}\nimport sys\nsys.argv = {words!r}\nfrom longstop.__main__ import main\nsys.exit(main())"
+    killed = site.run_in_background([sys.executable, "-c", program], "release")
     assert killed.wait() == 9
     assert held(site) == NUMBER - 1
     assert site.ask("sources", "release", "rotating").row["accepted"] == NUMBER - 1
