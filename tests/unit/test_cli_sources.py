@@ -14,7 +14,7 @@ from longstop.model.diagnosis import why_not_verified
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
-from longstop.model.signing import sign
+from longstop.model.signing import bears_proof, sign
 
 Capture = pytest.CaptureFixture[str]
 
@@ -163,6 +163,16 @@ def test_a_header_full_of_numbers_is_not_tried_as_a_thousand_times() -> None:
     numbers = " ".join(str(1_700_000_000 + number) for number in range(1_000))
     why_not_verified(PAY, verifies, Request(Headers([("Stripe-Signature", numbers)]), b"{}"), NOW_MS)
     assert 0 < tried < 100
+
+
+def test_the_names_of_a_family_are_those_that_came() -> None:
+    settings = SourceSettings("std", "standard-webhooks", ("whsec_c2VjcmV0",))
+    sent = Request(Headers([("svix-id", "m"), ("svix-timestamp", "1"), ("svix-signature", "v1,AA==")]), b"{}")
+    assert bears_proof(settings, sent.headers)
+    (said, _) = why_not_verified(settings, lambda *_: False, sent, NOW_MS)
+    assert said.startswith("what header svix-id and svix-timestamp and svix-signature proves does not fit")
+    (first, *_) = why_not_verified(settings, lambda *_: False, Request(Headers(), b"{}"), NOW_MS)
+    assert first == "header webhook-id is missing"
 
 
 def test_each_missing_header_is_named(capsys: Capture, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import get_args
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import Scheme, SourceSettings
-from longstop.model.signing import fill_content, proof_headers, proof_value, scheme_of
+from longstop.model.signing import fill_content, proof_headers_in, proof_value, scheme_of
 
 Verifies = Callable[[Request, int], bool]
 """Whether a request passes at a time (Unix time in milliseconds)."""
@@ -45,7 +45,7 @@ def why_not_verified(settings: SourceSettings, verifies: Verifies, request: Requ
 
 
 def _proof_problems(settings: SourceSettings, verifies: Verifies, request: Request, now_ms: int) -> list[str]:
-    names = proof_headers(settings)
+    names = proof_headers_in(settings, request.headers)
     counts = {name: len(request.headers.get_all(name)) for name in names}
     missing = [name for name, count in counts.items() if count == 0]
     if len(missing) == 1 and (elsewhere := _proof_elsewhere(missing[0], verifies, request, now_ms)):
@@ -64,7 +64,7 @@ def _proof_elsewhere(name: str, verifies: Verifies, request: Request, now_ms: in
 
 
 def _mismatch(settings: SourceSettings, verifies: Verifies, request: Request, now_ms: int) -> list[str]:
-    names = proof_headers(settings)
+    names = proof_headers_in(settings, request.headers)
     for hint, changed in _changes(settings, request):
         for at_ms in (now_ms, *_signed_times(request, names)):
             if verifies(changed, at_ms):
@@ -125,7 +125,7 @@ def _changes(settings: SourceSettings, request: Request) -> Iterator[tuple[str, 
     for what, body in _bodies(request.body):
         if body != request.body:
             yield f"the signature is right if {what}", replace(request, body=body)
-    for name in proof_headers(settings):
+    for name in proof_headers_in(settings, request.headers):
         value = request.headers.get(name) or ""
         for what, other in _values(settings, value):
             if other != value:

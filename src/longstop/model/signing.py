@@ -90,11 +90,18 @@ def proof_headers(settings: SourceSettings) -> tuple[str, ...]:
     return tuple(name for name in names if name is not None)
 
 
+def proof_headers_in(settings: SourceSettings, headers: ReceivedHeaders) -> tuple[str, ...]:
+    """The names that the headers of the proof have in this request: some senders write those of another family."""
+    names = proof_headers(settings)
+    other = _OTHER_NAMES.get(settings.kind, ()) if settings.verify is None else ()
+    return other if other and other[-1] in headers and names[-1] not in headers else names
+
+
 def bears_proof(settings: SourceSettings, headers: ReceivedHeaders) -> bool:
     """Whether a request shows what this source is proven by, right or wrong: once, and in the form that it has."""
     verify = scheme_of(settings)
     if verify is None:
-        return any(_sole(headers, name) for name in _SIGNERS_HEADERS[settings.kind])
+        return any(_sole(headers, name) for name in proof_headers_in(settings, headers))
     if verify.scheme == "none":
         return False
     shown = _sole(headers, verify.header or "Authorization")
@@ -233,4 +240,8 @@ _SIGNERS_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         # Its token is not signed with but asked for.
         "cxone-byoc": ("Authorization",),
     }
+)
+_OTHER_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    # The service that the convention grew from, and its libraries. The signature's is the last, as above.
+    {"standard-webhooks": ("svix-id", "svix-timestamp", "svix-signature")}
 )
