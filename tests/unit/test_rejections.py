@@ -402,6 +402,35 @@ async def test_it_is_done_in_the_background_and_forgets_what_is_old() -> None:
 
 
 @on_virtual_time
+async def test_what_is_old_is_forgotten_also_where_something_is_refused_all_the_time() -> None:
+    site = Site()
+    running = asyncio.create_task(site.rejections.run())
+    await site.post("keyed")
+    for _ in range(27 * 60):
+        await site.post("orders")
+        await site.clock.sleep(60)
+    assert (await site.samples("keyed"), len(await site.samples("orders"))) == ((), SAMPLES_KEPT)
+    running.cancel()
+
+
+@on_virtual_time
+async def test_a_clock_that_was_set_ahead_makes_nothing_forgotten_until_it_has_gone_on_for_an_hour() -> None:
+    site = Site()
+    ahead = {"ms": 0}
+    now_ms = site.clock.now_ms
+    site.clock.now_ms = lambda: now_ms() + ahead["ms"]  # type: ignore[method-assign]
+    running = asyncio.create_task(site.rejections.run())
+    await site.post("orders")
+    await site.clock.sleep(1_800)
+    ahead["ms"] = 30 * 86_400_000
+    await site.clock.sleep(3_600)
+    assert len(await site.samples("orders")) == 1
+    await site.clock.sleep(3_600)
+    assert await site.samples("orders") == ()
+    running.cancel()
+
+
+@on_virtual_time
 async def test_nothing_that_a_stranger_sends_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site()
     running = asyncio.create_task(site.rejections.run())

@@ -35,6 +35,8 @@ log = structlog.get_logger("longstop.accepting.rejections")
 FLUSH_EVERY_S = 2.0
 TELL_EVERY_MS = 60_000
 FORGET_EVERY_S = 3_600.0
+CLOCK_SLIP_MS = 60_000
+"""A clock that goes wrong by more than this in an hour was set."""
 BURST = 5
 """So many samples of one source and reason may be taken at once,"""
 SAMPLE_EVERY_MS = 6_000
@@ -121,6 +123,8 @@ class Rejections:
         self._samples: list[Rejection] = []
         """Looked into, and not in the store yet."""
         self._news = asyncio.Event()
+        self._hour_began: tuple[int, float] | None = None
+        """By the clock in milliseconds, and by the event loop's time in seconds, which nobody sets."""
 
     # -- what a refusal costs ------------------------------------------------------------------------
 
@@ -163,27 +167,42 @@ class Rejections:
     # -- in the background ---------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Look into what was refused, tell the log and the store, for ever."""
-        await self._forget()
+        """Look into what was refused, tell the log and the store, forget what is old, for ever."""
+        self._is_time_to_forget()
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FORGET_EVERY_S):
                     await self._news.wait()
-            except TimeoutError:
-                await self._forget()
-                continue
-            self._news.clear()
             # Nothing that a stranger sends may end this, and with it the gateway.
             try:
-                await self.look()
-                await self._clock.sleep(FLUSH_EVERY_S)
-                await self.look()
-                await self.flush()
+                await self._work()
             except Exception:
                 log.exception("rejections_failed")
                 self._samples.clear()
-            if self._waiting or self._samples or self._held.are_waiting:
-                self._news.set()
+
+    async def _work(self) -> None:
+        if self._is_time_to_forget():
+            await self._forget()
+        if not self._news.is_set():
+            return
+        self._news.clear()
+        await self.look()
+        await self._clock.sleep(FLUSH_EVERY_S)
+        await self.look()
+        await self.flush()
+        if self._waiting or self._samples or self._held.are_waiting:
+            self._news.set()
+
+    def _is_time_to_forget(self) -> bool:
+        """Whether an hour has passed, by the clock and in truth: a clock that was just set is not believed yet."""
+        now_ms, ran_s = self._clock.now_ms(), asyncio.get_running_loop().time()
+        if self._hour_began is None:
+            self._hour_began = (now_ms, ran_s)
+        began_ms, began_s = self._hour_began
+        if ran_s - began_s < FORGET_EVERY_S:
+            return False
+        self._hour_began = (now_ms, ran_s)
+        return abs((now_ms - began_ms) - (ran_s - began_s) * 1000) < CLOCK_SLIP_MS
 
     async def look(self) -> None:
         """Look into some of what was refused, and tell the log what is due: first of each source and reason."""
