@@ -1,5 +1,6 @@
 """Held requests: a secret that was changed on one side only loses nothing, and a stranger gains little room."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -304,6 +305,28 @@ async def test_a_store_that_is_down_holds_them_later() -> None:
     assert list(await held(site)) == []
     await site.noted()
     assert len(await held(site)) == 1
+
+
+@on_virtual_time
+async def test_what_no_store_can_keep_is_given_up_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(HMAC)
+    running = asyncio.create_task(site.rejections.run())
+
+    async def fail(*_: Any) -> None:
+        raise ValueError("no text")
+
+    with capture_logs() as logged:
+        monkeypatch.setattr(site.rejections._held._ledger, "hold", fail, raising=False)
+        await site.post("orders", signed(rotated(HMAC)))
+        await site.clock.sleep(10)
+        monkeypatch.undo()
+        await site.post("orders", signed(rotated(HMAC)))
+        await site.clock.sleep(10)
+    assert [each["event"] for each in logged if each["event"] != "refused"] == [
+        "rejections_failed", "held", "not_held",
+    ]  # fmt: skip
+    assert len(await held(site)) == 1
+    running.cancel()
 
 
 def test_a_fingerprint_tells_one_credential_and_shows_none() -> None:

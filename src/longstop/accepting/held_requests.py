@@ -110,6 +110,12 @@ class HeldRequests:
             self._count(waiting, kept)
         self._tell()
 
+    def give_up(self) -> None:
+        """Let what waits go, and count it as not held."""
+        waiting = list(self._waiting)
+        self._forget_waiting(len(waiting))
+        self._count(waiting, [])
+
     async def forget(self) -> None:
         """Drop what is too old. Raises StoreUnavailableError."""
         for name, limit in self._limits.items():

@@ -178,7 +178,9 @@ class Rejections:
                 await self._work()
             except Exception:
                 log.exception("rejections_failed")
+                # Whatever it was about is not met with again and again.
                 self._samples.clear()
+                self._held.give_up()
 
     async def _work(self) -> None:
         if self._is_time_to_forget():
