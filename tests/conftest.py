@@ -1,5 +1,6 @@
 """What tests that start the real program share. That this file is here makes `acceptance.harness` importable."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ def default_logs() -> Iterator[None]:
     """Logging is the process's: what one test sets up must not reach the next."""
     yield
     structlog.reset_defaults()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("longstop.") and (log := vars(module).get("log")) is not None:
+            # An application's logging has loggers keep what they were first used with.
+            vars(log).pop("bind", None)
 
 
 @pytest.fixture
