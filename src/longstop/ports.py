@@ -190,7 +190,6 @@ class Source(Protocol):
 
     name: str
     kind: str
-    max_body_bytes: int
     dedup_window_ms: int
     rate_per_s: float | None
     retry_after_max_s: int
@@ -203,11 +202,18 @@ class Source(Protocol):
     def methods(self, path: str) -> frozenset[str]:
         """The HTTP methods that are served at this path below the source's name; none: there is no such path."""
 
+    def body_bytes_max(self, path: str) -> int:
+        """How many bytes the body of a request at this path below the source's name may have."""
+
     def handshake(self, request: Request, now_ms: int) -> Answer | None:
         """The answer to a request that asks for one and carries no event (a token, a challenge); else None.
 
-        Raises VerificationError where it must prove itself for that and does not.
+        Raises VerificationError where it must prove itself for that and does not. Nothing is parsed before that, unless
+        the proof itself is in the body, which is small then.
         """
+
+    def is_light(self, request: Request) -> bool:
+        """Whether reading this request takes a few milliseconds at most, by what costs next to nothing to find out."""
 
     def verify(self, request: Request, now_ms: int) -> None:
         """Return if the request is the sender's own; raise VerificationError otherwise. Compares in constant time."""
@@ -217,6 +223,24 @@ class Source(Protocol):
 
     def answer(self, receipt: Receipt) -> Answer:
         """The receipt in the sender's dialect."""
+
+
+Read = tuple[Reading, Mapping[str, int | None]]
+"""What a request says, and the destinations that its source's routes name for it: see `Router.destinations`."""
+
+
+class Reader(Protocol):
+    """Reads what is too much for the event loop, somewhere else."""
+
+    async def read(self, source: str, request: Request, patience_s: float) -> Read:
+        """What a request of the source says, without the document, and where it goes.
+
+        Raises MalformedError where it cannot be told, or not in reasonable time and memory, BodyTooLargeError, and
+        UnavailableError where reading is not possible now.
+        """
+
+    async def close(self) -> None:
+        """Let go of processes."""
 
 
 class Sender(Protocol):

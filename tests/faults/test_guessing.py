@@ -77,7 +77,10 @@ def test_a_name_that_does_not_exist_does_the_same_work(
     said, done = work.of(source, request_)
     assert done, "nothing was compared at all"
     assert work.of(stranger, request_) == (said, done)
-    assert (stranger.max_body_bytes, stranger.methods("/x")) == (source.max_body_bytes, source.methods("/x"))
+    assert (stranger.body_bytes_max("/x"), stranger.methods("/x")) == (
+        source.body_bytes_max("/x"),
+        source.methods("/x"),
+    )
 
 
 def test_the_right_proof_for_a_name_that_does_not_exist_is_refused_after_the_same_work(

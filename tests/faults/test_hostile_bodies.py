@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from acceptance.harness import Site
+from acceptance.harness import PROOFS, Site
 
 BODIES = {
     "empty": b"",
@@ -31,6 +31,11 @@ BODIES = {
     "every byte": bytes(range(256)) * 16,
     "object as key": b'{"id":{"a":1}}',
     "boolean as key": b'{"id":true}',
+    "many lists": b'{"id":"lists","a":[' + b"[]," * 300_000 + b"1]}",
+    "too many values": b'{"id":"more","a":[' + b"[]," * 600_000 + b"1]}",
+    "many names": b'{"id":"names",' + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}",
+    "large text": b'{"id":"large","a":"' + b"x" * 1_900_000 + b'"}',
+    "large and no JSON": b"x" * 1_900_000,
 }
 
 
@@ -52,6 +57,15 @@ def test_a_hostile_body_is_accepted_or_quarantined_and_kept_as_sent(site: Site, 
     assert answer.status in (200, 400), answer
     shown = site.event(answer.json["id"])
     assert shown["size"] == len(body)
+
+
+def test_what_is_packed_small_and_unpacks_to_much_is_quarantined_and_kept_as_sent(site: Site) -> None:
+    for content, status in ((b"[]," * 3_300_000, 400), (b" " * 11_000_000, 413)):
+        body = gzip.compress(b'{"id":"bomb","a":[' + content + b"1]}")
+        answer = site.post("shop", body, {**PROOFS["shop"](body), "Content-Encoding": "gzip"})
+        assert answer.status == status, answer
+        if status == 400:
+            assert site.event(answer.json["id"])["size"] == len(body)
 
 
 @pytest.mark.parametrize("name", ["every byte", "escaped NUL", "invalid UTF-8", "lone surrogate", "multipart"])

@@ -37,8 +37,7 @@ KINDS: dict[str, dict[str, str]] = {
     "standard-webhooks": {},
     "twilio": {"public_url": "https://hooks.example/webhooks/s"},
 }
-LISTS = ("stripe", "standard-webhooks")
-"""Kinds whose proof is a list of signatures, of which one has to be right."""
+NO_LISTS = ("twilio", "cxone-byoc")
 VERIFY = {
     "header": VerifySettings("header", "X-Key", prefix="Key "),
     "bearer": VerifySettings("bearer"),
@@ -113,10 +112,16 @@ def says(settings: SourceSettings, value: str) -> str:
     """What a proof says: blanks around it, the case of a scheme's name and that of hex digits say nothing."""
     value = value.strip(" \t")
     verify = settings.verify or OWN_SCHEMES.get(settings.kind)
-    if settings.kind in (*LISTS, "cxone-byoc") or (verify and verify.scheme[:4] == "hmac" and verify.encoding == "hex"):
+    if settings.kind == "cxone-byoc" or (verify and verify.scheme[:4] == "hmac" and verify.encoding == "hex"):
         return value.lower()
     word, _, rest = value.partition(" ")
     return f"{word.lower()} {rest.strip()}" if verify and verify.scheme in ("basic", "bearer") else value
+
+
+def holds_a_list(settings: SourceSettings) -> bool:
+    """Whether the proof is a list of signatures, of which one has to be right."""
+    by_shared_secret = settings.verify is not None and settings.verify.scheme in ("header", "bearer", "basic")
+    return settings.kind not in NO_LISTS and not by_shared_secret
 
 
 def still_proven(settings: SourceSettings, forged: Request, request: Request, proofs: tuple[str, ...]) -> bool:
@@ -125,11 +130,12 @@ def still_proven(settings: SourceSettings, forged: Request, request: Request, pr
     def told(each: Request) -> list[list[str]]:
         return [[says(settings, value) for value in each.headers.get_all(name)] for name in proofs]
 
-    if forged.body != request.body or settings.kind not in LISTS:
+    if forged.body != request.body or not holds_a_list(settings):
         return forged.body == request.body and told(forged) == told(request)
-    parts = [[set(re.split("[ ,]", value)) for value in values] for values in told(forged)]
+    parts = [[set(re.split("[ ,;\t]", value)) for value in values] for values in told(forged)]
     return all(
-        len(now) == 1 and set(re.split("[ ,]", was[0])) <= now[0] for was, now in zip(told(request), parts, strict=True)
+        len(now) == 1 and set(re.split("[ ,;\t]", was[0])) <= now[0]
+        for was, now in zip(told(request), parts, strict=True)
     )
 
 

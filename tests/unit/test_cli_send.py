@@ -33,6 +33,8 @@ SCHEMES = {
     "sha512 hex": VerifySettings("hmac-sha512", "X-Sig"),
 }
 
+SIGNED_AT_MS = 1_780_000_000_000
+
 
 @pytest.mark.parametrize("verify", SCHEMES.values(), ids=SCHEMES)
 def test_what_is_signed_is_admitted(verify: VerifySettings) -> None:
@@ -45,17 +47,17 @@ def test_what_is_signed_in_a_kinds_own_way_is_admitted(kind: str) -> None:
     settings = SourceSettings("s", kind, ("0123456789abcdef",))
     _admitted(settings)
     with pytest.raises(VerificationError):
-        _verify(settings, sign(settings, b"{}"), b"{ }")
+        _verify(settings, sign(settings, b"{}", SIGNED_AT_MS), b"{ }")
 
 
 def _admitted(settings: SourceSettings) -> None:
-    _verify(settings, sign(settings, b'{"a":1}'), b'{"a":1}')
+    _verify(settings, sign(settings, b'{"a":1}', SIGNED_AT_MS), b'{"a":1}')
 
 
 def _verify(settings: SourceSettings, headers: list[tuple[str, str]], body: bytes) -> None:
     # On the wire a header is bytes, which servers hand on as Latin-1.
     wire = Headers([(name, value.encode().decode("latin-1")) for name, value in headers])
-    sources.build(settings).verify(Request(wire, body), 0)
+    sources.build(settings).verify(Request(wire, body), SIGNED_AT_MS)
 
 
 def test_without_a_secret_nothing_is_signed() -> None:

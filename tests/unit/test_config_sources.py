@@ -132,3 +132,45 @@ def test_the_settings_hold_what_was_said() -> None:
     ).sources
     assert made.challenge == ChallengeSettings(query="hub.challenge")
     assert made.allow == ("203.0.113.0/24",)
+
+
+def verified_by(settings: str) -> str:
+    return f'[sources.s]\nkind = "generic"\nsecrets = ["secret"]\nverify = {{ scheme = "hmac-sha256", header = "X", {settings} }}\n'
+
+
+def test_a_time_and_signatures_in_one_header() -> None:
+    text = verified_by(
+        'content = "{timestamp}.{body}", signature_part = "v1", timestamp_part = "t", encoding = "base64url"'
+    )
+    verify = read(text).sources[0].verify
+    assert verify is not None
+    assert (verify.signature_part, verify.timestamp_part, verify.encoding) == ("v1", "t", "base64url")
+    assert read(text + 'tolerance = "1m"\n').sources[0].tolerance_ms == 60_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('content = "{timestamp}.{body}", timestamp_part = "t"', "verify.signature_part: found nothing"),
+        (
+            'signature_part = "v1", timestamp_part = "t"',
+            "verify.timestamp_part: found timestamp_part and no {timestamp}",
+        ),
+        ('content = "{timestamp}.{body}", signature_part = "v1"', "verify.timestamp_header: found nothing"),
+        (
+            'content = "{timestamp}.{body}", signature_part = "v1", timestamp_part = "t", timestamp_header = "X-T"',
+            "verify.timestamp_header: found timestamp_header and timestamp_part",
+        ),
+        ('signature_part = "v1,v2"', 'verify.signature_part: found "v1,v2"'),
+    ],
+)
+def test_parts_of_a_header_have_to_fit(settings: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(verified_by(settings))
+    assert said in str(caught.value)
+
+
+def test_without_max_body_the_limit_is_the_kinds_own() -> None:
+    text = '[sources.s]\nkind = "github"\nsecrets = ["secret"]\n'
+    assert read(text).sources[0].body_bytes_max == 25 * 1024 * 1024
+    assert read(text + 'max_body = "1MB"\n').sources[0].body_bytes_max == 1_000_000

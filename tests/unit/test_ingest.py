@@ -19,7 +19,7 @@ from longstop.model.event import Headers
 from longstop.model.exchange import ANSWER_WITHIN_S, Answer, Request
 from longstop.model.ids import IdFactory, is_id
 from longstop.model.routing import Route, Router
-from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.model.settings import ChallengeSettings, SourceSettings, VerifySettings
 from longstop.model.signing import sign
 from longstop.sources import build, unknown_sources
 from longstop.stores.memory import MemoryStore
@@ -121,6 +121,15 @@ async def test_authentic_and_unreadable_is_quarantined_under_the_id_that_is_answ
     assert (delivery.state, delivery.reason, delivery.destination) == (State.DEAD, DeadReason.MALFORMED, "")
     assert delivery.last_error == str(caught.value)
     assert caught.value.status == 400
+
+
+@on_virtual_time
+async def test_a_challenge_is_answered_and_nothing_of_it_is_kept() -> None:
+    gate = Gate()
+    asked = SourceSettings("asked", "generic", challenge=ChallengeSettings(field="challenge"))
+    answer = await gate.ingest.receive(build(asked), Request(Headers(), b'{"challenge": "abc"}'))
+    assert (answer.status, answer.body) == (200, b'{"challenge":"abc"}')
+    assert (await gate.store.counts()).events == 0
 
 
 @on_virtual_time

@@ -1,11 +1,14 @@
 """Accepting: verify → read → append → Receipt. The answer goes out when the event is on disk, and not before."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import structlog
 
 from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.fair_queue import FairQueue
+from longstop.accepting.large_requests import BODY_BYTES, COMMITTED_TOGETHER_BYTES, Held, OneAtATime
 from longstop.accepting.rejections import Rejections
 from longstop.group_commit import GroupCommit
 from longstop.model.append import Append, initial_deliveries, quarantine_delivery
@@ -15,7 +18,10 @@ from longstop.model.event import Event, Origin, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
-from longstop.ports import Clock, Source
+from longstop.ports import Clock, Read, Reader, Source
+
+Prepared = tuple[Append, Reading | MalformedError]
+"""What is to be kept of a request, and why so."""
 
 log = structlog.get_logger("longstop.accepting.ingest")
 
@@ -36,6 +42,7 @@ class Ingest:
         ids: IdFactory,
         pressure: Backpressure,
         rejections: Rejections | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self._sources = sources
         self._unknown = unknown
@@ -45,7 +52,12 @@ class Ingest:
         self._ids = ids
         self._pressure = pressure
         self._rejections = rejections
+        self._reader = reader
         self._queue = FairQueue(clock)
+        self._held = Held()
+        self._verifying = OneAtATime()
+        self._reading = OneAtATime()
+        self._committing = OneAtATime()
         self.accepting = False
 
     def source(self, name: str) -> Source:
@@ -58,29 +70,56 @@ class Ingest:
             raise self._pressure.stopping(source)
         self._pressure.check(source)
 
-    async def receive(self, source: Source, request: Request) -> Answer:
+    def receive(self, source: Source, request: Request) -> Coroutine[Any, Any, Answer]:
         """Make the request durable and say so, or answer a handshake.
 
         Raises VerificationError, AddressError, RateError, QuarantinedError, BodyTooLargeError, UnavailableError:
         each knows its HTTP status.
         """
-        patience_s = source.answer_within_s
-        now_ms = self._clock.now_ms()
+        came_ms = self._clock.now_ms()
+        if len(request.body) > BODY_BYTES:
+            return self._receive_large(source, request, came_ms)
+        return self._receive(source, request, came_ms)
+
+    async def _receive_large(self, source: Source, request: Request, came_ms: int) -> Answer:
+        """The same with a large body: so many bytes of them at once, and hashed apart."""
+        answer = source.handshake(request, came_ms)
+        if answer is not None:
+            return answer
+        size = len(request.body)
+        if not self._held.acquire_nowait(source.name, size):
+            raise self._pressure.crowded(source)
+        try:
+            await self._verify_apart(source, request, came_ms)
+            return await self._receive(source, request, came_ms, verified=True)
+        finally:
+            self._held.release(source.name, size)
+
+    async def _receive(self, source: Source, request: Request, came_ms: int, verified: bool = False) -> Answer:
+        now_ms = came_ms
+        waits = verified
         if not self._queue.acquire_nowait(source.name, now_ms):
             await self._wait_for_turn(source)
-            came_ms, now_ms = now_ms, self._clock.now_ms()
-            patience_s -= (now_ms - came_ms) / 1000
+            now_ms, waits = self._clock.now_ms(), True
         try:
-            prepared = self._prepare(source, request, now_ms)
+            prepared = self._prepare(source, request, now_ms, verified)
+            if prepared is None:
+                waits = True
+                prepared = await self._prepare_apart(source, request, now_ms, came_ms)
             if isinstance(prepared, tuple):
                 item, read = prepared
+                patience_s = self._left_s(source, came_ms) if waits else source.answer_within_s
                 return self._answered(source, await self._keep(source, item, patience_s), read)
         finally:
             self._queue.release(source.name)
+        if isinstance(prepared, Answer):
+            return prepared
         # Over the rate: it is held back for a moment, but not in the way of those that are within it.
-        if isinstance(prepared, float):
-            raise await self._pressure.refused(source, prepared)
-        return prepared
+        raise await self._pressure.refused(source, prepared)
+
+    def _left_s(self, source: Source, came_ms: int) -> float:
+        """For how long the sender still waits for its answer."""
+        return source.answer_within_s - (self._clock.now_ms() - came_ms) / 1000
 
     def refused(self, asked: str, request: Request, status: int, *, whole: bool) -> None:
         """Take note of a request that was refused; see Rejections.refused."""
@@ -97,9 +136,11 @@ class Ingest:
             known = ", ".join(sorted(self._sources)) or "none"
             raise NotFoundError(f"found no source {name!r}; expected a configured one: {known}")
         self.admit(source)
-        reading = source.read(request)
-        item = self._accepted(source, request, self._clock.now_ms(), reading, Origin.PUBLISH)
-        return await self._keep(source, item, source.answer_within_s)
+        came_ms = self._clock.now_ms()
+        here = self._reads_here(source, request)
+        read = self._read(source, request) if here else await self._read_apart(source, request, came_ms)
+        item = self._accepted(source, request, came_ms, *read, Origin.PUBLISH)
+        return await self._keep(source, item, self._left_s(source, came_ms))
 
     async def _wait_for_turn(self, source: Source) -> None:
         try:
@@ -108,21 +149,55 @@ class Ingest:
             raise self._pressure.crowded(source) from None
 
     def _prepare(
-        self, source: Source, request: Request, now_ms: int
-    ) -> Answer | float | tuple[Append, Reading | MalformedError]:
-        """Verify and read: what is to be kept of it, and why so. Nothing is: the answer to a handshake; or, where the
-        source is over its rate, for how many seconds."""
-        answer = source.handshake(request, now_ms)
-        if answer is not None:
-            return answer
-        source.verify(request, now_ms)
+        self, source: Source, request: Request, now_ms: int, verified: bool
+    ) -> Prepared | Answer | float | None:
+        """Verify and read, or answer a handshake. None: it is proven, and too much to be read here; a number: for so
+        many seconds the source is over its rate."""
+        if not verified:
+            answer = source.handshake(request, now_ms)
+            if answer is not None:
+                return answer
+            source.verify(request, now_ms)
         if over_s := self._pressure.over_rate_s(source, now_ms):
             return over_s
+        if not self._reads_here(source, request):
+            return None
         try:
-            reading = source.read(request)
+            read = self._read(source, request)
         except MalformedError as error:
             return self._quarantined(source, request, now_ms, str(error)), error
-        return self._accepted(source, request, now_ms, reading), reading
+        return self._accepted(source, request, now_ms, *read), read[0]
+
+    def _reads_here(self, source: Source, request: Request) -> bool:
+        return self._reader is None or source.is_light(request)
+
+    def _read(self, source: Source, request: Request) -> Read:
+        reading = source.read(request)
+        return reading, self._router.destinations(source.name, reading.document)
+
+    async def _verify_apart(self, source: Source, request: Request, came_ms: int) -> None:
+        """Have a large body hashed in a thread: hashing lets go of the interpreter."""
+        try:
+            async with self._verifying.turn(source.name, source.answer_within_s / 2):
+                await asyncio.to_thread(source.verify, request, came_ms)
+        except TimeoutError:
+            raise self._pressure.crowded(source) from None
+
+    async def _prepare_apart(self, source: Source, request: Request, now_ms: int, came_ms: int) -> Prepared:
+        try:
+            read = await self._read_apart(source, request, came_ms)
+        except MalformedError as error:
+            return self._quarantined(source, request, now_ms, str(error)), error
+        return self._accepted(source, request, now_ms, *read), read[0]
+
+    async def _read_apart(self, source: Source, request: Request, came_ms: int) -> Read:
+        """Have a large or intricate body read by the reader."""
+        assert self._reader is not None
+        try:
+            async with self._reading.turn(source.name, self._left_s(source, came_ms) / 2):
+                return await self._reader.read(source.name, request, self._left_s(source, came_ms) / 2)
+        except TimeoutError:
+            raise self._pressure.crowded(source) from None
 
     def _answered(self, source: Source, receipt: Receipt, read: Reading | MalformedError) -> Answer:
         """What the sender is told of what is kept now. Raises QuarantinedError for what could not be read."""
@@ -136,6 +211,16 @@ class Ingest:
         return source.answer(receipt)
 
     async def _keep(self, source: Source, item: Append, patience_s: float) -> Receipt:
+        if len(item.event.body) <= COMMITTED_TOGETHER_BYTES:
+            return await self._commit(source, item, patience_s)
+        began_ms = self._clock.now_ms()
+        try:
+            async with self._committing.turn(source.name, patience_s / 2):
+                return await self._commit(source, item, patience_s - (self._clock.now_ms() - began_ms) / 1000)
+        except TimeoutError:
+            raise self._pressure.crowded(source) from None
+
+    async def _commit(self, source: Source, item: Append, patience_s: float) -> Receipt:
         if not self.accepting:
             raise self._pressure.stopping(source)
         try:
@@ -152,7 +237,13 @@ class Ingest:
         return receipt
 
     def _accepted(
-        self, source: Source, request: Request, now_ms: int, reading: Reading, origin: Origin = Origin.WEBHOOK
+        self,
+        source: Source,
+        request: Request,
+        now_ms: int,
+        reading: Reading,
+        destinations: Mapping[str, int | None],
+        origin: Origin = Origin.WEBHOOK,
     ) -> Append:
         event = Event(
             id=self._ids.make(now_ms),
@@ -166,7 +257,6 @@ class Ingest:
             origin=origin,
             occurred_at_ms=reading.occurred_at_ms,
         )
-        destinations = self._router.destinations(source.name, reading.document)
         deliveries = initial_deliveries(event, destinations, self._router.ordered, lambda: self._ids.make(now_ms))
         return Append(event, deliveries, now_ms + source.dedup_window_ms)
 

@@ -156,7 +156,7 @@ class SampleMaker:
             case RejectionReason.METHOD:
                 return f"found the method {self._shown(refused.request.method, ASKED_CHARS_MAX)}; expected POST"
             case RejectionReason.TOO_LARGE:
-                return f"the body is over the source's `max_body` of {settings.max_body_bytes} bytes"
+                return f"the body is over the source's `max_body` of {settings.body_bytes_max} bytes"
             case RejectionReason.SLOW:
                 return "its body did not come in time"
             case RejectionReason.LENGTH:

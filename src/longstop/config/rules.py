@@ -30,6 +30,8 @@ _SCHEMES_OF = {
     "content": _HMAC,
     "timestamp_header": _HMAC,
     "id_header": _HMAC,
+    "signature_part": _HMAC,
+    "timestamp_part": _HMAC,
 }
 """Which schemes a key of `verify` belongs to."""
 
@@ -225,13 +227,27 @@ def _verify(where: Loc, source: Raw, verify: Raw, around: Surroundings) -> Itera
 def _signed_parts(where: Loc, verify: Raw) -> Iterator[Problem]:
     """What is signed has to be found, and what is not signed proves nothing."""
     content = _text(verify, "content")
-    for part, key, what in (("{timestamp}", "timestamp_header", "time"), ("{id}", "id_header", "id")):
+    yield from _parts(where, verify)
+    time = "timestamp_part" if "timestamp_part" in verify else "timestamp_header"
+    for part, key, what in (("{timestamp}", time, "time"), ("{id}", "id_header", "id")):
         if part in content and key not in verify:
             expected = f"the name of the header with the {what}, for {part} in content"
             yield Problem((*where, key), "found nothing", expected, f'as in {key} = "X-{what.capitalize()}"')
         if key in verify and part not in content:
             found, hint = f"found {key} and no {part} in content", f"put {part} into content, or remove {key}"
             yield Problem((*where, key), found, f"it only where the {what} is signed", hint)
+
+
+def _parts(where: Loc, verify: Raw) -> Iterator[Problem]:
+    """A time that stands in the header of the signature stands beside it, and nowhere else."""
+    if "timestamp_part" not in verify:
+        return
+    if "signature_part" not in verify:
+        expected = "the name of the signature beside the time"
+        yield Problem((*where, "signature_part"), "found nothing", expected, 'as in signature_part = "v1"')
+    if "timestamp_header" in verify:
+        found, hint = "found timestamp_header and timestamp_part", "remove one of them"
+        yield Problem((*where, "timestamp_header"), found, "one place of the time that is signed", hint)
 
 
 def _public_url_and_tolerance(where: Loc, source: Raw) -> Iterator[Problem]:

@@ -31,7 +31,6 @@ from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 from longstop.model.settings import (
     ALERT_TIMEOUT_MS,
-    BODY_BYTES_MAX,
     DEDUP_WINDOW_MS,
     AuthScheme,
     DestinationSettings,
@@ -109,6 +108,7 @@ Handler = Annotated[str, AfterValidator(values.handler)]
 Network = Annotated[str, AfterValidator(values.network)]
 Rate = Annotated[float, BeforeValidator(values.rate)]
 SignedContent = Annotated[str, AfterValidator(values.signed_content)]
+PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Selector = Annotated[str, AfterValidator(values.selector)]
 Condition = Annotated[str, AfterValidator(values.condition)]
 KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
@@ -176,7 +176,7 @@ class VerifyTable(Table):
 
     scheme: Scheme = Field(description=f"one of {listed(get_args(Scheme))}")
     header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
-    encoding: Literal["hex", "base64"] = Field(default="hex", description='"hex" or "base64"')
+    encoding: Literal["hex", "base64", "base64url"] = Field(default="hex", description='"hex", "base64" or "base64url"')
     prefix: str = Field(default="", description='what stands before the signature, as "sha256="')
     username: str | None = Field(default=None, description="the user name, without a colon", pattern="^[^:]+$")
     content: SignedContent = Field(
@@ -185,6 +185,8 @@ class VerifyTable(Table):
     )
     timestamp_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
     id_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
+    signature_part: PartName | None = Field(default=None, description='a name such as "v1", for t=…,v1=…')
+    timestamp_part: PartName | None = Field(default=None, description='a name such as "t", for t=…,v1=…')
 
 
 class ChallengeTable(Table):
@@ -216,9 +218,7 @@ class SourceTable(Table):
     type: Selector | None = Field(default=None, description=values.SELECTOR)
     key: Selector | None = Field(default=None, description=values.SELECTOR)
     dedup_window_ms: PositiveDuration = Field(default=DEDUP_WINDOW_MS, alias="dedup_window", description=_DURATION)
-    max_body_bytes: Size = Field(
-        default=BODY_BYTES_MAX, alias="max_body", description='a size such as "10MB" or "512KiB"'
-    )
+    max_body_bytes: Size | None = Field(default=None, alias="max_body", description='a size such as "10MB" or "512KiB"')
     tolerance_ms: PositiveDuration = Field(default=300_000, alias="tolerance", description=_DURATION)
     required_headers: list[HeaderName] = Field(
         default=[],

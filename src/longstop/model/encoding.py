@@ -1,13 +1,28 @@
-"""Compressed bodies (Content-Encoding): what a sender meant by the bytes it sent.
+"""Compressed bodies (Content-Encoding) and other charsets: what a sender meant by the bytes it sent.
 
 An event keeps the bytes as they were sent, and a signature covers those. Only reading looks inside.
 """
 
+import codecs
+import re
 import zlib
 from dataclasses import replace
 
 from longstop.model.errors import BodyTooLargeError, MalformedError
 from longstop.model.exchange import Request
+
+_BOMS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_SINGLE_BYTE = ("latin-1", "cp1252")
+_CHARSETS = {
+    "iso-8859-1": "latin-1",
+    "latin1": "latin-1",
+    "windows-1252": "cp1252",
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+}
+"""What senders name, and what Python calls it."""
+_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,32})", re.IGNORECASE)
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -28,6 +43,56 @@ def inflated(request: Request, limit: int) -> Request:
     if codings not in (["gzip"], ["x-gzip"]):
         raise MalformedError("the body cannot be read: found a Content-Encoding other than gzip; expected gzip or none")
     return replace(request, body=_gunzipped(request.body, limit))
+
+
+def inflated_start(request: Request, limit: int) -> bytes | None:
+    """The body unpacked, or as much of it as can be; None where more than `limit` bytes come out. Never raises."""
+    try:
+        return inflated(request, limit).body
+    except BodyTooLargeError:
+        return None
+    except MalformedError:
+        return b""
+
+
+def in_utf8(request: Request) -> Request:
+    """The request with its text in UTF-8 and without a byte order mark; itself where that is so already.
+
+    RFC 8259 wants JSON in UTF-8 and no mark, and lets readers pass over a mark. .NET's encoders write one; Apache's
+    HttpClient for Java names ISO-8859-1 where nothing is said, whether the bytes are that or UTF-8. So a mark goes
+    before what is named, and what is UTF-8 is taken for that, whatever is named.
+    """
+    body = request.body
+    if body.startswith(codecs.BOM_UTF8):
+        return replace(request, body=body[len(codecs.BOM_UTF8) :])
+    named = _BOMS.get(body[:2]) or _charset(request)
+    return request if named is None else replace(request, body=_transcoded(body, named))
+
+
+def _charset(request: Request) -> str | None:
+    """The name of a charset other than UTF-8 that the request names, if it is one of those known here."""
+    _, _, parameters = (request.headers.get("content-type") or "").partition(";")
+    if not parameters:
+        return None
+    found = _CHARSET.search(parameters)
+    return _CHARSETS.get(found[1].lower()) if found else None
+
+
+def _transcoded(body: bytes, charset: str) -> bytes:
+    if charset in _SINGLE_BYTE and _is_utf8(body):
+        return body
+    try:
+        return body.decode(charset).removeprefix("\ufeff").encode()
+    except UnicodeError:
+        return body
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _gunzipped(body: bytes, limit: int) -> bytes:

@@ -3,7 +3,9 @@
 `config.py` makes them, adapters are built from them, and neither knows the other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from longstop.model.breaker import BreakerPolicy
@@ -22,6 +24,26 @@ AuthScheme = Literal[
 ]
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
+"""A source's `max_body` where nothing is known of its sender's bodies: generous, for a limit too small loses events."""
+BODY_BYTES_MAX_OF: Mapping[str, int] = MappingProxyType(
+    {
+        # A message has some thousands of characters; the vendor's page on Open Messaging limits attachments to links.
+        "genesys-open-messaging": 2 * 1024 * 1024,
+        # Amazon EventBridge takes events of at most 1 MB (256 KB until 2026): docs.aws.amazon.com/eventbridge, quotas.
+        "genesys-eventbridge": 2 * 1024 * 1024,
+        # docs.github.com, "Webhook events and payloads": "Payloads are capped at 25 MB".
+        "github": 25 * 1024 * 1024,
+        # A view has at most 100 blocks of 3,000 characters and comes in a form, where an escape makes three of a byte:
+        # docs.slack.dev, "Views" and "Blocks".
+        "slack": 2 * 1024 * 1024,
+        # "Usually smaller than 20kb": github.com/standard-webhooks/standard-webhooks, "Payload size". Ed25519 hashes a
+        # body anew for each signature.
+        "standard-webhooks": 1024 * 1024,
+        # A message has 1,600 characters, the attributes of a conversation 16 KB: twilio.com/docs.
+        "twilio": 1024 * 1024,
+    }
+)
+"""A source's `max_body` by its kind, where more is known."""
 DEDUP_WINDOW_MS = 7 * 86_400_000
 ALERT_TIMEOUT_MS = 5_000
 
@@ -33,7 +55,7 @@ class VerifySettings:
     scheme: Scheme = "none"
     header: str | None = None
     """The header that carries the signature (hmac-*) or the shared secret (header)."""
-    encoding: Literal["hex", "base64"] = "hex"
+    encoding: Literal["hex", "base64", "base64url"] = "hex"
     prefix: str = ""
     """What stands before the signature in the header, as `sha256=`."""
     username: str | None = None
@@ -41,9 +63,13 @@ class VerifySettings:
     content: str = "{body}"
     """hmac-*: what is signed, with {body}, {timestamp} and {id} put in."""
     timestamp_header: str | None = None
-    """The header with the time of signing, in Unix seconds."""
+    """The header with the time of signing: Unix seconds, Unix milliseconds or RFC 3339."""
     id_header: str | None = None
     """The header with the id that is signed."""
+    signature_part: str | None = None
+    """hmac-*: the name of the signatures in a header such as `t=…,v1=…`; None: the header holds nothing else."""
+    timestamp_part: str | None = None
+    """hmac-*: the name of the time of signing in that header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +97,8 @@ class SourceSettings:
     type: str | None = None
     key: str | None = None
     dedup_window_ms: int = DEDUP_WINDOW_MS
-    max_body_bytes: int = BODY_BYTES_MAX
+    max_body_bytes: int | None = None
+    """None: what fits the kind's sender; see `body_bytes_max`."""
     tolerance_ms: int = 300_000
     """How far a signed time may be off, either way."""
     required_headers: tuple[str, ...] = ()
@@ -93,6 +120,13 @@ class SourceSettings:
     """How much of it."""
     keep_rejected_bodies: bool = False
     """Whether the samples of refused requests have their bodies."""
+
+    @property
+    def body_bytes_max(self) -> int:
+        """How many bytes a body may have, as sent and unpacked."""
+        if self.max_body_bytes is not None:
+            return self.max_body_bytes
+        return BODY_BYTES_MAX_OF.get(self.kind, BODY_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from urllib.parse import parse_qsl
 
@@ -45,13 +45,22 @@ OWN_SCHEMES: Mapping[str, VerifySettings] = MappingProxyType(
             content="v0:{timestamp}:{body}",
             timestamp_header="X-Slack-Request-Timestamp",
         ),
+        # https://docs.stripe.com/webhooks
+        "stripe": VerifySettings(
+            scheme="hmac-sha256",
+            header="Stripe-Signature",
+            content="{timestamp}.{body}",
+            timestamp_part="t",
+            signature_part="v1",
+        ),
     }
 )
 """Kinds of source whose sender has a scheme of its own that the settings of `verify` can say."""
 
 Headers = list[tuple[str, str]]
 
-_PLACE = re.compile(r"\{(body|timestamp|id)\}")
+CONTENT_PLACE = re.compile(r"\{(body|timestamp|id)\}")
+"""What is put into a template of `content`."""
 
 
 def sign(settings: SourceSettings, body: bytes, now_ms: int = 0) -> Headers:
@@ -123,7 +132,7 @@ def event_id(body: bytes) -> str:
 def fill_content(template: str, body: bytes, timestamp: str = "", id: str = "") -> bytes:
     """What is signed: the template with {body}, {timestamp} and {id} put in. What is put in is not looked into."""
     given = {"body": body, "timestamp": timestamp.encode("latin-1"), "id": id.encode("latin-1")}
-    parts = _PLACE.split(template)
+    parts = CONTENT_PLACE.split(template)
     # re.split with a group alternates: text, name, text, name, …
     return b"".join(given[part] if place % 2 else part.encode() for place, part in enumerate(parts))
 
@@ -139,14 +148,16 @@ def webhook_key(secret: str) -> bytes:
 
 
 FORM_FIELDS_MAX = 1000
-"""A form with more is nobody's webhook; taking it apart would be work that a stranger chooses."""
+FORM_BYTES_MAX = 256 * 1024
+"""A larger form, or one with more fields, is nobody's webhook: taking it apart would be work that a stranger chooses,
+for only what is in it shows whether it is signed. Twilio's largest known parts are a message of 1,600 characters and
+the attributes of a conversation, 16 KB, where an escape makes three bytes of one."""
 
 
-def form_parameters(body: bytes) -> bytes | None:
-    """What Twilio signs of a form, after the URL: each name and its value, by name; equal pairs once.
-
-    Percent-escapes are undone; the bytes are those that they stand for. None where there are too many.
-    """
+def form_pairs(body: bytes) -> Collection[tuple[bytes, bytes]] | None:
+    """The names and values of a form, as bytes, with their percent-escapes undone; None where there is too much."""
+    if len(body) > FORM_BYTES_MAX:
+        return None
     try:
         # Latin-1 maps bytes to characters and back without a loss.
         pairs = parse_qsl(
@@ -154,7 +165,12 @@ def form_parameters(body: bytes) -> bytes | None:
         )
     except ValueError:
         return None
-    return b"".join((name + value).encode("latin-1") for name, value in sorted(set(pairs)))
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+
+
+def joined_pairs(pairs: Collection[tuple[bytes, bytes]]) -> bytes:
+    """What Twilio signs of a form, after the URL: each name and its value, by name; equal pairs once."""
+    return b"".join(name + value for name, value in sorted(set(pairs)))
 
 
 def _by_scheme(verify: VerifySettings, secret: str, body: bytes, timestamp: str) -> Headers:
@@ -164,7 +180,12 @@ def _by_scheme(verify: VerifySettings, secret: str, body: bytes, timestamp: str)
     if verify.id_header is not None:
         headers.append((verify.id_header, event_id(body)))
     content = fill_content(verify.content, body, timestamp, event_id(body) if verify.id_header else "")
-    return [*headers, (verify.header or "Authorization", proof_value(verify, secret, content))]
+    proof = proof_value(verify, secret, content)
+    if verify.signature_part is not None:
+        proof = f"{verify.signature_part}={proof}"
+    if verify.timestamp_part is not None:
+        proof = f"{verify.timestamp_part}={timestamp},{proof}"
+    return [*headers, (verify.header or "Authorization", proof)]
 
 
 def proof_value(verify: VerifySettings, secret: str, content: bytes) -> str:
@@ -179,7 +200,14 @@ def proof_value(verify: VerifySettings, secret: str, content: bytes) -> str:
             pair = secret if verify.username is None else f"{verify.username}:{secret}"
             return f"Basic {base64.b64encode(pair.encode()).decode()}"
     digest = hmac.digest(secret.encode(), content, verify.scheme.removeprefix("hmac-"))
-    return verify.prefix + (digest.hex() if verify.encoding == "hex" else base64.b64encode(digest).decode())
+    return verify.prefix + _written(digest, verify.encoding)
+
+
+def _written(digest: bytes, encoding: str) -> str:
+    if encoding == "hex":
+        return digest.hex()
+    encoded = base64.urlsafe_b64encode(digest) if encoding == "base64url" else base64.b64encode(digest)
+    return encoded.decode()
 
 
 # -- senders whose proof no setting of `verify` can say -------------------------------------------
@@ -200,18 +228,12 @@ def _standard_webhooks(settings: SourceSettings, body: bytes, timestamp: str) ->
     ]
 
 
-def _stripe(settings: SourceSettings, body: bytes, timestamp: str) -> Headers:
-    content = fill_content("{timestamp}.{body}", body, timestamp)
-    signature = hmac.digest(settings.secrets[0].encode(), content, "sha256").hex()
-    return [("Stripe-Signature", f"t={timestamp},v1={signature}")]
-
-
 def _twilio(settings: SourceSettings, body: bytes, _timestamp: str) -> Headers:
     url = settings.public_url or ""
     if is_json(body):
         content = f"{url}{'&' if '?' in url else '?'}{twilio_query(body)}".encode()
     else:
-        content = url.encode() + (form_parameters(body) or b"")
+        content = url.encode() + joined_pairs(form_pairs(body) or ())
     signature = base64.b64encode(hmac.digest(settings.secrets[0].encode(), content, "sha1")).decode()
     return [("X-Twilio-Signature", signature)]
 
@@ -230,12 +252,11 @@ def is_json(body: bytes) -> bool:
 
 
 _SIGNERS: Mapping[str, Callable[[SourceSettings, bytes, str], Headers]] = MappingProxyType(
-    {"standard-webhooks": _standard_webhooks, "stripe": _stripe, "twilio": _twilio}
+    {"standard-webhooks": _standard_webhooks, "twilio": _twilio}
 )
 _SIGNERS_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "standard-webhooks": ("webhook-id", "webhook-timestamp", "webhook-signature"),
-        "stripe": ("Stripe-Signature",),
         "twilio": ("X-Twilio-Signature",),
         # Its token is not signed with but asked for.
         "cxone-byoc": ("Authorization",),

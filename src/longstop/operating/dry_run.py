@@ -107,8 +107,9 @@ def _at_the_door(source: Source, request: Request) -> DryRun | None:
     if request.method not in methods:
         problem = f"found the method {request.method}; expected {' or '.join(sorted(methods))}"
         return DryRun(Verdict.REFUSED, 405, (problem,))
-    if len(request.body) > source.max_body_bytes:
-        problem = f"the body is {len(request.body)} bytes; the source's `max_body` is {source.max_body_bytes}"
+    limit = source.body_bytes_max(request.path)
+    if len(request.body) > limit:
+        problem = f"the body is {len(request.body)} bytes; the source's `max_body` is {limit}"
         return DryRun(Verdict.REFUSED, BodyTooLargeError.status, (problem,))
     return None
 

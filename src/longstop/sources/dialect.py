@@ -9,14 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from longstop.model.credentials import credential_headers
-from longstop.model.encoding import inflated
+from longstop.model.encoding import in_utf8, inflated
 from longstop.model.errors import VerificationError
 from longstop.model.event import Headers, Receipt, ReceiptStatus
 from longstop.model.exchange import ANSWER_WITHIN_S, Answer, Reading, Request
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import proof_headers
 from longstop.sources.allow_list import AllowList, MediaTypes
-from longstop.sources.challenge import Handshake, handshake_of, no_handshake
+from longstop.sources.challenge import NO_HANDSHAKE, Handshake, handshake_of
+from longstop.sources.document_size import is_light
 from longstop.sources.reading import compile_selector
 from longstop.sources.verification import Verifier, build_verifier
 
@@ -77,13 +78,13 @@ class Dialect:
         key: ReadText = nothing,
         occurred: ReadTime = nothing,
         answer: Callable[[Receipt], Answer] = standard_answer,
-        handshake: Handshake = no_handshake,
+        handshake: Handshake = NO_HANDSHAKE,
         retry_after_max_s: int = RETRY_AFTER_MAX_S,
         answer_within_s: float = ANSWER_WITHIN_S,
     ) -> None:
         self.name = settings.name
         self.kind = settings.kind
-        self.max_body_bytes = settings.max_body_bytes
+        self.max_body_bytes = settings.body_bytes_max
         self.dedup_window_ms = settings.dedup_window_ms
         self.rate_per_s = settings.rate_per_s
         self.retry_after_max_s = retry_after_max_s
@@ -112,20 +113,30 @@ class Dialect:
         """POST at the source itself, GET where it is asked for a challenge so, and nothing below it."""
         return self._methods if path in ("", "/") else _NONE
 
+    def body_bytes_max(self, _path: str) -> int:
+        """How many bytes the body of a request may have, as sent and unpacked."""
+        return self.max_body_bytes
+
     def handshake(self, request: Request, now_ms: int) -> Answer | None:
         """The answer to a challenge, or None for a request that carries an event.
 
-        By POST the challenge is proven as events are, or VerificationError is raised. By GET there is nothing to prove
-        it with, and nothing but a challenge is taken.
+        By POST the challenge is proven as events are, before it is parsed, or VerificationError is raised. By GET there
+        is nothing to prove it with, and nothing but a challenge is taken.
         """
-        answer = self._handshake(request)
-        if request.method != "POST":
-            self._allow.check(request.client)
-            if answer is None:
-                raise VerificationError(NOT_VERIFIED)
-        elif answer is not None:
+        if request.method == "POST":
+            if not self._handshake.may_be_asked(request.body):
+                return None
             self.verify(request, now_ms)
+            return self._handshake.answer(request)
+        answer = self._handshake.answer(request)
+        self._allow.check(request.client)
+        if answer is None:
+            raise VerificationError(NOT_VERIFIED)
         return answer
+
+    def is_light(self, request: Request) -> bool:
+        """Whether reading this request takes a few milliseconds at most."""
+        return is_light(request)
 
     def verify(self, request: Request, now_ms: int) -> None:
         """Return if the request is the sender's own; raise VerificationError, always the same, otherwise.
@@ -159,7 +170,7 @@ class Dialect:
 
     def unpacked(self, request: Request) -> Request:
         """The request with what its body means. Raises MalformedError where it cannot be told, BodyTooLargeError."""
-        return inflated(request, self.max_body_bytes)
+        return in_utf8(inflated(request, self.max_body_bytes))
 
     def answer(self, receipt: Receipt) -> Answer:
         """The receipt in the sender's dialect."""

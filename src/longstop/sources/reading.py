@@ -17,6 +17,7 @@ from jmespath.visitor import TreeInterpreter
 from longstop.model.errors import ConfigurationError, MalformedError
 from longstop.model.exchange import Request
 from longstop.model.routing import Condition
+from longstop.sources.document_size import require_few_nodes
 from longstop.sources.duplicate_names import RepeatedNames, ambiguous
 
 KEY_BYTES_MAX = 1024
@@ -42,8 +43,14 @@ _decode = msgspec.json.Decoder().decode
 def parse_json(body: bytes) -> Any:
     """The body as JSON; whole numbers of any size stay exact.
 
-    Raises MalformedError: not JSON, not UTF-8, empty, nested too deep, a number that Python cannot hold.
+    Raises MalformedError: not JSON, not UTF-8, empty, nested too deep, too many values, a number that Python cannot
+    hold.
     """
+    require_few_nodes(body)
+    return _parsed(body)
+
+
+def _parsed(body: bytes) -> Any:
     try:
         return _decode(body)
     except RecursionError:
@@ -62,9 +69,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def parse_leniently(body: bytes) -> Any:
-    """The body as JSON, or None where it is not JSON."""
+    """The body as JSON, or None where it is not JSON. Raises MalformedError where it is too much of it."""
+    require_few_nodes(body)
     try:
-        return parse_json(body)
+        return _parsed(body)
     except MalformedError:
         return None
 

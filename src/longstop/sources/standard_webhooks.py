@@ -5,25 +5,33 @@ reference libraries:
 - What is signed is `webhook-id`, a full stop, `webhook-timestamp` (Unix seconds), a full stop and the raw body.
 - `webhook-signature` holds signatures with spaces between them: `v1,` and the base64 of HMAC-SHA256, `v1a,` and the
   base64 of an Ed25519 signature. Any good one will do: so a secret is rotated. Other versions mean nothing.
+- The reference libraries of the service that the convention grew from name the headers `svix-id` and so on.
+- The id must hold no full stop ("not be allowed to include any `.` to prevent certain attacks").
 - Secrets are base64 after `whsec_`, public keys (32 bytes) base64 after `whpk_`.
 - The id is the same in every try, the time is that of the try. The libraries tolerate 5 minutes, either way.
 - The body may be anything; it should be JSON with `type`, `timestamp` and `data`.
 """
 
 import base64
-import hmac
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
 from longstop.sources.own_scheme import own_verifier, unusable_secret
 from longstop.sources.reading import compile_selector, parse_leniently
-from longstop.sources.verification import is_fresh, sole_value
+from longstop.sources.signed_content import is_fresh, is_id
+from longstop.sources.verification import SIGNATURES_MAX, HmacVerifier, sole_value
 
-SIGNATURES_MAX = 16
-"""So many are looked at: the work for one request is not the sender's to choose."""
+PUBLIC_SIGNATURES_MAX = 4
+"""So many signatures by public keys are looked at: each takes the whole body to hash, so two are for a rotation of two
+keys, and the work for one request is not the sender's to choose."""
+
+_NAMES = tuple((f"{family}-id", f"{family}-timestamp", f"{family}-signature") for family in ("webhook", "svix"))
+"""The headers' names: the convention's own, and those of the service that it grew from."""
 
 PublicKey = Callable[[bytes, bytes], bool]
 """Tells whether a signature (64 bytes) is of a content."""
@@ -33,33 +41,40 @@ class StandardWebhooksVerifier:
     """HMAC by shared keys, Ed25519 by public ones."""
 
     def __init__(self, keys: Iterable[bytes], public_keys: Iterable[PublicKey], tolerance_ms: int) -> None:
-        self._keys = tuple(keys)
+        self._shared = HmacVerifier(keys, "", encoding="base64")
         self._public_keys = tuple(public_keys)
         self._tolerance_ms = tolerance_ms
 
     def admits(self, request: Request, now_ms: int, /) -> bool:
         """Whether one of the signatures is by one of the keys, and the time is near enough."""
-        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-        id_, time, sent = (sole_value(request.headers, name) for name in names)
-        content = b".".join((id_, time, request.body))
-        shared = [_hmac(key, content) for key in self._keys]
-        found = False
-        for signature in sent.split()[:SIGNATURES_MAX]:
-            found |= self._is_one_of(signature, shared, content)
-        return found and id_ != b"" and is_fresh(time, now_ms, self._tolerance_ms)
+        id_, time, sent = (sole_value(request.headers, name) for name in names_in(request.headers))
+        signatures = [each.partition(b",") for each in sent.split()[:SIGNATURES_MAX]]
+        before = b"%b.%b." % (id_, time)
+        found = self._shared.signs([text for version, _, text in signatures if version == b"v1"], before, request.body)
+        found |= self._is_by_public_key([text for version, _, text in signatures if version == b"v1a"], before, request)
+        # The specification wants an id without full stops: with one, its end could be sent again as the time.
+        return found and is_id(id_) and b"." not in id_ and is_fresh(time, now_ms, self._tolerance_ms)
 
-    def _is_one_of(self, signature: bytes, shared: list[bytes], content: bytes) -> bool:
-        found = False
-        for expected in shared:
-            found |= hmac.compare_digest(signature, expected)
-        if signature.startswith(b"v1a,") and (decoded := _decoded(signature[4:])) is not None:
-            # Nothing of a public key is secret, and neither is how long it takes.
-            found |= any(verifies(decoded, content) for verifies in self._public_keys)
-        return found
+    def _is_by_public_key(self, signatures: list[bytes], before: bytes, request: Request) -> bool:
+        if not self._public_keys:
+            return False
+        content = before + request.body
+        decoded = [_decoded(each) for each in signatures[:PUBLIC_SIGNATURES_MAX]]
+        # Nothing of a public key is secret, and neither is how long it takes.
+        return any(verifies(each, content) for each in decoded if each for verifies in self._public_keys)
 
 
-def _hmac(key: bytes, content: bytes) -> bytes:
-    return b"v1," + base64.b64encode(hmac.digest(key, content, "sha256"))
+def names_in(headers: Headers) -> tuple[str, str, str]:
+    """The names of id, time and signature in this request: never some of one family and some of the other."""
+    return next((names for names in _NAMES if names[2] in headers), _NAMES[0])
+
+
+def dedup_key(request: Request, document: Any) -> bytes | None:
+    """The id that is signed. Raises MalformedError where it comes twice with different values."""
+    return _IDS[names_in(request.headers)[0]].dedup(request, document)
+
+
+_IDS = {name: compile_selector(f"header:{name}") for name, _, _ in _NAMES}
 
 
 def _decoded(text: bytes) -> bytes | None:
@@ -125,6 +140,6 @@ def build(settings: SourceSettings) -> Source:
         settings,
         verifier=own_verifier(settings, lambda secrets: _verifier(settings, secrets)),
         parse=parse_leniently,
-        dedup=compile_selector("header:webhook-id").dedup,
+        dedup=dedup_key,
         type=compile_selector("type").text,
     )

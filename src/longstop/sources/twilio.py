@@ -13,14 +13,16 @@ twilio.com/docs/api/errors: 15003, 12300 and 11750) and from the validators and 
 
 import hashlib
 import hmac
+import re
+from collections.abc import Callable, Collection
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Receipt
 from longstop.model.exchange import Answer, Request
 from longstop.model.settings import SourceSettings
-from longstop.model.signing import form_parameters
+from longstop.model.signing import form_pairs, joined_pairs
 from longstop.ports import Source
 from longstop.sources.dialect import Dialect
 from longstop.sources.forms import parse_form
@@ -29,36 +31,68 @@ from longstop.sources.reading import compile_selector, fingerprint, joint_key, p
 from longstop.sources.verification import HmacVerifier, sole_value
 
 HEADER = "X-Twilio-Signature"
+QUERY_BYTES_MAX = 8 * 1024
+"""A URL with a longer query is nobody's webhook."""
 _PORTS = {"https": 443, "http": 80}
 _TOKEN = compile_selector("header:I-Twilio-Idempotency-Token")
 _SIDS = ("ConversationSid", "CallSid", "MessageSid", "SmsSid")
+_BODY_HASH = re.compile(r"(?:.*&)?bodySHA256=([0-9a-f]{64})", re.DOTALL)
+_ENDS_IN_BODY_HASH = re.compile(rb"bodySHA256=[0-9a-f]{64}\Z")
+_SIGNED_SID = re.compile(rb"Sid([A-Z]{2}[0-9a-f]{32})")
+_MESSAGE = re.compile(rb"(?:Message|Sms)Sid(?:SM|MM)[0-9a-f]{32}")
+_STATUS = re.compile(rb"(?:Message|Sms)Status")
 
 
 class TwilioVerifier:
     """The URL is signed, so it has to be known as the sender writes it: `public_url`, with the query that came."""
 
     def __init__(self, secrets: tuple[str, ...], public_url: str) -> None:
-        self._hmac = HmacVerifier(secrets, HEADER, digest="sha1", hexadecimal=False)
+        self._hmac = HmacVerifier(secrets, HEADER, digest="sha1", encoding="base64")
         self._url = public_url
 
     def admits(self, request: Request, _now_ms: int, /) -> bool:
         """Whether the header, present once, signs the URL and the body under one of the secrets."""
-        sent = sole_value(request.headers, HEADER)
-        parameters = form_parameters(request.body) if _body_hashes(request) == [] else b""
-        urls = spellings(self._url, request.query)
-        signed = [self._hmac.signs(sent, url.encode(errors="replace") + (parameters or b"")) for url in urls]
-        return any(signed) and parameters is not None and _body_is_signed(request)
+        sent = [sole_value(request.headers, HEADER)]
+        pairs = _signed_pairs(request)
+        parameters = joined_pairs(pairs or ())
+        urls = spellings(self._url, request.query[:QUERY_BYTES_MAX])
+        signed = [self._hmac.signs(sent, url.encode(errors="replace"), parameters) for url in urls]
+        hashed = _body_is_signed(request)
+        return any(signed) and hashed and pairs is not None and _is_unshifted(request.query, pairs, parameters)
 
 
-def _body_hashes(request: Request) -> list[str]:
-    return parse_qs(request.query, errors="replace").get("bodySHA256", [])
+def _signed_pairs(request: Request) -> Collection[tuple[bytes, bytes]] | None:
+    """The parameters that are signed beside the URL; None where there are too many, or the query is too long."""
+    if len(request.query) > QUERY_BYTES_MAX:
+        return None
+    return () if _body_hash(request.query) else form_pairs(request.body)
+
+
+def _body_hash(query: str) -> str | None:
+    """The SHA-256 that Twilio appends to the URL where the body is no form."""
+    found = _BODY_HASH.fullmatch(query[-QUERY_BYTES_MAX:])
+    return found[1] if found else None
 
 
 def _body_is_signed(request: Request) -> bool:
     """Whether the body is the one of the signed hash, where there is one. A form's body is signed itself."""
-    hashes = _body_hashes(request)
-    sent = hashes[0].encode("utf-8", "replace") if len(hashes) == 1 else b""
-    return not hashes or hmac.compare_digest(sent, hashlib.sha256(request.body).hexdigest().encode())
+    signed = _body_hash(request.query)
+    return signed is None or hmac.compare_digest(signed, hashlib.sha256(request.body).hexdigest())
+
+
+def _is_unshifted(query: str, pairs: Collection[tuple[bytes, bytes]], parameters: bytes) -> bool:
+    """Whether names and values stand where Twilio put them, as far as an event is known by them.
+
+    They are signed without anything between them, and behind the URL without anything between that and them: from
+    `MessageSid=SM1` one may make `MessageSidS=M1`, or a form from the hash of a JSON body, and the signature stays
+    right. So each id that is signed behind `…Sid` has to be the value of such a parameter, and no hash may be signed
+    that is not the query's own.
+    """
+    ids = {value for name, value in pairs if name.endswith(b"Sid")}
+    if not ids.issuperset(_SIGNED_SID.findall(parameters)):
+        return False
+    signed = query.encode(errors="replace") + parameters
+    return _body_hash(query) is not None or not _ENDS_IN_BODY_HASH.search(signed)
 
 
 def spellings(public_url: str, query: str) -> list[str]:
@@ -79,17 +113,28 @@ def parse(body: bytes) -> Any:
     return document if isinstance(document, (dict, list)) else parse_form(body)
 
 
-def dedup_key(request: Request, document: Any) -> bytes:
-    """The idempotency token; else a message's id with its status; else the hash of the body.
+def dedup_by(public_url: str) -> Callable[[Request, Any], bytes]:
+    """The dedup key of requests to this URL."""
+    own_query = urlsplit(public_url).query if _is_url(public_url) else ""
 
-    A call asks many times with one CallSid and one status, and what it asks with is in the rest of the body. Raises
-    MalformedError where the token comes twice with different values.
-    """
-    token = _TOKEN.dedup(request, document)
-    if token is not None:
-        return token
-    sid, status = _first(document, "MessageSid", "SmsSid"), _first(document, "MessageStatus", "SmsStatus")
-    return joint_key([sid, status]) if sid and status else fingerprint(request.body)
+    def dedup_key(request: Request, document: Any) -> bytes:
+        """The hash of what is signed, and with it the idempotency token, except for a message's status.
+
+        What is signed says once for all what status a message has. A call may ask twice with the very same words, when
+        a caller presses the same key again; only the token tells these apart, and that is not signed. Not the ids in
+        it alone: their names and values could be divided in another way under the same signature.
+        Raises MalformedError where the token comes twice with different values.
+        """
+        is_form = request.body.lstrip()[:1] not in (b"{", b"[")
+        parameters = joined_pairs(_signed_pairs(request) or ()) if is_form else b""
+        content = parameters if parameters or _body_hash(request.query) else request.body
+        signed = fingerprint((request.query or own_query).encode(errors="replace") + content)
+        token = _TOKEN.dedup(request, document)
+        if token is None or (_MESSAGE.search(parameters) and _STATUS.search(parameters)):
+            return signed
+        return joint_key([token.decode("utf-8", "replace"), signed.decode()])
+
+    return dedup_key
 
 
 def event_type(_request: Request, document: Any) -> str | None:
@@ -141,7 +186,7 @@ def build(settings: SourceSettings) -> Source:
         settings,
         verifier=own_verifier(settings, lambda secrets: _verifier(settings, secrets)),
         parse=parse,
-        dedup=dedup_key,
+        dedup=dedup_by(settings.public_url or ""),
         type=event_type,
         key=conversation,
         answer=twiml_answer,

@@ -22,7 +22,6 @@ class UnknownSource:
         self._model = model
         self.name = ""
         self.kind = model.kind
-        self.max_body_bytes = model.max_body_bytes
         self.dedup_window_ms = model.dedup_window_ms
         self.rate_per_s: float | None = None
         self.retry_after_max_s = model.retry_after_max_s
@@ -33,11 +32,19 @@ class UnknownSource:
         """The model's."""
         return self._model.methods(path)
 
+    def body_bytes_max(self, path: str) -> int:
+        """The model's."""
+        return self._model.body_bytes_max(path)
+
     def handshake(self, request: Request, now_ms: int) -> Answer | None:
         """None, and VerificationError where the model would have answered."""
         if self._model.handshake(request, now_ms) is not None:
             raise VerificationError(NOT_VERIFIED)
         return None
+
+    def is_light(self, _request: Request) -> bool:
+        """Never asked: nothing is verified."""
+        return True
 
     def verify(self, request: Request, now_ms: int) -> None:
         """Raise what the model raises, or else VerificationError."""

@@ -7,23 +7,29 @@ tells a forger how near he came.
 """
 
 import base64
+import binascii
 import hmac
-import re
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import VerifySettings
-from longstop.model.signing import fill_content
+from longstop.model.signing import CONTENT_PLACE
+from longstop.sources.signed_content import SignedContent, is_fresh_time
 
 TOLERANCE_MS = 300_000
 """How far a signed time may be off where the settings say nothing: five minutes, as most senders advise."""
 
+SIGNATURES_MAX = 16
+"""So many signatures of one request are looked at: the work is not the sender's to choose."""
+ELEMENTS_MAX = 64
+"""So many elements of a header such as `t=…,v1=…` are looked at."""
+
+Encoding = Literal["hex", "base64", "base64url"]
+
 _DIGESTS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
-_PLACE = re.compile(r"\{(body|timestamp|id)\}")
-_UNIX_SECONDS = re.compile(rb"[0-9]{1,12}")
 
 
 class Verifier(Protocol):
@@ -72,10 +78,11 @@ class CredentialsVerifier:
 
 
 class HmacVerifier:
-    """The header carries a keyed hash of the raw body (RFC 2104), in hex or base64, after an optional prefix.
+    """The header carries a keyed hash of the raw body (RFC 2104), after an optional prefix, in hex or base64.
 
-    Hex is taken in either case. Base64 is compared as text, in its one canonical form: decoded, several
-    texts would be the same signature.
+    The header may hold several with commas between them, as some senders do while a secret is rotated. Hex is taken in
+    either case. Base64 is compared as text, in its one canonical form: decoded, several texts would be the same
+    signature. Of base64url the padding may be left out.
     """
 
     def __init__(
@@ -84,29 +91,61 @@ class HmacVerifier:
         header: str,
         *,
         digest: str = "sha256",
-        hexadecimal: bool = True,
+        encoding: Encoding = "hex",
         prefix: str = "",
     ) -> None:
         keys = (secret.encode() if isinstance(secret, str) else secret for secret in secrets)
         self._keyed = tuple(hmac.new(key, digestmod=digest) for key in keys)
         """With the secret taken in already, which is half of the work for a small body."""
         self._header = header
-        self._hexadecimal = hexadecimal
-        self._prefix = prefix.lower().encode() if hexadecimal else prefix.encode()
+        self._encoding = encoding
+        self._write = _WRITE[encoding]
+        self._prefix = _canonical(prefix.encode(), encoding) if encoding == "hex" else prefix.encode()
 
     def admits(self, request: Request, _now_ms: int, /) -> bool:
-        """Whether the header, present once, is the body's signature under one of the secrets."""
-        return self.signs(sole_value(request.headers, self._header), request.body)
+        """Whether the header, present once, holds the body's signature under one of the secrets."""
+        return self.signs(listed(sole_value(request.headers, self._header)), request.body)
 
-    def signs(self, sent: bytes, content: bytes) -> bool:
-        """Whether `sent` is the content's signature under one of the secrets, for schemes that sign more."""
+    def signs(self, sent: Sequence[bytes], *content: bytes) -> bool:
+        """Whether one of those sent is the signature of the content (in pieces) under one of the secrets.
+
+        The content is hashed once for each secret, however many signatures were sent, and also if none was.
+        """
         expected = [self._signature(keyed.copy(), content) for keyed in self._keyed]
-        return equals_any(sent.lower() if self._hexadecimal else sent, expected)
+        found = False
+        for one in sent[:SIGNATURES_MAX]:
+            found |= equals_any(_canonical(one, self._encoding), expected)
+        return found
 
-    def _signature(self, keyed: hmac.HMAC, content: bytes) -> bytes:
-        keyed.update(content)
-        digest = keyed.digest()
-        return self._prefix + (digest.hex().encode() if self._hexadecimal else base64.b64encode(digest))
+    def _signature(self, keyed: hmac.HMAC, content: Iterable[bytes]) -> bytes:
+        # Not hmac.digest, which holds the interpreter's lock for the whole of a large body.
+        for piece in content:
+            keyed.update(piece)
+        return self._prefix + self._write(keyed.digest())
+
+
+def _canonical(signature: bytes, encoding: Encoding) -> bytes:
+    if encoding == "hex":
+        return signature.lower()
+    return signature.rstrip(b"=") if encoding == "base64url" else signature
+
+
+def _base64(digest: bytes) -> bytes:
+    return binascii.b2a_base64(digest, newline=False)
+
+
+_WRITE: Mapping[Encoding, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": _base64,
+    "base64url": lambda digest: base64.urlsafe_b64encode(digest).rstrip(b"="),
+}
+
+
+def listed(value: bytes) -> list[bytes]:
+    """The signatures in a header: one, or several with commas between them."""
+    if b"," not in value:
+        return [value]
+    return [each.strip(b" \t") for each in value.split(b",", SIGNATURES_MAX)]
 
 
 class TemplateHmacVerifier:
@@ -115,42 +154,45 @@ class TemplateHmacVerifier:
     What is signed with a time is admitted for so long before and after it, both ends included, that a captured
     request cannot be played again for ever.
 
-    content: the text, with {body}, {timestamp} and {id} for what is put in.
-    timestamp_header, id_header: where these are from; a request that lacks one is refused.
+    Raises ConfigurationError where what is signed and where it is from do not fit.
     """
 
-    def __init__(
-        self,
-        signature: HmacVerifier,
-        header: str,
-        *,
-        content: str,
-        timestamp_header: str | None = None,
-        id_header: str | None = None,
-        tolerance_ms: int,
-    ) -> None:
+    def __init__(self, verify: VerifySettings, signature: HmacVerifier, source: str, tolerance_ms: int) -> None:
+        _require_headers(verify, source)
+        assert verify.header is not None
+        self._header = verify.header
         self._signature = signature
-        self._header = header
-        self._content = content
-        self._headers = {"timestamp": timestamp_header, "id": id_header}
+        self._content = SignedContent(verify.content)
+        self._headers = {"timestamp": verify.timestamp_header, "id": verify.id_header}
+        self._timestamp_part = None if verify.timestamp_part is None else verify.timestamp_part.encode()
+        self._signature_part = None if verify.signature_part is None else verify.signature_part.encode()
         self._tolerance_ms = tolerance_ms
 
     def admits(self, request: Request, now_ms: int, /) -> bool:
-        """Whether the header is the text's signature under one of the secrets, and the time in it is near enough."""
-        put_in = {name: sole_value(request.headers, header) for name, header in self._headers.items() if header}
+        """Whether the header holds the text's signature under one of the secrets, and the time in it is near enough."""
+        sent = sole_value(request.headers, self._header)
+        signatures = listed(sent) if self._signature_part is None else _named(sent, self._signature_part)
+        put_in = self._put_in(request.headers, sent)
         # All that is to be known is found out before any of it is judged, so that each refusal costs the same.
-        complete = all(put_in.values())
-        fresh = "timestamp" not in put_in or is_fresh(put_in["timestamp"], now_ms, self._tolerance_ms)
-        texts = {name: value.decode("latin-1") for name, value in put_in.items()}
-        content = fill_content(self._content, request.body, **texts)
-        return self._signature.signs(sole_value(request.headers, self._header), content) and complete and fresh
+        complete = all(put_in.values()) and self._content.is_unambiguous(request.body, put_in)
+        fresh = "timestamp" not in put_in or is_fresh_time(
+            put_in["timestamp"], now_ms, self._tolerance_ms, self._content.takes_milliseconds
+        )
+        return self._signature.signs(signatures, *self._content.parts(request.body, put_in)) and complete and fresh
+
+    def _put_in(self, headers: Headers, sent: bytes) -> dict[str, bytes]:
+        put_in = {name: sole_value(headers, header) for name, header in self._headers.items() if header}
+        if self._timestamp_part is not None:
+            times = _named(sent, self._timestamp_part)
+            # Of two times, one is not signed.
+            put_in["timestamp"] = times[0] if len(times) == 1 else b""
+        return put_in
 
 
-def is_fresh(seconds: bytes, now_ms: int, tolerance_ms: int) -> bool:
-    """Whether a time in Unix seconds, as digits, is at most the tolerance away from now, in the past or the future."""
-    if not _UNIX_SECONDS.fullmatch(seconds):
-        return False
-    return abs(now_ms - int(seconds) * 1000) <= tolerance_ms
+def _named(value: bytes, name: bytes) -> list[bytes]:
+    """What stands behind `name=` in a header such as `t=1492774577,v1=5257a8…`; semicolons divide as commas do."""
+    elements = (each.strip(b" \t").partition(b"=") for each in value.replace(b";", b",").split(b",", ELEMENTS_MAX))
+    return [found for each, _, found in elements if each == name]
 
 
 def sole_value(headers: Headers, name: str) -> bytes:
@@ -190,31 +232,31 @@ def build_verifier(
         secrets,
         verify.header,
         digest=_DIGESTS[verify.scheme],
-        hexadecimal=verify.encoding == "hex",
+        encoding=verify.encoding,
         prefix=verify.prefix,
     )
-    _require_headers(verify, source)
-    if verify.content == "{body}":
+    if verify.content == "{body}" and verify.signature_part is None and not _puts_in(verify):
         return signature
-    return TemplateHmacVerifier(
-        signature,
-        verify.header,
-        content=verify.content,
-        timestamp_header=verify.timestamp_header,
-        id_header=verify.id_header,
-        tolerance_ms=tolerance_ms,
-    )
+    return TemplateHmacVerifier(verify, signature, source, tolerance_ms)
+
+
+def _puts_in(verify: VerifySettings) -> bool:
+    return bool(verify.timestamp_header or verify.timestamp_part or verify.id_header)
 
 
 def _require_headers(verify: VerifySettings, source: str) -> None:
     """What is signed has to be found, and what is judged has to be signed."""
-    named = set(_PLACE.findall(verify.content))
-    for name, header in (("timestamp", verify.timestamp_header), ("id", verify.id_header)):
-        if (name in named) != (header is not None):
-            found = "nothing" if header is None else f"a header, and no {{{name}}} in content"
+    named = set(CONTENT_PLACE.findall(verify.content))
+    times = verify.timestamp_header or verify.timestamp_part
+    for name, given in (("timestamp", times), ("id", verify.id_header)):
+        if (name in named) != (given is not None):
+            found = "nothing" if given is None else f"a header, and no {{{name}}} in content"
             raise _unusable(
                 source, f"verify.{name}_header", found, f"it where content holds {{{name}}}, and only there"
             )
+    if verify.timestamp_part is not None and (verify.timestamp_header or not verify.signature_part):
+        expected = "it beside signature_part and without timestamp_header"
+        raise _unusable(source, "verify.timestamp_part", "a name", expected)
 
 
 def _require_secrets(verify: VerifySettings, secrets: tuple[str, ...], source: str) -> None:

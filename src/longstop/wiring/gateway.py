@@ -23,7 +23,7 @@ from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
 from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
-from longstop.wiring.parts import parts, watermarks
+from longstop.wiring.parts import parts, reader, watermarks
 from longstop.wiring.role import Role
 
 log = structlog.get_logger("longstop")
@@ -49,6 +49,8 @@ class Gateway:
 
         self._parts = parts(config, clock)
         self._role = role
+        # On a clock that jumps, a process of its own would never be in time.
+        self._reader = reader(config) if clock is None else None
         store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
         self._appends = GroupCommit(store.append)
         self._settlements = GroupCommit(store.settle)
@@ -71,6 +73,7 @@ class Gateway:
             self._parts.ids,
             self._pressure,
             self._rejections,
+            self._reader,
         )
         self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -118,6 +121,8 @@ class Gateway:
             await destination.sender.close()
         if Role.INGEST in self._role:
             await self._rejections.stop()
+        if self._reader is not None:
+            await self._reader.close()
         await self._parts.store.close()
 
     @property

@@ -20,6 +20,8 @@ from longstop.operating.replay import Replay
 from longstop.ports import Clock, Source, Store
 from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
+from longstop.sources.reading_process import ReadingProcess
+from longstop.sources.reading_worker import RouteSpec, Setup
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
 
@@ -72,6 +74,12 @@ def parts(config: Config, clock: Clock | None = None) -> Parts:
     )
     router = Router(routes, (each.name for each in config.destinations if each.ordered))
     return Parts(config, _store(config), sources, router, clock or SystemClock())
+
+
+def reader(config: Config) -> ReadingProcess:
+    """What reads the bodies that are too much for the event loop. No process is started before there is one."""
+    routes = (RouteSpec(each.source, each.to, each.when, each.expire_after_ms) for each in config.routes)
+    return ReadingProcess(Setup(tuple(config.sources), tuple(routes)))
 
 
 def _store(config: Config) -> Store:

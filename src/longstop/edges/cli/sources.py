@@ -199,7 +199,7 @@ def _details(source: SourceSettings) -> Row:
         "type": source.type,
         "key": source.key,
         "dedup_window_ms": source.dedup_window_ms,
-        "max_body_bytes": source.max_body_bytes,
+        "max_body_bytes": source.body_bytes_max,
         "tolerance_ms": source.tolerance_ms,
         "content_types": list(source.content_types),
         "allow": list(source.allow),

@@ -127,12 +127,13 @@ class IngestApp:
     ) -> "Opened":
         """What a request is for whose body may be read. Raises IngestError where it may not."""
         headers = _headers(raw)
+        limit = source.body_bytes_max(below)
         if method == "POST":
             self._ingest.admit(source)
             declared = _declared_length(headers, version)
-            if declared is not None and declared > source.max_body_bytes:
-                raise too_large(source.max_body_bytes)
-        return Opened(name, source, below, method, headers, source.max_body_bytes)
+            if declared is not None and declared > limit:
+                raise too_large(limit)
+        return Opened(name, source, below, method, headers, limit)
 
 
 @value(frozen=True, slots=True)
