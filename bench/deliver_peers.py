@@ -2,7 +2,7 @@
 
     python bench/deliver_peers.py saq|dramatiq|procrastinate accept|work PORT
 
-`accept` serves `POST /webhooks/genesys` on the server that Longstop uses: it enqueues the body and answers 200 when the
+`accept` serves `POST /webhooks/genesys` on uvicorn: it enqueues the body and answers 200 when the
 broker has it. `work` takes from the queue, 32 at once, and posts to the sink. BROKER and SINK are in the environment.
 """
 
@@ -11,7 +11,8 @@ import os
 import sys
 from typing import Any
 
-from longstop.edges.senders_http.server import HttpServer, bind
+import uvicorn
+from peers import uvicorn_config
 
 CONCURRENCY = 32
 ATTEMPTS = 8
@@ -32,9 +33,7 @@ async def serve(port: int, enqueue: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    server = HttpServer(app, bind("127.0.0.1", port))
-    await server.start()
-    await asyncio.Event().wait()
+    await uvicorn.Server(uvicorn_config(app, port)).serve()
 
 
 class Poster:

@@ -15,7 +15,7 @@ from longstop.model.append import Append
 from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
-from longstop.model.event import Event, Receipt
+from longstop.model.event import Event, Headers, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
@@ -204,6 +204,12 @@ class Source(Protocol):
 
     def body_bytes_max(self, path: str) -> int:
         """How many bytes the body of a request at this path below the source's name may have."""
+
+    def bears_proof(self, headers: Headers) -> bool:
+        """Whether a head has what the sender's own requests have, a signature or a credential, right or wrong.
+
+        Asked before the body is there: where room is scarce, those who show nothing at all give way first.
+        """
 
     def handshake(self, request: Request, now_ms: int) -> Answer | None:
         """The answer to a request that asks for one and carries no event (a token, a challenge); else None.

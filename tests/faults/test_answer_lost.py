@@ -9,31 +9,31 @@ from acceptance.harness import Site
 BODY = b'{"id": "lost-answer", "type": "order"}'
 
 CONNECTION_CUT = """
-from longstop.edges.senders_http.whole_requests import WholeRequests
+from longstop.edges.senders_http.connection import Connection
 
-answer, cut = WholeRequests._answer, []
+answer, cut = Connection._answer, []
 
 def cut_once(self, exchange, what):
     if what.status == 200 and not cut:
         cut.append(True)
-        self.transport.abort()
+        self.abort()
     else:
         answer(self, exchange, what)
 
-WholeRequests._answer = cut_once
+Connection._answer = cut_once
 """
 PROCESS_KILLED = """
 import os
-from longstop.edges.senders_http.whole_requests import WholeRequests
+from longstop.edges.senders_http.connection import Connection
 
-answer = WholeRequests._answer
+answer = Connection._answer
 
 def killed(self, exchange, what):
     if what.status == 200:
         os.kill(os.getpid(), 9)
     answer(self, exchange, what)
 
-WholeRequests._answer = killed
+Connection._answer = killed
 """
 
 

@@ -28,9 +28,9 @@ max_body = {MAX_BODY}
 dedup = "id"
 """
 IMPATIENT = """
-from longstop.edges.senders_http import body_limits, guarded_protocol
-guarded_protocol.HEAD_WITHIN_S = 0.5
-body_limits.BODY_WITHIN_S = 0.5
+from longstop.edges.senders_http import body_limits, connection
+connection.HEAD_WITHIN_S = 0.5
+body_limits.BODY_WINDOW_S = 0.5
 """
 HEAD = f"POST /webhooks/small HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {BEARER_TOKEN}\r\n".encode()
 

@@ -10,16 +10,17 @@ import pytest
 from test_ingest import SHOP, Gate
 
 from longstop.clock import SystemClock
-from longstop.edges.senders_http import guarded_protocol
+from longstop.edges.senders_http import connection
 from longstop.edges.senders_http import server as http_server
-from longstop.edges.senders_http.app import HEADER_BYTES_MAX, HEADERS_MAX, IngestApp
-from longstop.edges.senders_http.server import HttpServer, ListenError, bind
+from longstop.edges.senders_http.app import IngestApp
+from longstop.edges.senders_http.head_limits import HEADER_BYTES_MAX, HEADERS_MAX
+from longstop.edges.senders_http.server import ListenError, SendersServer, bind
 from longstop.model.signing import sign
 
 BODY = b'{"id": 1}'
 SIGNED = "\r\n".join(f"{name}: {value}" for name, value in sign(SHOP, BODY)).encode()
 POST = b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\n%s\r\ncontent-length: %d\r\n\r\n%s" % (SIGNED, len(BODY), BODY)
-REQUEST_LINE = b"POST /webhooks/shop HTTP/1.1\r\n"
+REQUEST_LINE = b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\n"
 PATIENCE_S = 20
 
 
@@ -53,7 +54,7 @@ class Client:
 class Served:
     """A gateway on a port of its own."""
 
-    def __init__(self, server: HttpServer, app: IngestApp, gate: Gate, port: int) -> None:
+    def __init__(self, server: SendersServer, app: IngestApp, gate: Gate, port: int) -> None:
         self.server, self.app, self.gate, self.port = server, app, gate, port
 
     async def connect(self) -> Client:
@@ -67,7 +68,7 @@ async def served() -> AsyncIterator[Served]:
     gate.ingest._clock = SystemClock()
     listening = bind("127.0.0.1", 0)
     app = IngestApp(gate.ingest)
-    server = HttpServer(app, listening)
+    server = SendersServer(app, listening, SystemClock())
     await server.start()
     yield Served(server, app, gate, listening.getsockname()[1])
     await server.stop()
@@ -96,7 +97,7 @@ async def test_headers_reach_the_event_in_the_order_sent(served: Served) -> None
 
 @pytest.mark.parametrize("start", [b"POST /webhooks/shop HTTP/1.1\r\nhost: h\r\nx-slow: ", b"P", b""])
 async def test_a_head_that_does_not_end_is_cut(served: Served, start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.05)
     client = await served.connect()
     client.write(start)
     if start:
@@ -105,7 +106,7 @@ async def test_a_head_that_does_not_end_is_cut(served: Served, start: bytes, mon
 
 
 async def test_a_head_that_drips_is_cut_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.2)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.2)
     client = await served.connect()
     answer = asyncio.create_task(client.answer())
     client.write(b"POST /webhooks/shop HTTP/1.1\r\n")
@@ -121,7 +122,7 @@ async def test_the_second_head_of_a_connection_is_timed_as_the_first(
     client = await served.connect()
     client.write(POST)
     assert (await client.answer())[0] == 200
-    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.05)
     client.write(b"POST /webh")
     assert (await client.answer())[0] == 408
     assert await client.closed()

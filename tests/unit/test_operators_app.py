@@ -18,7 +18,9 @@ def ask(path: str, method: str = "GET", ready: bool = True) -> tuple[int, dict[s
         sent.append(message)
 
     app = OperatorsApp(lambda: METRICS, lambda: ready)
-    asyncio.run(app({"type": "http", "method": method, "path": path}, None, send))
+    asyncio.run(
+        app({"type": "http", "method": method, "path": path, "headers": [(b"host", b"localhost:8081")]}, None, send)
+    )
     start, body = sent
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body["body"]
 

@@ -106,7 +106,8 @@ class Dialect:
         self._media_types = MediaTypes(settings.content_types)
         self._required_headers = settings.required_headers
         self.credential_headers = credential_headers(settings)
-        untold = {name.lower().encode() for name in proof_headers(settings)} | self.credential_headers
+        self._proof_headers = proof_headers(settings)
+        untold = {name.lower().encode() for name in self._proof_headers} | self.credential_headers
         self._traced = tuple(name for name in settings.required_headers if name.lower().encode() not in untold)
 
     def methods(self, path: str) -> frozenset[str]:
@@ -116,6 +117,10 @@ class Dialect:
     def body_bytes_max(self, _path: str) -> int:
         """How many bytes the body of a request may have, as sent and unpacked."""
         return self.max_body_bytes
+
+    def bears_proof(self, headers: Headers) -> bool:
+        """Whether a head has one of the headers by which this sender proves itself; where it has none, always."""
+        return not self._proof_headers or any(name in headers for name in self._proof_headers)
 
     def handshake(self, request: Request, now_ms: int) -> Answer | None:
         """The answer to a challenge, or None for a request that carries an event.

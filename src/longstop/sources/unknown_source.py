@@ -36,6 +36,10 @@ class UnknownSource:
         """The model's."""
         return self._model.body_bytes_max(path)
 
+    def bears_proof(self, headers: Headers) -> bool:
+        """The model's."""
+        return self._model.bears_proof(headers)
+
     def handshake(self, request: Request, now_ms: int) -> Answer | None:
         """None, and VerificationError where the model would have answered."""
         if self._model.handshake(request, now_ms) is not None:

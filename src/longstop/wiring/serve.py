@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from longstop.clock import SystemClock
 from longstop.config import Config
 from longstop.wiring.gateway import Gateway
 from longstop.wiring.role import Role
 
 if TYPE_CHECKING:
-    from longstop.edges.senders_http.server import HttpServer
+    from longstop.edges.operators.server import OperatorsServer
 
 log = structlog.get_logger("longstop")
 
@@ -26,7 +27,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     Raises ListenError, StoreError, ConfigurationError before anything was accepted.
     """
     from longstop.edges.senders_http.app import IngestApp
-    from longstop.edges.senders_http.server import HttpServer, bind
+    from longstop.edges.senders_http.server import SendersServer, bind
 
     # Bound before the store is opened: a second gateway on the same port touches nothing.
     listening = bind(config.server.host, config.server.port) if Role.INGEST in role else None
@@ -36,7 +37,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     server = None
     if listening is not None:
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
-        server = HttpServer(app, listening)
+        server = SendersServer(app, listening, SystemClock())
         await server.start()
     operators = await _operators_side(config, gateway, ready=lambda: not (stop.is_set() or gateway.failed.is_set()))
     _tune_garbage_collection()
@@ -51,17 +52,19 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
     return 1 if gateway.failed.is_set() else 0
 
 
-async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], bool]) -> "HttpServer | None":
+async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], bool]) -> "OperatorsServer | None":
     """Serve those who run the gateway. Where that cannot be, accepting and delivering go on without."""
     from longstop.edges.operators.app import OperatorsApp
-    from longstop.edges.senders_http.server import HttpServer, ListenError, bind
+    from longstop.edges.operators.server import OperatorsServer
+    from longstop.edges.senders_http.server import ListenError, bind
 
     try:
         listening = bind(config.server.admin_host, config.server.admin_port, "server.admin_port")
     except ListenError as error:
         log.error("no_operators_side", error=str(error))
         return None
-    server = HttpServer(OperatorsApp(gateway.metrics.answer, ready), listening)
+    app = OperatorsApp(gateway.metrics.answer, ready, hosts=[config.server.admin_host])
+    server = OperatorsServer(app, listening)
     await server.start()
     return server
 

@@ -1,11 +1,12 @@
 """The ASGI app for those who run a gateway: `GET /metrics` and `GET /readyz`.
 
-It knows no authentication, so it is served to this machine alone.
+It knows no authentication, so it is served to this machine alone, and under its own names.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
+from longstop.edges.operators.hosts import OwnHosts
 from longstop.edges.senders_http.answers import Send, plain_problem, respond
 from longstop.model.exchange import Answer
 
@@ -18,10 +19,12 @@ _NOT_READY = Answer(503, b'{"status":"not ready"}')
 class OperatorsApp:
     """The app.
 
-    metrics: the metrics as they are now. ready: whether the gateway accepts and delivers.
+    metrics: the metrics as they are now. ready: whether the gateway accepts and delivers. hosts: names, besides those
+    of loopback, by which it may be asked for.
     """
 
-    def __init__(self, metrics: Callable[[], Answer], ready: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Callable[[], Answer], ready: Callable[[], bool], hosts: Iterable[str] = ()) -> None:
+        self._hosts = OwnHosts(hosts)
         self._served: dict[str, Callable[[], Answer]] = {
             "/metrics": metrics,
             "/readyz": lambda: _READY if ready() else _NOT_READY,
@@ -31,7 +34,8 @@ class OperatorsApp:
         """Serve one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"this app serves http only, not {scope['type']}")
-        await respond(send, self._answer(scope["method"], scope["path"]))
+        refusal = self._hosts.refusal(scope["method"], scope["headers"])
+        await respond(send, refusal or self._answer(scope["method"], scope["path"]))
 
     def _answer(self, method: str, path: str) -> Answer:
         if path not in self._served:

@@ -10,6 +10,7 @@ from longstop.model.errors import (
     BodyTooLargeError,
     HeadersTooLargeError,
     IngestError,
+    LengthRequiredError,
     QuarantinedError,
     RateError,
     SlowBodyError,
@@ -18,6 +19,9 @@ from longstop.model.errors import (
 from longstop.model.exchange import Answer
 
 Send = Callable[[Message], Awaitable[None]]
+
+
+_BODY_UNREAD = (BodyTooLargeError, HeadersTooLargeError, LengthRequiredError, SlowBodyError, CrowdedError)
 
 
 def problem(error: IngestError) -> Answer:
@@ -33,8 +37,8 @@ def problem(error: IngestError) -> Answer:
         said["id"] = error.event_id
     if isinstance(error, (UnavailableError, RateError)):
         headers = (("retry-after", str(error.retry_after_s)),)
-    if isinstance(error, (BodyTooLargeError, HeadersTooLargeError, SlowBodyError, CrowdedError)):
-        # The rest of the body is not read, so the connection cannot be used again.
+    if isinstance(error, _BODY_UNREAD):
+        # What follows is no request.
         headers = (*headers, ("connection", "close"))
     return Answer(error.status, msgspec.json.encode(said), "application/problem+json", headers)
 

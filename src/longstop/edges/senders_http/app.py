@@ -4,24 +4,35 @@ Plain ASGI, because a framework's request object, routing and validation cost mo
 append. Errors go out as problem+json (RFC 9457).
 """
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from itertools import chain
 from typing import Any
 
 from longstop.accepting.ingest import Ingest
 from longstop.edges.senders_http.answers import Send, plain_problem, problem, respond
-from longstop.edges.senders_http.body_limits import ComingBodies, Receive, SenderGone, read, too_large
+from longstop.edges.senders_http.body_limits import (
+    Receive,
+    SenderGone,
+    UnfinishedBodies,
+    UnfinishedBody,
+    read,
+    too_large,
+)
+from longstop.edges.senders_http.head_limits import HEADER_BYTES_MAX, HEADERS_MAX
 from longstop.edges.senders_http.proxies import TrustedProxies
-from longstop.model.errors import HeadersTooLargeError, IngestError, LengthRequiredError, QuarantinedError
+from longstop.model.errors import (
+    HeadersTooLargeError,
+    IngestError,
+    LengthRequiredError,
+    QuarantinedError,
+    UnavailableError,
+)
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer, Request
 from longstop.model.value import value
 from longstop.ports import Source
 
 Scope = MutableMapping[str, Any]
-
-HEADERS_MAX = 100
-HEADER_BYTES_MAX = 32 * 1024
 
 
 class IngestApp:
@@ -39,28 +50,31 @@ class IngestApp:
         self._prefix = prefix
         self._health = health
         self._proxies = TrustedProxies(trusted_proxies)
-        self.bodies = ComingBodies()
+        self.bodies = UnfinishedBodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of an ASGI server."""
         if scope["type"] != "http":
             raise RuntimeError(f"this app serves http only, not {scope['type']}")
         version = scope.get("http_version", "1.1")
-        answer = self.begin(scope["method"], _path_below_mount(scope), scope["headers"], version)
-        if not isinstance(answer, Opened):
-            await respond(send, answer)
+        opened = self.begin(scope["method"], _path_below_mount(scope), scope["headers"], version)
+        if isinstance(opened, Answer):
+            await respond(send, opened)
             return
-        peer = scope.get("client")
+        client = scope.get("client")
+        peer = client[0] if client else None
         try:
-            body = await read(self.bodies, receive, answer.body_bytes_max) if answer.method == "POST" else b""
+            body = await self._read(receive, opened, peer) if opened.method == "POST" else b""
         except SenderGone:
             return
         except IngestError as error:
-            self.refused(answer, error)
+            self.refused(opened, error)
             await respond(send, problem(error))
             return
-        answer = await self.finish(answer, body, peer[0] if peer else None, scope.get("query_string", b""))
-        await respond(send, answer)
+        await respond(send, await self.finish(opened, body, peer, scope.get("query_string", b"")))
+
+    def _read(self, receive: Receive, opened: "Opened", peer: str | None) -> Awaitable[bytes]:
+        return read(self.bodies, receive, opened.body_bytes_max, *self._sender(opened, peer))
 
     def begin(
         self, method: str, path: str, raw: Sequence[tuple[bytes, bytes]], version: str = "1.1"
@@ -78,10 +92,26 @@ class IngestApp:
             self._refused_by_head(method, path, raw, answer.status)
         return answer
 
+    def await_body(self, opened: "Opened", peer: str | None, cut: Callable[[IngestError], object]) -> UnfinishedBody:
+        """The body of a request is not there at once: from now on it is one of `bodies`."""
+        return self.bodies.begin(cut, *self._sender(opened, peer))
+
+    def _sender(self, opened: "Opened", peer: str | None) -> tuple[str | None, str, bool]:
+        """Whose body it is, as `UnfinishedBodies.begin` takes it.
+
+        The name is the one that was asked for: what stands in for those that do not exist has no share of its own by
+        which one could tell.
+        """
+        return self._proxies.client(peer, opened.headers), opened.name, opened.source.bears_proof(opened.headers)
+
     async def finish(self, opened: "Opened", body: bytes, peer: str | None, query: bytes) -> Answer:
         """The answer to a request whose body is there. peer: the address that it came from."""
         client = self._proxies.client(peer, opened.headers)
-        body = body if opened.method == "POST" else b""
+        if opened.method != "POST":
+            body = b""
+        elif opened.length is not None and len(body) != opened.length:
+            # Whoever lost the rest of it: what was not sent so is neither accepted nor judged.
+            return problem(_incomplete(len(body), opened.length))
         request = Request(opened.headers, body, opened.method, client, opened.below, query.decode("latin-1"))
         try:
             return await self._ingest.receive(opened.source, request)
@@ -126,14 +156,14 @@ class IngestApp:
         self, name: str, source: Source, below: str, method: str, raw: Sequence[tuple[bytes, bytes]], version: str
     ) -> "Opened":
         """What a request is for whose body may be read. Raises IngestError where it may not."""
-        headers = _headers(raw)
+        headers, length = _headers(raw), None
         limit = source.body_bytes_max(below)
         if method == "POST":
             self._ingest.admit(source)
-            declared = _declared_length(headers, version)
-            if declared is not None and declared > limit:
+            length = _declared_length(headers, version)
+            if length is not None and length > limit:
                 raise too_large(limit)
-        return Opened(name, source, below, method, headers, limit)
+        return Opened(name, source, below, method, headers, limit, length)
 
 
 @value(frozen=True, slots=True)
@@ -147,6 +177,8 @@ class Opened:
     method: str
     headers: Headers
     body_bytes_max: int
+    length: int | None
+    """Of the body, as announced; None where it comes in chunks, or its length is nothing to go by."""
 
 
 def _path_below_mount(scope: Scope) -> str:
@@ -180,6 +212,10 @@ def _declared_length(headers: Headers, version: str) -> int | None:
     if "transfer-encoding" not in headers and version.startswith("1"):
         raise LengthRequiredError("found neither Content-Length nor Transfer-Encoding; send the body with one of them")
     return None
+
+
+def _incomplete(came: int, announced: int) -> UnavailableError:
+    return UnavailableError(f"{came} bytes of the body came, and {announced} were announced; send it again")
 
 
 def _not_allowed(methods: str) -> Answer:

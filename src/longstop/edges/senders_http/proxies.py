@@ -1,10 +1,14 @@
 """Who sent it, behind proxies: X-Forwarded-For, believed only as far as it was written by proxies one trusts."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 
 from longstop.model.event import Headers
 
+_HOP = re.compile(
+    r"\[(?P<v6>[0-9a-fA-F:]*:[0-9a-fA-F:.]*)\](?::[0-9]{1,5})?|(?P<v4>[0-9.]+)(?::[0-9]{1,5})?|(?P<bare>[0-9a-fA-F:.]+)"
+)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -35,19 +39,18 @@ class TrustedProxies:
         return client
 
     def _trusts(self, host: str | None) -> bool:
-        address = _address(host) if host is not None else None
+        # A peer on the link itself has the name of its interface behind a percent sign.
+        address = _address(host.partition("%")[0]) if host is not None else None
         return address is not None and any(address in network for network in self._networks)
 
 
 def _address(text: str) -> Address | None:
-    """An address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    """An address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80. None for all else."""
+    found = _HOP.fullmatch(text.strip(" \t"))
+    if found is None:
+        return None
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(found["v6"] or found["v4"] or found["bare"])
     except ValueError:
         return None
     # An IPv4 peer of a socket for both families.

@@ -1,25 +1,32 @@
-"""The HTTP server of both sides, the senders' and the operators': uvicorn in the gateway's own event loop, with the
-limits that it lacks.
+"""The server of the senders' port: it listens, knows its connections, gives them their turns, and drains when stopped.
 
-Why uvicorn: it takes a socket that we have bound (so a taken port is a plain error, and port 0 works), keeps the
-order of headers, refuses a request that has both Content-Length and Transfer-Encoding, and has a deadline for
-draining. The limits are in `guarded_protocol`; what takes whole requests is served by `whole_requests`.
+Why not a server for any app: of what strangers can send, what costs most is dealt with in a connection
+(`connection`), and what is left of a server is little.
 """
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from email.utils import formatdate
 
-import uvicorn
+import structlog
 
-from longstop.edges.senders_http.guarded_protocol import GuardedProtocol
-from longstop.edges.senders_http.whole_requests import WholeRequestApp, WholeRequests
+from longstop.edges.senders_http.connection import Connection, WholeRequestApp
+from longstop.edges.senders_http.descriptors import raise_descriptor_limit
 from longstop.model.errors import LongstopError
+from longstop.ports import Clock
 
-DRAIN_WITHIN_S = 5
+log = structlog.get_logger("longstop.http")
+
+DRAIN_WITHIN_S = 5.0
 """How long a stop waits for requests that are under way: longer than an answer may take."""
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
+ADDRESS_SHARE = 2
+"""One address may have a half of all connections: it may be a proxy with all senders behind it."""
+EVICTED_AT_ONCE = 32
+"""Where there are too many connections, a 32nd of them gives way: to look for one each time would be work that a
+stranger chooses."""
 
 
 class ListenError(LongstopError):
@@ -42,64 +49,113 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(1024)
+        listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise
     return listening
 
 
-class HttpServer:
-    """Serves an app on a bound socket until it is stopped: an ASGI app, or one that takes whole requests.
+class SendersServer:
+    """Serves an app that takes whole requests on a bound socket until it is stopped. Handles no signals."""
 
-    Handles no signals.
-    """
-
-    def __init__(self, app: Any, listening: socket.socket) -> None:
+    def __init__(self, app: WholeRequestApp, listening: socket.socket, clock: Clock) -> None:
+        self.app = app
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Requests that are being served, also those whose sender has gone."""
         self._socket = listening
-        config = uvicorn.Config(
-            app,
-            http=WholeRequests if isinstance(app, WholeRequestApp) else GuardedProtocol,
-            loop="none",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=DRAIN_WITHIN_S,
-        )
-        self._server = _Server(config)
-        self._serving: asyncio.Task[None] | None = None
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._server: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
+        self._per_address: dict[str, int] = {}
+        self._connections_max = raise_descriptor_limit()
+        self._gone = asyncio.Event()
+        self._turns: deque[Connection] = deque()
+        self._date_line = ""
+        self._date_until_s = 0.0
 
     async def start(self) -> None:
         """Returns when connections are accepted."""
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        ready = asyncio.create_task(self._server.ready.wait())
-        await asyncio.wait([self._serving, ready], return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
-        if self._serving.done():
-            await self._serving
+        self._server = await self._loop.create_server(lambda: Connection(self), sock=self._socket, backlog=BACKLOG)
 
     async def stop(self) -> None:
         """Accept no more connections, answer what is under way, close."""
-        self._server.should_exit = True
-        if self._serving is not None:
-            await self._serving
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(DRAIN_WITHIN_S):
+                if self._connections:
+                    self._gone.clear()
+                    await self._gone.wait()
+                if self.tasks:
+                    await asyncio.wait(self.tasks)
+        except TimeoutError:
+            log.warning("requests_cut", connections=len(self._connections), requests=len(self.tasks))
+        for task in list(self.tasks):
+            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
+    # -- the connections' calls ------------------------------------------------------------------
 
-class _Server(uvicorn.Server):
-    """uvicorn's server that leaves signals alone and says when it is ready."""
+    def joined(self, connection: Connection) -> bool:
+        """Whether there is room for it. Where there is none, those give way who are dispensable."""
+        address = connection.address
+        self._connections.add(connection)
+        self._per_address[address] = self._per_address.get(address, 0) + 1
+        own_max = self._connections_max // ADDRESS_SHARE
+        if self._per_address[address] > own_max:
+            return self._make_room(connection, own_max, [each for each in self._connections if each.address == address])
+        if len(self._connections) > self._connections_max:
+            return self._make_room(connection, self._connections_max, list(self._connections))
+        return True
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
+    def left(self, connection: Connection) -> None:
+        """It is closed."""
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        left = self._per_address[connection.address] - 1
+        if left:
+            self._per_address[connection.address] = left
+        else:
+            del self._per_address[connection.address]
+        if not self._connections:
+            self._gone.set()
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    def ask_for_turn(self, connection: Connection) -> None:
+        """Have its `take_turn` called when what came meanwhile on others was looked at."""
+        self._turns.append(connection)
+        if len(self._turns) == 1:
+            self._loop.call_soon(self._give_turn)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
+    def date_line(self) -> str:
+        """The header that stands in every answer, the same for a second."""
+        if self._loop.time() >= self._date_until_s:
+            now_ms = self._clock.now_ms()
+            self._date_line = f"date: {formatdate(now_ms // 1000, usegmt=True)}\r\n"
+            self._date_until_s = self._loop.time() + 1 - now_ms % 1000 / 1000
+        return self._date_line
+
+    def _give_turn(self) -> None:
+        # One, however many ask for it: what is new on other connections comes in between.
+        connection = self._turns[0]
+        connection.take_turn()
+        self._turns.popleft()
+        if self._turns:
+            self._loop.call_soon(self._give_turn)
+
+    def _make_room(self, asking: Connection, allowed: int, among: list[Connection]) -> bool:
+        """Close those that nothing would be lost with: whom nobody knows first, who has been idle for longest first."""
+        too_many = len(among) - allowed
+        dispensable = [each for each in among if each is not asking and each.is_dispensable()]
+        dispensable.sort(key=lambda each: (each.is_known, each.idle_since_s))
+        for each in dispensable[: too_many + allowed // EVICTED_AT_ONCE]:
+            self.left(each)
+            each.abort()
+        return len(dispensable) >= too_many

@@ -7,7 +7,7 @@ import pytest
 from test_http_server import BODY, PATIENCE_S, POST, SIGNED, Client, Served, served
 from test_ingest import SHOP
 
-from longstop.edges.senders_http import body_limits, guarded_protocol, whole_requests
+from longstop.edges.senders_http import body_limits, connection
 from longstop.model.signing import sign
 
 __all__ = ["served"]
@@ -51,7 +51,7 @@ async def test_a_body_may_come_in_pieces(served: Served, chunked: bool) -> None:
     status, _, answer = await client.answer()
     assert (status, json.loads(answer)["status"]) == (200, "accepted")
     assert (await served.gate.store.event(json.loads(answer)["id"])).event.body == BODY
-    assert (served.app.bodies._held, served.app.bodies._coming) == (0, set())
+    assert (served.app.bodies.held, len(served.app.bodies)) == (0, 0)
     client.close()
 
 
@@ -59,10 +59,10 @@ async def test_a_sender_that_leaves_in_its_body_leaves_nothing_held(served: Serv
     client = await served.connect()
     client.write(SIZED + b"\r\n" + BODY[:-1])
     async with asyncio.timeout(PATIENCE_S):
-        while not served.app.bodies._held:
+        while not served.app.bodies.held:
             await asyncio.sleep(0.001)
         client.close()
-        while served.app.bodies._held or served.app.bodies._coming:
+        while served.app.bodies.held or len(served.app.bodies):
             await asyncio.sleep(0.001)
     assert "append" not in served.gate.store.calls
 
@@ -72,13 +72,13 @@ async def test_too_much_of_unfinished_bodies_is_503(served: Served, monkeypatch:
     client = await served.connect()
     client.write(SIZED + b"\r\n" + BODY[:-4])
     async with asyncio.timeout(PATIENCE_S):
-        while not served.app.bodies._held:
+        while not served.app.bodies.held:
             await asyncio.sleep(0.001)
     client.write(BODY[-4:-1])
     status, headers, _ = await client.answer()
     assert (status, headers["connection"]) == (503, "close")
     assert int(headers["retry-after"]) > 0
-    assert served.app.bodies._held == 0
+    assert served.app.bodies.held == 0
 
 
 async def test_a_sender_that_waits_to_be_asked_for_its_body_is_asked(served: Served) -> None:
@@ -132,7 +132,7 @@ async def test_to_a_head_request_only_the_head_is_said(served: Served) -> None:
 async def test_what_cannot_be_read_is_refused_after_what_came_before_it(
     served: Served, monkeypatch: pytest.MonkeyPatch, rest: bytes, said: int
 ) -> None:
-    monkeypatch.setattr(guarded_protocol, "HEAD_WITHIN_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.05)
     go_on = served.gate.store.stall("append")
     client = await served.connect()
     client.write(POST + rest)
@@ -162,7 +162,7 @@ async def test_a_fault_of_ours_is_500_and_not_the_sender_s(
 
 
 async def test_an_idle_connection_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_requests, "KEEP_ALIVE_S", 0.05)
+    monkeypatch.setattr(connection, "KEEP_ALIVE_S", 0.05)
     client = await served.connect()
     client.write(POST)
     assert (await client.answer())[0] == 200
@@ -173,9 +173,8 @@ async def test_one_that_was_idle_for_less_is_kept(served: Served) -> None:
     client = await served.connect()
     client.write(HEALTH)
     assert (await client.answer())[0] == 200
-    (connection,) = served.server._server.server_state.connections
-    assert isinstance(connection, whole_requests.WholeRequests)
-    connection._close_idle()
+    (kept,) = served.server._connections
+    kept._close_idle()
     client.write(HEALTH)
     assert (await client.answer())[0] == 200
     client.close()

@@ -1,0 +1,75 @@
+"""The server of the operators' port: uvicorn, in the gateway's own event loop.
+
+It serves any ASGI app, and is used as anybody may use it: nothing of its inside is touched.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import Any
+
+import structlog
+import uvicorn
+
+log = structlog.get_logger("longstop.http")
+
+DRAIN_WITHIN_S = 5
+HEAD_BYTES_MAX = 64 * 1024
+"""A request's head may be so large. (uvicorn has no time limit for it: this port is for people whom one knows.)"""
+CONNECTIONS_MAX = 200
+"""More requests at once are answered 503."""
+KEEP_ALIVE_S = 75
+
+
+class OperatorsServer:
+    """Serves an ASGI app on a bound socket until it is stopped. Handles no signals."""
+
+    def __init__(self, app: Any, listening: socket.socket) -> None:
+        _log_as_one()
+        self._socket = listening
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                # The only one of its parsers that has a limit on a head.
+                http="h11",
+                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+                loop="none",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=CONNECTIONS_MAX,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=DRAIN_WITHIN_S,
+            )
+        )
+        # The process has signal handlers of its own (wiring/serve.py).
+        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to accept connections. The socket listens already, so none is refused until then."""
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+
+    async def stop(self) -> None:
+        """Accept no more connections, answer what is under way, close."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+class _OurLog(logging.Handler):
+    """Hands what uvicorn logs to the gateway's own log: two kinds of lines in one stream are no JSON."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.log(record.levelno, "server", said=record.getMessage(), exc_info=record.exc_info or None)
+
+
+def _log_as_one() -> None:
+    logger = logging.getLogger("uvicorn")
+    if not any(isinstance(handler, _OurLog) for handler in logger.handlers):
+        logger.addHandler(_OurLog(logging.WARNING))
+    logger.propagate = False
