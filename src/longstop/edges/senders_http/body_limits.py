@@ -62,7 +62,8 @@ class UnfinishedBody:
 class _Share:
     """What is held of bodies that have something in common."""
 
-    bodies: set[UnfinishedBody] = field(default_factory=set)
+    bodies: dict[UnfinishedBody, None] = field(default_factory=dict)
+    """A set that keeps their order: the oldest first."""
     held: int = 0
 
 
@@ -95,7 +96,7 @@ class UnfinishedBodies:
         now_s = loop.time()
         body = UnfinishedBody(cut, neighbourhood(address), source, bears_proof, now_s, now_s)
         for share in self._shares(body):
-            share.bodies.add(body)
+            share.bodies[body] = None
         if not self._looking:
             self._looking = True
             loop.call_later(LOOK_EVERY_S, self._look, loop)
@@ -121,7 +122,7 @@ class UnfinishedBodies:
         if body not in self._all.bodies:
             return
         for share in self._shares(body):
-            share.bodies.discard(body)
+            del share.bodies[body]
             share.held -= body.held
         for shares, name in ((self._of_addresses, body.address), (self._of_sources, body.source)):
             if not shares[name].bodies:
@@ -137,7 +138,10 @@ class UnfinishedBodies:
         return self._all, of_address, of_source
 
     def _make_room(self, share: _Share, asking: UnfinishedBody, size: int, limit: int) -> None:
-        """Cut who has shown no proof, the largest first; then, the largest first, the others."""
+        """Cut who has shown no proof, the largest first; then, the largest first, the others.
+
+        Of those that are as large, the one that has taken longest for it.
+        """
 
         def patience(body: UnfinishedBody) -> tuple[bool, int]:
             return body.bears_proof, -(body.held + (size if body is asking else 0))
