@@ -153,5 +153,3 @@ def test_who_is_taken_for_one(address: str | None, who: str) -> None:
 
 def test_the_shares_are_parts_of_the_whole() -> None:
     assert body_limits.ADDRESS_BYTES_MAX < body_limits.SOURCE_BYTES_MAX < body_limits.UNFINISHED_BYTES_MAX
-
-

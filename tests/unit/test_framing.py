@@ -1,4 +1,4 @@
-"""How a request is framed: raw bytes on a real socket, what is answered, what is kept, and what is read as the next one.
+"""How a request is framed: raw bytes on a real socket, what is answered, kept, and read as the next one.
 
 Behind each row comes one more request, `GET /healthz` with `Connection: close`. So a row whose answers end with 200
 goes on being served, and one that does not ends there: no byte of it can be read as a request of somebody else's.
@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from test_http_server import PATIENCE_S, Served

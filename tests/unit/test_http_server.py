@@ -5,6 +5,8 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 from test_ingest import SHOP, Gate
@@ -13,6 +15,7 @@ from longstop.clock import SystemClock
 from longstop.edges.senders_http import connection
 from longstop.edges.senders_http import server as http_server
 from longstop.edges.senders_http.app import IngestApp
+from longstop.edges.senders_http.descriptors import CONNECTIONS_MAX, raise_descriptor_limit
 from longstop.edges.senders_http.head_limits import HEADER_BYTES_MAX, HEADERS_MAX
 from longstop.edges.senders_http.server import ListenError, SendersServer, bind
 from longstop.model.signing import sign
@@ -206,3 +209,95 @@ def test_it_names_the_setting_that_has_to_be_another(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(http_server.socket, "socket", no_such_family)
     with pytest.raises(ListenError, match=r"^cannot listen on ::1:8081: Address family .* another server\.admin_port$"):
         bind("::1", 8081, "server.admin_port")
+
+
+async def idle_ones(served: Served, count: int, known: int = 0) -> list[Client]:
+    """Connections that wait, the first of them known by a request that was accepted."""
+    clients = []
+    for number in range(count):
+        client = await served.connect()
+        client.write(POST if number < known else b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        clients.append(client)
+    return clients
+
+
+async def test_one_address_has_a_share_of_the_connections_and_strangers_go_first(served: Served) -> None:
+    served.server._connections_max = 8
+    known, first, *others = await idle_ones(served, 4, known=1)
+    one_more = await served.connect()
+    assert await first.closed()
+    for each in (known, *others, one_more):
+        each.write(POST)
+        assert (await each.answer())[0] == 200
+        each.close()
+
+
+async def test_who_is_being_served_is_not_closed_for_others_who_get_503(served: Served) -> None:
+    served.server._connections_max = 4
+    go_on = served.gate.store.stall("append")
+    busy = [await served.connect() for _ in range(2)]
+    for each in busy:
+        each.write(POST)
+    while len(served.server.tasks) < 2:
+        await asyncio.sleep(0.001)
+    refused = await served.connect()
+    status, headers, _ = await refused.answer()
+    assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "5")
+    assert await refused.closed()
+    go_on.set()
+    assert [(await each.answer())[0] for each in busy] == [200, 200]
+    for each in busy:
+        each.close()
+
+
+async def test_others_make_room_where_all_connections_are_taken(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "ADDRESS_SHARE", 1)
+    served.server._connections_max = 3
+    first, *others = await idle_ones(served, 3)
+    one_more = await served.connect()
+    one_more.write(POST)
+    assert (await one_more.answer())[0] == 200
+    assert await first.closed()
+    assert served.server._per_address == {"127.0.0.1": 3}
+    for each in (*others, one_more):
+        each.close()
+
+
+async def test_nothing_is_counted_of_connections_that_are_gone(served: Served) -> None:
+    for client in await idle_ones(served, 3):
+        client.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while served.server._connections:
+            await asyncio.sleep(0.001)
+    assert served.server._per_address == {}
+
+
+def test_there_are_descriptors_for_all_connections() -> None:
+    resource = pytest.importorskip("resource")
+    most = raise_descriptor_limit()
+    assert 0 < most <= CONNECTIONS_MAX
+    assert 2 * most <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+async def test_an_answer_has_the_time(served: Served) -> None:
+    client = await served.connect()
+    client.write(POST)
+    _, headers, _ = await client.answer()
+    told = parsedate_to_datetime(headers["date"])
+    assert abs((datetime.now(UTC) - told).total_seconds()) < PATIENCE_S
+    client.close()
+
+
+async def test_a_stop_does_not_wait_for_who_never_ends(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "DRAIN_WITHIN_S", 0.05)
+    served.gate.store.stall("append")
+    client = await served.connect()
+    client.write(POST)
+    while not served.server.tasks:
+        await asyncio.sleep(0.001)
+    await asyncio.wait_for(served.server.stop(), PATIENCE_S)
+    assert await client.closed()
+    assert not served.server.tasks

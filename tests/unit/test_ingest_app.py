@@ -220,6 +220,19 @@ def test_a_body_in_chunks_is_counted_and_cut_at_the_limit(small: Gate) -> None:
     assert (call.status, call.reads) == (413, 4)
 
 
+@pytest.mark.parametrize("came", [b"", GOOD[:-1], GOOD + b" "])
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_what_is_not_what_was_announced_is_neither_accepted_nor_judged(came: bytes, in_pieces: bool) -> None:
+    """A server that loses a body, or a part of it: 503, because a retry can save it. 400 would be final, 200 a lie."""
+    gate = Gate()
+    announced = [(b"content-length", b"%d" % len(GOOD)), (b"x-signature", sign(SHOP, came)[0][1].encode())]
+    chunks = [{"type": "http.request", "body": came, "more_body": in_pieces}]
+    chunks += [{"type": "http.request"}] * in_pieces
+    call = called("/webhooks/shop", gate=gate, chunks=chunks, headers=announced)
+    assert (call.status, call.headers["retry-after"], "append" in gate.store.calls) == (503, "5", False)
+    assert call.body["detail"] == f"{len(came)} bytes of the body came, and 9 were announced; send it again"
+
+
 def test_chunks_are_one_body() -> None:
     chunks = [{"type": "http.request", "body": bytes([each]), "more_body": True} for each in GOOD]
     chunked = [(b"transfer-encoding", b"chunked"), (b"x-signature", sign(SHOP, GOOD)[0][1].encode())]
@@ -230,6 +243,7 @@ def test_a_length_is_required_in_http_1_only() -> None:
     signature = [(b"x-signature", sign(SHOP, GOOD)[0][1].encode())]
     call = called("/webhooks/shop", headers=signature)
     assert (call.status, call.body["title"], call.reads) == (411, "Length required", 0)
+    assert call.headers["connection"] == "close"
     assert called("/webhooks/shop", headers=signature, http_version="2").status == 200
 
 

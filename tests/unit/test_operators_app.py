@@ -8,6 +8,7 @@ import pytest
 from longstop.edges.operators.app import OperatorsApp
 from longstop.model.exchange import Answer
 
+OWN = [(b"host", b"localhost:8081")]
 METRICS = Answer(200, b"up 1\n", "text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -56,3 +57,72 @@ def test_it_is_only_looked_at(method: str) -> None:
 def test_only_http_is_served() -> None:
     with pytest.raises(RuntimeError, match="not websocket"):
         asyncio.run(OperatorsApp(lambda: METRICS, lambda: True)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+
+
+def ask_as(host: str | None, method: str = "GET", **more: str) -> int:
+    """The status of a request by this name."""
+    headers = [] if host is None else [(b"host", host.encode("latin-1"))]
+    headers += [(name.encode(), text.encode()) for name, text in more.items()]
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = OperatorsApp(lambda: METRICS, lambda: True, hosts=["Ops.example.net", "192.0.2.7", "2001:db8::1"])
+    asyncio.run(app({"type": "http", "method": method, "path": "/metrics", "headers": headers}, None, send))
+    return int(sent[0]["status"])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:8081", "127.0.0.1", "127.0.0.1:1", "127.8.9.1", "[::1]", "[::1]:8081", "localhost:"),
+        *("ops.example.net", "OPS.example.net:80", "192.0.2.7:8081", "[2001:db8::1]:8081"),
+    ],
+)
+def test_it_answers_to_its_own_names(host: str) -> None:
+    assert ask_as(host) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:8081", "localhost.evil.example", "127.0.0.1.evil.example", "localhost:80:80"),
+        *(
+            "evil.example#localhost",
+            "localhost@evil.example",
+            "[::1]evil",
+            "[::2]",
+            "0.0.0.0",
+            "",
+            ":8081",
+            "localhost ",
+        ),
+        *("2130706433", "127.1", "0x7f.0.0.1", "\xe9", "localhost,evil.example"),
+    ],
+)
+def test_and_to_no_other(host: str) -> None:
+    """DNS rebinding: a page's own name leads here, and the browser hands the page what is answered."""
+    assert ask_as(host) == 421
+
+
+def test_who_names_nobody_is_not_understood() -> None:
+    assert ask_as(None) == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "origin", "status"),
+    [
+        ("GET", "https://evil.example", 200),
+        ("HEAD", "null", 200),
+        ("POST", "https://evil.example", 403),
+        ("POST", "null", 403),
+        ("DELETE", "http://localhost:9999", 403),
+        ("POST", "ftp://localhost:8081", 403),
+        # It gets as far as the answer of the path itself.
+        ("POST", "http://localhost:8081", 405),
+        ("POST", "https://LOCALHOST:8081", 405),
+    ],
+)
+def test_pages_of_other_sites_change_nothing(method: str, origin: str, status: int) -> None:
+    assert ask_as("localhost:8081", method, origin=origin) == status

@@ -5,7 +5,7 @@ import pytest
 from longstop.edges.senders_http.proxies import TrustedProxies
 from longstop.model.event import Headers
 
-PROXIES = ("10.0.0.0/8", "2001:db8::/32")
+PROXIES = ("10.0.0.0/8", "2001:db8::/32", "fe80::/10")
 
 
 def client(peer: str | None, *forwarded: str, trusted: tuple[str, ...] = PROXIES) -> str | None:
@@ -30,6 +30,21 @@ def client(peer: str | None, *forwarded: str, trusted: tuple[str, ...] = PROXIES
         # A hop that is no address is nobody, and what is left of it is not looked at.
         ("10.0.0.1", ("198.51.100.1, unknown",), None),
         ("10.0.0.1", ("",), None),
+        ("10.0.0.1", ("[203.0.113.9]junk",), None),
+        ("10.0.0.1", ("[203.0.113.9]",), None),
+        ("10.0.0.1", ("[2001:4860::1]junk",), None),
+        ("10.0.0.1", ("[2001:4860::1]:x",), None),
+        ("10.0.0.1", ("[2001:4860::1",), None),
+        ("10.0.0.1", ("2001:4860::1]",), None),
+        ("10.0.0.1", ("203.0.113.9:",), None),
+        ("10.0.0.1", ("203.0.113.9:http",), None),
+        ("10.0.0.1", ("203.0.113.9:80:80",), None),
+        ("10.0.0.1", ("203.0.113.9 junk",), None),
+        ("10.0.0.1", ("203.0.113.09",), None),
+        ("10.0.0.1", ("fe80::1%eth0",), None),
+        ("10.0.0.1", ("for=203.0.113.9",), None),
+        ("10.0.0.1", ("\t203.0.113.9 ",), "203.0.113.9"),
+        ("fe80::1%eth0", ("198.51.100.1",), "198.51.100.1"),
         (None, ("198.51.100.1",), None),
     ],
 )
