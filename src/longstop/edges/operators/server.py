@@ -65,11 +65,14 @@ class _OurLog(logging.Handler):
     """Hands what uvicorn logs to the gateway's own log: two kinds of lines in one stream are no JSON."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log.log(record.levelno, "server", said=record.getMessage(), exc_info=record.exc_info or None)
+        if record.levelno >= logging.ERROR:
+            log.error("operators_server_failed", said=record.getMessage().strip(), exc_info=record.exc_info)
+        else:
+            log.warning("operators_server", said=record.getMessage().strip())
 
 
 def _log_as_one() -> None:
-    logger = logging.getLogger("uvicorn")
+    logger = logging.getLogger("uvicorn.error")
     if not any(isinstance(handler, _OurLog) for handler in logger.handlers):
         logger.addHandler(_OurLog(logging.WARNING))
     logger.propagate = False

@@ -1,0 +1,111 @@
+"""What is used of other people's packages beyond what they promise, and the bounds that go with it.
+
+Where a probe fails with a new version of a package, that use has to change, or the package's upper bound in
+pyproject.toml has to move down.
+"""
+
+import ast
+import contextlib
+import sys
+import tomllib
+from collections.abc import Callable, Coroutine, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jmespath
+import pytest
+import uvicorn
+from jmespath.functions import Functions
+from jmespath.visitor import TreeInterpreter
+from packaging.requirements import Requirement
+
+PROJECT = Path(__file__).parent.parent
+ROOT = PROJECT / "src" / "longstop"
+REQUIREMENTS = {
+    each.name: each
+    for each in map(Requirement, tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"])
+}
+
+
+async def uvicorn_leaves_signals_to_what_it_is_given() -> None:
+    """edges/operators/server.py puts a context that captures nothing in the place of the server's own."""
+    entered: list[bool] = []
+
+    @contextlib.contextmanager
+    def leave() -> Iterator[None]:
+        entered.append(True)
+        yield
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("nobody asks")
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
+    server.capture_signals = leave  # type: ignore[method-assign]
+    server.should_exit = True
+    await server.serve(sockets=[])
+    assert entered == [True]
+
+
+async def jmespath_has_an_interpreter_that_is_used_again() -> None:
+    """sources/reading.py keeps one interpreter, and hands it the tree of a compiled expression."""
+    visit = TreeInterpreter().visit
+    assert [visit(jmespath.compile("a.b").parsed, {"a": {"b": each}}) for each in (1, 2)] == [1, 2]
+
+
+async def jmespath_has_a_table_of_functions() -> None:
+    """config/values.py looks up in it whether there is one of a name."""
+    assert "length" in Functions.FUNCTION_TABLE
+
+
+PROBES: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {
+    "uvicorn": [uvicorn_leaves_signals_to_what_it_is_given],
+    "jmespath": [jmespath_has_an_interpreter_that_is_used_again, jmespath_has_a_table_of_functions],
+}
+DERIVED_FROM = {"pydantic.BaseModel", "msgspec.Struct"}
+"""Classes of others that are made to be derived from."""
+
+
+@pytest.mark.parametrize("probe", [probe for probes in PROBES.values() for probe in probes])
+async def test_what_is_used_is_still_so(probe: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await probe()
+
+
+@pytest.mark.parametrize("package", [*PROBES, "httptools"])
+def test_what_is_looked_into_has_an_upper_bound(package: str) -> None:
+    """And httptools, on whose strictness about framing so much rests (tests/unit/test_framing.py)."""
+    requirement = REQUIREMENTS[package]
+    assert any(each.operator == "<" for each in requirement.specifier), f"{requirement}: no upper bound"
+    assert requirement.specifier.contains(version(package))
+
+
+def imported(tree: ast.Module) -> dict[str, str]:
+    """The names that stand for something of another package, and what each stands for."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name.split(".")[0]: alias.asname or alias.name for alias in node.names}
+    ours = {"longstop", *sys.stdlib_module_names}
+    return {name: whole for name, whole in names.items() if whole.split(".")[0] not in ours}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_private_of_others_is_used(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    names = imported(tree)
+    assert not [whole for whole in names.values() if "._" in whole], f"{path}: imports what is private"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            root = node.value
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            foreign = isinstance(root, ast.Name) and root.id in names
+            assert not foreign, f"{path}:{node.lineno}: uses {ast.unparse(node)}"
+        elif isinstance(node, ast.ClassDef):
+            for base in map(ast.unparse, node.bases):
+                root, _, rest = base.partition(".")
+                whole = ".".join([names.get(root, ""), *([rest] if rest else [])])
+                foreign = root in names and whole not in DERIVED_FROM
+                assert not foreign, f"{path}:{node.lineno}: {node.name} derives from {whole}"
