@@ -173,7 +173,10 @@ class Connection(RequestParser, asyncio.Protocol):
                 self._await_body(self._receiving)
         else:
             self._unparsed, self._at = data, 0
-            self.take_turn()
+            if len(data) <= TURN_BYTES or self._is_held_up():
+                self.take_turn()
+            else:
+                self._ask_for_turn()
 
     def eof_received(self) -> bool:
         """Whether the connection stays open for answers that are still to be written."""
