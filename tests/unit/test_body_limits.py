@@ -1,5 +1,8 @@
 """Unfinished bodies: who gives way to whom."""
 
+import re
+from pathlib import Path
+
 import pytest
 from services import on_virtual_time
 
@@ -153,3 +156,14 @@ def test_who_is_taken_for_one(address: str | None, who: str) -> None:
 
 def test_the_shares_are_parts_of_the_whole() -> None:
     assert body_limits.ADDRESS_BYTES_MAX < body_limits.SOURCE_BYTES_MAX < body_limits.UNFINISHED_BYTES_MAX
+
+
+SENDERS_HTTP = Path(body_limits.__file__).parent
+NO_LIMITS = {"CLOSE", "HEAD", "BODY", "UNWANTED", "OVER"}
+
+
+@pytest.mark.parametrize("path", sorted(SENDERS_HTTP.glob("*.py")), ids=lambda path: path.name)
+def test_every_limit_of_the_senders_side_is_documented(path: Path) -> None:
+    page = (SENDERS_HTTP.parents[3] / "docs/backpressure.md").read_text()
+    for name in re.findall(r"^([A-Z][A-Z_]+) = ", path.read_text(), re.MULTILINE):
+        assert name in NO_LIMITS or f"`{name}`" in page, f"{name} of {path.name} has no row"

@@ -167,6 +167,11 @@ ROWS: dict[str, tuple[bytes, list[int], list[bytes]]] = {
     "a close as a trailer": (chunked(chunk(HELLO) + b"0\r\nhost: x\r\nexpect: 100-continue\r\n\r\n"), [200, 200], ONE),
     "too many trailers": (chunked(chunk(HELLO) + b"0\r\n" + b"x: y\r\n" * (HEADERS_MAX + 1) + b"\r\n"), [431], NONE),
     "a trailer without end": (chunked(chunk(HELLO) + b"0\r\nx: " + b"y" * 3 * OVERHEAD_BYTES_MAX), [431], NONE),
+    "a trailer without end behind a large body": (
+        chunked(chunk(b"x" * 60_000) + b"0\r\nx: " + b"y" * 3 * OVERHEAD_BYTES_MAX),
+        [431],
+        NONE,
+    ),
     "trailers to nowhere": (chunked(b"0\r\n" + b"x: y\r\n" * 9_000, target=b"/nowhere"), [404], NONE),
     # Heads.
     "no host": (head(b"content-length: 9").replace(b"host: h\r\n", b"") + HELLO, [400], NONE),
