@@ -95,6 +95,21 @@ async def test_whoever_asks_for_much_at_once_gives_others_a_turn() -> None:
 
 
 @on_virtual_time
+async def test_who_asks_for_much_again_and_again_waits_for_a_turn_each_time() -> None:
+    server = made()
+    loud = [Socket(server) for _ in range(100)]
+    piece = NOWHERE * (SLICE_BYTES // len(NOWHERE))
+    for each in loud:
+        each.connection.data_received(piece)
+    began = sum(each.answers() for each in loud)
+    for each in loud:
+        each.connection.data_received(piece)
+    assert sum(each.answers() for each in loud) == began
+    await until_quiet(server)
+    assert sum(each.answers() for each in loud) == 2 * began
+
+
+@on_virtual_time
 async def test_nothing_more_is_read_while_something_is_left_to_parse() -> None:
     server = made()
     wire = Socket(server)

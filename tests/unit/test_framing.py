@@ -273,6 +273,13 @@ async def test_framing(served: Served, row: str) -> None:
     assert (served.app.bodies.held, len(served.app.bodies)) == (0, 0)
 
 
+async def test_a_trailer_is_no_header(served: Served) -> None:
+    trailers = b"0\r\nauthorization: Bearer x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n"
+    await conversation(served, chunked(chunk(HELLO) + trailers) + sized() + NEXT)
+    listing = await served.gate.store.find_events(EventFilter(), Page())
+    assert [len(each.event.headers) for each in listing.rows] == [2, 2]
+
+
 @pytest.mark.parametrize("cut", [1, 7, 4096])
 async def test_where_the_bytes_are_cut_makes_no_difference(served: Served, cut: int) -> None:
     raw = b"".join(ROWS[name][0] for name in ("a pipeline of both kinds", "upgrades, one after the other", "trailers"))

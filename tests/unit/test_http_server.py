@@ -251,6 +251,28 @@ async def test_who_is_being_served_is_not_closed_for_others_who_get_503(served: 
         each.close()
 
 
+async def test_bodies_that_do_not_come_to_an_end_do_not_shut_others_out(served: Served) -> None:
+    """Those without a signature first; then the oldest of those that have one, which may be any."""
+    served.server._connections_max = 6
+    unsigned = POST.replace(SIGNED, b"x: y")
+    heads = [unsigned[:-1], POST[:-1], POST[:-1]]
+    unfinished = []
+    for number, head in enumerate(heads):
+        unfinished.append(await served.connect())
+        unfinished[-1].write(head)
+        while len(served.app.bodies) <= number:
+            await asyncio.sleep(0.001)
+    for gone in unfinished[:2]:
+        client = await served.connect()
+        client.write(POST)
+        assert (await client.answer())[0] == 200
+        assert await gone.closed()
+    unfinished[2].write(POST[-1:])
+    assert (await unfinished[2].answer())[0] == 200
+    for client in unfinished:
+        client.close()
+
+
 async def test_others_make_room_where_all_connections_are_taken(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,11 +38,12 @@ KEEP_ALIVE_S = 75.0
 HEAD_WITHIN_S = 5.0
 """A request's head has to be complete this soon after its first byte; so have chunk trailers, and a body that nobody
 wants."""
-SLICE_BYTES = 4 * 1024
-"""So much is parsed at once: some 150 of the smallest requests."""
+SLICE_BYTES = 2 * 1024
+"""So much is parsed at once: some 80 of the smallest requests."""
 TURN_BYTES = 16 * 1024
 """After so much, or TURN_REQUESTS, others have their turn."""
 TURN_REQUESTS = 8
+"""Who has asked for more at once has to ask for his next turn, too."""
 UNWANTED_BYTES_MAX = 64 * 1024
 """A body that is not needed for the answer is read, up to this length, so that the connection can go on being used."""
 SWALLOW_BYTES_MAX = 64 * 1024 * 1024
@@ -117,6 +118,8 @@ class Connection(RequestParser, asyncio.Protocol):
         self._unparsed: bytes | bytearray = b""
         self._at = 0
         self._has_turn_coming = False
+        self._is_greedy = False
+        """It asked for more than its turn, when it last had one."""
         self._is_reading = True
         self._at_end = False
         """The sender has said that nothing more comes."""
@@ -167,16 +170,20 @@ class Connection(RequestParser, asyncio.Protocol):
             self._unparsed = bytearray(memoryview(self._unparsed)[self._at :])
             self._unparsed += data
             self._at = 0
-        elif len(data) <= SLICE_BYTES and not self._is_held_up():
+        elif len(data) <= SLICE_BYTES and not self._is_greedy and not self._is_held_up():
+            requests = self._requests
             self._parse(data)
+            self._is_greedy = self._requests > requests + TURN_REQUESTS
             if self._receiving is not None and self._unfinished is None:
                 self._await_body(self._receiving)
         else:
             self._unparsed, self._at = data, 0
-            if len(data) <= TURN_BYTES or self._is_held_up():
-                self.take_turn()
-            else:
+            if self._is_held_up():
+                self._mind_reading()
+            elif self._is_greedy or len(data) > TURN_BYTES:
                 self._ask_for_turn()
+            else:
+                self.take_turn()
 
     def eof_received(self) -> bool:
         """Whether the connection stays open for answers that are still to be written."""
@@ -205,9 +212,14 @@ class Connection(RequestParser, asyncio.Protocol):
         """Whether nothing of a request is there."""
         return not (self._begun or self._receiving or self._unparsed or self._is_held_up())
 
-    def is_dispensable(self) -> bool:
-        """Whether it can be closed without a request being lost that is whole, or whose body is coming."""
-        return self._phase == OVER or not (self._receiving or self._is_held_up())
+    def would_lose(self) -> int | None:
+        """What is lost where it is closed: nothing (0), a head (1), a body that comes without a proof (2), or with one
+        (3); None for a request that is whole."""
+        if self._serving is not None or self._waiting:
+            return None
+        if self._unfinished is not None:
+            return 3 if self._unfinished.bears_proof else 2
+        return 1 if self._begun else 0
 
     def abort(self) -> None:
         """Close without waiting for anything."""
@@ -217,7 +229,9 @@ class Connection(RequestParser, asyncio.Protocol):
         """Parse of what is there as much as a turn allows, and ask for another."""
         self._has_turn_coming = False
         bytes_left, requests_max = TURN_BYTES, self._requests + TURN_REQUESTS
+        self._is_greedy = False
         while self._at < len(self._unparsed) and not self._is_held_up() and self._phase != OVER:
+            self._is_greedy = self._requests > requests_max
             if bytes_left <= 0 or self._requests >= requests_max:
                 self._ask_for_turn()
                 return

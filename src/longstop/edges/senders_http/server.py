@@ -104,7 +104,7 @@ class SendersServer:
     # -- the connections' calls ------------------------------------------------------------------
 
     def joined(self, connection: Connection) -> bool:
-        """Whether there is room for it. Where there is none, those give way who are dispensable."""
+        """Whether there is room for it. Where there is none, others give way."""
         address = connection.address
         self._connections.add(connection)
         self._per_address[address] = self._per_address.get(address, 0) + 1
@@ -151,11 +151,14 @@ class SendersServer:
             self._loop.call_soon(self._give_turn)
 
     def _make_room(self, asking: Connection, allowed: int, among: list[Connection]) -> bool:
-        """Close those that nothing would be lost with: whom nobody knows first, who has been idle for longest first."""
+        """Close others: whom nobody knows first, where least is lost first, who has been idle for longest first."""
         too_many = len(among) - allowed
-        dispensable = [each for each in among if each is not asking and each.is_dispensable()]
-        dispensable.sort(key=lambda each: (each.is_known, each.idle_since_s))
-        for each in dispensable[: too_many + allowed // EVICTED_AT_ONCE]:
+        losses = [
+            (each.is_known, loss, each.idle_since_s, each) for each in among if (loss := each.would_lose()) is not None
+        ]
+        losses = [each for each in losses if each[3] is not asking]
+        losses.sort(key=lambda each: each[:3])
+        for *_, each in losses[: too_many + allowed // EVICTED_AT_ONCE]:
             self.left(each)
             each.abort()
-        return len(dispensable) >= too_many
+        return len(losses) >= too_many
