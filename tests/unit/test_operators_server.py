@@ -15,6 +15,7 @@ from longstop.edges.operators.server import HEAD_BYTES_MAX, OperatorsServer
 from longstop.edges.senders_http.server import bind
 from longstop.model.exchange import Answer
 
+BEFORE = signal.getsignal(signal.SIGTERM)
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
@@ -54,11 +55,10 @@ async def test_a_head_without_end_is_refused(served: Served) -> None:
 
 
 async def test_signals_are_the_process_s_own(served: Served) -> None:
-    before = signal.getsignal(signal.SIGTERM)
     client = await served.connect()
     client.write(METRICS)
     await client.answer()
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is BEFORE
     client.close()
 
 

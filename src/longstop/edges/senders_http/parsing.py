@@ -52,6 +52,8 @@ class RequestParser:
         self._overhead_run = 0
         """Of these, what has come since the last of them."""
         self._trailers = 0
+        self._is_counted = False
+        """The body has not come at one go with its head."""
 
     # -- what a connection makes of it -----------------------------------------------------------
 
@@ -60,7 +62,7 @@ class RequestParser:
         raise NotImplementedError
 
     def _payload_came(self, size: int) -> None:
-        """So much was added to `_body`."""
+        """So much was added to `_body`, which is counted."""
         raise NotImplementedError
 
     def _request_came(self) -> None:
@@ -180,7 +182,8 @@ class RequestParser:
             if type(self._body) is bytes:
                 self._body = bytearray(self._body)
             self._body += body
-        self._payload_came(len(body))
+        if self._is_counted:
+            self._payload_came(len(body))
 
     def _drop_trailer(self) -> None:
         """What follows the last chunk is nobody's: it could name anything, behind what was checked."""

@@ -134,12 +134,12 @@ class SendersServer:
         if len(self._turns) == 1:
             self._loop.call_soon(self._give_turn)
 
-    def date_line(self) -> str:
-        """The header that stands in every answer, the same for a second."""
-        if self._loop.time() >= self._date_until_s:
+    def date_line(self, loop_s: float) -> str:
+        """The header that stands in every answer, the same for a second. loop_s: the event loop's time."""
+        if loop_s >= self._date_until_s:
             now_ms = self._clock.now_ms()
             self._date_line = f"date: {formatdate(now_ms // 1000, usegmt=True)}\r\n"
-            self._date_until_s = self._loop.time() + 1 - now_ms % 1000 / 1000
+            self._date_until_s = loop_s + 1 - now_ms % 1000 / 1000
         return self._date_line
 
     def _give_turn(self) -> None:
