@@ -258,16 +258,29 @@ async def test_blank_lines_do_not_keep_a_connection() -> None:
 
 @on_virtual_time
 async def test_a_head_that_waits_behind_an_answer_is_not_slow() -> None:
-    server = made()
-    go_on = server.app._ingest._appends  # type: ignore[attr-defined]
-    assert go_on is not None
-    wire = Socket(server)
-    wire.connection.data_received(POST + POST[:20])
-    await until_quiet(server)
-    assert statuses(wire.written) == [200]
-    wire.connection.data_received(POST[20:])
-    await until_quiet(server)
+    wire = Socket(made(), reads=False)
+    wire.HIGH_WATER = 1
+    wire.connection.data_received(HEALTH + HEALTH[:10])
+    await asyncio.sleep(HEAD_WITHIN_S + 1)
+    wire.read_all()
+    wire.connection.data_received(HEALTH[10:])
     assert statuses(wire.written) == [200, 200]
+
+
+@on_virtual_time
+async def test_behind_the_last_request_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, begun = made(), []
+    begin = server.app.begin
+
+    def counted(*asked: Any) -> Any:
+        begun.append(asked)
+        return begin(*asked)
+
+    monkeypatch.setattr(server.app, "begin", counted)
+    wire = Socket(server)
+    wire.connection.data_received(POST.replace(b"HTTP/1.1", b"HTTP/1.0\r\nconnection: keep-alive") + POST)
+    await until_quiet(server)
+    assert (statuses(wire.written), len(begun), wire.closed) == ([200], 1, True)
 
 
 @on_virtual_time

@@ -276,7 +276,7 @@ async def test_bodies_that_do_not_come_to_an_end_do_not_shut_others_out(served: 
 async def test_others_make_room_where_all_connections_are_taken(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_server, "ADDRESS_SHARE", 1)
+    monkeypatch.setattr(http_server, "ADDRESS_SHARE", 0.5)
     served.server._connections_max = 3
     first, *others = await idle_ones(served, 3)
     one_more = await served.connect()

@@ -392,7 +392,7 @@ class Connection(RequestParser, asyncio.Protocol):
             raise
         finally:
             # Here and not as the task's callback: that would be one more turn of the event loop for each request.
-            self._server.tasks.discard(self._serving)  # type: ignore[arg-type]
+            self._server.tasks.discard(self._serving)
             self._serving = None
         if answer.status < 300:
             self.is_known = True
