@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from acceptance.harness import Reply, Site, wait_until
+from acceptance.harness import LIMIT_S, Reply, Site, wait_until
 
 ORDER = b'{"id": "order-1", "customer": "c-1"}'
 
@@ -24,6 +24,18 @@ def test_it_is_ready_until_a_stop_is_asked_for(site: Site) -> None:
     site.destination.release()
     assert program.wait() == 0
     assert site.delivery(id_)["state"] == "delivered"
+
+
+def test_it_answers_to_its_own_names_and_logs_in_one_way(site: Site) -> None:
+    program = site.serve()
+    for host, status in (("localhost", 200), ("evil.example", 421), (f"127.0.0.1:{site.admin_port}", 200)):
+        assert site.request("GET", "/metrics", b"", {"Host": host}, site.admin_port).status == status
+    with closing(socket.create_connection(("127.0.0.1", site.admin_port), LIMIT_S)) as wire:
+        wire.sendall(b"nonsense\r\n\r\n")
+        assert wire.recv(100).startswith(b"HTTP/1.1 400 ")
+    program.stop()
+    lines = [json.loads(line) for line in program.err.splitlines() if line]
+    assert [line["said"] for line in lines if line["event"] == "operators_server"] == ["Invalid HTTP request received."]
 
 
 @pytest.mark.parametrize("roles", [("serve",), ("ingest", "work")])
