@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from structlog.testing import capture_logs
 from test_http_server import BODY, PATIENCE_S, POST, SIGNED, Client, Served, served
 from test_ingest import SHOP
 
@@ -158,6 +159,24 @@ async def test_a_fault_of_ours_is_500_and_not_the_sender_s(
     monkeypatch.undo()
     client.write(POST)
     assert (await client.answer())[0] == 200
+    client.close()
+
+
+@pytest.mark.parametrize("step", ["on_header", "on_body", "_head_came", "_request_came", "_take"])
+async def test_so_is_one_in_the_connection_itself(served: Served, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    right = getattr(connection.Connection, step)
+
+    def fail_once(self: connection.Connection, *given: object) -> None:
+        monkeypatch.setattr(connection.Connection, step, right)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(connection.Connection, step, fail_once)
+    client = await served.connect()
+    with capture_logs() as logged:
+        client.write(POST)
+        status, headers, _ = await client.answer()
+    assert (status, headers["connection"]) == (500, "close")
+    assert [(each["event"], type(each["exc_info"])) for each in logged] == [("request_failed", ZeroDivisionError)]
     client.close()
 
 

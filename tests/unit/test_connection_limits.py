@@ -163,6 +163,36 @@ async def test_who_never_reads_the_last_answer_is_cut_off_too() -> None:
 
 
 @on_virtual_time
+async def test_who_read_once_and_then_no_more_is_cut_off_as_well() -> None:
+    server = made()
+    wire = Socket(server, reads=False)
+    wire.connection.data_received(NOWHERE * 5_000)
+    await until_quiet(server)
+    wire.read_all()
+    await until_quiet(server)
+    wire.reads = False
+    wire.connection.data_received(HEALTH.replace(b"host: h", b"host: h\r\nconnection: close"))
+    wire.connection.resume_writing()
+    await asyncio.sleep(UNREAD_WITHIN_S + 0.1)
+    assert wire.is_cut
+
+
+@on_virtual_time
+async def test_a_fault_in_one_turn_does_not_end_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = made()
+    first, second = Socket(server), Socket(server)
+    loop = asyncio.get_running_loop()
+    faults: list[Any] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    for each in (first, second):
+        each.connection.data_received(NOWHERE * 5_000)
+    monkeypatch.setattr(first.connection, "take_turn", lambda: 1 / 0)
+    await until_quiet(server)
+    assert second.answers() == 5_000
+    assert [type(each) for each in faults] == [ZeroDivisionError]
+
+
+@on_virtual_time
 async def test_trailers_have_the_time_of_a_head() -> None:
     server = made()
     wire = Socket(server)
@@ -292,6 +322,16 @@ async def test_who_has_sent_all_and_says_so_is_answered() -> None:
     await until_quiet(server)
     assert statuses(wire.written) == [200, 200]
     assert wire.closed
+
+
+@on_virtual_time
+async def test_and_when_all_is_answered_the_connection_ends() -> None:
+    server = made()
+    wire = Socket(server)
+    wire.connection.data_received(NOWHERE * 5_000)
+    assert wire.connection.eof_received()
+    await until_quiet(server)
+    assert (wire.answers(), wire.closed) == (5_000, True)
 
 
 @on_virtual_time

@@ -106,7 +106,7 @@ ROWS: dict[str, tuple[bytes, list[int], list[bytes]]] = {
     "a length with a point": (head(b"content-length: 9.0") + HELLO, [400], NONE),
     "a length with an underscore": (head(b"content-length: 0_9") + HELLO, [400], NONE),
     "a length beyond 64 bits": (head(b"content-length: 18446744073709551625") + HELLO, [400], NONE),
-    "a length of thousands of zeros": (head(b"content-length: " + b"0" * 5_000 + b"9") + HELLO, [400], NONE),
+    "a length of thousands of zeros": (head(b"content-length: " + b"0" * 5_000 + b"9") + HELLO, [200, 200], ONE),
     "a length over the limit": (head(b"content-length: 99999999") + HELLO, [413], NONE),
     "a byte more than its length": (sized() + b"}", [200, 400], ONE),
     "a body that looks like a request": (sized(body=HIDDEN), [200, 200], [HIDDEN]),

@@ -196,8 +196,9 @@ class Connection(RequestParser, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_read = True
-        if self._unread_timer is not None:
+        if self._unread_timer is not None and not self._transport.is_closing():
             self._unread_timer.cancel()
+            self._unread_timer = None
         self._go_on()
 
     # -- the server's calls ----------------------------------------------------------------------
@@ -234,7 +235,7 @@ class Connection(RequestParser, asyncio.Protocol):
             self._is_greedy = self._requests > requests_max
             if bytes_left <= 0 or self._requests >= requests_max:
                 self._ask_for_turn()
-                return
+                break
             # Payload costs next to nothing: it is taken at one go, where it is known how much is to come.
             size = max(SLICE_BYTES, self._framing.length - self._payload if self._phase == BODY else 0)
             piece = memoryview(self._unparsed)[self._at : self._at + size]
@@ -246,6 +247,8 @@ class Connection(RequestParser, asyncio.Protocol):
         if self._at >= len(self._unparsed) or self._phase == OVER:
             self._unparsed, self._at = b"", 0
         self._mind_reading()
+        if self._at_end and not self._unparsed and not self._is_held_up():
+            self._leave()
 
     # -- what is found in it ---------------------------------------------------------------------
 

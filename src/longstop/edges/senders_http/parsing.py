@@ -5,10 +5,13 @@ here: it has no limits, and takes what follows a request that asks for another p
 """
 
 import httptools
+import structlog
 
 from longstop.edges.senders_http.body_limits import too_large
 from longstop.edges.senders_http.head_limits import HEADER_BYTES_MAX, HEADERS_MAX, Framing
 from longstop.model.errors import HeadersTooLargeError, IngestError
+
+log = structlog.get_logger("longstop.http")
 
 OVERHEAD_BYTES_MAX = 64 * 1024
 """Of a body in chunks, what is no payload (sizes, extensions, trailers) is at most this, and OVERHEAD_RATIO times what
@@ -92,13 +95,22 @@ class RequestParser:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as stop:
             self._resume_after_head(piece[stop.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(400, "Bad request")
+        except httptools.HttpParserError as error:
+            self._stop_parsing(error)
         if self._phase == HEAD:
             if self._head_bytes or self._begun:
                 self._limit_head()
         elif self._phase != OVER:
             self._limit_body(size, max(0, self._payload - payload))
+
+    def _stop_parsing(self, error: httptools.HttpParserError) -> None:
+        fault = error.__context__
+        if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(fault, httptools.HttpParserError):
+            # To the parser any error in what it calls is the sender's, and a 4xx is final.
+            log.error("request_failed", exc_info=fault or error)
+            self._refuse(500, "Internal server error")
+        else:
+            self._refuse(400, "Bad request")
 
     def _resume_after_head(self, rest: bytes | memoryview) -> None:
         """Have the body read of a request that asks for another protocol: that is to be ignored (RFC 9110, 7.8).

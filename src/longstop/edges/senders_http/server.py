@@ -72,6 +72,7 @@ class SendersServer:
         self._connections_max = raise_descriptor_limit()
         self._gone = asyncio.Event()
         self._turns: deque[Connection] = deque()
+        self._is_giving_turns = False
         self._date_line = ""
         self._date_until_s = 0.0
 
@@ -131,7 +132,8 @@ class SendersServer:
     def ask_for_turn(self, connection: Connection) -> None:
         """Have its `take_turn` called when what came meanwhile on others was looked at."""
         self._turns.append(connection)
-        if len(self._turns) == 1:
+        if not self._is_giving_turns:
+            self._is_giving_turns = True
             self._loop.call_soon(self._give_turn)
 
     def date_line(self, loop_s: float) -> str:
@@ -144,11 +146,12 @@ class SendersServer:
 
     def _give_turn(self) -> None:
         # One, however many ask for it: what is new on other connections comes in between.
-        connection = self._turns[0]
-        connection.take_turn()
-        self._turns.popleft()
-        if self._turns:
-            self._loop.call_soon(self._give_turn)
+        try:
+            self._turns.popleft().take_turn()
+        finally:
+            self._is_giving_turns = bool(self._turns)
+            if self._turns:
+                self._loop.call_soon(self._give_turn)
 
     def _make_room(self, asking: Connection, allowed: int, among: list[Connection]) -> bool:
         """Close others: whom nobody knows first, where least is lost first, who has been idle for longest first."""
