@@ -255,14 +255,14 @@ async def test_bodies_that_do_not_come_to_an_end_do_not_shut_others_out(served: 
     """Those without a signature first; then the oldest of those that have one, which may be any."""
     served.server._connections_max = 6
     unsigned = POST.replace(SIGNED, b"x: y")
-    heads = [unsigned[:-1], POST[:-1], POST[:-1]]
+    heads = [POST[:-1], unsigned[:-1], POST[:-1]]
     unfinished = []
     for number, head in enumerate(heads):
         unfinished.append(await served.connect())
         unfinished[-1].write(head)
         while len(served.app.bodies) <= number:
             await asyncio.sleep(0.001)
-    for gone in unfinished[:2]:
+    for gone in (unfinished[1], unfinished[0]):
         client = await served.connect()
         client.write(POST)
         assert (await client.answer())[0] == 200
