@@ -62,7 +62,7 @@ PROBES: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {
     "uvicorn": [uvicorn_leaves_signals_to_what_it_is_given],
     "jmespath": [jmespath_has_an_interpreter_that_is_used_again, jmespath_has_a_table_of_functions],
 }
-DERIVED_FROM = {"pydantic.BaseModel", "msgspec.Struct"}
+DERIVED_FROM = {"pydantic.BaseModel", "msgspec.Struct", "prometheus_client.registry.Collector"}
 """Classes of others that are made to be derived from."""
 
 

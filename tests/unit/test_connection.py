@@ -180,6 +180,28 @@ async def test_so_is_one_in_the_connection_itself(served: Served, monkeypatch: p
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"nonsense\r\n\r\n", ("unreadable", 400)),
+        (HEAD.replace(b"host: h\r\n", b"") + b"\r\n", ("unreadable", 400)),
+        (HEAD + b"transfer-encoding: gzip\r\n\r\n", ("unreadable", 501)),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n1;" + b"x" * 200_000, ("refused", 431)),
+    ],
+)
+async def test_what_is_refused_here_is_told_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch, raw: bytes, told: tuple[str, int]
+) -> None:
+    heard: list[tuple[str, int]] = []
+    monkeypatch.setattr(served.app, "unreadable", lambda status: heard.append(("unreadable", status)))
+    monkeypatch.setattr(served.app, "refused", lambda _, error: heard.append(("refused", error.status)))
+    client = await served.connect()
+    client.write(raw)
+    assert (await client.answer())[0] == told[1]
+    assert heard == [told]
+    client.close()
+
+
 async def test_an_idle_connection_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "KEEP_ALIVE_S", 0.05)
     client = await served.connect()

@@ -111,14 +111,16 @@ class IngestApp:
             body = b""
         elif opened.length is not None and len(body) != opened.length:
             # Whoever lost the rest of it: what was not sent so is neither accepted nor judged.
-            return problem(_incomplete(len(body), opened.length))
+            error = _incomplete(len(body), opened.length)
+            self.refused(opened, error)
+            return problem(error)
         request = Request(opened.headers, body, opened.method, client, opened.below, query.decode("latin-1"))
         try:
             return await self._ingest.receive(opened.source, request)
-        except IngestError as error:
-            if not isinstance(error, QuarantinedError):
-                self._ingest.refused(opened.name, request, error.status, whole=True)
-            return problem(error)
+        except IngestError as refusal:
+            if not isinstance(refusal, QuarantinedError):
+                self._ingest.refused(opened.name, request, refusal.status, whole=True)
+            return problem(refusal)
 
     def refused(self, opened: "Opened", error: IngestError) -> None:
         """Take note of a request that was refused while its body came."""

@@ -71,6 +71,12 @@ class WholeRequestApp(Protocol):
     async def finish(self, place: Any, body: bytes, peer: str | None, query: bytes) -> Answer:
         """The answer to the whole request."""
 
+    def refused(self, place: Any, error: IngestError) -> None:
+        """Told of a request that was refused while its body came."""
+
+    def unreadable(self, status: int) -> None:
+        """Told of what is no HTTP that can be read or served, and of what it is answered with."""
+
 
 class Place(Protocol):
     """What a request is for, as far as the server has to know."""
@@ -270,10 +276,12 @@ class Connection(RequestParser, asyncio.Protocol):
         """What a request is for, or its answer; and its query."""
         wrong = what_is_wrong(self._framing, method, version, self._url)
         if wrong is not None:
+            self._app.unreadable(wrong.status)
             return wrong, b""
         try:
             path, query = _path_and_query(self._url)
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            self._app.unreadable(_NO_TARGET.status)
             return _NO_TARGET, b""
         try:
             return self._app.begin(method, path, self._headers, version), query
@@ -343,6 +351,7 @@ class Connection(RequestParser, asyncio.Protocol):
         self._forget_body()
         self._phase = OVER
         if receiving is not None:
+            self._app.refused(receiving.found, error)
             self._take(_Exchange(problem(error), False, receiving.bodiless, is_whole=False))
         elif not self._is_held_up():
             # It was answered by its head alone.
@@ -368,6 +377,7 @@ class Connection(RequestParser, asyncio.Protocol):
             return
         self._forget_body()
         self._phase = OVER
+        self._app.unreadable(status)
         self._take(_Exchange(plain_problem(status, title, (CLOSE,)), False, is_whole=False))
 
     def _take(self, exchange: _Exchange, body: bytes = b"") -> None:
