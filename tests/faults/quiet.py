@@ -1,0 +1,249 @@
+"""The quiet one: a source that posts one signed event at a time, and what it notices while others attack.
+
+Every fifth event comes in two packets and every tenth on a connection of its own: so a place for an unfinished body
+and one for a connection are asked for too.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from acceptance.harness import LIMIT_S, Process, Site, environment, hex_signature, wait_until
+
+GIVEN_UP_S = 15.0
+"""An event that has no answer after so long is lost to its sender."""
+PAUSE_S = 0.005
+CALM_S = 0.8
+AFTER_S = 0.3
+"""It goes on for so long after the attack: what was queued by then counts too."""
+TESTS = Path(__file__).parent.parent
+
+
+@dataclass
+class Waits:
+    """How long the quiet one waited for each answer, in seconds."""
+
+    each: list[float] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    """Of the events that were acknowledged."""
+    refused: Counter[int] = field(default_factory=Counter)
+    """Answers that were no 200 by status; 0 where there was none."""
+
+    def _at(self, share: float) -> float:
+        ordered = sorted(self.each)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+    @property
+    def p50_ms(self) -> float:
+        return self._at(0.5)
+
+    @property
+    def p99_ms(self) -> float:
+        return self._at(0.99)
+
+    @property
+    def worst_ms(self) -> float:
+        return max(self.each) * 1000
+
+
+class Quiet:
+    """Its sender's side, one event at a time."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._number = 0
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def post(self, waits: Waits) -> None:
+        """Post one event and wait for the answer."""
+        self._number += 1
+        body = json.dumps({"id": f"{os.getpid()}-{time.monotonic_ns()}", "padding": "x" * 950}).encode()
+        proof = "".join(f"{name}: {value}\r\n" for name, value in hex_signature(body).items())
+        request = (
+            f"POST /webhooks/quiet HTTP/1.1\r\nHost: gateway\r\n{proof}Content-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        if self._number % 10 == 0:
+            self.close()
+        began = time.perf_counter()
+        status, said = self._exchange(request, in_two=self._number % 5 == 0)
+        waits.each.append(time.perf_counter() - began)
+        if status == 200:
+            waits.ids.append(json.loads(said)["id"])
+        else:
+            waits.refused[status] += 1
+            self.close()
+
+    def _exchange(self, request: bytes, in_two: bool) -> tuple[int, bytes]:
+        try:
+            if self._socket is None:
+                self._socket = socket.create_connection(("127.0.0.1", self._port), GIVEN_UP_S)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if in_two:
+                self._socket.sendall(request[:-500])
+                time.sleep(0.002)
+                request = request[-500:]
+            self._socket.sendall(request)
+            return self._answer(self._socket)
+        except (OSError, ValueError, IndexError):
+            return 0, b""
+
+    def _answer(self, connection: socket.socket) -> tuple[int, bytes]:
+        said = b""
+        while b"\r\n\r\n" not in said or len(said) < _length(said):
+            piece = connection.recv(65_536)
+            if not piece:
+                raise OSError("closed")
+            said += piece
+        return int(said.split()[1]), said.partition(b"\r\n\r\n")[2]
+
+    def post_while(self, holds: Callable[[], bool]) -> Waits:
+        """Post, with pauses, as long as this holds."""
+        waits = Waits()
+        while not waits.each or holds():
+            self.post(waits)
+            time.sleep(PAUSE_S)
+        return waits
+
+
+def _length(said: bytes) -> int:
+    """How long the answer is with its head."""
+    told, _, _ = said.partition(b"\r\n\r\n")
+    return len(told) + 4 + int(told.lower().split(b"content-length:")[1].split()[0])
+
+
+# -- the program under attack -------------------------------------------------------------------
+
+
+def cores() -> tuple[int, int] | None:
+    """One core for the gateway and one for the load; None where there are not two, or nobody may choose."""
+    if not hasattr(os, "sched_getaffinity") or shutil.which("taskset") is None:
+        return None
+    usable = sorted(os.sched_getaffinity(0))
+    return (usable[0], usable[-1]) if len(usable) > 1 else None
+
+
+@contextlib.contextmanager
+def pinned(site: Site) -> Iterator[None]:
+    """Programs of the site start on one core, and this process and its children are on another."""
+    chosen, before = cores(), os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if chosen is None:
+        yield
+        return
+    site.within = ("taskset", "-c", str(chosen[0]))
+    os.sched_setaffinity(0, {chosen[1]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def status_bytes(process: Process, name: str) -> int:
+    """A size in /proc/PID/status: VmHWM is the peak, VmRSS what is resident now."""
+    text = Path(f"/proc/{process.popen.pid}/status").read_text()
+    return int(text.split(f"{name}:")[1].split()[0]) * 1024
+
+
+def forget_peak(process: Process) -> None:
+    """From now on the peak is counted anew."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process.popen.pid}/clear_refs").write_text("5")
+
+
+def descriptors(process: Process) -> int:
+    """How many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{process.popen.pid}/fd"))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the quiet one and the program went through in an attack."""
+
+    attack: str
+    calm: Waits
+    under: Waits
+    grown_mb: float
+    """How far the peak of the memory rose above what was resident before the attack."""
+    peak_mb: float
+    descriptors: tuple[int, int]
+    """Before, and after it."""
+    came: dict[str, object]
+    """What the attack says it came to."""
+
+    def __str__(self) -> str:
+        calm, under = self.calm, self.under
+        return (
+            f"{self.attack:34} calm {calm.p50_ms:.1f}/{calm.p99_ms:.1f}/{calm.worst_ms:.0f} ms "
+            f"under {under.p50_ms:.1f}/{under.p99_ms:.1f}/{under.worst_ms:.0f} ms of {len(under.each)}, "
+            f"refused {dict(under.refused)}, +{self.grown_mb:.0f} MB (peak {self.peak_mb:.0f}), "
+            f"descriptors {self.descriptors[0]} -> {self.descriptors[1]}, {self.came}"
+        )
+
+
+def beside(site: Site, process: Process, name: str, seconds: float, hostile_port: int) -> Seen:
+    """Attack the gateway of a site while the quiet one posts: alone first, then beside it.
+
+    The events that were acknowledged are looked for in the store; an AssertionError where one is missing.
+    """
+    quiet = Quiet(site.port)
+    calm = _for(quiet, CALM_S)
+    before = descriptors(process)
+    with _attacker(site, name, seconds, hostile_port) as attacker:
+        forget_peak(process)
+        resident = status_bytes(process, "VmRSS")
+        attacker.stdin.write(b"\n")
+        attacker.stdin.flush()
+        under = quiet.post_while(lambda: attacker.poll() is None)
+        came = json.loads(attacker.stdout.read())
+    after = _for(quiet, AFTER_S)
+    peak = status_bytes(process, "VmHWM")
+    quiet.close()
+    under.each += after.each
+    under.ids += after.ids
+    under.refused += after.refused
+    left = _settled(process, before)
+    _kept(site, calm.ids + under.ids)
+    return Seen(name, calm, under, (peak - resident) / 1e6, peak / 1e6, (before, left), came)
+
+
+def _for(quiet: Quiet, seconds: float) -> Waits:
+    end = time.monotonic() + seconds
+    return quiet.post_while(lambda: time.monotonic() < end)
+
+
+@contextlib.contextmanager
+def _attacker(site: Site, name: str, seconds: float, hostile_port: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "faults.strangers", name, *map(str, (site.port, seconds, hostile_port))]
+    env = environment(PYTHONPATH=str(TESTS))
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as attacker:
+        try:
+            assert attacker.stdout.readline() == b"ready\n"
+            yield attacker
+        finally:
+            attacker.kill()
+
+
+def _settled(process: Process, before: int) -> int:
+    """The descriptors once those of the attack are closed, or after a while."""
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: descriptors(process) <= before + 1, "the attack's descriptors to be closed", LIMIT_S / 3)
+    return descriptors(process)
+
+
+def _kept(site: Site, ids: list[str]) -> None:
+    rows = site.ask("events", "list", "--source", "quiet", "--limit", "1000000").rows
+    missing = set(ids) - {row["id"] for row in rows}
+    assert not missing, f"{len(missing)} events of {len(ids)} were acknowledged and are not in the store"

@@ -1,0 +1,424 @@
+"""What strangers and bad neighbours send to a gateway, as attacks that end by themselves.
+
+Run as a program it is one attack, in a process of its own so that what it costs to attack does not slow the sender
+that is measured beside it:
+
+    python -m faults.strangers ATTACK PORT SECONDS HOSTILE_PORT
+
+Destinations that attack listen on HOSTILE_PORT. It makes what it will send, writes `ready`, waits for a line, attacks
+for so many seconds, and writes what it came to as JSON. Standard library only: it starts in a moment.
+"""
+
+import asyncio
+import base64
+import contextlib
+import gzip
+import itertools
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MB = 1_000_000
+MAX_BODY = 10 * 1024 * 1024
+"""`max_body` where a source says nothing."""
+BLOCK_BYTES = 64 * 1024
+BYTES_MAX = 800 * MB
+"""So much one attack sends at most, however fast the machine."""
+TOKEN = "acceptance-token"
+"""Of the sources that a neighbour has the secret of; acceptance.harness.BEARER_TOKEN."""
+
+
+# -- what an attack is made of ------------------------------------------------------------------
+
+
+@dataclass
+class Came:
+    """What an attack came to."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    """Answers by status."""
+    connections: int = 0
+    sent: int = 0
+    """Bytes."""
+
+
+class Field:
+    """Where an attack takes place: the gateway's port, that of destinations which attack, and until when."""
+
+    def __init__(self, port: int, seconds: float, hostile_port: int = 0) -> None:
+        self._port = port
+        self.hostile_port = hostile_port
+        self.seconds = seconds
+        self.end_s = time.monotonic() + seconds
+        self.came = Came()
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.end_s or self.came.sent > BYTES_MAX
+
+    @contextlib.asynccontextmanager
+    async def wire(self, unread: bool = False) -> AsyncIterator["Wire"]:
+        """A connection; `unread`: what comes is left where it is."""
+        loop = asyncio.get_running_loop()
+        transport, wire = await loop.create_connection(lambda: Wire(self.came), "127.0.0.1", self._port)
+        self.came.connections += 1
+        if unread:
+            transport.pause_reading()
+        try:
+            yield wire
+        finally:
+            transport.abort()
+
+
+class Wire(asyncio.Protocol):
+    """One connection: it writes no more than the other side takes, and counts the answers."""
+
+    def __init__(self, came: Came) -> None:
+        self._came = came
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._heard = asyncio.Event()
+        self.closed = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=BLOCK_BYTES)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for part in data.split(b"HTTP/1.1 ")[1:]:
+            self._came.statuses[part[:3].decode("latin-1")] += 1
+        self._heard.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._writable.set()
+        self._heard.set()
+
+    async def send(self, data: bytes) -> None:
+        """Returns when most of it has left."""
+        if not self.closed:
+            self._transport.write(data)
+            self._came.sent += len(data)
+            await self._writable.wait()
+
+    async def answer(self) -> None:
+        """Returns when something has come since the last call, or nothing will."""
+        await self._heard.wait()
+        if not self.closed:
+            self._heard.clear()
+
+
+class Attack(Protocol):
+    """Does its worst until the field is over."""
+
+    async def run(self, on: Field) -> None: ...
+
+
+async def _many(count: int, work: Callable[[], "asyncio.Future[None] | asyncio.Task[None]"]) -> None:
+    await asyncio.gather(*(work() for _ in range(count)), return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A head, and then the same piece again and again, as fast as it is taken; from the start where it is cut."""
+
+    head: bytes
+    piece: bytes
+    connections: int = 1
+    unread: bool = False
+    """The answers are not read."""
+
+    async def run(self, on: Field) -> None:
+        await _many(self.connections, lambda: asyncio.ensure_future(self._one(on)))
+
+    async def _one(self, on: Field) -> None:
+        block = self.piece * (1 + BLOCK_BYTES // len(self.piece))
+        while not on.over:
+            async with on.wire(self.unread) as wire:
+                await wire.send(self.head)
+                while not (wire.closed or on.over):
+                    await wire.send(block)
+                    await asyncio.sleep(0)
+
+
+@dataclass(frozen=True)
+class Again:
+    """Whole requests, each on a connection of its own, so many at once; the next when one is answered."""
+
+    requests: tuple[bytes, ...]
+    """They take turns."""
+    at_once: int = 8
+    times: int = 10_000
+    """Of each."""
+
+    async def run(self, on: Field) -> None:
+        turns = itertools.cycle(self.requests)
+        await _many(self.at_once, lambda: asyncio.ensure_future(self._one(on, turns)))
+
+    async def _one(self, on: Field, turns: Iterator[bytes]) -> None:
+        for _ in range(self.times):
+            if on.over:
+                return
+            async with on.wire() as wire:
+                await wire.send(next(turns))
+                await wire.answer()
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Bodies that come but for their last byte, and stay so."""
+
+    head: bytes
+    body: bytes
+    connections: int
+    drip: bool = False
+    """A byte now and then, so that nothing seems idle."""
+
+    async def run(self, on: Field) -> None:
+        await _many(self.connections, lambda: asyncio.ensure_future(self._one(on)))
+
+    async def _one(self, on: Field) -> None:
+        while not on.over:
+            async with on.wire() as wire:
+                await wire.send(self.head)
+                view = memoryview(self.body)
+                for start in range(0, len(view), BLOCK_BYTES):
+                    await wire.send(bytes(view[start : start + BLOCK_BYTES]))
+                while not (wire.closed or on.over):
+                    await asyncio.sleep(0.1)
+                    if self.drip:
+                        await wire.send(b"x")
+            await asyncio.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Connections that say nothing."""
+
+    connections: int
+
+    async def run(self, on: Field) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(self.connections):
+                with contextlib.suppress(OSError):
+                    await stack.enter_async_context(on.wire())
+            await asyncio.sleep(max(0.0, on.end_s - time.monotonic()))
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A destination, an alert hook or a token endpoint that answers without end. It has itself delivered to."""
+
+    source: str
+    """What is posted to it comes here, in the end."""
+    head: bytes
+    piece: bytes
+    events: int = 4
+
+    async def run(self, on: Field) -> None:
+        server = await asyncio.start_server(lambda r, w: self._serve(on, r, w), "127.0.0.1", on.hostile_port)
+        async with server:
+            for number in range(self.events):
+                async with on.wire() as wire:
+                    await wire.send(whole(self.source, b'{"n": %d}' % number, BEARER))
+                    await wire.answer()
+            await asyncio.sleep(max(0.0, on.end_s - time.monotonic()))
+
+    async def _serve(self, on: Field, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        block = self.piece * (1 + BLOCK_BYTES // len(self.piece))
+        on.came.connections += 1
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(self.head)
+            while not on.over:
+                writer.write(block)
+                on.came.sent += len(block)
+                await writer.drain()
+        writer.transport.abort()
+
+
+# -- what they send -----------------------------------------------------------------------------
+
+
+def head(source: str, *lines: str, method: str = "POST", below: str = "") -> bytes:
+    """The head of a request to a source."""
+    said = "".join(f"{line}\r\n" for line in lines)
+    return f"{method} /webhooks/{source}{below} HTTP/1.1\r\nHost: gateway\r\n{said}\r\n".encode()
+
+
+def whole(source: str, body: bytes, *lines: str, below: str = "") -> bytes:
+    """A request with its body and its length."""
+    return head(source, *lines, f"Content-Length: {len(body)}", below=below) + body
+
+
+def _plain(method: str, path: str) -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode()
+
+
+def _chunked(path: str) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+
+
+BEARER = f"Authorization: Bearer {TOKEN}"
+_TRAILER = b"X-Trailer-%s: %s\r\n" % (b"n" * 20, b"v" * 200)
+_FORM = b"&".join(b"p%d=" % number + b"%e9" * 3_400 for number in range(1_000))
+"""10.2 MB of a form, all of it escapes."""
+_NOW = str(int(time.time()))
+
+
+def _twilio() -> bytes:
+    proof = "X-Twilio-Signature: " + base64.b64encode(b"0" * 20).decode()
+    return whole("twilio", _FORM, "Content-Type: application/x-www-form-urlencoded", proof)
+
+
+def _slack() -> bytes:
+    lists = b",".join([b"[]"] * 3_300_000)
+    body = b'{"type":"url_verification","challenge":"c","x":[' + lists + b"]}"
+    return whole("slack", body, "X-Slack-Signature: v0=" + "0" * 64, f"X-Slack-Request-Timestamp: {_NOW}")
+
+
+def _byoc() -> bytes:
+    body = b'{"client_id":"cxone","client_secret":"guess","x":[' + b",".join([b"[]"] * 3_300_000) + b"]}"
+    return whole("byoc", body, below="/token")
+
+
+def _standard() -> bytes:
+    signature = "v1a," + base64.b64encode(b"0" * 64).decode()
+    lines = (f"webhook-timestamp: {_NOW}", "webhook-id: msg_1", "webhook-signature: " + " ".join([signature] * 16))
+    return whole("standard", b"x" * (MAX_BODY - 1), *lines)
+
+
+def _stripe() -> bytes:
+    signature = f"Stripe-Signature: t={_NOW}," + ",".join(["v1=" + "0" * 64] * 16)
+    return whole("stripe", b"x" * (MAX_BODY - 1), signature)
+
+
+def _unknown(name: str) -> bytes:
+    """To a name that does not exist, whatever kind stands in for it: with all the proofs that any kind looks for."""
+    signature = "v1a," + base64.b64encode(b"0" * 64).decode()
+    lines = (
+        f"webhook-timestamp: {_NOW}",
+        "webhook-id: msg_1",
+        "webhook-signature: " + " ".join([signature] * 16),
+        f"Stripe-Signature: t={_NOW}," + ",".join(["v1=" + "0" * 64] * 16),
+        "X-Twilio-Signature: " + base64.b64encode(b"0" * 20).decode(),
+        "X-Slack-Signature: v0=" + "0" * 64,
+        f"X-Slack-Request-Timestamp: {_NOW}",
+        "Content-Type: application/x-www-form-urlencoded",
+    )
+    return whole(name, b"url_verification=1&" + _FORM, *lines)
+
+
+def _packed_lists() -> bytes:
+    body = gzip.compress(b'{"x":[' + b",".join([b"[]"] * 3_300_000) + b"]}", 9, mtime=0)
+    return whole("loud", body, BEARER, "Content-Encoding: gzip")
+
+
+def _many_names() -> bytes:
+    names = b",".join(b'"%x":0' % number for number in range(900_000))
+    return whole("loud", b'{"id":1,' + names + b',"id":2}', BEARER)
+
+
+def _many_items() -> bytes:
+    return whole("filtered", b'{"items":[' + b",".join([b'{"a":1}'] * 1_200_000) + b"]}", BEARER)
+
+
+def _no_json() -> bytes:
+    return whole("loud", b"x" * (MAX_BODY - 1), BEARER)
+
+
+def _unfinished(source: str, connections: int, drip: bool) -> Attack:
+    start = head(source, f"Content-Length: {MAX_BODY}")
+    return Unfinished(start, b"x" * (MAX_BODY - 1 - (1000 if drip else 0)), connections, drip)
+
+
+_CONTINUES = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"
+_EXTENSION = b"ext=value;" * 100
+
+
+def _answering(source: str) -> dict[str, Callable[[], Attack]]:
+    return {
+        f"{source}: endless 100 Continue": lambda: Answering(source, b"", _CONTINUES),
+        f"{source}: endless chunk extensions": lambda: Answering(source, _CHUNKS, _EXTENSION),
+        f"{source}: endless trailers": lambda: Answering(source, _CHUNKS[:-2] + b"0\r\n", _TRAILER),
+    }
+
+
+ATTACKS: dict[str, Callable[[], Attack]] = {
+    # Answered by their head alone.
+    "pipelined 404": lambda: Endless(b"", _plain("GET", "/nothing"), 2),
+    "pipelined 404, unread": lambda: Endless(b"", _plain("GET", "/nothing"), 2, unread=True),
+    "pipelined healthz": lambda: Endless(b"", _plain("GET", "/healthz"), 2),
+    "pipelined healthz, unread": lambda: Endless(b"", _plain("GET", "/healthz"), 2, unread=True),
+    "pipelined 405": lambda: Endless(b"", head("quiet", method="GET"), 2),
+    "pipelined OPTIONS": lambda: Endless(b"", _plain("OPTIONS", "/healthz"), 2, unread=True),
+    "pipelined 411": lambda: Endless(b"", head("quiet"), 2),
+    "pipelined 401": lambda: Endless(b"", whole("quiet", b"{}"), 2),
+    "a body behind a 404": lambda: Endless(
+        b"POST /nothing HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100000000000\r\n\r\n", b"x" * BLOCK_BYTES, 2
+    ),
+    # What is neither head nor payload.
+    "trailers": lambda: Endless(_chunked("/webhooks/quiet") + b"0\r\n", _TRAILER, 2),
+    "trailers, no such path": lambda: Endless(_chunked("/nothing") + b"0\r\n", _TRAILER, 2),
+    "chunk extensions": lambda: Endless(_chunked("/webhooks/quiet") + b"1;", b"ext=value;" * 100, 2),
+    "chunks of one byte": lambda: Endless(_chunked("/webhooks/quiet"), b"1\r\nx\r\n", 2),
+    # Work before proof.
+    "twilio form": lambda: Again((_twilio(),)),
+    "slack challenge": lambda: Again((_slack(),)),
+    "byoc token": lambda: Again((_byoc(),)),
+    "standard-webhooks, 16 signatures": lambda: Again((_standard(),)),
+    "stripe, 16 signatures": lambda: Again((_stripe(),)),
+    "unknown name": lambda: Again(tuple(_unknown(f"nobody-{number}") for number in range(12))),
+    # Places that are taken and not used.
+    "40 unfinished bodies": lambda: _unfinished("quiet", 40, drip=False),
+    "30 slow bodies": lambda: _unfinished("loud", 30, drip=True),
+    "3,000 idle connections": lambda: Idle(3_000),
+    # With a secret of another source.
+    "signed: packed lists": lambda: Again((_packed_lists(),)),
+    "signed: many names": lambda: Again((_many_names(),), at_once=4),
+    "signed: a filter over many items": lambda: Again((_many_items(),), at_once=4),
+    "signed: 40 bodies that are no JSON": lambda: Again((_no_json(),), at_once=40, times=1),
+    # From where deliveries, tokens and alerts are sent to.
+    **_answering("to-destination"),
+    **_answering("to-token"),
+    **_answering("to-alert"),
+}
+"""By name: makes what will be sent, which may take a second."""
+
+
+async def attack(made: Attack, on: Field) -> Came:
+    """Attack a gateway; what it came to."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(on.seconds + 1):
+            await made.run(on)
+    return on.came
+
+
+def main() -> None:
+    """One attack, as this module says."""
+    name, port, seconds, hostile_port = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+    made = ATTACKS[name]()
+    # Who measures goes first where both share a core.
+    os.nice(10)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    came = asyncio.run(attack(made, Field(port, seconds, hostile_port)))
+    print(json.dumps({"statuses": came.statuses, "connections": came.connections, "sent": came.sent}))
+
+
+if __name__ == "__main__":
+    main()
