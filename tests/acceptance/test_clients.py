@@ -178,3 +178,9 @@ def test_curl_posts_twice_over_one_connection(site: Site) -> None:
     words = [["--header", job.proof, "--data-binary", f"@{job.file}", "--write-out", "\n", job.url] for job in sent]
     command = ["curl", "--silent", *words[0], *(word for more in words[1:] for word in ("--next", "--silent", *more))]
     assert_whole(site, sent, ran(command).split())
+
+
+def test_the_page_has_a_row_for_each_client() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [*MANY, *ONE]

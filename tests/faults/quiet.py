@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from acceptance.harness import LIMIT_S, Process, Site, environment, hex_signature, wait_until
+from acceptance.harness import LIMIT_S, Process, Site, environment, free_port, hex_signature, wait_until
 
 GIVEN_UP_S = 15.0
 """An event that has no answer after so long is lost to its sender."""
@@ -125,6 +125,76 @@ def _length(said: bytes) -> int:
     return len(told) + 4 + int(told.lower().split(b"content-length:")[1].split()[0])
 
 
+# -- its neighbourhood --------------------------------------------------------------------------
+
+BEARER = """
+verify = { scheme = "bearer" }
+secrets = ["${BEARER_TOKEN}"]
+"""
+SOURCES = f"""
+[sources.quiet]
+kind = "generic"
+verify = {{ scheme = "hmac-sha256", header = "X-Signature", prefix = "sha256=" }}
+secrets = ["${{HMAC_SECRET}}"]
+dedup = "id"
+[sources.loud]
+kind = "generic"
+dedup = "id"
+{BEARER}
+[sources.filtered]
+kind = "generic"
+{BEARER}
+[sources.twilio]
+kind = "twilio"
+secrets = ["${{HMAC_SECRET}}"]
+public_url = "https://hooks.example/webhooks/twilio"
+[sources.slack]
+kind = "slack"
+secrets = ["${{HMAC_SECRET}}"]
+[sources.byoc]
+kind = "cxone-byoc"
+client_id = "cxone"
+secrets = ["${{HMAC_SECRET}}"]
+[sources.standard]
+kind = "standard-webhooks"
+secrets = ["whsec_c2VjcmV0", "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
+[sources.stripe]
+kind = "stripe"
+secrets = ["${{HMAC_SECRET}}"]
+"""
+ROUTES = """
+[[routes]]
+from = "filtered"
+when = "items[?a == `2`] | [0]"
+to = ["crm"]
+"""
+HOSTILE = """
+[alerts]
+url = "http://127.0.0.1:{port}/alert"
+allow_private = true
+[destinations.closed]
+url = "http://127.0.0.1:1/"
+allow_private = true
+breaker = {{ failures = 1 }}
+[destinations.hostile]
+url = "http://127.0.0.1:{port}/"
+allow_private = true
+breaker = {{ failures = 100 }}
+[destinations.tokened]
+url = "http://127.0.0.1:1/"
+allow_private = true
+breaker = {{ failures = 100 }}
+[destinations.tokened.auth]
+scheme = "oauth2-client-credentials"
+token_url = "http://127.0.0.1:{port}/token"
+client_id = "longstop"
+client_secret = "${{BEARER_TOKEN}}"
+"""
+LEADS_TO = {"to-destination": "hostile", "to-token": "tokened", "to-alert": "closed"}
+SOURCES += "".join(f'[sources.{name}]\nkind = "generic"\n{BEARER}' for name in LEADS_TO)
+ROUTES += "".join(f'[[routes]]\nfrom = "{name}"\nto = ["{to}"]\n' for name, to in LEADS_TO.items())
+
+
 # -- the program under attack -------------------------------------------------------------------
 
 
@@ -175,6 +245,8 @@ class Seen:
     attack: str
     calm: Waits
     under: Waits
+    after: Waits
+    """Just after it: what was queued by then counts for the worst."""
     grown_mb: float
     """How far the peak of the memory rose above what was resident before the attack."""
     peak_mb: float
@@ -183,14 +255,31 @@ class Seen:
     came: dict[str, object]
     """What the attack says it came to."""
 
+    @property
+    def worst_ms(self) -> float:
+        return max(self.under.worst_ms, self.after.worst_ms)
+
+    @property
+    def refused(self) -> Counter[int]:
+        """Answers to the quiet one that were no 200."""
+        return self.calm.refused + self.under.refused + self.after.refused
+
     def __str__(self) -> str:
         calm, under = self.calm, self.under
         return (
-            f"{self.attack:34} calm {calm.p50_ms:.1f}/{calm.p99_ms:.1f}/{calm.worst_ms:.0f} ms "
-            f"under {under.p50_ms:.1f}/{under.p99_ms:.1f}/{under.worst_ms:.0f} ms of {len(under.each)}, "
-            f"refused {dict(under.refused)}, +{self.grown_mb:.0f} MB (peak {self.peak_mb:.0f}), "
+            f"{self.attack:34} p50/p99/worst: calm {calm.p50_ms:.1f}/{calm.p99_ms:.1f}/{calm.worst_ms:.0f} ms, "
+            f"beside it {under.p50_ms:.1f}/{under.p99_ms:.1f}/{self.worst_ms:.0f} ms of {len(under.each)} events, "
+            f"refused {dict(self.refused)}, +{self.grown_mb:.0f} MB (peak {self.peak_mb:.0f}), "
             f"descriptors {self.descriptors[0]} -> {self.descriptors[1]}, {self.came}"
         )
+
+
+def attacked(site: Site, name: str, seconds: float, plant: str = "") -> Seen:
+    """Start a gateway and attack it. plant: Python that runs in it first."""
+    hostile_port = free_port()
+    site.configure(routes=ROUTES, more=SOURCES + HOSTILE.format(port=hostile_port))
+    with pinned(site):
+        return beside(site, site.start(prelude=plant).ready(), name, seconds, hostile_port)
 
 
 def beside(site: Site, process: Process, name: str, seconds: float, hostile_port: int) -> Seen:
@@ -211,12 +300,9 @@ def beside(site: Site, process: Process, name: str, seconds: float, hostile_port
     after = _for(quiet, AFTER_S)
     peak = status_bytes(process, "VmHWM")
     quiet.close()
-    under.each += after.each
-    under.ids += after.ids
-    under.refused += after.refused
     left = _settled(process, before)
-    _kept(site, calm.ids + under.ids)
-    return Seen(name, calm, under, (peak - resident) / 1e6, peak / 1e6, (before, left), came)
+    _kept(site, calm.ids + under.ids + after.ids)
+    return Seen(name, calm, under, after, (peak - resident) / 1e6, peak / 1e6, (before, left), came)
 
 
 def _for(quiet: Quiet, seconds: float) -> Waits:

@@ -359,6 +359,7 @@ def _answering(source: str) -> dict[str, Callable[[], Attack]]:
 
 
 ATTACKS: dict[str, Callable[[], Attack]] = {
+    "nobody": lambda: Idle(0),
     # Answered by their head alone.
     "pipelined 404": lambda: Endless(b"", _plain("GET", "/nothing"), 2),
     "pipelined 404, unread": lambda: Endless(b"", _plain("GET", "/nothing"), 2, unread=True),
