@@ -9,6 +9,7 @@ import hmac
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,14 @@ public_url = "https://hooks.example/webhooks/twilio"
 kind = "generic"
 verify = { scheme = "none" }
 allow = ["203.0.113.0/24"]
+[sources.byoc]
+kind = "cxone-byoc"
+client_id = "cxone"
+secrets = ["${HMAC_SECRET}"]
+[sources.byoc-of-another]
+kind = "cxone-byoc"
+client_id = "cxone"
+secrets = ["${HMAC_SECRET}"]
 """
 PROOF_OF = {
     "open": lambda _body: {},
@@ -200,6 +209,36 @@ def _alive(site: Site, source: str) -> int:
 )
 def test_a_proxy_s_word_is_an_address_or_nothing(said: str, status: int, site: Site) -> None:
     assert site.request("POST", "/webhooks/near", b"{}", {"X-Forwarded-For": said}).status == status
+
+
+def token(until_s: int, source: str = "byoc", secret: str = HMAC_SECRET) -> str:
+    """A token of `cxone-byoc`, written anew."""
+    key = hmac.digest(secret.encode(), f"longstop cxone-byoc token\0{source}".encode(), "sha256")
+    return f"{until_s}.{hmac.digest(key, str(until_s).encode(), 'sha256').hex()}"
+
+
+SOON = int(time.time()) + 600
+TOKENS = {
+    "good": (token(SOON), 200),
+    "expired": (token(int(time.time()) - 1), 401),
+    "of another source with the same secret": (token(SOON, "byoc-of-another"), 401),
+    "under another secret": (token(SOON, secret="guess"), 401),
+    "prolonged": (f"{SOON + 9}.{token(SOON).partition('.')[2]}", 401),
+    "prolonged by a digit": (f"{SOON}0.{token(SOON).partition('.')[2]}", 401),
+    "without a time": (token(SOON).partition(".")[2], 401),
+    "without a signature": (f"{SOON}.", 401),
+    "with more behind it": (token(SOON) + "0", 401),
+    "the secret itself": (HMAC_SECRET, 401),
+}
+
+
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize("which", TOKENS)
+def test_only_a_token_of_this_source_that_has_not_ended_is_good(which: str, site: Site) -> None:
+    shown, status = TOKENS[which]
+    body = json.dumps({"id": which}).encode()
+    path = "/webhooks/byoc/1.0/posts/p1/messages"
+    assert site.request("POST", path, body, {"Authorization": f"Bearer {shown}"}).status == status
 
 
 def test_a_neighbour_s_dead_event_does_not_hold_the_same_key_of_another_source(tmp_path: Path) -> None:
