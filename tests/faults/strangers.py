@@ -65,8 +65,12 @@ class Field:
     async def wire(self, unread: bool = False) -> AsyncIterator["Wire"]:
         """A connection; `unread`: what comes is left where it is."""
         loop = asyncio.get_running_loop()
-        transport, wire = await loop.create_connection(lambda: Wire(self.came), "127.0.0.1", self._port)
+        # From a few addresses, none of them the quiet one's: only Linux has all of 127.0.0.0/8.
+        ours = (f"127.0.0.{2 + self.came.connections % 4}", 0) if sys.platform == "linux" else None
         self.came.connections += 1
+        transport, wire = await loop.create_connection(
+            lambda: Wire(self.came), "127.0.0.1", self._port, local_addr=ours
+        )
         if unread:
             transport.pause_reading()
         try:
@@ -187,11 +191,14 @@ class Unfinished:
     connections: int
     drip: bool = False
     """A byte now and then, so that nothing seems idle."""
+    after_s: float = 0.0
+    """When they begin."""
 
     async def run(self, on: Field) -> None:
         await _many(self.connections, lambda: asyncio.ensure_future(self._one(on)))
 
     async def _one(self, on: Field) -> None:
+        await asyncio.sleep(self.after_s)
         while not on.over:
             async with on.wire() as wire:
                 await wire.send(self.head)
@@ -203,6 +210,16 @@ class Unfinished:
                     if self.drip:
                         await wire.send(b"x")
             await asyncio.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several attacks at once."""
+
+    attacks: tuple[Attack, ...]
+
+    async def run(self, on: Field) -> None:
+        await asyncio.gather(*(each.run(on) for each in self.attacks))
 
 
 @dataclass(frozen=True)
@@ -365,9 +382,15 @@ def _no_json() -> bytes:
     return whole("loud", b"x" * (MAX_BODY - 1), BEARER)
 
 
-def _unfinished(source: str, connections: int, drip: bool) -> Attack:
-    start = head(source, f"Content-Length: {MAX_BODY}")
-    return Unfinished(start, b"x" * (MAX_BODY - 1 - (1000 if drip else 0)), connections, drip)
+def _unfinished(source: str, connections: int, size: int, drip: bool = False, after_s: float = 0.0) -> Unfinished:
+    start = head(source, f"Content-Length: {size}")
+    return Unfinished(start, b"x" * (size - 1 - (1000 if drip else 0)), connections, drip, after_s)
+
+
+def _all_places() -> Attack:
+    """Large bodies as many as there is room for, then ever smaller ones for what is left of it."""
+    smaller = (_unfinished("quiet", 30, MAX_BODY // 10**step, after_s=0.9 + step / 10) for step in range(1, 6))
+    return Together((_unfinished("quiet", 30, MAX_BODY), *smaller))
 
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -413,8 +436,9 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "stripe, 16 signatures": lambda: _sized(_stripe),
     "unknown name": lambda: Again(_unknowns()),
     # Places that are taken and not used.
-    "40 unfinished bodies": lambda: _unfinished("quiet", 40, drip=False),
-    "30 slow bodies": lambda: _unfinished("loud", 30, drip=True),
+    "180 unfinished bodies": _all_places,
+    "30 slow bodies": lambda: _unfinished("loud", 30, MAX_BODY, drip=True),
+    "1,000 slow heads": lambda: Unfinished(b"POST /webhooks/quiet HTTP/1.1\r\nX-Slow: ", b"", 1_000, drip=True),
     "3,000 idle connections": lambda: Idle(3_000),
     # With a secret of another source.
     "signed: packed lists": lambda: Again((_packed_lists(),)),

@@ -18,12 +18,14 @@ P99_MS, WORST_MS = 50.0, 250.0
 """What no stranger may delay the quiet one by, wherever the machine is quick enough for it; else these ratios."""
 TIMES_CALM = 15
 GROWTH_MB = 120.0
-HOLDS_MB = dict.fromkeys(("40 unfinished bodies", "30 slow bodies"), 330.0)
+HOLDS_MB = dict.fromkeys(("180 unfinished bodies", "30 slow bodies"), 330.0)
 """Bodies of all senders that are not there yet may hold this much together."""
+TAKEN_MB = 80.0
+"""Of one connection, and of one answer: what is refused is read on for a while, so that the answer can be read."""
 
 
-def held(seen: Seen) -> list[str]:
-    """What of the bounds an attack broke."""
+def broken(seen: Seen) -> list[str]:
+    """The bounds that an attack broke."""
     calm, under = seen.calm, seen.under
     growth = HOLDS_MB.get(seen.attack, GROWTH_MB)
     bounds = {
@@ -31,16 +33,15 @@ def held(seen: Seen) -> list[str]:
         "worst ms": (seen.worst_ms, max(WORST_MS, TIMES_CALM * calm.worst_ms)),
         "events of the quiet one that were refused": (seen.refused.total(), 0),
         "peak memory MB": (seen.grown_mb, growth),
+        "MB taken of each connection": (seen.taken_mb, TAKEN_MB),
         "descriptors left open": (seen.descriptors[1] - seen.descriptors[0], 3),
     }
     return [f"{name}: {found:.0f}, at most {bound:.0f}" for name, (found, bound) in bounds.items() if found > bound]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_the_quiet_one_is_hardly_delayed_and_memory_stays(
-    name: str, site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_quiet_one_is_hardly_delayed_and_memory_stays(name: str, site: Site) -> None:
     seen = attacked(site, name, SECONDS)
-    with capsys.disabled():
-        print(f"\n{seen}")
-    assert not held(seen), str(seen)
+    # Seen with -s, and where it fails.
+    print(seen)
+    assert broken(seen) == []
