@@ -76,7 +76,8 @@ class Field:
         try:
             yield wire
         finally:
-            transport.abort()
+            if not wire.closed:
+                transport.abort()
 
 
 class Wire(asyncio.Protocol):
@@ -133,7 +134,9 @@ class Attack(Protocol):
 
 
 async def _many(count: int, work: Callable[[], "asyncio.Future[None] | asyncio.Task[None]"]) -> None:
-    await asyncio.gather(*(work() for _ in range(count)), return_exceptions=True)
+    for ended in await asyncio.gather(*(work() for _ in range(count)), return_exceptions=True):
+        if isinstance(ended, Exception) and not isinstance(ended, OSError):
+            raise ended
 
 
 @dataclass(frozen=True)
