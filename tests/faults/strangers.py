@@ -27,7 +27,7 @@ MB = 1_000_000
 MAX_BODY = 10 * 1024 * 1024
 """`max_body` where a source says nothing."""
 BLOCK_BYTES = 64 * 1024
-BYTES_MAX = 800 * MB
+BYTES_MAX = 3_000 * MB
 """So much one attack sends at most, however fast the machine."""
 TOKEN = "acceptance-token"
 """Of the sources that a neighbour has the secret of; acceptance.harness.BEARER_TOKEN."""

@@ -18,7 +18,7 @@ P99_MS, WORST_MS = 50.0, 250.0
 """What no stranger may delay the quiet one by, wherever the machine is quick enough for it; else these ratios."""
 TIMES_CALM = 15
 GROWTH_MB = 120.0
-HOLDS_MB = dict.fromkeys(("180 unfinished bodies", "30 slow bodies"), 330.0)
+HOLDS_MB = dict.fromkeys(("180 unfinished bodies", "30 slow bodies", "signed: 40 bodies that are no JSON"), 330.0)
 """Bodies of all senders that are not there yet may hold this much together."""
 TAKEN_MB = 80.0
 """Of one connection, and of one answer: what is refused is read on for a while, so that the answer can be read."""
