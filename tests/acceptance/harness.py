@@ -300,16 +300,23 @@ class Site:
 
     def ask(self, *words: str) -> Ran:
         """Run a command with --json, in this process, which saves a start; fails where it does not exit with 0."""
-        out, err = io.StringIO(), io.StringIO()
+        return self._in_this_process(*words, "--json")
+
+    def raw(self, id_: str) -> bytes:
+        """What `events show --raw` writes of an event: its body."""
+        return self._in_this_process("events", "show", id_, "--raw").out
+
+    def _in_this_process(self, *words: str) -> Ran:
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
         with (
             mock.patch.dict(os.environ, environment()),
-            mock.patch.object(sys, "argv", ["longstop", *words, "--json", "--config", str(self.config)]),
+            mock.patch.object(sys, "argv", ["longstop", *words, "--config", str(self.config)]),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
             status = command()
         assert status == 0, err.getvalue()
-        return Ran(status, out.getvalue().encode(), err.getvalue())
+        return Ran(status, out.buffer.getvalue(), err.getvalue())  # type: ignore[attr-defined]
 
     def event(self, id_: str) -> Any:
         """All that is recorded of an event."""
