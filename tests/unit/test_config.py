@@ -236,6 +236,17 @@ def test_handlers_in_code_need_no_table() -> None:
     assert config.routes == (RouteSettings("hello", None, ("b", "a"), 90_000),)
 
 
+@pytest.mark.parametrize("given", ['"*"', '["*"]', '["hello", "there"]'])
+def test_a_route_may_be_from_several_sources_or_from_all(given: str) -> None:
+    there = HELLO.replace("hello", "there")
+    crm = '[destinations.crm]\nurl = "https://crm.example/"\nordered = true\n'
+    config = read(f'{HELLO}{there}{crm}[[routes]]\nfrom = {given}\nto = ["crm"]\norder_with = "customer"\n')
+    assert config.routes == tuple(
+        RouteSettings(name, None, ("crm",), order_with="customer") for name in ("hello", "there")
+    )
+    assert "route       → crm  in one order with customer" in describe(config)
+
+
 def test_load_reads_a_file_and_starts_relative_paths_there(tmp_path: Path) -> None:
     file = tmp_path / "longstop.toml"
     file.write_bytes(b"\xef\xbb\xbf" + HELLO.encode())

@@ -257,7 +257,7 @@ class Ingest:
             origin=origin,
             occurred_at_ms=reading.occurred_at_ms,
         )
-        deliveries = initial_deliveries(event, destinations, self._router.ordered, lambda: self._ids.make(now_ms))
+        deliveries = initial_deliveries(event, destinations, lambda: self._ids.make(now_ms))
         return Append(event, deliveries, now_ms + source.dedup_window_ms)
 
     def _quarantined(self, source: Source, request: Request, now_ms: int, why: str) -> Append:

@@ -99,6 +99,8 @@ class RouteSettings:
     to: tuple[str, ...]
     expire_after_ms: int | None = None
     """How long an event is of use there; None: for ever."""
+    order_with: str | None = None
+    """Routes of the same name share one order for each key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Config:
     destinations: tuple[DestinationSettings, ...] = field(repr=False)
     """Those of the file, then those that only code knows, by name."""
     routes: tuple[RouteSettings, ...]
+    """One for each source: a route from several is several here."""
     targets: Mapping[str, str] = field(repr=False)
     """For people: each destination's URL, variables not filled in and without its query, or its handler."""
     alerts: AlertSettings | None = None
@@ -217,7 +220,9 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
         destinations=(*declared, *in_code),
         routes=tuple(
-            RouteSettings(each.source, each.when, tuple(each.to), each.expire_after_ms) for each in shaped.routes
+            RouteSettings(source, each.when, tuple(each.to), each.expire_after_ms, each.order_with)
+            for each in shaped.routes
+            for source in each.sources(shaped.sources)
         ),
         warnings=warnings,
         alerts=_alerts(shaped.alerts) if shaped.alerts else None,
@@ -285,6 +290,7 @@ def _routes_of(config: Config, source: str) -> list[str]:
     lines = [
         f"  route       → {', '.join(route.to)}"
         + (f"  when {route.when}" if route.when else "")
+        + (f"  in one order with {route.order_with}" if route.order_with else "")
         + (f"  expires after {route.expire_after_ms / 1000:g} s" if route.expire_after_ms is not None else "")
         for route in config.routes
         if route.source == source

@@ -28,6 +28,8 @@ SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 """What says where the dedup key, the type or the key of an event stands."""
 _SECRET_FILE_BYTES_MAX = 65_536
 
+NAME = "1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -209,8 +211,15 @@ def is_literal(text: str) -> bool:
 # -- expressions --------------------------------------------------------------------------------
 
 
+def name(text: str) -> str:
+    """What a source, a destination or an order may be called."""
+    if not _NAME.fullmatch(text):
+        raise Fault(f"found {quoted(text)}")
+    return text
+
+
 def condition(text: str) -> str:
-    """A JMESPath expression that decides about a body."""
+    """A JMESPath expression that decides about an event."""
     check_jmespath(text, "a JMESPath expression", "text stands in single quotes, as in type == 'Text'")
     return text
 
