@@ -137,7 +137,7 @@ def test_show_takes_either_id_and_hides_credentials(id_: str, program: FakeProgr
     assert "abc" not in shown
     assert "hunter2" not in shown
     assert "X-Signature: s=1" in shown
-    assert '{"a":\n1}\\x1b\n' in shown
+    assert '\n  {"a":\n  1}\\x1b\n' in shown
     assert "\x1b" not in shown
     (row,) = rows(program, capsys, "events", "show", id_)
     assert list(row) == [*EVENT_FIELDS, "headers", "body", "body_base64", "history"]

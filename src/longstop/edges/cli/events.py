@@ -118,8 +118,9 @@ def _print_body(body: bytes, text: str | None) -> None:
     if text is None:
         output.line(f"({len(body)} bytes that are not UTF-8 text; --raw writes them)")
     else:
+        # Indented, because a body may have lines that look like ours.
         for part in text[:PREVIEW_CHARS].splitlines():
-            output.line(part)
+            output.line(f"  {part}")
         if len(text) > PREVIEW_CHARS:
             output.line(f"(… {len(body)} bytes in all; --raw writes them)")
     output.line()
