@@ -570,6 +570,16 @@ REFUSED = [
         "expected a JMESPath expression; text stands in single quotes, as in type == 'Text'",
     ),
     ("routes = 1\n" + HELLO, "routes: found a number; expected tables: [[routes]]"),
+    (
+        HELLO + '[destinations.crm]\nhandler = "a.b:c"\nenv = ["A"]\n',
+        "destinations.crm.env: found env without isolation, and such a handler has the whole environment; "
+        'expected it only beside isolation = "process"; remove it',
+    ),
+    (
+        HELLO + '[destinations.crm]\nhandler = "a.b:c"\nisolation = "process"\nenv = ["${A}"]\n',
+        'destinations.crm.env[0]: found "${A}"; expected the name of an environment variable; '
+        "letters, digits and _, the first no digit",
+    ),
     ("routes = [1]\n" + HELLO, "routes[0]: found a number; expected a table: [[routes]]"),
 ]
 

@@ -147,7 +147,8 @@ def test_every_kind_and_scheme_is_named() -> None:
 
 
 def environ_of(text: str) -> dict[str, str]:
-    return dict.fromkeys(re.findall(r"\$\{([A-Za-z_]\w*)\}", text), SECRET)
+    names = re.findall(r"\$\{([A-Za-z_]\w*)\}", text) + re.findall(r'^env = \["(\w+)"\]', text, re.MULTILINE)
+    return dict.fromkeys(names, SECRET)
 
 
 def whole(text: str) -> str:

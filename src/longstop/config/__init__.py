@@ -249,6 +249,7 @@ def _alerts(table: AlertsTable) -> AlertSettings:
 def _destination(name: str, table: DestinationTable) -> DestinationSettings:
     given = dict(table)
     given["headers"] = tuple(table.headers.items())
+    given["env"] = tuple(table.env)
     given["auth"] = AuthSettings(**{**dict(table.auth), "secrets": tuple(table.auth.secrets)}) if table.auth else None
     given["tls"] = TlsSettings(**dict(table.tls)) if table.tls else None
     retry = dict(table.retry)

@@ -66,6 +66,7 @@ def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
         yield from _open_to_all(where, source)
     for where, destination in _tables(document, "destinations"):
         yield from _unreachable(where, destination, around)
+        yield from _unset((*where, "env"), _list(destination, "env"), around)
         yield from auth_rules.warnings(where, destination)
     yield from _unreachable(("alerts",), _table(document, "alerts"), around)
     for place, route in enumerate(_list(document, "routes")):
@@ -366,6 +367,9 @@ def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator
 
 
 def _isolation(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
+    if "env" in destination and destination.get("isolation") != "process":
+        found = "found env without isolation, and such a handler has the whole environment"
+        yield Problem((*where, "env"), found, 'it only beside isolation = "process"', "remove it")
     if "isolation" not in destination or "handler" in destination:
         return
     found, hint = "found isolation without a handler", "remove it"
@@ -373,6 +377,13 @@ def _isolation(where: Loc, destination: Raw, around: Surroundings) -> Iterator[P
         found = "found isolation, and the handler is registered in code, where no other process can find it"
         hint = "name the function here instead of registering it"
     yield Problem((*where, "isolation"), found, 'it only beside handler = "package.module:function"', hint)
+
+
+def _unset(where: Loc, names: list[Any], around: Surroundings) -> Iterator[Problem]:
+    for place, name in enumerate(names):
+        if name not in around.environ:
+            found = f"the environment variable {name} is not set, and the handler will not find it"
+            yield Problem((*where, place), found, "it to be set", "set it, or remove it from env")
 
 
 def _transaction(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:

@@ -113,6 +113,7 @@ Rate = Annotated[float, BeforeValidator(values.rate)]
 SignedContent = Annotated[str, AfterValidator(values.signed_content)]
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Selector = Annotated[str, AfterValidator(values.selector)]
+VariableName = Annotated[str, AfterValidator(values.variable_name)]
 OrderName = Annotated[str, AfterValidator(values.name)]
 Condition = Annotated[str, AfterValidator(values.condition)]
 KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
@@ -323,6 +324,11 @@ class DestinationTable(Table):
     url: Url | None = Field(default=None, repr=False, description="text: an http:// or https:// URL")
     handler: Handler | None = Field(default=None, description="package.module:function")
     isolation: Literal["none", "process"] = Field(default=_DESTINATION.isolation, description='"none" or "process"')
+    env: list[VariableName] = Field(
+        default=[],
+        description='a list of names of environment variables, as ["CRM_TOKEN"]',
+        json_schema_extra={"item": "the name of an environment variable"},
+    )
     transaction: bool = Field(default=_DESTINATION.transaction, description="true or false")
     allow_private: bool = Field(default=False, description="true or false")
     timeout_ms: PositiveDuration = Field(default=_DESTINATION.timeout_ms, alias="timeout", description=_DURATION)

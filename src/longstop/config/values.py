@@ -30,6 +30,7 @@ _SECRET_FILE_BYTES_MAX = 65_536
 
 NAME = "1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -215,6 +216,13 @@ def name(text: str) -> str:
     """What a source, a destination or an order may be called."""
     if not _NAME.fullmatch(text):
         raise Fault(f"found {quoted(text)}")
+    return text
+
+
+def variable_name(text: str) -> str:
+    """The name of an environment variable."""
+    if not _VARIABLE_NAME.fullmatch(text):
+        raise Fault(f"found {quoted(text)}", hint="letters, digits and _, the first no digit")
     return text
 
 
