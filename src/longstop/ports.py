@@ -106,7 +106,9 @@ class Ledger(Protocol):
         """
 
     async def pause(self, pause: Pause) -> bool:
-        """Let nothing more be leased for a destination. False where it is paused already; then nothing was changed."""
+        """Let nothing more be leased for a destination. Where it is paused already, False: since when it was stays as
+        it is, and by whom and why are this pause's.
+        """
 
     async def resume(self, destination: str) -> bool:
         """End a destination's pause. False where there is none."""

@@ -189,6 +189,7 @@ def test_show_tells_attempts_and_decisions_in_order(program: FakeProgram, capsys
                     "status": 422,
                     "error": "refused\x07",
                     "answer": "no\\xff",
+                    "frames": [],
                 }
             ],
             "actions": [{"action": "discard", "at": "2026-01-01T00:00:09.000Z", "by": "ann", "why": "no use"}],
@@ -220,7 +221,13 @@ def test_an_unknown_id_fails(id_: str, said: str, program: FakeProgram, capsys: 
 def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgram, capsys: Capture) -> None:
     program.keep(make_append(1), make_dead(2, destination="old"), make_append(3, to=()), make_quarantined(4))
     (row,) = rows(program, capsys, "status")
-    none = {"paused_at": None, "circuit": None, **dict.fromkeys((state.value for state in State), 0)}
+    none = {
+        "paused_at": None,
+        "paused_by": None,
+        "paused_why": None,
+        "circuit": None,
+        **dict.fromkeys((state.value for state in State), 0),
+    }
     assert row == {
         "events": 4,
         "unrouted": 1,

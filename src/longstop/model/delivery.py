@@ -1,7 +1,7 @@
 """A delivery: one event for one destination, its states, and the one table of how they follow each other."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
@@ -102,6 +102,10 @@ class Outcome:
     """How long the destination asked to be left alone."""
     answer: bytes = b""
     """The first ANSWER_BYTES_KEPT bytes of the answer."""
+    frames: str | None = field(default=None, compare=False)
+    """Where a handler raised: its last frames, `FILE:LINE in FUNCTION` on a line each, the innermost last."""
+    traceback: str | None = field(default=None, compare=False, repr=False)
+    """The same whole, for the log."""
 
 
 @value(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class Attempt:
     status: int | None = None
     error: str | None = None
     answer: bytes = b""
+    frames: str | None = None
+    """See Outcome."""
 
 
 @value(frozen=True, slots=True)

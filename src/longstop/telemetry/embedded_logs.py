@@ -36,6 +36,8 @@ def _as_record(logger: WrappedLogger, method: str, fields: EventDict) -> tuple[t
     """The arguments of the logger's method."""
     event = printable(str(fields.pop("event", "")))
     exc_info = fields.pop("exc_info", None)
+    traceback = str(fields.pop("exception", ""))
     text = printable(str(_render(logger, method, dict(fields))))
     # Never as the format itself: a field may hold a percent sign.
-    return ("%s", f"{event} {text}".rstrip()), {"exc_info": exc_info, "extra": {"longstop": dict(fields)}}
+    message = "\n  ".join([f"{event} {text}".rstrip(), *map(printable, traceback.split("\n") if traceback else [])])
+    return ("%s", message), {"exc_info": exc_info, "extra": {"longstop": dict(fields)}}

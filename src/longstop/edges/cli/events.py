@@ -146,7 +146,7 @@ def _attempt_lines(attempt: rows.Row) -> list[str]:
     lines = [f"{head}  {attempt['duration_ms']} ms{error}"]
     if attempt["answer"] and attempt["outcome"] != "success":
         lines.append(f"    answered: {attempt['answer'][:ANSWER_CHARS]}")
-    return lines
+    return lines + [f"    at {frame}" for frame in attempt["frames"]]
 
 
 def _action_lines(action: rows.Row) -> list[str]:

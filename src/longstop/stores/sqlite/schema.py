@@ -180,6 +180,7 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE other.destination = deliveries.destination AND other.lane = deliveries.lane
                 AND (other.state = 'leased' OR other.state IN ('scheduled', 'dead') AND other.id < deliveries.id)
         );
+    ALTER TABLE attempts ADD COLUMN frames TEXT;
     """,
 )
 
