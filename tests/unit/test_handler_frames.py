@@ -4,7 +4,6 @@ import asyncio
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from cli_program import FakeProgram
 from services import Works, settle_down
 from structlog.testing import capture_logs
 
+from longstop.delivering import attempt
 from longstop.model.delivery import Attempt, Outcome, OutcomeKind, Transition, Trigger
 from longstop.model.handler import Reject, RetryLater
 from longstop.model.lease import Claim, LeaseRequest, Settlement
@@ -170,15 +170,18 @@ def test_long_paths_and_texts_are_cut() -> None:
 RAISED = Outcome(OutcomeKind.RETRY, error="ValueError: no", frames="/app/h.py:7 in save", traceback="Traceback …\nno")
 
 
-def test_the_attempt_keeps_them_and_the_log_tells_it_all() -> None:
+def test_the_attempt_keeps_them_and_the_log_tells_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A fresh one: a gateway embedded in an earlier test has bound the module's own for good.
+    monkeypatch.setattr(attempt, "log", structlog.get_logger())
+
     async def scenario() -> None:
         async with Works(crm=ScriptedSender(RAISED)) as works:
             with capture_logs() as logged:
                 await works.store.append([make_append(1)])
                 await settle_down()
             (listing,) = (await works.store.event(event_id(1))).deliveries
-            (attempt,) = (await works.store.history(listing.id)).attempts
-            assert attempt.frames == "/app/h.py:7 in save"
+            (kept,) = (await works.store.history(listing.id)).attempts
+            assert kept.frames == "/app/h.py:7 in save"
             (line,) = [each for each in logged if each["event"] == "handler_raised"]
             assert (line["exception"], line["error"], line["destination"]) == (
                 "Traceback …\nno",
@@ -195,11 +198,9 @@ def test_events_show_has_them(capsys: pytest.CaptureFixture[str]) -> None:
 
     async def fail() -> None:
         leased = (await program.store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS + 9))).claims[0].delivery
-        attempt = Attempt(
-            1, 1, AT_MS, 7, OutcomeKind.RETRY, error="ValueError: no", frames="/a.py:7 in f\n/b.py:9 in g"
-        )
+        failed = Attempt(1, 1, AT_MS, 7, OutcomeKind.RETRY, error="ValueError: no", frames="/a.py:7 in f\n/b.py:9 in g")
         again = Transition(Trigger.RETRY, AT_MS, due_at_ms=AT_MS)
-        await program.store.settle([Settlement(replace(leased.after(again)), attempt)])
+        await program.store.settle([Settlement(leased.after(again), failed)])
 
     asyncio.run(fail())
     assert program.cli("events", "show", event_id(1)) == 0

@@ -3,15 +3,24 @@
 import asyncio
 from typing import Any
 
+import pytest
+import structlog
 from services import on_virtual_time
 from structlog.testing import capture_logs
 
+from longstop.delivering import pauses
 from longstop.delivering.pauses import LOOK_S, PauseLog
 from longstop.model.action import Pause
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS
 from longstop.testing.clock import VirtualClock
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A gateway embedded in an earlier test may have bound the module's own for good.
+    monkeypatch.setattr(pauses, "log", structlog.get_logger())
 
 
 @on_virtual_time
