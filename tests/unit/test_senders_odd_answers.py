@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,7 @@ import pytest
 from hostile import OK, FixedClock, Hostile, answering, claim, listening, post, settings
 from yarl import URL
 
+import longstop
 from longstop.model.alert import Alert
 from longstop.model.delivery import Outcome, OutcomeKind
 from longstop.model.settings import AlertSettings, AuthSettings
@@ -424,3 +426,18 @@ async def test_who_talks_first_is_refused_at_once(when: str, monkeypatch: pytest
     server.close()
     assert outcome.kind is OutcomeKind.RETRY
     assert TALKED_FIRST in (outcome.error or "")
+
+
+def test_there_is_one_way_to_call_anybody() -> None:
+    """A session that is made elsewhere, or a request that goes out by another way, would have no limits."""
+    folder = Path(longstop.__file__).parent
+    words = ("ClientSession(", "TCPConnector(", ".post(", ".request(", "urlopen", "http.client", "httpx")
+    allowed = {"senders/connection.py", "senders/response_limits.py"}
+    # The show and the command line play the sender, against the gateway itself.
+    ours = ("demo/", "edges/cli/send.py", "testing/")
+    found = {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*.py")
+        if any(word in file.read_text() for word in words)
+    }
+    assert {name for name in found if not name.startswith(ours)} <= allowed

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 
 _BEGINNING = b"HTTP/1."
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:[ \t][^\r\n]*)?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:[ \t][^\r\n]*)?\r?\n")
+_RETRY_AFTER = re.compile(rb"\nretry-after[ \t]*:([^\r\n]*)", re.IGNORECASE)
+_BODY_FOLLOWS = re.compile(rb"\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.IGNORECASE)
 _END = re.compile(rb"\r?\n\r?\n")
 """A bare LF is taken for a line's end, as RFC 9112, 2.2, allows."""
 
@@ -50,31 +52,20 @@ def head_of(data: bytes | bytearray, searched: int = 0) -> Head | None:
 
     searched: how much of `data` was there before. Raises NotHttpError as soon as it can never be one.
     """
-    _check_beginning(data)
-    end = _END.search(data, max(0, searched - 3))
+    line = _STATUS_LINE.match(data)
+    if line is None:
+        _expect_beginning(data)
+        return None
+    end = _END.search(data, max(line.end() - 2, searched - 3))
     if end is None:
         return None
-    first, *lines = bytes(data[: end.start()]).split(b"\n")
-    status = int(_matched(first)[1])
-    fields = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-    announced = any(_announces(name, value) for name, value in fields)
-    retry_after = next((value.decode("latin-1") for name, value in fields if name == b"retry-after"), None)
-    return Head(status, retry_after, end.end(), reusable=not (status in _BODILESS and announced))
+    status = int(line[1])
+    retry_after = _RETRY_AFTER.search(data, 0, end.start())
+    impossible = status in _BODILESS and _BODY_FOLLOWS.search(data, 0, end.start()) is not None
+    return Head(status, retry_after and retry_after[1].decode("latin-1").strip(), end.end(), reusable=not impossible)
 
 
-def _check_beginning(data: bytes | bytearray) -> None:
-    if bytes(data[: len(_BEGINNING)]) != _BEGINNING[: len(data)]:
+def _expect_beginning(data: bytes | bytearray) -> None:
+    """Raise where this is no beginning of a status line."""
+    if bytes(data[: len(_BEGINNING)]) != _BEGINNING[: len(data)] or b"\n" in data:
         raise NotHttpError
-    if (end := data.find(b"\n")) >= 0:
-        _matched(bytes(data[:end]))
-
-
-def _matched(line: bytes) -> re.Match[bytes]:
-    found = _STATUS_LINE.fullmatch(line.removesuffix(b"\r"))
-    if found is None:
-        raise NotHttpError
-    return found
-
-
-def _announces(name: bytes, value: bytes) -> bool:
-    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")

@@ -170,9 +170,10 @@ class ResponseLimits(asyncio.Protocol):
 
     def _strip(self, kept: bytearray) -> None:
         """Leave out line breaks before a head."""
-        before = len(kept)
-        kept[:] = kept.lstrip(b"\r\n")
-        self._head_left -= before - len(kept)
+        if kept.startswith((b"\r", b"\n")):
+            before = len(kept)
+            kept[:] = kept.lstrip(b"\r\n")
+            self._head_left -= before - len(kept)
 
     def _hand_on(self, head: Head, raw: bytes, rest: bytes) -> None:
         self._head = None
