@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from longstop.config import parse
+from longstop.config.values import condition_names
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
-from longstop.sources.reading import condition_names
 from longstop.testing.builders import make_event
 from longstop.wiring.parts import parts
 

@@ -292,7 +292,7 @@ def test_the_description_names_everything() -> None:
     assert describe(read(EXAMPLE, SECRETS, handlers=("code",))).split("\n") == [
         "store         sqlite  /etc/longstop/longstop.db",
         "source        genesys (genesys-open-messaging)  POST http://127.0.0.1:8080/webhooks/genesys",
-        "  route       → crm  when type == 'Text'",
+        "  route       → crm  when type == 'Text'  (type: the body's, else the event's)",
         "source        orders (generic)  POST http://127.0.0.1:8080/webhooks/orders",
         "  no route    its events are kept as unrouted",
         "destination   crm  http://127.0.0.1:9000/events  8 attempts of 10 s at most",

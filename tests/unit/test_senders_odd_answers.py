@@ -374,6 +374,26 @@ def test_a_head_is_handed_on_by_itself_so_that_what_stands_behind_it_cannot_spoi
     assert handler.fed == [OK[:-2], b"okgarbage"]
 
 
+@pytest.mark.parametrize("odd", [*TAKEN, *UNDECIDED])
+def test_the_answer_is_the_same_in_whatever_pieces_it_comes(odd: str) -> None:
+    raw = TAKEN.get(odd) or UNDECIDED[odd][0]
+
+    def answered(*pieces: bytes) -> tuple[Any, ...]:
+        limits, handler, _ = connection()
+        asking = progress()
+        limits.begin(asking)
+        for piece in pieces:
+            limits.data_received(piece)
+        return asking.status, asking.retry_after, asking.fault, b"".join(handler.fed)
+
+    whole = answered(raw)
+    step = max(1, len(raw) // 200)
+    for cut in range(1, len(raw), step):
+        assert answered(raw[:cut], raw[cut:]) == whole, cut
+    if len(raw) < 2_000:
+        assert answered(*(bytes([byte]) for byte in raw)) == whole
+
+
 def test_a_late_end_of_one_answer_is_not_the_end_of_the_next() -> None:
     limits, handler, transport = connection()
     first, second = progress(), progress()

@@ -21,6 +21,7 @@ from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
 from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RetryPolicy
+from longstop.model.routing import SHORT
 from longstop.model.settings import (
     AlertSettings,
     AuthSettings,
@@ -101,6 +102,11 @@ class RouteSettings:
     """How long an event is of use there; None: for ever."""
     order_with: str | None = None
     """Routes of the same name share one order for each key."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Which of SEEN_NAMES stand in the condition."""
+        return values.condition_names(self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,13 +296,19 @@ def describe(config: Config) -> str:
 def _routes_of(config: Config, source: str) -> list[str]:
     lines = [
         f"  route       → {', '.join(route.to)}"
-        + (f"  when {route.when}" if route.when else "")
+        + (f"  when {route.when}{_seen(route)}" if route.when else "")
         + (f"  in one order with {route.order_with}" if route.order_with else "")
         + (f"  expires after {route.expire_after_ms / 1000:g} s" if route.expire_after_ms is not None else "")
         for route in config.routes
         if route.source == source
     ]
     return lines or ["  no route    its events are kept as unrouted"]
+
+
+def _seen(route: RouteSettings) -> str:
+    """What names in a condition mean that may mean one thing or another."""
+    names = [name for name in SHORT if name in route.names]
+    return f"  ({', '.join(names)}: the body's, else the event's)" if names else ""
 
 
 def _destination_line(config: Config, destination: DestinationSettings) -> str:

@@ -7,7 +7,7 @@ Fault says what is wrong with it and never the value.
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
 from longstop.config.errors import Fault, listed, nearest, quoted, shown
+from longstop.model.routing import SEEN_NAMES
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DURATION_MS_MAX = 3_650 * _UNIT_MS["d"]
@@ -230,6 +231,18 @@ def condition(text: str) -> str:
     """A JMESPath expression that decides about an event."""
     check_jmespath(text, "a JMESPath expression", "text stands in single quotes, as in type == 'Text'")
     return text
+
+
+def condition_names(text: str | None) -> frozenset[str]:
+    """Which of SEEN_NAMES stand in a condition that compiles; none in None."""
+    return frozenset(_fields(jmespath.compile(text.strip()).parsed)).intersection(SEEN_NAMES) if text else frozenset()
+
+
+def _fields(tree: Mapping[str, Any]) -> Iterator[str]:
+    if tree["type"] == "field":
+        yield tree["value"]
+    for child in tree["children"]:
+        yield from _fields(child)
 
 
 def network(text: str) -> str:

@@ -177,11 +177,13 @@ class ResponseLimits(asyncio.Protocol):
 
     def _hand_on(self, head: Head, raw: bytes, rest: bytes) -> None:
         self._head = None
-        if not head.reusable or (head.bodiless and rest):
+        if head.bodiless:
+            self._body_left = 0
+        if not head.reusable:
             self._handler.force_close()
         # By itself: what stands behind an answer must not make the library throw the answer away.
         self._handler.data_received(raw)
-        if rest and not head.bodiless:
+        if rest:
             self._body(rest)
 
     def _body(self, data: bytes) -> None:

@@ -5,7 +5,7 @@ Everything here takes whatever bytes a stranger sends and raises nothing but Mal
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from jmespath.visitor import TreeInterpreter
 
 from longstop.model.errors import ConfigurationError, MalformedError
 from longstop.model.exchange import Request
-from longstop.model.routing import SEEN_NAMES, Condition
+from longstop.model.routing import Condition
 from longstop.sources.document_size import require_few_nodes
 from longstop.sources.duplicate_names import RepeatedNames, ambiguous
 
@@ -284,27 +284,11 @@ def compile_condition(expression: str, path: str = "when") -> Condition:
     return matches
 
 
-def condition_names(expression: str, path: str = "when") -> frozenset[str]:
-    """Which of SEEN_NAMES a condition has in it. Raises ConfigurationError where it is no JMESPath."""
-    return frozenset(_fields(_parse_jmespath(expression.strip(), path))).intersection(SEEN_NAMES)
-
-
-def _fields(tree: Any) -> Iterator[str]:
-    if tree["type"] == "field":
-        yield tree["value"]
-    for child in tree["children"]:
-        yield from _fields(child)
-
-
-def _parse_jmespath(expression: str, path: str) -> Any:
+def _compile_jmespath(expression: str, path: str) -> Find:
     try:
-        return jmespath.compile(expression).parsed
+        tree = jmespath.compile(expression).parsed
     except (JMESPathError, ValueError, RecursionError) as error:
         raise ConfigurationError((f"{path}: found {expression!r}; expected JMESPath: {error}",)) from None
-
-
-def _compile_jmespath(expression: str, path: str) -> Find:
-    tree = _parse_jmespath(expression, path)
     # One interpreter for all bodies: it keeps no state but a cache, and making one costs half of a search.
     visit = TreeInterpreter().visit
     return lambda document: visit(tree, document)

@@ -19,7 +19,7 @@ from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Source, Store
 from longstop.sources import KINDS, build
-from longstop.sources.reading import compile_condition, condition_names
+from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
 from longstop.stores.memory import MemoryStore
@@ -70,7 +70,7 @@ def parts(config: Config, clock: Clock | None = None) -> Parts:
             compile_condition(each.when) if each.when is not None else None,
             each.expire_after_ms,
             each.order_with,
-            condition_names(each.when) if each.when is not None else frozenset(),
+            each.names,
             each.when or "",
         )
         for each in config.routes
