@@ -17,8 +17,10 @@ from longstop.model.append import Append
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, DeadReason, OutcomeKind, State, Transition, Trigger
 from longstop.model.event import Headers
+from longstop.model.exchange import Request
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.printable import printable
+from longstop.model.rejection import UNKNOWN, Rejection, RejectionCount, RejectionReason
 from longstop.telemetry.logs import configure_logs
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_delivery, make_event
 
@@ -57,6 +59,15 @@ async def kept(program: FakeProgram) -> None:
         await store.act([Action(DELIVERY, Transition(trigger, AT_MS), CANARY, CANARY)])
     claim = (await store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS + 9))).claims[0]
     await store.settle([Settlement(replace(dead, token=claim.delivery.token), attempt)])
+    request = Request(EVENT.headers, EVENT.body, method=CANARY, client=CANARY, path=CANARY, query=CANARY)
+    for source in ("shop", UNKNOWN):
+        sample = Rejection(
+            *(event_id(9), source, AT_MS, RejectionReason.WRONG_PROOF, 401, (CANARY,), request, 9, True),
+            asked=CANARY,
+            nearest="shop",
+        )
+        count = RejectionCount(source, RejectionReason.WRONG_PROOF, 1, AT_MS, AT_MS)
+        await store.record_rejections([count], [sample])
     for name in ("crm", DESTINATION):
         await store.pause(Pause(name, AT_MS, CANARY, CANARY))
         assert await store.change_circuit(name, 0, Circuit(name, AT_MS, AT_MS + 5, 5, CANARY))
@@ -82,6 +93,9 @@ COMMANDS = [
     ["sources", "list"],
     ["sources", "show", "shop"],
     ["sources", "show", CANARY],
+    ["sources", "rejections", "shop"],
+    ["sources", "rejections", UNKNOWN],
+    ["sources", "rejections", CANARY],
     ["check"],
 ]
 

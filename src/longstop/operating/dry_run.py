@@ -85,9 +85,8 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
         return DryRun(Verdict.QUARANTINED, error.status, (str(error),))
     except IngestError as error:
         return _refused(error, str(error))
-    event = Event(
-        _RECEIPT.event_id, source.name, now_ms, request.body, request.headers, type=reading.type, key=reading.key
-    )
+    headers = request.headers.blanked(source.credential_headers, NOT_KEPT)
+    event = Event(_RECEIPT.event_id, source.name, now_ms, request.body, headers, type=reading.type, key=reading.key)
     status = source.answer(_RECEIPT).status
     return DryRun(
         Verdict.ACCEPTED,
@@ -103,7 +102,7 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
 
 def _tried(route: Route, event: Event, document: Any) -> TriedRoute:
     known = seen(event, document, route.names)
-    # Headers may hold credentials, and who asks has them before him.
+    # Who asks has the headers before him.
     names = route.names.intersection(("type", "key", "source")) if isinstance(known, dict) else ()
     sees = {name: known[name] for name in sorted(names)}
     of_body = frozenset(document if isinstance(document, dict) else ()).intersection(sees)
