@@ -21,6 +21,7 @@ from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.model.routing import Target
 
 
 class Clock(Protocol):
@@ -227,7 +228,7 @@ class Source(Protocol):
         """The receipt in the sender's dialect."""
 
 
-Read = tuple[Reading, Mapping[str, int | None]]
+Read = tuple[Reading, Mapping[str, Target]]
 """What a request says, and the destinations that its source's routes name for it: see `Router.destinations`."""
 
 

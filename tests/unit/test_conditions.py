@@ -10,8 +10,8 @@ from longstop.config import parse
 from longstop.config.values import condition_names
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
-from longstop.testing.builders import make_event
-from longstop.wiring.parts import parts
+from longstop.model.routing import Target
+from longstop.wiring.parts import parts, reader
 
 TEXT = """
 [store]
@@ -49,8 +49,7 @@ def wanted(source: str, when: str, document: Any, *headers: tuple[str, str]) -> 
     made = parts(config)
     request = Request(Headers(headers), body)
     reading = made.sources[source].read(request)
-    event = make_event(source=source, headers=request.headers, body=body, type=reading.type, key=reading.key)
-    return list(made.router.destinations(event, reading.document)) == ["crm"]
+    return list(made.router.destinations(source, reading, request.headers)) == ["crm"]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +119,19 @@ def test_bodies_of_any_kind(body: bytes, when: str, expected: bool) -> None:
 )
 def test_the_names_in_a_condition_are_found(expression: str, names: set[str]) -> None:
     assert condition_names(expression) == names
+
+
+async def test_what_is_read_by_another_process_goes_where_it_would_have_gone() -> None:
+    text = TEXT.replace('url = "https://crm.example/"', 'url = "https://crm.example/"\nordered = true')
+    route = '[[routes]]\nfrom = ["code"]\nwhen = "type == \'issues.opened\'"\nto = ["crm"]\norder_with = "repository"\n'
+    config = parse(text + route, where="longstop.toml", environ={}, base=Path("/"))
+    request = Request(Headers([("X-GitHub-Event", "issues"), ("X-GitHub-Delivery", "1")]), json.dumps(ISSUE).encode())
+    reading_process, made = reader(config), parts(config)
+    try:
+        reading, destinations = await reading_process.read("code", request, 20.0)
+    finally:
+        await reading_process.close()
+    here = made.sources["code"].read(request)
+    assert destinations == made.router.destinations("code", here, request.headers)
+    assert destinations == {"crm": Target(lane="@repository:a/b")}
+    assert reading.type == "issues.opened"

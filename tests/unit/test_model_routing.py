@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from longstop.model.append import initial_deliveries, quarantine_delivery
 from longstop.model.delivery import DeadReason, State
-from longstop.model.event import Event, Headers
+from longstop.model.event import Headers
+from longstop.model.exchange import Reading
 from longstop.model.routing import SEEN_NAMES, Route, Router, Target, seen
 from longstop.testing.builders import make_event
 
 
-def of(source: str, key: str | None = "k") -> Event:
-    return make_event(1, source=source, key=key)
+def routed(router: Router, source: str, document: Any = None, key: str | None = "k") -> dict[str, Target]:
+    return router.destinations(source, Reading(document, key=key), Headers())
 
 
 def is_text(document: Any) -> bool:
@@ -24,16 +25,16 @@ def is_text(document: Any) -> bool:
 def test_every_route_that_wants_the_body_names_its_destinations_once() -> None:
     routes = [Route("shop", ("crm", "bi")), Route("shop", ("bi", "chat"), is_text), Route("other", ("x",))]
     router = Router(routes)
-    assert list(router.destinations(of("shop"), {"type": "Text"})) == ["crm", "bi", "chat"]
-    assert list(router.destinations(of("shop"), {"type": "Receipt"})) == ["crm", "bi"]
-    assert router.destinations(of("other"), {}) == {"x": Target()}
-    assert router.destinations(of("unknown"), {}) == {}
+    assert list(routed(router, "shop", {"type": "Text"})) == ["crm", "bi", "chat"]
+    assert list(routed(router, "shop", {"type": "Receipt"})) == ["crm", "bi"]
+    assert routed(router, "other", {}) == {"x": Target()}
+    assert routed(router, "unknown", {}) == {}
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.lists(st.sampled_from("xyz"), max_size=3).map(tuple))))
 def test_an_event_has_one_delivery_at_most_for_a_destination(routes: list[tuple[str, tuple[str, ...]]]) -> None:
     router = Router(Route(source, to) for source, to in routes)
-    found = router.destinations(of("a"), None)
+    found = routed(router, "a", None)
     assert len(set(found)) == len(found)
     assert set(found) == {name for source, to in routes if source == "a" for name in to}
 
@@ -47,7 +48,7 @@ def test_an_event_is_of_use_for_as_long_as_the_most_patient_route_says() -> None
             Route("shop", ("crm", "pop"), expire_after_ms=2_000),
         ]
     )
-    found = router.destinations(of("shop"), None)
+    found = routed(router, "shop", None)
     assert {name: target.expire_after_ms for name, target in found.items()} == {"crm": None, "pop": 5_000, "bi": 5_000}
 
 
@@ -64,7 +65,7 @@ def test_a_delivery_begins_with_what_its_route_says() -> None:
 
 
 def lanes(router: Router, source: str, key: str | None = "k") -> dict[str, str | None]:
-    return {name: target.lane for name, target in router.destinations(of(source, key), None).items()}
+    return {name: target.lane for name, target in routed(router, source, key=key).items()}
 
 
 def test_a_lane_is_a_key_of_one_source_at_an_ordered_destination() -> None:
@@ -96,40 +97,43 @@ def test_no_two_lanes_have_the_same_name(pairs: list[tuple[str, str]]) -> None:
 # -- what a condition sees ----------------------------------------------------------------------
 
 HEADERS = Headers([("X-GitHub-Event", "issues"), ("Accept", "a"), ("accept", "b")])
-EVENT = make_event(1, source="shop", key="k", type="issues.opened", headers=HEADERS)
 ALL_NAMES = frozenset(SEEN_NAMES)
 
 
+def view(document: Any, names: frozenset[str] = ALL_NAMES) -> Any:
+    return seen("shop", Reading(document, type="issues.opened", key="k"), HEADERS, names)
+
+
 def test_a_name_that_the_body_has_not_is_the_event_s() -> None:
-    view = seen(EVENT, {"action": "opened", "key": None}, ALL_NAMES)
-    assert (view["type"], view["source"], view["action"]) == ("issues.opened", "shop", "opened")
-    assert view["headers"] == {"x-github-event": "issues", "accept": "a, b"}
-    assert view["key"] is None, "the body has it, though it says nothing"
+    found = view({"action": "opened", "key": None})
+    assert (found["type"], found["source"], found["action"]) == ("issues.opened", "shop", "opened")
+    assert found["headers"] == {"x-github-event": "issues", "accept": "a, b"}
+    assert found["key"] is None, "the body has it, though it says nothing"
 
 
 def test_the_body_s_own_names_come_first_and_the_event_s_are_still_there() -> None:
     document = {"type": "Text", "source": {"id": 1}, "longstop": "mine"}
-    view = seen(EVENT, document, ALL_NAMES)
-    assert (view["type"], view["source"], view["key"]) == ("Text", {"id": 1}, "k")
-    assert (view["longstop"]["type"], view["longstop"]["source"]) == ("issues.opened", "shop")
-    assert view["longstop"]["body"] is document
+    found = view(document)
+    assert (found["type"], found["source"], found["key"]) == ("Text", {"id": 1}, "k")
+    assert (found["longstop"]["type"], found["longstop"]["source"]) == ("issues.opened", "shop")
+    assert found["longstop"]["body"] is document
 
 
 def test_a_body_is_seen_as_it_is_where_a_condition_asks_for_nothing_else() -> None:
     document = {"a": 1}
-    assert seen(EVENT, document, frozenset()) is document
-    assert set(seen(EVENT, document, frozenset({"type"}))) == {"a", "type"}
+    assert view(document, frozenset()) is document
+    assert set(view(document, frozenset({"type"}))) == {"a", "type"}
 
 
 @pytest.mark.parametrize("document", [[1, 2], "text", 7, True])
 def test_a_body_without_members_is_seen_as_it_is_or_under_its_name(document: Any) -> None:
-    assert seen(EVENT, document, frozenset({"type"})) == document
-    view = seen(EVENT, document, frozenset({"longstop", "type"}))
-    assert (view["longstop"]["body"], view["longstop"]["key"], view["type"]) == (document, "k", "issues.opened")
+    assert view(document, frozenset({"type"})) == document
+    found = view(document, frozenset({"longstop", "type"}))
+    assert (found["longstop"]["body"], found["longstop"]["key"], found["type"]) == (document, "k", "issues.opened")
 
 
 def test_of_a_body_that_is_no_document_there_are_the_names() -> None:
-    assert seen(EVENT, None, frozenset({"type"})) == {"type": "issues.opened"}
+    assert view(None, frozenset({"type"})) == {"type": "issues.opened"}
 
 
 def test_a_quarantined_request_is_dead_from_the_start() -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from longstop.model.delivery import lane_of
-from longstop.model.event import Event
+from longstop.model.event import Headers
+from longstop.model.exchange import Reading
 
 Condition = Callable[[Any], bool]
 """Takes what `seen` gives; true where the route wants the event. Never raises."""
@@ -18,23 +19,24 @@ SHORT = ("type", "key", "source", "headers")
 SEEN_NAMES = (*SHORT, OWN)
 
 
-def seen(event: Event, document: Any, names: Collection[str]) -> Any:
+def seen(source: str, reading: Reading, headers: Headers, names: Collection[str]) -> Any:
     """What a condition looks at that has these of SEEN_NAMES in it: the body, with what it lacks of them.
 
     A body that is a list or a single value has no place for names. It is seen as it is, unless the condition asks for
     OWN, where the body then is, too; with no body that can be read the names are all there is.
     """
+    document = reading.document
     if not names or not (document is None or isinstance(document, dict) or OWN in names):
         return document
     body = document if isinstance(document, dict) else {}
-    known = {"type": event.type, "key": event.key, "source": event.source, "headers": _headers(event)}
+    known = {"type": reading.type, "key": reading.key, "source": source, "headers": _by_name(headers)}
     added = {name: known[name] for name in names if name != OWN and name not in body}
     return {**body, **added, **({OWN: {**known, "body": document}} if OWN in names else {})}
 
 
-def _headers(event: Event) -> dict[str, str]:
+def _by_name(headers: Headers) -> dict[str, str]:
     """By name in lower case. Several of a name are one list (RFC 9110, 5.3)."""
-    return {name.lower(): ", ".join(event.headers.get_all(name)) for name, _ in event.headers}
+    return {name.lower(): ", ".join(headers.get_all(name)) for name, _ in headers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,9 @@ class Route:
     text: str = ""
     """The condition as a person wrote it."""
 
-    def wants(self, event: Event, document: Any) -> bool:
-        """Whether this event goes where the route leads; `document` is its parsed body."""
-        return self.when is None or self.when(seen(event, document, self.names))
+    def wants(self, reading: Reading, headers: Headers) -> bool:
+        """Whether an event of the source that is read so, and came with these headers, goes where the route leads."""
+        return self.when is None or self.when(seen(self.source, reading, headers, self.names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,19 @@ class Router:
         """The routes of a source, in the order of the configuration."""
         return tuple(self._routes.get(source, ()))
 
-    def destinations(self, event: Event, document: Any) -> dict[str, Target]:
-        """Every destination that some route of the event's source names for it, each once, in the routes' order.
+    def destinations(self, source: str, reading: Reading, headers: Headers) -> dict[str, Target]:
+        """Every destination that some route of the source names for an event, each once, in the routes' order.
 
         Of several routes that name one the longest `expire_after_ms` counts.
         """
         wanted: dict[str, int | None] = {}
-        for route in self._routes.get(event.source, ()):
-            if route.wants(event, document):
+        for route in self._routes.get(source, ()):
+            if route.wants(reading, headers):
                 for name in route.to:
                     known = wanted.get(name, 0)
                     limit = route.expire_after_ms
                     wanted[name] = None if limit is None or known is None else max(limit, known)
-        return {name: Target(limit, self.lane(event.source, name, event.key)) for name, limit in wanted.items()}
+        return {name: Target(limit, self.lane(source, name, reading.key)) for name, limit in wanted.items()}
 
     def lane(self, source: str, destination: str, key: str | None) -> str | None:
         """The lane of a key at a destination; None where it is not ordered, or there is no key.

@@ -9,8 +9,8 @@ from typing import Any
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.diagnosis import why_not_verified
 from longstop.model.errors import AddressError, BodyTooLargeError, IngestError, MalformedError, VerificationError
-from longstop.model.event import Event, Receipt, ReceiptStatus
-from longstop.model.exchange import Request
+from longstop.model.event import Headers, Receipt, ReceiptStatus
+from longstop.model.exchange import Reading, Request
 from longstop.model.rejection import Rejection
 from longstop.model.routing import Route, Router, seen
 from longstop.model.settings import SourceSettings
@@ -85,8 +85,6 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
         return DryRun(Verdict.QUARANTINED, error.status, (str(error),))
     except IngestError as error:
         return _refused(error, str(error))
-    headers = request.headers.blanked(source.credential_headers, NOT_KEPT)
-    event = Event(_RECEIPT.event_id, source.name, now_ms, request.body, headers, type=reading.type, key=reading.key)
     status = source.answer(_RECEIPT).status
     return DryRun(
         Verdict.ACCEPTED,
@@ -95,18 +93,18 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
         key=reading.key,
         dedup=reading.dedup,
         occurred_at_ms=reading.occurred_at_ms,
-        destinations=tuple(router.destinations(event, reading.document)),
-        routes=tuple(_tried(route, event, reading.document) for route in router.routes(source.name)),
+        destinations=tuple(router.destinations(source.name, reading, request.headers)),
+        routes=tuple(_tried(route, reading, request.headers) for route in router.routes(source.name)),
     )
 
 
-def _tried(route: Route, event: Event, document: Any) -> TriedRoute:
-    known = seen(event, document, route.names)
+def _tried(route: Route, reading: Reading, headers: Headers) -> TriedRoute:
+    known, document = seen(route.source, reading, headers, route.names), reading.document
     # Who asks has the headers before him.
     names = route.names.intersection(("type", "key", "source")) if isinstance(known, dict) else ()
     sees = {name: known[name] for name in sorted(names)}
     of_body = frozenset(document if isinstance(document, dict) else ()).intersection(sees)
-    return TriedRoute(route.to, route.text, route.wants(event, document), sees, of_body)
+    return TriedRoute(route.to, route.text, route.wants(reading, headers), sees, of_body)
 
 
 def dry_run_of_rejection(

@@ -120,7 +120,7 @@ class Release:
             occurred_at_ms=reading.occurred_at_ms,
         )
         now_ms = self._clock.now_ms()
-        destinations = self._router.destinations(event, reading.document)
+        destinations = self._router.destinations(event.source, reading, event.headers)
         # Ids of then: in its lane it goes before what came after it.
         made = initial_deliveries(event, destinations, lambda: self._ids.make(event.received_at_ms))
         # Its budget begins now: it has not been tried while it was held.

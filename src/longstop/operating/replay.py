@@ -177,7 +177,7 @@ class Replay:
             parent=old.id,
             occurred_at_ms=reading.occurred_at_ms,
         )
-        destinations = destinations or self._router.destinations(event, reading.document)
+        destinations = destinations or self._router.destinations(event.source, reading, event.headers)
         if not destinations:
             raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
         deliveries = initial_deliveries(event, destinations, lambda: self._ids.make(now_ms))
