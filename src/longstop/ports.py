@@ -21,6 +21,7 @@ from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.model.routing import Target
 
 
 class Clock(Protocol):
@@ -106,7 +107,9 @@ class Ledger(Protocol):
         """
 
     async def pause(self, pause: Pause) -> bool:
-        """Let nothing more be leased for a destination. False where it is paused already; then nothing was changed."""
+        """Let nothing more be leased for a destination. Where it is paused already, False: since when it was stays as
+        it is, and by whom and why are this pause's.
+        """
 
     async def resume(self, destination: str) -> bool:
         """End a destination's pause. False where there is none."""
@@ -231,7 +234,7 @@ class Source(Protocol):
         """The receipt in the sender's dialect."""
 
 
-Read = tuple[Reading, Mapping[str, int | None]]
+Read = tuple[Reading, Mapping[str, Target]]
 """What a request says, and the destinations that its source's routes name for it: see `Router.destinations`."""
 
 

@@ -117,7 +117,10 @@ def test_a_paused_destination_gets_nothing_until_it_is_resumed_also_after_a_rest
     wait_until(lambda: site.ask("status").row["oldest_waiting_s"] > 2, "the held ones to grow old")
     assert len(site.destination.arrivals) == 1
     assert site.ask("status").row["destinations"][0]["scheduled"] == 6
-    assert site.ask("resume", "crm").row == {"destination": "crm", "paused": False, "changed": True, "held": 6}
+    assert site.ask("resume", "crm").row == {
+        **{"destination": "crm", "paused": False, "changed": True, "held": 6},
+        **{"pause_ended": True, "circuit_closed": False},
+    }
     for id_ in held:
         (arrival,) = site.destination.wait_for(id_)
         assert arrival.attempt == 1

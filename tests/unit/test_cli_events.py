@@ -137,7 +137,7 @@ def test_show_takes_either_id_and_hides_credentials(id_: str, program: FakeProgr
     assert "abc" not in shown
     assert "hunter2" not in shown
     assert "X-Signature: s=1" in shown
-    assert '{"a":\n1}\\x1b\n' in shown
+    assert '\n  {"a":\n  1}\\x1b\n' in shown
     assert "\x1b" not in shown
     (row,) = rows(program, capsys, "events", "show", id_)
     assert list(row) == [*EVENT_FIELDS, "headers", "body", "body_base64", "history"]
@@ -189,6 +189,7 @@ def test_show_tells_attempts_and_decisions_in_order(program: FakeProgram, capsys
                     "status": 422,
                     "error": "refused\x07",
                     "answer": "no\\xff",
+                    "frames": [],
                 }
             ],
             "actions": [{"action": "discard", "at": "2026-01-01T00:00:09.000Z", "by": "ann", "why": "no use"}],
@@ -220,7 +221,13 @@ def test_an_unknown_id_fails(id_: str, said: str, program: FakeProgram, capsys: 
 def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgram, capsys: Capture) -> None:
     program.keep(make_append(1), make_dead(2, destination="old"), make_append(3, to=()), make_quarantined(4))
     (row,) = rows(program, capsys, "status")
-    none = {"paused_at": None, "circuit": None, **dict.fromkeys((state.value for state in State), 0)}
+    none = {
+        "paused_at": None,
+        "paused_by": None,
+        "paused_why": None,
+        "circuit": None,
+        **dict.fromkeys((state.value for state in State), 0),
+    }
     assert row == {
         "events": 4,
         "unrouted": 1,

@@ -36,7 +36,10 @@ def said(capsys: Capture) -> Any:
 
 def test_pause_is_kept_with_name_and_reason(program: FakeProgram, capsys: Capture) -> None:
     assert program.cli("pause", "crm", "--why", "migration", "--json") == 0
-    assert said(capsys) == {"destination": "crm", "paused": True, "changed": True, "held": 2}
+    assert said(capsys) == {
+        **{"destination": "crm", "paused": True, "changed": True, "held": 2},
+        **{"paused_at": "2026-01-01T01:00:00.000Z", "paused_by": "ann", "paused_why": "migration"},
+    }
     assert pauses(program) == [Pause("crm", NOW_MS, "ann", "migration")]
 
 
@@ -44,11 +47,35 @@ def test_resume_ends_it(program: FakeProgram, capsys: Capture) -> None:
     program.cli("pause", "crm")
     capsys.readouterr()
     assert program.cli("resume", "crm", "--json") == 0
-    assert said(capsys) == {"destination": "crm", "paused": False, "changed": True, "held": 2}
+    assert said(capsys) == {
+        **{"destination": "crm", "paused": False, "changed": True, "held": 2},
+        **{"pause_ended": True, "circuit_closed": False},
+    }
     assert pauses(program) == []
 
 
+def test_a_second_pause_says_why_from_now_on(
+    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.cli("pause", "crm", "--why", "migration")
+    monkeypatch.setenv("LONGSTOP_USER", "bob")
+    capsys.readouterr()
+    program.cli("pause", "crm", "--why", "until 15:00")
+    assert capsys.readouterr().out == (
+        "crm was paused already, since 2026-01-01 01:00:00Z by ann: migration; the reason is now: until 15:00\n"
+    )
+    assert pauses(program) == [Pause("crm", NOW_MS, "bob", "until 15:00")]
+    program.cli("pause", "crm", "--json")
+    assert (said(capsys)["changed"], pauses(program)) == (False, [Pause("crm", NOW_MS, "bob", "until 15:00")])
+
+
 # -- a circuit ----------------------------------------------------------------------------------
+
+
+CLOSED = (
+    "crm goes on; its circuit is closed, which was open since 2026-01-01 00:58:44Z: 20 attempts in a row failed; "
+    "2 deliveries wait for it\n"
+)
 
 
 class Told:
@@ -75,7 +102,8 @@ def test_resume_closes_a_circuit_and_tells_who_did(
     told = Told(monkeypatch)
     open_circuit(program)
     assert program.cli("resume", "crm", "--json") == 0
-    assert said(capsys)["changed"] is True
+    told_so = said(capsys)
+    assert (told_so["changed"], told_so["pause_ended"], told_so["circuit_closed"]) == (True, False, True)
     assert asyncio.run(program.store.circuits()) == []
     assert told.changes == [CircuitChange("crm", "closed", "ann resumed it", NOW_MS, open_s=75.25)]
     assert program.cli("resume", "crm") == 0
@@ -101,7 +129,7 @@ def test_a_hook_that_is_down_is_said_and_changes_nothing(
     open_circuit(program)
     assert program.cli("resume", "crm") == 0
     captured = capsys.readouterr()
-    assert captured.out == "crm goes on; 2 deliveries wait for it\n"
+    assert captured.out == CLOSED
     assert captured.err == (
         "longstop: the alert was not sent: connecting to a.example:443 failed: Connection refused\n"
     )
@@ -109,10 +137,13 @@ def test_a_hook_that_is_down_is_said_and_changes_nothing(
 
 def test_for_people(program: FakeProgram, capsys: Capture) -> None:
     for argv, line in (
-        (("resume", "crm"), "crm was not paused"),
+        (("resume", "crm"), "crm was not paused, and its circuit is closed"),
         (("pause", "crm"), "crm is paused; 2 deliveries wait for it so far"),
         (("pause", "crm"), "crm is paused already, since 2026-01-01 01:00:00Z by ann"),
-        (("resume", "crm"), "crm goes on; 2 deliveries wait for it"),
+        (
+            ("resume", "crm"),
+            "crm goes on; its pause is over, which was since 2026-01-01 01:00:00Z by ann; 2 deliveries wait for it",
+        ),
         (("pause", "in-code"), "in-code is paused; 1 delivery waits for it so far"),
     ):
         assert program.cli(*argv) == 0
@@ -129,10 +160,13 @@ def test_an_unknown_destination_is_refused_with_the_known_ones(
 
 
 def test_status_shows_what_is_paused(program: FakeProgram, capsys: Capture) -> None:
-    program.cli("pause", "crm")
+    program.cli("pause", "crm", "--why", "migration")
     capsys.readouterr()
     program.cli("status", "--json")
-    paused = {each["destination"]: each["paused_at"] for each in said(capsys)["destinations"]}
-    assert paused == {"crm": "2026-01-01T01:00:00.000Z", "in-code": None}
+    paused = {
+        each["destination"]: (each["paused_at"], each["paused_by"], each["paused_why"])
+        for each in said(capsys)["destinations"]
+    }
+    assert paused == {"crm": ("2026-01-01T01:00:00.000Z", "ann", "migration"), "in-code": (None, None, None)}
     program.cli("status")
-    assert "paused          crm, since 2026-01-01T01:00:00.000Z" in capsys.readouterr().out
+    assert "paused          crm, since 2026-01-01T01:00:00.000Z by ann: migration\n" in capsys.readouterr().out

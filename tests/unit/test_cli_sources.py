@@ -96,6 +96,7 @@ ACCEPTED = {
     "dedup": "e1",
     "occurred_at": None,
     "destinations": ["crm"],
+    "routes": [{"to": ["crm"], "when": "wanted", "matched": True, "sees": {}}],
     "problems": [],
 }
 
@@ -244,6 +245,18 @@ def test_challenges_are_answered(capsys: Capture, tmp_path: Path) -> None:
     assert judged(capsys, tmp_path, "any", data)[1]["verdict"] == "answered"
 
 
+def test_what_conditions_see_is_shown(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "captured"
+    file.write_bytes(raw(BODY, JSON, TENANT, f"X-Sig: {signature()}"))
+    text = TEXT.replace('when = "wanted"', """when = "type == 'call.ended' && source != 'any'\"""")
+    assert FakeProgram(text).cli("sources", "test", "any", str(file)) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  when")]
+    assert line == (
+        "  when   type == 'call.ended' && source != 'any'  → crm: no; "
+        'source is "any", of the event; type is "call.ended", of the event'
+    )
+
+
 def test_for_people(capsys: Capture, tmp_path: Path) -> None:
     file = tmp_path / "captured"
     file.write_bytes(raw(BODY, JSON, TENANT, f"X-Sig: {signature()}"))
@@ -254,6 +267,7 @@ def test_for_people(capsys: Capture, tmp_path: Path) -> None:
         "  key    c1",
         "  dedup  e1",
         "  to     crm",
+        "  when   wanted  → crm: yes",
     ]
 
 

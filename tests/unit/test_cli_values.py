@@ -3,11 +3,12 @@
 import pytest
 
 from longstop.edges.cli import output
-from longstop.edges.cli.errors import UsageError, printable
+from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.filters import DeadOptions, EventOptions
 from longstop.edges.cli.options import parse_rate
 from longstop.model.delivery import DeadReason, State
 from longstop.model.listing import DeliveryFilter, EventFilter
+from longstop.model.printable import printable
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 

@@ -236,6 +236,17 @@ def test_handlers_in_code_need_no_table() -> None:
     assert config.routes == (RouteSettings("hello", None, ("b", "a"), 90_000),)
 
 
+@pytest.mark.parametrize("given", ['"*"', '["*"]', '["hello", "there"]'])
+def test_a_route_may_be_from_several_sources_or_from_all(given: str) -> None:
+    there = HELLO.replace("hello", "there")
+    crm = '[destinations.crm]\nurl = "https://crm.example/"\nordered = true\n'
+    config = read(f'{HELLO}{there}{crm}[[routes]]\nfrom = {given}\nto = ["crm"]\norder_with = "customer"\n')
+    assert config.routes == tuple(
+        RouteSettings(name, None, ("crm",), order_with="customer") for name in ("hello", "there")
+    )
+    assert "route       → crm  in one order with customer" in describe(config)
+
+
 def test_load_reads_a_file_and_starts_relative_paths_there(tmp_path: Path) -> None:
     file = tmp_path / "longstop.toml"
     file.write_bytes(b"\xef\xbb\xbf" + HELLO.encode())
@@ -281,7 +292,7 @@ def test_the_description_names_everything() -> None:
     assert describe(read(EXAMPLE, SECRETS, handlers=("code",))).split("\n") == [
         "store         sqlite  /etc/longstop/longstop.db",
         "source        genesys (genesys-open-messaging)  POST http://127.0.0.1:8080/webhooks/genesys",
-        "  route       → crm  when type == 'Text'",
+        "  route       → crm  when type == 'Text'  (type: the body's, else the event's)",
         "source        orders (generic)  POST http://127.0.0.1:8080/webhooks/orders",
         "  no route    its events are kept as unrouted",
         "destination   crm  http://127.0.0.1:9000/events  8 attempts of 10 s at most",

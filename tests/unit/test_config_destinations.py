@@ -339,6 +339,18 @@ def test_all_faults_come_at_once() -> None:
     ]
 
 
+def test_a_variable_that_is_not_set_is_a_warning() -> None:
+    text = destination('handler = "a.b:c"\nisolation = "process"\nenv = ["CRM_TOKEN", "CRM_URL"]').replace(
+        'url = "https://d.example"\n', ""
+    )
+    config = read(text, environ={"CRM_URL": "x"})
+    assert config.destinations[0].env == ("CRM_TOKEN", "CRM_URL")
+    assert config.warnings == (
+        "destinations.d.env[0]: the environment variable CRM_TOKEN is not set, and the handler will not find it; "
+        "expected it to be set; set it, or remove it from env",
+    )
+
+
 # -- warnings -------------------------------------------------------------------------------------
 
 

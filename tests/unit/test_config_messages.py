@@ -14,6 +14,7 @@ BASE = Path("/etc/longstop")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 HELLO = '[sources.hello]\nkind = "generic"\nverify = { scheme = "none" }\n'
 CRM = '[destinations.crm]\nurl = "https://crm.example/events"\n'
+IN_ORDER = "[destinations.crm]\nordered = true"
 KINDS = ", ".join(SOURCE_KINDS)
 SCHEMES = "none, header, basic, bearer, hmac-sha1, hmac-sha256, hmac-sha512"
 STORES = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
@@ -524,13 +525,61 @@ REFUSED = [
         route('from = "hello"\nto = "crm"'),
         'routes[0].to: found text; expected a list of names of destinations, as ["crm"]',
     ),
-    (route('to = ["crm"]'), "routes[0].from: found nothing; expected the name of a source; add from = …"),
+    (
+        route('to = ["crm"]'),
+        'routes[0].from: found nothing; expected the name of a source, a list of names, or "*" for all of them; '
+        "add from = …",
+    ),
+    (
+        route('from = []\nto = ["crm"]'),
+        'routes[0].from: found an empty list; expected the name of a source, a list of names, or "*" for all of them',
+    ),
+    (
+        route('from = ["hello", "hello"]\nto = ["crm"]'),
+        'routes[0].from[1]: found "hello" a second time; expected each source once; remove it',
+    ),
+    (
+        route('from = ["hello", "hallo"]\nto = ["crm"]'),
+        'routes[0].from[1]: found "hallo"; expected the name of a source: "hello"; did you mean "hello"?',
+    ),
+    (
+        route('from = ["*", "hello"]\nto = ["crm"]'),
+        'routes[0].from: found "*" beside other names; expected "*" alone, which is every source, or names; '
+        "remove the others",
+    ),
+    (
+        route('from = "hello"\nto = ["crm"]\norder_with = "customer"'),
+        "routes[0].order_with: found order_with, and no destination of the route is ordered; "
+        "expected it only beside one with ordered = true; remove it, or set ordered = true there",
+    ),
+    (
+        route('from = "hello"\nto = ["crm"]\norder_with = "A:b"').replace("[destinations.crm]", IN_ORDER),
+        'routes[0].order_with: found "A:b"; '
+        "expected a name: 1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit",
+    ),
+    (
+        route('from = "hello"\nto = ["crm"]\norder_with = "a"\n[[routes]]\nfrom = "*"\nto = ["crm"]').replace(
+            "[destinations.crm]", IN_ORDER
+        ),
+        'routes[1].order_with: found nothing; expected what routes[0] says of "hello" and "crm": "a"; '
+        "a key has one order at a destination",
+    ),
     (
         route('from = "hello"\nto = ["crm"]\nwhen = "type = 1"'),
         'routes[0].when: found "type = 1", which is not JMESPath from character 6 ("=") on; '
         "expected a JMESPath expression; text stands in single quotes, as in type == 'Text'",
     ),
     ("routes = 1\n" + HELLO, "routes: found a number; expected tables: [[routes]]"),
+    (
+        HELLO + '[destinations.crm]\nhandler = "a.b:c"\nenv = ["A"]\n',
+        "destinations.crm.env: found env without isolation, and such a handler has the whole environment; "
+        'expected it only beside isolation = "process"; remove it',
+    ),
+    (
+        HELLO + '[destinations.crm]\nhandler = "a.b:c"\nisolation = "process"\nenv = ["${A}"]\n',
+        'destinations.crm.env[0]: found "${A}"; expected the name of an environment variable; '
+        "letters, digits and _, the first no digit",
+    ),
     ("routes = [1]\n" + HELLO, "routes[0]: found a number; expected a table: [[routes]]"),
 ]
 

@@ -147,14 +147,18 @@ def test_every_kind_and_scheme_is_named() -> None:
 
 
 def environ_of(text: str) -> dict[str, str]:
-    return dict.fromkeys(re.findall(r"\$\{([A-Za-z_]\w*)\}", text), SECRET)
+    names = re.findall(r"\$\{([A-Za-z_]\w*)\}", text) + re.findall(r'^env = \["(\w+)"\]', text, re.MULTILINE)
+    return dict.fromkeys(names, SECRET)
 
 
 def whole(text: str) -> str:
     """A fragment with the sources and destinations that it refers to."""
     document = tomllib.loads(text)
     routes = document.get("routes", [])
-    sources = {"hello", *(route["from"] for route in routes)} - set(document.get("sources", {}))
+    named = [route["from"] for route in routes]
+    sources = {"hello", *(name for given in named for name in ([given] if isinstance(given, str) else given))} - set(
+        document.get("sources", {})
+    )
     destinations = {name for route in routes for name in route["to"]} - set(document.get("destinations", {}))
     made = [f'[sources.{name}]\nkind = "generic"\nverify = {{ scheme = "none" }}\n' for name in sorted(sources)]
     made += [f'[destinations.{name}]\nurl = "https://{name}.example"\n' for name in sorted(destinations)]

@@ -57,3 +57,10 @@ def test_who_has_configured_structlog_gets_everything_by_that_way() -> None:
     out, err = said(before)
     assert '{"count": 3, "event": "refused", "source": "100%s"}' in out
     assert err == ""
+
+
+def test_what_others_wrote_is_text_there_too() -> None:
+    before = 'logging.basicConfig(level="INFO", format="%(message)s")'
+    after = 'log.warning("refused", source="\\x1b]0;t\\x07\\u202e", why="a b\\nforged\\x9b")'
+    _, err = said(before, after)
+    assert err.splitlines()[-1] == 'refused source=\\x1b]0;t\\x07\\u202e why="a b\\nforged\\x9b"'

@@ -79,7 +79,7 @@ async def test_accepted_is_kept_as_sent_with_a_delivery_for_every_destination() 
     assert (kept.event.body, kept.event.received_at_ms) == (body, AT_MS)
     assert next(iter(kept.event.headers)) == ("Content-Type", "application/json")
     assert (kept.event.source, kept.event.type, kept.event.key, kept.event.dedup) == ("shop", "Text", "c-1", b"1")
-    assert {(each.destination, each.lane) for each in kept.deliveries} == {("crm", "c-1"), ("bi", None)}
+    assert {(each.destination, each.lane) for each in kept.deliveries} == {("crm", "shop:c-1"), ("bi", None)}
     assert {each.state for each in kept.deliveries} == {State.SCHEDULED}
 
 

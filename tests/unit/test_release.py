@@ -24,7 +24,7 @@ from longstop.model.ids import IdFactory
 from longstop.model.lease import LeaseRequest
 from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import HoldSettings
-from longstop.model.routing import Route, Router
+from longstop.model.routing import Route, Router, Target
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.operating.release import Release, Released
 from longstop.sources import build
@@ -131,7 +131,7 @@ async def test_order_is_that_of_reception_also_before_what_came_later() -> None:
     for body in bodies[3:]:
         # Accepted meanwhile under the new secret, and not delivered yet.
         event = make_event(id=make_id(), source="orders", body=body, key="c")
-        await site.store.append([Append(event, initial_deliveries(event, {"crm": None}, ["crm"], make_id))])
+        await site.store.append([Append(event, initial_deliveries(event, {"crm": Target(lane="orders:c")}, make_id))])
     # So late that ids of then and ids of now are no matter of chance.
     await site.clock.sleep(60)
     await release.run()

@@ -170,6 +170,18 @@ async def test_an_edit_does_not_wait_in_its_lane_for_the_dead_one_that_it_replac
 
 
 @on_virtual_time
+async def test_a_replay_goes_to_the_lane_of_today_s_routes() -> None:
+    """One that was skipped has none; one that ended long ago has the one of then."""
+    store = MemoryStore()
+    (delivery,) = await dead(store)
+    routes = [Route("shop", ("crm",), order_with="customer")]
+    await replayer(store, *routes, ordered=("crm",)).replay([delivery])
+    replayed = await store.delivery(delivery.id)
+    assert replayed is not None
+    assert replayed.lane == f"@customer:{delivery.key}"
+
+
+@on_virtual_time
 async def test_an_edit_of_an_event_goes_where_it_is_dead_or_else_everywhere_it_went() -> None:
     store = MemoryStore()
     bi, crm = await dead(store, to=("bi", "crm"))

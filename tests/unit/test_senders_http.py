@@ -1,7 +1,6 @@
 """The HTTP sender against a real server on loopback that misbehaves in every way a destination can."""
 
 import asyncio
-import contextlib
 import re
 import socket
 import struct
@@ -254,40 +253,6 @@ async def test_a_reset_in_the_body_leaves_the_status_standing(status: int, frami
         outcome = await post(settings(hostile.url()))
     assert outcome.status == status
     assert outcome.kind is (OutcomeKind.SUCCESS if status == 200 else OutcomeKind.RETRY)
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"SSH-2.0-OpenSSH_9.9\r\n",
-        b"HTTP/1.1 abc\r\n\r\n",
-        b"HTTP/9.9 200 OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-        b"HTTP/1.1 200 OK\r\n\x00: x\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
-    ],
-)
-async def test_an_answer_that_is_not_http_is_a_retry(raw: bytes) -> None:
-    outcome = await answered(raw, timeout_ms=2_000)
-    assert (outcome.kind, outcome.status) == (OutcomeKind.RETRY, None)
-    assert outcome.error is not None
-    assert outcome.error.endswith("answered is not HTTP")
-
-
-async def test_interim_answers_without_end_are_cut_at_the_deadline() -> None:
-    async def interim(hostile: Hostile, writer: asyncio.StreamWriter) -> None:
-        while not hostile.stopped.is_set():
-            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-            await writer.drain()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hostile.stopped.wait(), 0.01)
-
-    async with listening(interim) as hostile:
-        outcome = await post(settings(hostile.url(), timeout_ms=150))
-    assert outcome.kind is OutcomeKind.RETRY
-    assert "timed out" in (outcome.error or "")
 
 
 # -- connections that fail ------------------------------------------------------------------------

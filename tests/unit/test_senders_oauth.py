@@ -495,7 +495,7 @@ async def hanging_up(_: Hostile, writer: asyncio.StreamWriter) -> None:
     ("respond", "said"),
     [
         (hanging_up, "{} closed the connection without an answer"),
-        (answering(b"SSH-2.0\r\n"), "what {} answered is not HTTP"),
+        (answering(b"SSH-2.0\r\n"), "{} answered what is not HTTP"),
     ],
 )
 async def test_a_token_endpoint_that_is_no_such_thing_is_a_retry(respond: Respond, said: str) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,7 +35,7 @@ SUCCESS = Outcome(OutcomeKind.SUCCESS)
 MODULE = "isolated_handlers_of_a_test"
 HANDLERS = '''
 """Named in the tests; each is called in a worker. What they tell is in files beside this one."""
-import asyncio, atexit, ctypes, hashlib, os, re, signal, subprocess, sys, threading, time
+import asyncio, atexit, ctypes, hashlib, json, os, re, signal, subprocess, sys, threading, time
 from pathlib import Path
 from longstop import Reject, RetryLater
 
@@ -137,8 +139,21 @@ async def knows_its_loop(event):
         raise Reject(f"{len(loops)} calls")
 
 def writes_junk(event):
-    os.write(int(sys.argv[1]), event.body)
+    os.write(int(sys.orig_argv[4]), event.body)
     hang()
+
+def open_files():
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            pass  # what the listing itself had open
+    return found
+
+def tells_its_surroundings(event):
+    files = {str(fd): what for fd, what in open_files().items()}
+    tell("around", json.dumps({"env": dict(os.environ), "argv": sys.argv, "cwd": os.getcwd(), "files": files}))
 
 def leaves_word(event):
     atexit.register(tell, "left")
@@ -184,8 +199,11 @@ async def make(here: Path) -> AsyncIterator[Make]:
     """Makes senders for a handler of the module, and closes them."""
     made: list[ProcessSender] = []
 
-    def sender(name: str, timeout_ms: int = 20_000, module: str = MODULE, **more: Any) -> ProcessSender:
-        settings = DestinationSettings("crm", handler=f"{module}:{name}", isolation="process", timeout_ms=timeout_ms)
+    def sender(
+        name: str, timeout_ms: int = 20_000, module: str = MODULE, env: tuple[str, ...] = (), **more: Any
+    ) -> ProcessSender:
+        handler = f"{module}:{name}"
+        settings = DestinationSettings("crm", handler=handler, isolation="process", timeout_ms=timeout_ms, env=env)
         made.append(ProcessSender(settings, **more))
         return made[-1]
 
@@ -205,6 +223,30 @@ async def sent(sender: ProcessSender, body: bytes = b"{}") -> Outcome:
 
 def crashed(how: str) -> Outcome:
     return Outcome(OutcomeKind.CRASHED, error=f"crashed: the handler's process {how}")
+
+
+async def test_a_worker_takes_only_along_what_it_is_given(
+    make: Make, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No secret of anybody else, no file, no word of the gateway's command line."""
+    for name in ("GENESYS_SECRET", "AWS_SECRET_ACCESS_KEY", "MY_PATH", "LC", "XPYTHONPATH", "HTTPS_PROXY", "CRM_TOKEN"):
+        monkeypatch.setenv(name, f"canary-{name}")
+    for name in ("TZ", "LC_ALL", "PYTHONHASHSEED", "VIRTUAL_ENV", "TMPDIR"):
+        monkeypatch.setenv(name, "0" if name == "PYTHONHASHSEED" else f"/tmp/{name}")
+    with (here / "a file of the gateway").open("w") as file, socket.socket() as listening:
+        others = [os.readlink(f"/proc/self/fd/{each.fileno()}") for each in (file, listening)]
+        for each in (file, listening):
+            os.set_inheritable(each.fileno(), True)
+        assert await sent(make("tells_its_surroundings", env=("CRM_TOKEN", "NOT_SET"))) == SUCCESS
+    around = json.loads(await told(here, "around"))
+    assert around["env"]["CRM_TOKEN"] == "canary-CRM_TOKEN"
+    assert [value for value in around["env"].values() if "canary" in value] == ["canary-CRM_TOKEN"]
+    assert {"PATH", "TZ", "LC_ALL", "PYTHONHASHSEED", "VIRTUAL_ENV", "TMPDIR"} <= set(around["env"])
+    assert around["argv"] == ["-c"]
+    assert around["cwd"] == os.getcwd()
+    assert around["files"].pop("0") == "/dev/null"
+    assert around["files"].pop("1") == around["files"].pop("2")
+    assert not set(others) & set(around["files"].values())
 
 
 def alive(pid: int) -> bool:
@@ -468,7 +510,7 @@ async def test_a_stop_sent_to_all_processes_does_not_break_off_attempts(make: Ma
 
 @pytest.mark.parametrize("name", ["hangs", "hangs_async"])
 async def test_a_worker_at_work_ends_when_its_socket_closes(here: Path, name: str) -> None:
-    worker = process._Worker(f"{MODULE}:{name}")
+    worker = process._Worker(f"{MODULE}:{name}", os.environ)
     await worker.hear()
     working = asyncio.create_task(worker.work_on(frame(job(make_event()))))
     pid = int(await told(here, "pid"))
@@ -486,7 +528,7 @@ async def test_idle_workers_end_when_their_socket_closes_even_with_a_thread_that
     code = "import longstop.senders.process_worker as w; w.EXIT_LIMIT_S = 0.3\n"
     boot, process._BOOT = process._BOOT, process._BOOT.replace("from", f"{code}from", 1)
     try:
-        worker = process._Worker("threaded:f")
+        worker = process._Worker("threaded:f", os.environ)
     finally:
         process._BOOT = boot
     await worker.hear()

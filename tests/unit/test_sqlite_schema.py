@@ -95,6 +95,48 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     connection.close()
 
 
+INSERT_OLD = """
+    INSERT INTO deliveries (id, event_id, source, key, received_at_ms, destination, state, due_at_ms, lane, round,
+        round_at_ms, attempts, tries, lost, token, held)
+    VALUES (:id, :id, :source, 'k', 0, :to, :state, 0, :lane, 1, 0, 0, 0, 0, 0, :held)
+"""
+OLD = [
+    # id, source, destination, state, lane, held
+    ("01", "shop", "crm", "dead", "k", 0),
+    ("02", "forum", "crm", "scheduled", "k", 1),
+    ("03", "shop", "crm", "scheduled", "k", 1),
+    ("04", "forum", "crm", "scheduled", "k", 1),
+    ("05", "shop", "lake", "leased", "k", 0),
+    ("06", "shop", "lake", "scheduled", "k", 1),
+    ("07", "till", "lake", "scheduled", "k", 1),
+    ("08", "shop", "crm", "delivered", "k", 0),
+    ("09", "shop", "bi", "scheduled", None, 0),
+]
+LANES_BY_SOURCE = next(n for n, script in enumerate(schema.MIGRATIONS) if "source || ':' || lane" in script)
+
+
+async def test_what_waited_in_a_lane_of_a_key_waits_in_one_of_its_source(tmp_path: Path) -> None:
+    """A lane that many sources shared falls apart; each part keeps its order, also with what comes now."""
+    path = tmp_path / "store.db"
+    connection = migrated(path, schema.MIGRATIONS[:LANES_BY_SOURCE])
+    names = ("id", "source", "to", "state", "lane", "held")
+    connection.executemany(INSERT_OLD, [dict(zip(names, row, strict=True)) for row in OLD])
+    schema.prepare(connection, str(path))
+    found = {row[0]: row[1:] for row in connection.execute("SELECT id, lane, held FROM deliveries")}
+    connection.close()
+    assert found == {
+        "01": ("shop:k", 0),
+        "02": ("forum:k", 0),
+        "03": ("shop:k", 1),
+        "04": ("forum:k", 1),
+        "05": ("shop:k", 0),
+        "06": ("shop:k", 1),
+        "07": ("till:k", 0),
+        "08": ("k", 0),
+        "09": (None, 0),
+    }
+
+
 async def test_another_programs_database_is_refused_and_not_a_byte_of_it_is_changed(tmp_path: Path) -> None:
     path = tmp_path / "customers.db"
     foreign(path)

@@ -17,7 +17,7 @@ from longstop.model.errors import MalformedError, NotFoundError, QuarantinedErro
 from longstop.model.event import Event, Origin, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.ids import IdFactory
-from longstop.model.routing import Router
+from longstop.model.routing import Router, Target
 from longstop.ports import Clock, Read, Reader, Source
 
 Prepared = tuple[Append, Reading | MalformedError]
@@ -173,7 +173,7 @@ class Ingest:
 
     def _read(self, source: Source, request: Request) -> Read:
         reading = source.read(request)
-        return reading, self._router.destinations(source.name, reading.document)
+        return reading, self._router.destinations(source.name, reading, request.headers)
 
     async def _verify_apart(self, source: Source, request: Request, came_ms: int) -> None:
         """Have a large body hashed in a thread: hashing lets go of the interpreter."""
@@ -242,7 +242,7 @@ class Ingest:
         request: Request,
         now_ms: int,
         reading: Reading,
-        destinations: Mapping[str, int | None],
+        destinations: Mapping[str, Target],
         origin: Origin = Origin.WEBHOOK,
     ) -> Append:
         event = Event(
@@ -257,7 +257,7 @@ class Ingest:
             origin=origin,
             occurred_at_ms=reading.occurred_at_ms,
         )
-        deliveries = initial_deliveries(event, destinations, self._router.ordered, lambda: self._ids.make(now_ms))
+        deliveries = initial_deliveries(event, destinations, lambda: self._ids.make(now_ms))
         return Append(event, deliveries, now_ms + source.dedup_window_ms)
 
     def _quarantined(self, source: Source, request: Request, now_ms: int, why: str) -> Append:

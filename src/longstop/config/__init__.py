@@ -21,6 +21,7 @@ from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
 from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RetryPolicy
+from longstop.model.routing import SHORT
 from longstop.model.settings import (
     AlertSettings,
     AuthSettings,
@@ -99,6 +100,13 @@ class RouteSettings:
     to: tuple[str, ...]
     expire_after_ms: int | None = None
     """How long an event is of use there; None: for ever."""
+    order_with: str | None = None
+    """Routes of the same name share one order for each key."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Which of SEEN_NAMES stand in the condition."""
+        return values.condition_names(self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ class Config:
     destinations: tuple[DestinationSettings, ...] = field(repr=False)
     """Those of the file, then those that only code knows, by name."""
     routes: tuple[RouteSettings, ...]
+    """One for each source: a route from several is several here."""
     targets: Mapping[str, str] = field(repr=False)
     """For people: each destination's URL, variables not filled in and without its query, or its handler."""
     alerts: AlertSettings | None = None
@@ -217,7 +226,9 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
         destinations=(*declared, *in_code),
         routes=tuple(
-            RouteSettings(each.source, each.when, tuple(each.to), each.expire_after_ms) for each in shaped.routes
+            RouteSettings(source, each.when, tuple(each.to), each.expire_after_ms, each.order_with)
+            for each in shaped.routes
+            for source in each.sources(shaped.sources)
         ),
         warnings=warnings,
         alerts=_alerts(shaped.alerts) if shaped.alerts else None,
@@ -244,6 +255,7 @@ def _alerts(table: AlertsTable) -> AlertSettings:
 def _destination(name: str, table: DestinationTable) -> DestinationSettings:
     given = dict(table)
     given["headers"] = tuple(table.headers.items())
+    given["env"] = tuple(table.env)
     given["auth"] = AuthSettings(**{**dict(table.auth), "secrets": tuple(table.auth.secrets)}) if table.auth else None
     given["tls"] = TlsSettings(**dict(table.tls)) if table.tls else None
     retry = dict(table.retry)
@@ -284,12 +296,19 @@ def describe(config: Config) -> str:
 def _routes_of(config: Config, source: str) -> list[str]:
     lines = [
         f"  route       → {', '.join(route.to)}"
-        + (f"  when {route.when}" if route.when else "")
+        + (f"  when {route.when}{_seen(route)}" if route.when else "")
+        + (f"  in one order with {route.order_with}" if route.order_with else "")
         + (f"  expires after {route.expire_after_ms / 1000:g} s" if route.expire_after_ms is not None else "")
         for route in config.routes
         if route.source == source
     ]
     return lines or ["  no route    its events are kept as unrouted"]
+
+
+def _seen(route: RouteSettings) -> str:
+    """What names in a condition mean that may mean one thing or another."""
+    names = [name for name in SHORT if name in route.names]
+    return f"  ({', '.join(names)}: the body's, else the event's)" if names else ""
 
 
 def _destination_line(config: Config, destination: DestinationSettings) -> str:

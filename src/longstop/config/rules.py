@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 
 from longstop.config import auth_rules, values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
-from longstop.config.shape import SOURCE_KINDS, Kind, ServerTable
+from longstop.config.shape import ALL, SOURCE_KINDS, Kind, ServerTable
 from longstop.config.values import Surroundings
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import Scheme
 
 Raw = Mapping[str, Any]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SCHEMES: tuple[str, ...] = get_args(Scheme)
 _HMAC = tuple(scheme for scheme in _SCHEMES if scheme.startswith("hmac-"))
 _SCHEMES_OF = {
@@ -67,6 +66,7 @@ def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
         yield from _open_to_all(where, source)
     for where, destination in _tables(document, "destinations"):
         yield from _unreachable(where, destination, around)
+        yield from _unset((*where, "env"), _list(destination, "env"), around)
         yield from auth_rules.warnings(where, destination)
     yield from _unreachable(("alerts",), _table(document, "alerts"), around)
     for place, route in enumerate(_list(document, "routes")):
@@ -141,8 +141,10 @@ def _sources(document: Raw, around: Surroundings) -> Iterator[Problem]:
 
 
 def _name(where: Loc, what: str) -> Iterator[Problem]:
-    if not _NAME.fullmatch(str(where[-1])):
-        expected = f"the {what}'s name to be 1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit"
+    try:
+        values.name(str(where[-1]))
+    except Fault:
+        expected = f"the {what}'s name to be {values.NAME}"
         yield Problem(where, f"found the name {quoted(str(where[-1]))}", expected, "rename it, also in the routes")
 
 
@@ -365,6 +367,9 @@ def _destination(where: Loc, destination: Raw, around: Surroundings) -> Iterator
 
 
 def _isolation(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
+    if "env" in destination and destination.get("isolation") != "process":
+        found = "found env without isolation, and such a handler has the whole environment"
+        yield Problem((*where, "env"), found, 'it only beside isolation = "process"', "remove it")
     if "isolation" not in destination or "handler" in destination:
         return
     found, hint = "found isolation without a handler", "remove it"
@@ -372,6 +377,13 @@ def _isolation(where: Loc, destination: Raw, around: Surroundings) -> Iterator[P
         found = "found isolation, and the handler is registered in code, where no other process can find it"
         hint = "name the function here instead of registering it"
     yield Problem((*where, "isolation"), found, 'it only beside handler = "package.module:function"', hint)
+
+
+def _unset(where: Loc, names: list[Any], around: Surroundings) -> Iterator[Problem]:
+    for place, name in enumerate(names):
+        if name not in around.environ:
+            found = f"the environment variable {name} is not set, and the handler will not find it"
+            yield Problem((*where, place), found, "it to be set", "set it, or remove it from env")
 
 
 def _transaction(where: Loc, destination: Raw, around: Surroundings) -> Iterator[Problem]:
@@ -429,23 +441,66 @@ def _is_private(url: str, around: Surroundings) -> bool:
 def _routes(document: Raw, around: Surroundings) -> Iterator[Problem]:
     sources = _table(document, "sources")
     destinations = {**_table(document, "destinations"), **dict.fromkeys(sorted(around.handlers))}
+    orders: dict[tuple[str, str], tuple[int, str]] = {}
     for place, route in enumerate(_list(document, "routes")):
-        source = _text(route, "from")
-        if source and source not in sources:
-            yield _no_such(("routes", place, "from"), source, "source", sources)
-        names = _list(route, "to") if isinstance(route, Mapping) else []
+        if not isinstance(route, Mapping):
+            continue
+        yield from _sources_of(("routes", place, "from"), route.get("from"), sources)
         if not around.more_in_code:
-            yield from _destinations_of(("routes", place, "to"), names, destinations)
+            yield from _each_once(("routes", place, "to"), _list(route, "to"), "destination", destinations)
+        yield from _order(place, route, document, orders)
 
 
-def _destinations_of(where: Loc, names: list[Any], destinations: Raw) -> Iterator[Problem]:
+def _sources_of(where: Loc, given: Any, sources: Raw) -> Iterator[Problem]:
+    if given in (ALL, [ALL]):
+        return
+    if isinstance(given, list):
+        if ALL in given:
+            found = f'found "{ALL}" beside other names'
+            yield Problem(where, found, f'"{ALL}" alone, which is every source, or names', "remove the others")
+            return
+        yield from _each_once(where, given, "source", sources)
+    elif isinstance(given, str) and given not in sources:
+        yield _no_such(where, given, "source", sources)
+
+
+def _each_once(where: Loc, names: list[Any], what: str, known: Raw) -> Iterator[Problem]:
     for place, name in enumerate(names):
         if not isinstance(name, str):
             continue
         if name in names[:place]:
-            yield Problem((*where, place), f"found {quoted(name)} a second time", "each destination once", "remove it")
-        elif name not in destinations:
-            yield _no_such((*where, place), name, "destination", destinations)
+            yield Problem((*where, place), f"found {quoted(name)} a second time", f"each {what} once", "remove it")
+        elif name not in known:
+            yield _no_such((*where, place), name, what, known)
+
+
+def _order(place: int, route: Raw, document: Raw, orders: dict[tuple[str, str], tuple[int, str]]) -> Iterator[Problem]:
+    """`order_with` orders something, and the routes of a source agree on it. `orders` remembers what they said."""
+    where = ("routes", place, "order_with")
+    ordered = [name for name in _list(route, "to") if _is_ordered(document, name)]
+    if "order_with" in route and not ordered:
+        found = "found order_with, and no destination of the route is ordered"
+        yield Problem(where, found, "it only beside one with ordered = true", "remove it, or set ordered = true there")
+    said = _text(route, "order_with")
+    for source in _from(route, document):
+        for name in ordered:
+            before, other = orders.setdefault((source, name), (place, said))
+            if other != said:
+                found = f"found {quoted(said)}" if said else "found nothing"
+                theirs = quoted(other) if other else "none"
+                expected = f"what routes[{before}] says of {quoted(source)} and {quoted(name)}: {theirs}"
+                yield Problem(where, found, expected, "a key has one order at a destination")
+                return
+
+
+def _is_ordered(document: Raw, name: Any) -> bool:
+    return isinstance(name, str) and _table(_table(document, "destinations"), name).get("ordered") is True
+
+
+def _from(route: Raw, document: Raw) -> list[str]:
+    given = route.get("from")
+    names = given if isinstance(given, list) else [given]
+    return list(_table(document, "sources")) if names == [ALL] else [name for name in names if isinstance(name, str)]
 
 
 def _no_such(where: Loc, name: str, what: str, known: Raw) -> Problem:

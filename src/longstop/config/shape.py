@@ -6,7 +6,7 @@ members of a list or a table.
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    field_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -69,6 +70,8 @@ SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
 )
 """Every kind of source there is."""
 
+ALL = "*"
+"""In the place of a source's name: every one of them."""
 _PORT = "a port from 1 to 65535"
 _DURATION = 'a duration such as "10s", "5m" or "3d"'
 _REFERENCE = "${VAR} or file:PATH"
@@ -110,6 +113,8 @@ Rate = Annotated[float, BeforeValidator(values.rate)]
 SignedContent = Annotated[str, AfterValidator(values.signed_content)]
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Selector = Annotated[str, AfterValidator(values.selector)]
+VariableName = Annotated[str, AfterValidator(values.variable_name)]
+OrderName = Annotated[str, AfterValidator(values.name)]
 Condition = Annotated[str, AfterValidator(values.condition)]
 KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
 
@@ -319,6 +324,11 @@ class DestinationTable(Table):
     url: Url | None = Field(default=None, repr=False, description="text: an http:// or https:// URL")
     handler: Handler | None = Field(default=None, description="package.module:function")
     isolation: Literal["none", "process"] = Field(default=_DESTINATION.isolation, description='"none" or "process"')
+    env: list[VariableName] = Field(
+        default=[],
+        description='a list of names of environment variables, as ["CRM_TOKEN"]',
+        json_schema_extra={"item": "the name of an environment variable"},
+    )
     transaction: bool = Field(default=_DESTINATION.transaction, description="true or false")
     allow_private: bool = Field(default=False, description="true or false")
     timeout_ms: PositiveDuration = Field(default=_DESTINATION.timeout_ms, alias="timeout", description=_DURATION)
@@ -344,7 +354,12 @@ class DestinationTable(Table):
 class RouteTable(Table):
     """`[[routes]]`"""
 
-    source: str = Field(alias="from", description="the name of a source")
+    from_: list[str] = Field(
+        alias="from",
+        min_length=1,
+        description='the name of a source, a list of names, or "*" for all of them',
+        json_schema_extra={"item": "the name of a source"},
+    )
     when: Condition | None = Field(default=None, description="a JMESPath expression")
     to: list[str] = Field(
         min_length=1,
@@ -352,6 +367,16 @@ class RouteTable(Table):
         json_schema_extra={"item": "the name of a destination"},
     )
     expire_after_ms: PositiveDuration | None = Field(default=None, alias="expire_after", description=_DURATION)
+    order_with: OrderName | None = Field(default=None, description=f"a name: {values.NAME}")
+
+    @field_validator("from_", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    def sources(self, configured: Iterable[str]) -> list[str]:
+        """The names of the sources, of those that are configured."""
+        return list(configured) if self.from_ == [ALL] else self.from_
 
 
 class Document(Table):

@@ -7,7 +7,7 @@ Fault says what is wrong with it and never the value.
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
 from longstop.config.errors import Fault, listed, nearest, quoted, shown
+from longstop.model.routing import SEEN_NAMES
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DURATION_MS_MAX = 3_650 * _UNIT_MS["d"]
@@ -28,6 +29,9 @@ SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 """What says where the dedup key, the type or the key of an event stands."""
 _SECRET_FILE_BYTES_MAX = 65_536
 
+NAME = "1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -209,10 +213,36 @@ def is_literal(text: str) -> bool:
 # -- expressions --------------------------------------------------------------------------------
 
 
+def name(text: str) -> str:
+    """What a source, a destination or an order may be called."""
+    if not _NAME.fullmatch(text):
+        raise Fault(f"found {quoted(text)}")
+    return text
+
+
+def variable_name(text: str) -> str:
+    """The name of an environment variable."""
+    if not _VARIABLE_NAME.fullmatch(text):
+        raise Fault(f"found {quoted(text)}", hint="letters, digits and _, the first no digit")
+    return text
+
+
 def condition(text: str) -> str:
-    """A JMESPath expression that decides about a body."""
+    """A JMESPath expression that decides about an event."""
     check_jmespath(text, "a JMESPath expression", "text stands in single quotes, as in type == 'Text'")
     return text
+
+
+def condition_names(text: str | None) -> frozenset[str]:
+    """Which of SEEN_NAMES stand in a condition that compiles; none in None."""
+    return frozenset(_fields(jmespath.compile(text.strip()).parsed)).intersection(SEEN_NAMES) if text else frozenset()
+
+
+def _fields(tree: Mapping[str, Any]) -> Iterator[str]:
+    if tree["type"] == "field":
+        yield tree["value"]
+    for child in tree["children"]:
+        yield from _fields(child)
 
 
 def network(text: str) -> str:

@@ -60,6 +60,7 @@ def settled(
         status=outcome.status,
         error=outcome.error,
         answer=outcome.answer,
+        frames=outcome.frames,
     )
     return Settlement(tried.after(decide(tried, outcome, policy, now_ms, rng)), attempt)
 
@@ -102,6 +103,8 @@ class AttemptRunner:
             error = "interrupted: the gateway stopped before the destination answered"
             await self._settle(claim, Outcome(OutcomeKind.INTERRUPTED, error=error), started_at_ms, destination)
             raise
+        if outcome.traceback is not None:
+            log.warning("handler_raised", exception=outcome.traceback, error=outcome.error, **_names(claim.delivery))
         # First the circuit: what is settled may let the next one go, and that had better know.
         await breaker.ended(outcome, started_at_ms, circuit)
         if destination.transactional is None or outcome.kind is not OutcomeKind.SUCCESS:

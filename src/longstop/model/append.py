@@ -1,10 +1,11 @@
 """What is accepted, as a store keeps it: an event together with its first deliveries."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from longstop.model.delivery import DeadReason, Delivery, State
 from longstop.model.event import Event
+from longstop.model.routing import Target
 from longstop.model.value import value
 
 
@@ -20,17 +21,14 @@ class Append:
 
 
 def initial_deliveries(
-    event: Event, destinations: Mapping[str, int | None], ordered: Collection[str], make_id: Callable[[], str]
+    event: Event, destinations: Mapping[str, Target], make_id: Callable[[], str]
 ) -> tuple[Delivery, ...]:
-    """The deliveries that an event begins with: one for each destination, due at once; in its key's lane if ordered.
-
-    destinations: name to for how many milliseconds the event is of use there; None: for ever.
-    """
+    """The deliveries that an event begins with: one for each destination, by its name, due at once."""
     deliveries = []
-    for name, fresh_ms in destinations.items():
-        lane = event.key if name in ordered else None
+    for name, target in destinations.items():
+        fresh_ms = target.expire_after_ms
         expires_at_ms = None if fresh_ms is None else event.received_at_ms + fresh_ms
-        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, lane, expires_at_ms))
+        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, target.lane, expires_at_ms))
     return tuple(deliveries)
 
 

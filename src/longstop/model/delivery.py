@@ -1,7 +1,7 @@
 """A delivery: one event for one destination, its states, and the one table of how they follow each other."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
@@ -102,6 +102,10 @@ class Outcome:
     """How long the destination asked to be left alone."""
     answer: bytes = b""
     """The first ANSWER_BYTES_KEPT bytes of the answer."""
+    frames: str | None = field(default=None, compare=False)
+    """Where a handler raised: its last frames, `FILE:LINE in FUNCTION` on a line each, the innermost last."""
+    traceback: str | None = field(default=None, compare=False, repr=False)
+    """The same whole, for the log."""
 
 
 @value(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class Attempt:
     status: int | None = None
     error: str | None = None
     answer: bytes = b""
+    frames: str | None = None
+    """See Outcome."""
 
 
 @value(frozen=True, slots=True)
@@ -130,6 +136,8 @@ class Transition:
     reason: DeadReason | None = None
     leaves_lane: bool = False
     """Its successors need not wait for it any longer."""
+    lane: str | None = None
+    """replay: the lane that it goes to; None: the one that it is in, or for one that was skipped its source's own."""
 
 
 @value(frozen=True, slots=True)
@@ -233,6 +241,14 @@ class Delivery:
             tries=0,
             lost=0,
             expires_at_ms=None,
-            # Out of order, but not beside another of its key.
-            lane=self.key if self.skipped else self.lane,
+            lane=self._lane_again() if transition.lane is None else transition.lane,
         )
+
+    def _lane_again(self) -> str | None:
+        # One that was skipped comes out of order, but not beside another of its key.
+        return lane_of(self.source, self.key) if self.skipped and self.key is not None else self.lane
+
+
+def lane_of(source: str, key: str, order_with: str | None = None) -> str:
+    """The name of a key's lane: of one source, or of all whose routes share an order. No name has a colon or an @."""
+    return f"{source}:{key}" if order_with is None else f"@{order_with}:{key}"

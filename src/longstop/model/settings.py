@@ -189,6 +189,8 @@ class DestinationSettings:
     """`package.module:function`"""
     isolation: Literal["none", "process"] = "none"
     """process: the handler runs in processes of its own, so that its death is not the gateway's."""
+    env: tuple[str, ...] = ()
+    """isolation process: names of environment variables that the handler gets, beside those that hold no secret."""
     transaction: bool = False
     """The handler is called within the store's transaction, and its writes are committed with `delivered`."""
     allow_private: bool = False

@@ -1,16 +1,18 @@
 """A dry run: what would become of a captured request, and why, without keeping anything."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import Any
 
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.diagnosis import why_not_verified
 from longstop.model.errors import AddressError, BodyTooLargeError, IngestError, MalformedError, VerificationError
-from longstop.model.event import Receipt, ReceiptStatus
-from longstop.model.exchange import Request
+from longstop.model.event import Headers, Receipt, ReceiptStatus
+from longstop.model.exchange import Reading, Request
 from longstop.model.rejection import Rejection
-from longstop.model.routing import Router
+from longstop.model.routing import Route, Router, seen
 from longstop.model.settings import SourceSettings
 from longstop.model.signing import proof_headers
 from longstop.ports import Source
@@ -29,6 +31,20 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TriedRoute:
+    """One route, and whether it wants the request's event."""
+
+    to: tuple[str, ...]
+    when: str
+    """Its condition; empty: it has none."""
+    matched: bool
+    sees: Mapping[str, Any]
+    """What `type`, `key` and `source` are for the condition, as far as they stand in it."""
+    of_body: frozenset[str]
+    """Which of them are members of the body, and not what is known of the event."""
+
+
+@dataclass(frozen=True, slots=True)
 class DryRun:
     """What would become of one request. `status` is the HTTP status of the answer."""
 
@@ -44,6 +60,8 @@ class DryRun:
     """None: the sender tells no time."""
     destinations: tuple[str, ...] = ()
     """None of them: it would be kept as unrouted."""
+    routes: tuple[TriedRoute, ...] = ()
+    """All routes of the source, and what their conditions made of it."""
 
 
 def dry_run(settings: SourceSettings, source: Source, router: Router, request: Request, now_ms: int) -> DryRun:
@@ -67,7 +85,6 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
         return DryRun(Verdict.QUARANTINED, error.status, (str(error),))
     except IngestError as error:
         return _refused(error, str(error))
-    destinations = tuple(router.destinations(source.name, reading.document))
     status = source.answer(_RECEIPT).status
     return DryRun(
         Verdict.ACCEPTED,
@@ -76,8 +93,18 @@ def dry_run(settings: SourceSettings, source: Source, router: Router, request: R
         key=reading.key,
         dedup=reading.dedup,
         occurred_at_ms=reading.occurred_at_ms,
-        destinations=destinations,
+        destinations=tuple(router.destinations(source.name, reading, request.headers)),
+        routes=tuple(_tried(route, reading, request.headers) for route in router.routes(source.name)),
     )
+
+
+def _tried(route: Route, reading: Reading, headers: Headers) -> TriedRoute:
+    known, document = seen(route.source, reading, headers, route.names), reading.document
+    # Who asks has the headers before him.
+    names = route.names.intersection(("type", "key", "source")) if isinstance(known, dict) else ()
+    sees = {name: known[name] for name in sorted(names)}
+    of_body = frozenset(document if isinstance(document, dict) else ()).intersection(sees)
+    return TriedRoute(route.to, route.text, route.wants(reading, headers), sees, of_body)
 
 
 def dry_run_of_rejection(

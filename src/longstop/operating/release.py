@@ -120,11 +120,9 @@ class Release:
             occurred_at_ms=reading.occurred_at_ms,
         )
         now_ms = self._clock.now_ms()
-        destinations = self._router.destinations(event.source, reading.document)
+        destinations = self._router.destinations(event.source, reading, event.headers)
         # Ids of then: in its lane it goes before what came after it.
-        made = initial_deliveries(
-            event, destinations, self._router.ordered, lambda: self._ids.make(event.received_at_ms)
-        )
+        made = initial_deliveries(event, destinations, lambda: self._ids.make(event.received_at_ms))
         # Its budget begins now: it has not been tried while it was held.
         deliveries = tuple(replace(each, round_at_ms=now_ms) for each in made)
         return Append(event, deliveries, now_ms + self._source.dedup_window_ms)

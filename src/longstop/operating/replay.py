@@ -16,7 +16,7 @@ from longstop.model.event import Event, Headers, Origin
 from longstop.model.exchange import Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, KeptEvent, Page
-from longstop.model.routing import Router
+from longstop.model.routing import Router, Target
 from longstop.ports import Clock, Source, Store
 
 SAMPLE = 10
@@ -109,7 +109,8 @@ class Replay:
                 done.append(await self._read_again(delivery))
                 continue
             due_at_ms = now_ms + (round(place * 1000 / rate_per_s) if rate_per_s else 0)
-            actions.append(Action(delivery.id, Transition(Trigger.REPLAY, now_ms, due_at_ms), self._by))
+            lane = self._router.lane(delivery.source, delivery.destination, delivery.key)
+            actions.append(Action(delivery.id, Transition(Trigger.REPLAY, now_ms, due_at_ms, lane=lane), self._by))
         return done + await self._act(actions)
 
     async def discard(self, deliveries: Sequence[Delivery], why: str) -> list[Done]:
@@ -130,7 +131,7 @@ class Replay:
         plain = Headers((name, value) for name, value in kept.event.headers if name.lower() != "content-encoding")
         old = replace(kept.event, headers=plain)
         targets = (delivery,) if delivery else await self.by_id(id_) or kept.deliveries
-        return await self._send_anew(old, body, {each.destination: None for each in targets if each.destination})
+        return await self._send_anew(old, body, {each.destination: Target() for each in targets if each.destination})
 
     async def route_again(self, id_: str) -> Event:
         """Send an event that no route wanted, as a new one, where today's routes want it.
@@ -156,13 +157,12 @@ class Replay:
         await self._store.act([Action(delivery.id, discard, self._by, f"read again as event {event.id}")])
         return Done(delivery.id, event.id, State.SCHEDULED)
 
-    async def _send_anew(self, old: Event, body: bytes, destinations: dict[str, int | None]) -> Event:
+    async def _send_anew(self, old: Event, body: bytes, destinations: dict[str, Target]) -> Event:
+        """destinations: where it goes, at once: in a lane it would wait behind the dead one whose place it takes.
+
+        None of them: where today's routes want it.
+        """
         reading = self._read(old, body, bool(destinations))
-        # What takes the place of a kept delivery goes at once: in its lane it would wait behind the dead one itself.
-        ordered = frozenset[str]() if destinations else self._router.ordered
-        destinations = destinations or self._router.destinations(old.source, reading.document)
-        if not destinations:
-            raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
         now_ms = self._clock.now_ms()
         event = replace(
             old,
@@ -177,7 +177,10 @@ class Replay:
             parent=old.id,
             occurred_at_ms=reading.occurred_at_ms,
         )
-        deliveries = initial_deliveries(event, destinations, ordered, lambda: self._ids.make(now_ms))
+        destinations = destinations or self._router.destinations(event.source, reading, event.headers)
+        if not destinations:
+            raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
+        deliveries = initial_deliveries(event, destinations, lambda: self._ids.make(now_ms))
         await self._store.append([Append(event, deliveries)])
         return event
 

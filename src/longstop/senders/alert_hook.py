@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from longstop.model.alert import Alert
 from longstop.model.settings import AlertSettings
-from longstop.senders.connection import USER_AGENT, Progress, checked_url, explain, open_session
+from longstop.senders.connection import USER_AGENT, Progress, checked_url, explain, open_session, posted
 
 
 class HookAlerter:
@@ -23,26 +23,23 @@ class HookAlerter:
         progress = Progress(self._url)
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):
-                status = await self._post(alert, progress)
+                await self._post(alert, progress)
         except Exception as error:
-            return explain(error, progress, self._settings)
+            if progress.status is None:
+                return explain(error, progress, self._settings)
+        status = progress.status or 0
         return None if 200 <= status < 300 else f"{progress.where} answered HTTP {status}"
 
     async def close(self) -> None:
         """Nothing is kept open: alerts are rare, and a connection would be stale by the next."""
 
-    async def _post(self, alert: Alert, progress: Progress) -> int:
+    async def _post(self, alert: Alert, progress: Progress) -> None:
+        body = json.dumps(alert.document()).encode()
         async with (
             open_session(self._settings, 1, None) as session,
-            session.post(
-                self._url,
-                data=json.dumps(alert.document()).encode(),
-                headers=self._headers(),
-                allow_redirects=False,
-                trace_request_ctx=progress,
-            ) as response,
+            posted(session, progress, body, self._headers()),
         ):
-            return response.status
+            return
 
     def _headers(self) -> CIMultiDict[str]:
         headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})

@@ -2,12 +2,14 @@
 
 Tokens are asked for and alerts are posted under the rules that hold for deliveries: addresses are checked where they
 are dialled, and nothing (proxy, cookie, credential) comes from the environment. A destination and its token endpoint
-share one session.
+share one session. What they may answer is limited in `response_limits`.
 """
 
+import contextlib
 import os
 import ssl
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from ipaddress import IPv4Address
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from yarl import URL
 
 from longstop.model.errors import ConfigurationError
 from longstop.senders.addresses import PrivateAddressError, public_socket
+from longstop.senders.response_limits import LimitedConnector, ResponseLimits, asked
 
 ANSWER_BYTES_READ = 64 * 1024
 """An answer longer than this is cut off with its connection. A shorter one is read to its end, so that the
@@ -52,10 +55,20 @@ class Peer(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a request has come; the session keeps it up to date where it is the request's `trace_request_ctx`."""
+    """How far a request has come and what was answered; `posted` keeps it up to date."""
 
     url: URL
     step: str = "connecting"
+    status: int | None = None
+    """Known as soon as the head of an answer is complete, whatever becomes of the rest."""
+    retry_after: str | None = None
+    fault: str | None = None
+    """Why an answer was cut, in words that go after `where`."""
+    connection: ResponseLimits | None = field(default=None, repr=False)
+
+    def begin(self, step: str) -> None:
+        """Another request is about to be made; what was answered to the last is of no matter any more."""
+        self.step, self.status, self.retry_after, self.fault = step, None, None, None
 
     @property
     def where(self) -> str:
@@ -96,7 +109,7 @@ def open_session(peer: Peer, limit: int, tls: ssl.SSLContext | None) -> aiohttp.
     """
     guard = None if peer.allow_private else public_socket
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, socket_factory=guard, ssl=True if tls is None else tls),
+        connector=LimitedConnector(limit=limit, socket_factory=guard, ssl=True if tls is None else tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         auto_decompress=False,
@@ -105,12 +118,47 @@ def open_session(peer: Peer, limit: int, tls: ssl.SSLContext | None) -> aiohttp.
     )
 
 
+@contextlib.asynccontextmanager
+async def posted(
+    session: aiohttp.ClientSession,
+    progress: Progress,
+    data: Any,
+    headers: Mapping[str, str],
+    skip_auto_headers: Iterable[str] = (),
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The answer to one POST to `progress.url`, for as long as the block runs; the only way in which we call anybody.
+
+    What this raises is for `explain`. Where `progress.status` is set all the same, that is the answer.
+    """
+    token = asked.set(progress)
+    try:
+        response = await session.post(
+            progress.url,
+            data=data,
+            headers=headers,
+            skip_auto_headers=skip_auto_headers,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        )
+    finally:
+        asked.reset(token)
+    try:
+        yield response
+    finally:
+        # A no-op where the answer was read to its end: then the connection is back in the pool already.
+        response.close()
+        if progress.connection is not None:
+            progress.connection.end(progress)
+
+
 def explain(error: Exception, progress: Progress, peer: Peer) -> str:
     """What failed and at which step, for the person who looks at it. It shows no secret.
 
     The texts of the library's own errors are not used: they hold URLs, and its objects the headers.
     """
     where = progress.where
+    if progress.fault is not None:
+        return f"{where} {progress.fault}"
     match error:
         case TimeoutError():
             return f"timed out after {peer.timeout_ms / 1000:g} s while {progress.step} ({where})"
@@ -128,7 +176,7 @@ def explain(error: Exception, progress: Progress, peer: Peer) -> str:
         case aiohttp.ServerDisconnectedError():
             return f"{where} closed the connection without an answer"
         case aiohttp.ClientResponseError():
-            return f"what {where} answered is not HTTP"
+            return f"{where} answered what is not HTTP"
         case OSError():
             if (alert := _tls_error(error)) is not None:
                 # In TLS 1.3 a server looks at a client's certificate after the client has begun to talk.

@@ -5,9 +5,9 @@ A destination may be slow, endless, broken or hostile; it costs an attempt its d
 """
 
 import asyncio
-import contextlib
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from longstop.senders.connection import (
     checked_url,
     explain,
     open_session,
+    posted,
 )
 from longstop.senders.oauth import OAuth, TokenError
 from longstop.senders.tls import client_context
@@ -59,8 +60,6 @@ class _Exchange:
     """What is known of an attempt under way; filled as it happens, so that a broken end leaves the beginning."""
 
     progress: Progress
-    status: int | None = None
-    retry_after: str | None = None
     answer: bytearray = field(default_factory=bytearray)
 
 
@@ -117,7 +116,7 @@ class HttpSender:
             return Outcome(OutcomeKind.RETRY, error=str(error), retry_after_s=error.retry_after_s)
         except Exception as error:
             # Whatever a hostile answer makes a parser raise: it is the destination's fault, and is kept as such.
-            if exchange.status is None:
+            if exchange.progress.status is None:
                 return Outcome(OutcomeKind.RETRY, error=explain(error, exchange.progress, self._settings))
         return self._judge(exchange)
 
@@ -129,30 +128,36 @@ class HttpSender:
             await session.close()
 
     async def _attempt(self, claim: Claim, attempt: int, exchange: _Exchange) -> None:
-        proof = await self._prove(claim, exchange.progress)
-        response = await self._post(claim, attempt, proof, exchange.progress)
-        if response.status == 401 and self._auth.rejected(proof.headers):
-            # Its body is not waited for: that time belongs to the second try.
-            response.close()
-            proof = await self._prove(claim, exchange.progress)
-            response = await self._post(claim, attempt, proof, exchange.progress)
-        await _keep(response, exchange)
+        if await self._post(claim, attempt, exchange, self._auth.rejected):
+            await self._post(claim, attempt, exchange, lambda _proof: False)
+
+    async def _post(
+        self, claim: Claim, attempt: int, exchange: _Exchange, worth_another: Callable[[Pairs], bool]
+    ) -> bool:
+        """Post it; whether it was answered 401 and that is worth another try."""
+        progress = exchange.progress
+        proof = await self._prove(claim, progress)
+        headers = self._headers(claim, attempt, proof)
+        payload = _payload(claim.event.body)
+        try:
+            async with posted(self._opened(), progress, payload, headers, ("Content-Type",)) as response:
+                # Its body is not waited for: that time belongs to the second try.
+                if response.status == 401 and worth_another(proof.headers):
+                    return True
+                await _read_answer(response, exchange.answer)
+        except Exception:
+            # Once a status has been said, whatever breaks behind it is of no matter.
+            if progress.status is None:
+                raise
+            return progress.status == 401 and worth_another(proof.headers)
+        return False
 
     async def _prove(self, claim: Claim, progress: Progress) -> _Proof:
-        progress.step = self._auth.step
+        progress.begin(self._auth.step)
         timestamp = str(self._clock.now_ms() // 1000)
-        return _Proof(timestamp, await self._auth.headers(claim, timestamp))
-
-    async def _post(self, claim: Claim, attempt: int, proof: _Proof, progress: Progress) -> aiohttp.ClientResponse:
+        proof = _Proof(timestamp, await self._auth.headers(claim, timestamp))
         progress.step = "connecting"
-        return await self._opened().post(
-            self._url,
-            data=_payload(claim.event.body),
-            headers=self._headers(claim, attempt, proof),
-            skip_auto_headers=("Content-Type",),
-            allow_redirects=False,
-            trace_request_ctx=progress,
-        )
+        return proof
 
     def _opened(self) -> aiohttp.ClientSession:
         """The session, made on first use because it belongs to the loop that runs then."""
@@ -181,13 +186,13 @@ class HttpSender:
         return headers
 
     def _judge(self, exchange: _Exchange) -> Outcome:
-        status = exchange.status or 0
+        status = exchange.progress.status or 0
         kind = classify_status(status, self._settings.retried_statuses)
         return Outcome(
             kind,
             status=status,
             error=None if kind is OutcomeKind.SUCCESS else f"HTTP {status}",
-            retry_after_s=parse_retry_after(exchange.retry_after, self._clock.now_ms()),
+            retry_after_s=parse_retry_after(exchange.progress.retry_after, self._clock.now_ms()),
             answer=bytes(exchange.answer),
         )
 
@@ -248,23 +253,11 @@ def _same_on_the_wire(value: str | None) -> str | None:
         return None
 
 
-async def _keep(response: aiohttp.ClientResponse, exchange: _Exchange) -> None:
-    """Keep the status and the beginning of an answer, and let go of its connection."""
-    try:
-        exchange.status = response.status
-        exchange.retry_after = response.headers.get("Retry-After")
-        await _read_answer(response, exchange.answer)
-    finally:
-        # A no-op where the answer was read to its end: then the connection is back in the pool already.
-        response.close()
-
-
 async def _read_answer(response: aiohttp.ClientResponse, kept: bytearray) -> None:
-    """Keep the beginning of the answer. Whatever breaks in it is of no matter: the status has been said."""
+    """Keep the beginning of the answer, and read on so that its connection can be used again."""
     read = 0
-    with contextlib.suppress(Exception):
-        async for chunk in response.content.iter_any():
-            read += len(chunk)
-            kept += chunk[: ANSWER_BYTES_KEPT - len(kept)]
-            if read >= ANSWER_BYTES_READ:
-                return
+    async for chunk in response.content.iter_any():
+        read += len(chunk)
+        kept += chunk[: ANSWER_BYTES_KEPT - len(kept)]
+        if read >= ANSWER_BYTES_READ:
+            return

@@ -20,7 +20,7 @@ from longstop.model.retry import parse_retry_after
 from longstop.model.settings import AuthSettings, DestinationSettings
 from longstop.ports import Clock
 from longstop.senders.auth import Pairs, basic
-from longstop.senders.connection import ANSWER_BYTES_READ, USER_AGENT, Progress, checked_url, explain
+from longstop.senders.connection import ANSWER_BYTES_READ, USER_AGENT, Progress, checked_url, explain, posted
 
 EARLY_S = 60
 """A token is asked for anew so long before it ends; one that lives less than twice as long, at half its life."""
@@ -171,10 +171,7 @@ class TokenEndpoint:
         return self._token(document, len(body), asked_at_ms)
 
     async def _ask(self, progress: Progress) -> tuple[int, str | None, bytes]:
-        response = await self._session().post(
-            self._url, data=self._form, headers=self._headers, allow_redirects=False, trace_request_ctx=progress
-        )
-        try:
+        async with posted(self._session(), progress, self._form, self._headers) as response:
             progress.step = "reading the answer"
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -182,8 +179,6 @@ class TokenEndpoint:
                 if len(body) > ANSWER_BYTES_READ:
                     break
             return response.status, response.headers.get("Retry-After"), bytes(body)
-        finally:
-            response.close()
 
     def _refused(self, status: int, retry_after: str | None, document: Any) -> TokenError:
         said = document.get("error") if isinstance(document, dict) else None

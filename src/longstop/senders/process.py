@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -32,8 +33,15 @@ WORD_BYTES_MAX = 64 * 1024
 """No worker has more to say at a time. Its handler is not ours, and might write anything."""
 STDERR = 2
 
+PASSED_ON = frozenset(
+    "HOME LANG LANGUAGE LD_LIBRARY_PATH LOGNAME PATH SHELL SSL_CERT_DIR SSL_CERT_FILE TEMP TMP TMPDIR TZ TZDIR USER "
+    "VIRTUAL_ENV".split()
+)
+"""What a program needs of an environment to run at all, and what holds no secret."""
+PASSED_ON_FAMILIES = ("LC_", "PYTHON")
+
 _BOOT = (
-    "import sys; end, handler, *sys.path = sys.argv[1:]\n"
+    "import sys; end, handler, *sys.path = sys.argv[1:]; del sys.argv[1:]\n"
     "from longstop.senders.process_worker import main; main(int(end), handler)"
 )
 _words: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(Word)
@@ -43,15 +51,16 @@ class ProcessSender:
     """Calls a handler in worker processes, each with one attempt at a time.
 
     A worker is started when an attempt finds none that is idle, so there are at most as many as the destination has
-    attempts under way at once. It imports the handler by its path, with this process's `sys.path`, and is kept for
-    RECYCLE_AFTER attempts. An attempt that takes too long or is cancelled ends with its worker and what that has
-    started. A worker that dies is a crash, of this attempt alone; one that dies before it has begun with the event is
-    a retry, for that is no fault of the event's.
+    attempts under way at once. It imports the handler by its path, with this process's `sys.path` and folder but only
+    some of its environment (`worker_environment`), and is kept for RECYCLE_AFTER attempts. An attempt that takes too
+    long or is cancelled ends with its worker and what that has started. A worker that dies is a crash, of this attempt
+    alone; one that dies before it has begun with the event is a retry, for that is no fault of the event's.
     """
 
     def __init__(self, settings: DestinationSettings, recycle_after: int = RECYCLE_AFTER) -> None:
         assert settings.handler is not None, "only a handler that has a path can be found by another process"
         self._handler = settings.handler
+        self._env = settings.env
         self._timeout_s = settings.timeout_ms / 1000
         self._recycle_after = recycle_after
         self._idle: list[_Worker] = []
@@ -67,11 +76,14 @@ class ProcessSender:
             if self._closed:
                 return _interrupted()
             try:
-                worker = self._idle.pop() if self._idle else _Worker(self._handler)
+                worker = self._idle.pop() if self._idle else self._new_worker()
             except OSError as error:
                 return Outcome(OutcomeKind.RETRY, error=f"no worker could be started: {error.strerror}")
             outcome = await self._attempt(worker, work)
         return outcome
+
+    def _new_worker(self) -> "_Worker":
+        return _Worker(self._handler, worker_environment(os.environ, self._env))
 
     async def close(self) -> None:
         """End every worker: idle ones leave by themselves, those at work are killed. Safe to call twice."""
@@ -108,7 +120,13 @@ class ProcessSender:
                 done = await worker.work_on(work)
         except TimeoutError:
             return timed_out(self._timeout_s)
-        return Outcome(OutcomeKind(done.kind), error=done.error, retry_after_s=done.retry_after_s)
+        return Outcome(
+            OutcomeKind(done.kind),
+            error=done.error,
+            retry_after_s=done.retry_after_s,
+            frames=done.frames,
+            traceback=done.traceback,
+        )
 
     async def _of_death(self, worker: "_Worker", used: bool) -> Outcome | None:
         how = await worker.death()
@@ -124,6 +142,18 @@ class ProcessSender:
         leaving = asyncio.create_task(worker.leave())
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+
+def worker_environment(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """What a worker gets of an environment: the names that a destination lists, and what every program needs.
+
+    Not all of it: the secrets of every source and of every other destination are there, too.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name in names or name.startswith(PASSED_ON_FAMILIES)
+    }
 
 
 async def _starting(worker: "_Worker") -> str:
@@ -148,7 +178,7 @@ def _interrupted() -> Outcome:
 class _Worker:
     """A worker process, as the gateway sees it. Raises OSError where none can be started."""
 
-    def __init__(self, handler: str) -> None:
+    def __init__(self, handler: str, environ: Mapping[str, str]) -> None:
         self.attempts = 0
         self.begun = False
         """Was the handler called with the latest job?"""
@@ -167,6 +197,7 @@ class _Worker:
                     [sys.executable, "-u", "-c", _BOOT, str(descriptor), handler, *path],
                     stdin=subprocess.DEVNULL,
                     stdout=STDERR,
+                    env=environ,
                     pass_fds=[descriptor],
                     process_group=0,
                 )

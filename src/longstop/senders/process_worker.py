@@ -67,6 +67,8 @@ class Done(msgspec.Struct, tag=True):
     kind: Literal["success", "retry", "reject"]
     error: str | None = None
     retry_after_s: float | None = None
+    frames: str | None = None
+    traceback: str | None = None
 
 
 Word = Ready | Unusable | Begun | Done
@@ -173,7 +175,13 @@ async def _awaited(result: Awaitable[Any]) -> None:
 
 def _done(outcome: Outcome) -> Done:
     after_s = outcome.retry_after_s
-    return Done(outcome.kind.value, outcome.error, None if after_s is None else float(after_s))  # type: ignore[arg-type]
+    return Done(
+        outcome.kind.value,  # type: ignore[arg-type]
+        outcome.error,
+        None if after_s is None else float(after_s),
+        outcome.frames,
+        outcome.traceback,
+    )
 
 
 class _Inbox:

@@ -5,6 +5,9 @@ import concurrent.futures
 import contextvars
 import importlib
 import inspect
+import os
+import traceback
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,14 @@ Handler = Callable[[Any], Any]
 
 ERROR_CHARS = 500
 """How much of an exception's text is kept."""
+FRAMES = 3
+"""So many frames are kept with an attempt, each of FRAME_CHARS at the most."""
+FRAME_CHARS = 400
+TRACEBACK_FRAMES = 30
+TRACEBACK_CHARS = 8_000
+"""How much of a traceback is logged."""
+
+_OURS = os.path.join(os.path.dirname(__file__), "")
 
 
 class PythonSender:
@@ -90,7 +101,26 @@ def outcome_of(error: BaseException) -> Outcome:
         case RetryLater():
             why = _kept(error.why or "the handler asked to be called again")
             return Outcome(OutcomeKind.RETRY, error=why, retry_after_s=error.after)
-    return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)))
+    return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)), frames=_frames(error), traceback=_traceback(error))
+
+
+def _frames(error: BaseException) -> str | None:
+    """The last frames of the handler and what it called, outermost first; None where it was not even entered."""
+    found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    ours = [place for place, (code, _) in enumerate(found) if code.co_filename.startswith(_OURS)]
+    theirs = found[ours[-1] + 1 if ours else 0 :]
+    return "\n".join(_kept(_frame(code, line), FRAME_CHARS) for code, line in theirs[-FRAMES:]) or None
+
+
+def _frame(code: types.CodeType, line: int) -> str:
+    # A long path is cut at its beginning, which tells the least.
+    return f"{code.co_filename[-FRAME_CHARS // 2 :]}:{line} in {code.co_qualname}"
+
+
+def _traceback(error: BaseException) -> str:
+    """As the interpreter would print it, and with no values of variables; where it is long, its end."""
+    text = "".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip()
+    return _kept(text[-TRACEBACK_CHARS:], TRACEBACK_CHARS)
 
 
 def timed_out(timeout_s: float) -> Outcome:
@@ -161,6 +191,6 @@ def _describe(error: BaseException) -> str:
     return f"{name}: {message}" if message else name
 
 
-def _kept(text: str) -> str:
+def _kept(text: str, chars: int = ERROR_CHARS) -> str:
     # A lone surrogate, as in a path that is not UTF-8, could not be stored.
-    return str(text)[:ERROR_CHARS].encode("utf-8", "replace").decode()
+    return str(text)[:chars].encode("utf-8", "replace").decode()

@@ -16,7 +16,7 @@ from typing import Any
 
 from longstop.model.errors import BodyTooLargeError, MalformedError
 from longstop.model.exchange import Reading, Request
-from longstop.model.routing import Route, Router
+from longstop.model.routing import Route, Router, Target
 from longstop.model.settings import SourceSettings
 from longstop.model.value import value
 
@@ -35,6 +35,9 @@ class RouteSpec:
     to: tuple[str, ...]
     when: str | None
     expire_after_ms: int | None
+    order_with: str | None = None
+    names: frozenset[str] = frozenset()
+    """See Route."""
 
 
 @value(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Setup:
 
     sources: tuple[SourceSettings, ...]
     routes: tuple[RouteSpec, ...]
+    ordered: tuple[str, ...] = ()
+    """Destinations that are ordered."""
 
 
 @value(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Said:
     """What a request says and where it goes; or why that cannot be told."""
 
     reading: Reading | None = None
-    destinations: Mapping[str, int | None] | None = None
+    destinations: Mapping[str, Target] | None = None
     malformed: str | None = None
     too_large: str | None = None
 
@@ -80,12 +85,18 @@ def _work(end: socket.socket) -> None:
 
     setup: Setup = pickle.loads(_message(end))  # noqa: S301 - the gateway's own
     sources = {each.name: build(each) for each in setup.sources}
-    router = Router(
+    routes = (
         Route(
-            each.source, each.to, compile_condition(each.when) if each.when is not None else None, each.expire_after_ms
+            each.source,
+            each.to,
+            compile_condition(each.when) if each.when is not None else None,
+            each.expire_after_ms,
+            each.order_with,
+            each.names,
         )
         for each in setup.routes
     )
+    router = Router(routes, setup.ordered)
     _say(end, b"")
     while True:
         name, request = pickle.loads(_message(end))  # noqa: S301 - the gateway's own
@@ -96,7 +107,7 @@ def _work(end: socket.socket) -> None:
 def _read(source: Any, router: Router, request: Request) -> Said:
     try:
         reading = source.read(request)
-        destinations = router.destinations(source.name, reading.document)
+        destinations = router.destinations(source.name, reading, request.headers)
         return Said(replace(reading, document=None), destinations)
     except MalformedError as error:
         return Said(malformed=str(error))

@@ -156,7 +156,9 @@ class MemoryStore(MemoryRejections):
 
     async def pause(self, pause: Pause) -> bool:
         """Let nothing more be leased for a destination."""
-        return self._pauses.setdefault(pause.destination, pause) is pause
+        earlier = self._pauses.get(pause.destination)
+        self._pauses[pause.destination] = pause if earlier is None else replace(pause, at_ms=earlier.at_ms)
+        return earlier is None
 
     async def resume(self, destination: str) -> bool:
         """End a destination's pause."""

@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from longstop.model.printable import printable
+
 
 def log_to_logging() -> None:
     """Send this process's log events to `logging`, unless structlog has been configured already.
@@ -32,8 +34,10 @@ _render = structlog.processors.LogfmtRenderer(bool_as_flag=False)
 
 def _as_record(logger: WrappedLogger, method: str, fields: EventDict) -> tuple[tuple[str, str], dict[str, Any]]:
     """The arguments of the logger's method."""
-    event = str(fields.pop("event", ""))
+    event = printable(str(fields.pop("event", "")))
     exc_info = fields.pop("exc_info", None)
-    text = str(_render(logger, method, dict(fields)))
+    traceback = str(fields.pop("exception", ""))
+    text = printable(str(_render(logger, method, dict(fields))))
     # Never as the format itself: a field may hold a percent sign.
-    return ("%s", f"{event} {text}".rstrip()), {"exc_info": exc_info, "extra": {"longstop": dict(fields)}}
+    message = "\n  ".join([f"{event} {text}".rstrip(), *map(printable, traceback.split("\n") if traceback else [])])
+    return ("%s", message), {"exc_info": exc_info, "extra": {"longstop": dict(fields)}}

@@ -5,6 +5,9 @@ import sys
 from typing import TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from longstop.model.printable import printable
 
 
 def configure_logs(level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
@@ -15,21 +18,38 @@ def configure_logs(level: str = "info", json: bool | None = None, stream: TextIO
     stream = stream or sys.stderr
     if json is None:
         json = not stream.isatty()
-    # Both renderers escape control characters, so that nothing a sender writes can forge a line.
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=True)
+    # JSON escapes all but visible ASCII.
+    renderers: list[Processor] = (
+        [structlog.processors.JSONRenderer()] if json else [_escape, structlog.dev.ConsoleRenderer(colors=True)]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
+
+
+def _escape(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """For people: a line is our own, and what others wrote in it can neither end it nor reach the terminal.
+
+    The renderer escapes texts with blanks in them, and no others.
+    """
+    return {printable(str(name)): _escaped(name, value) for name, value in fields.items()}
+
+
+def _escaped(name: str, value: object) -> object:
+    if name == "exception":
+        # Indented, because an exception's text may have lines that look like ours.
+        return "\n".join(f"  {printable(line)}" for line in str(value).split("\n"))
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return printable(value if isinstance(value, str) else repr(value))
 
 
 class _Lines:

@@ -15,6 +15,7 @@ from longstop.accepting.rejections import Rejections
 from longstop.config import Config
 from longstop.delivering.attempt import AttemptRunner
 from longstop.delivering.dispatch import Dispatch
+from longstop.delivering.pauses import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
 from longstop.model.fingerprint import SALT_BYTES
@@ -103,6 +104,7 @@ class Gateway:
             self._background(self._dispatch.run(), "dispatch")
             self._background(self._dispatch.keep_leases(), "keep_leases")
             self._background(self._rescue.run(), "rescue")
+            self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
         for alerts in self._alerts:
             alerts.start()
 

@@ -69,17 +69,27 @@ def parts(config: Config, clock: Clock | None = None) -> Parts:
             each.to,
             compile_condition(each.when) if each.when is not None else None,
             each.expire_after_ms,
+            each.order_with,
+            each.names,
+            each.when or "",
         )
         for each in config.routes
     )
-    router = Router(routes, (each.name for each in config.destinations if each.ordered))
+    router = Router(routes, _ordered(config))
     return Parts(config, _store(config), sources, router, clock or SystemClock())
 
 
 def reader(config: Config) -> ReadingProcess:
     """What reads the bodies that are too much for the event loop. No process is started before there is one."""
-    routes = (RouteSpec(each.source, each.to, each.when, each.expire_after_ms) for each in config.routes)
-    return ReadingProcess(Setup(tuple(config.sources), tuple(routes)))
+    routes = (
+        RouteSpec(each.source, each.to, each.when, each.expire_after_ms, each.order_with, each.names)
+        for each in config.routes
+    )
+    return ReadingProcess(Setup(tuple(config.sources), tuple(routes), _ordered(config)))
+
+
+def _ordered(config: Config) -> tuple[str, ...]:
+    return tuple(each.name for each in config.destinations if each.ordered)
 
 
 def _store(config: Config) -> Store:

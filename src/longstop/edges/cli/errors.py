@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable
 
 from longstop.model.errors import ConfigurationError, LongstopError
+from longstop.model.printable import printable
 
 DONE = 0
 FAILED = 1
@@ -32,19 +33,9 @@ def report(error: LongstopError) -> int:
 
 
 def say(lines: Iterable[str]) -> None:
-    """Write lines to standard error, with nothing in them that could move a terminal's cursor."""
-    for text in lines:
-        for line in text.split("\n"):
-            sys.stderr.write(f"{printable(line)}\n")
+    """Write lines to standard error, with nothing in them that could move a terminal's cursor.
 
-
-def printable(text: str) -> str:
-    """Text without control characters: each is written as its escape, `\\x1b`.
-
-    What a sender puts into an event ends up on the operator's terminal, where an escape sequence can forge
-    lines, retitle the window or answer in the operator's name. Line breaks and marks that turn the direction of
-    writing are escaped too.
+    A text of several lines is indented from the second on: what it quotes might look like a line of ours.
     """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    for text in lines:
+        sys.stderr.write("\n  ".join(map(printable, text.split("\n"))) + "\n")

@@ -118,8 +118,9 @@ def _print_body(body: bytes, text: str | None) -> None:
     if text is None:
         output.line(f"({len(body)} bytes that are not UTF-8 text; --raw writes them)")
     else:
+        # Indented, because a body may have lines that look like ours.
         for part in text[:PREVIEW_CHARS].splitlines():
-            output.line(part)
+            output.line(f"  {part}")
         if len(text) > PREVIEW_CHARS:
             output.line(f"(… {len(body)} bytes in all; --raw writes them)")
     output.line()
@@ -145,7 +146,7 @@ def _attempt_lines(attempt: rows.Row) -> list[str]:
     lines = [f"{head}  {attempt['duration_ms']} ms{error}"]
     if attempt["answer"] and attempt["outcome"] != "success":
         lines.append(f"    answered: {attempt['answer'][:ANSWER_CHARS]}")
-    return lines
+    return lines + [f"    at {frame}" for frame in attempt["frames"]]
 
 
 def _action_lines(action: rows.Row) -> list[str]:

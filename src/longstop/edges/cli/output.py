@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from longstop.edges.cli.errors import printable
 from longstop.model import times
+from longstop.model.printable import printable
 
 
 def line(text: str = "") -> None:

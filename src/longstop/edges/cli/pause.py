@@ -4,13 +4,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output
+from longstop.edges.cli import output, rows
 from longstop.edges.cli.errors import DONE, CommandError, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, on_store
 from longstop.model.action import Pause
-from longstop.model.breaker import CircuitChange
+from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import State
 
 Destination = Annotated[str, Parameter(name="DESTINATION", help="As the configuration names it.")]
@@ -28,20 +28,27 @@ def pause(
 ) -> int:
     """Send a destination nothing more until `longstop resume`. Events for it are accepted and held.
 
-    Attempts that are under way go on to their end. A pause outlives a restart.
+    Attempts that are under way go on to their end. A pause outlives a restart. Of one that is paused already, --why
+    changes the reason.
     """
 
     async def work(parts: Parts) -> int:
         await _expect_known(parts, destination)
-        changed = await parts.store.pause(Pause(destination, parts.clock.now_ms(), person(), why))
+        earlier = await _pause_of(parts, destination)
+        # Whoever says no reason does not take back the one that is there.
+        if earlier is None or why is not None:
+            await parts.store.pause(Pause(destination, parts.clock.now_ms(), person(), why))
+        now = await _pause_of(parts, destination)
         held = await _waiting(parts, destination)
         if json:
-            output.json_line({"destination": destination, "paused": True, "changed": changed, "held": held})
-        elif changed:
+            row = {"destination": destination, "paused": True, "changed": now != earlier, "held": held}
+            output.json_line({**row, **rows.pause_row(now)})
+        elif earlier is None:
             output.line(f"{destination} is paused; {held} {_deliveries(held)} for it so far")
+        elif now is None or now == earlier:
+            output.line(f"{destination} is paused already, {_since(earlier)}")
         else:
-            (earlier,) = [each for each in await parts.store.pauses() if each.destination == destination]
-            output.line(f"{destination} is paused already, since {output.for_people(earlier.at_ms)} by {earlier.by}")
+            output.line(f"{destination} was paused already, {_since(earlier)}; the reason is now: {now.why}")
         return DONE
 
     return on_store(program, config, work)
@@ -58,35 +65,50 @@ def resume(
     """End a destination's pause: what was held goes out now. One whose circuit is open is tried again at once."""
 
     async def work(parts: Parts) -> int:
-        paused = {each.destination for each in await parts.store.pauses()}
-        if destination not in paused | {each.destination for each in await parts.store.circuits()}:
+        pause, circuit = await _pause_of(parts, destination), await _circuit_of(parts, destination)
+        if pause is None and circuit is None:
             await _expect_known(parts, destination)
-        changed = await parts.store.resume(destination)
-        changed |= await _close_circuit(parts, destination)
+        ended = await parts.store.resume(destination)
+        closed = circuit is not None and await _close(parts, circuit)
         held = await _waiting(parts, destination)
         if json:
-            output.json_line({"destination": destination, "paused": False, "changed": changed, "held": held})
-        elif changed:
-            output.line(f"{destination} goes on; {held} {_deliveries(held)} for it")
+            row = {"destination": destination, "paused": False, "changed": ended or closed, "held": held}
+            output.json_line({**row, "pause_ended": ended, "circuit_closed": closed})
+        elif ended or closed:
+            said = [f"its pause is over, which was {_since(pause)}"] if ended and pause else []
+            if closed and circuit:
+                since = output.for_people(circuit.opened_at_ms)
+                said.append(f"its circuit is closed, which was open since {since}: {circuit.why}")
+            output.line("; ".join([f"{destination} goes on", *said, f"{held} {_deliveries(held)} for it"]))
         else:
-            output.line(f"{destination} was not paused")
+            output.line(f"{destination} was not paused, and its circuit is closed")
         return DONE
 
     return on_store(program, config, work)
 
 
-async def _close_circuit(parts: Parts, destination: str) -> bool:
+async def _pause_of(parts: Parts, destination: str) -> Pause | None:
+    return next((each for each in await parts.store.pauses() if each.destination == destination), None)
+
+
+async def _circuit_of(parts: Parts, destination: str) -> Circuit | None:
+    return next((each for each in await parts.store.circuits() if each.destination == destination), None)
+
+
+def _since(pause: Pause) -> str:
+    why = f": {pause.why}" if pause.why else ""
+    return f"since {output.for_people(pause.at_ms)} by {pause.by}{why}"
+
+
+async def _close(parts: Parts, circuit: Circuit) -> bool:
     """A person knows that the destination works again. If it does not, the circuit opens again."""
-    for circuit in await parts.store.circuits():
-        if circuit.destination == destination:
-            if not await parts.store.change_circuit(destination, circuit.version, None):
-                return False
-            # Who closed it says so. A gateway only sees that somebody has, and of several gateways each does.
-            change = CircuitChange.closed(circuit, f"{person()} resumed it", parts.clock.now_ms())
-            if (error := await parts.alert(change)) is not None:
-                say([f"longstop: the alert was not sent: {error}"])
-            return True
-    return False
+    if not await parts.store.change_circuit(circuit.destination, circuit.version, None):
+        return False
+    # Who closed it says so. A gateway only sees that somebody has, and of several gateways each does.
+    change = CircuitChange.closed(circuit, f"{person()} resumed it", parts.clock.now_ms())
+    if (error := await parts.alert(change)) is not None:
+        say([f"longstop: the alert was not sent: {error}"])
+    return True
 
 
 def _deliveries(number: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from longstop.edges.cli import output
 from longstop.edges.cli.output import for_people, rfc3339
-from longstop.model.action import ActionRecord
+from longstop.model.action import ActionRecord, Pause
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.event import Event, Headers
@@ -103,6 +103,16 @@ def _attempt_row(attempt: Attempt) -> Row:
         "status": attempt.status,
         "error": attempt.error,
         "answer": attempt.answer.decode(errors="backslashreplace"),
+        "frames": attempt.frames.split("\n") if attempt.frames else [],
+    }
+
+
+def pause_row(pause: Pause | None) -> Row:
+    """The stable fields of a pause; each is null where there is none."""
+    return {
+        "paused_at": rfc3339(pause.at_ms) if pause else None,
+        "paused_by": pause.by if pause else None,
+        "paused_why": pause.why if pause else None,
     }
 
 

@@ -1,5 +1,6 @@
 """Sources: which there are, what is known of one, and what would become of a captured request."""
 
+import json as json_
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from longstop.model.signing import proof_headers, scheme_of
 
 if TYPE_CHECKING:
     from longstop.config import Config
-    from longstop.operating.dry_run import DryRun
+    from longstop.operating.dry_run import DryRun, TriedRoute
 
 Row = dict[str, Any]
 Name = Annotated[str, Parameter(name="NAME", help="A source of the configuration.")]
@@ -225,6 +226,10 @@ def _tell(found: "DryRun", json: bool) -> None:
         "dedup": text_or_base64(found.dedup),
         "occurred_at": output.rfc3339(found.occurred_at_ms),
         "destinations": list(found.destinations),
+        "routes": [
+            {"to": list(each.to), "when": each.when or None, "matched": each.matched, "sees": dict(each.sees)}
+            for each in found.routes
+        ],
         "problems": list(found.problems),
     }
     if json:
@@ -240,3 +245,15 @@ def _tell(found: "DryRun", json: bool) -> None:
         if found.occurred_at_ms is not None:
             output.line(f"  time   {row['occurred_at']}")
         output.line(f"  to     {', '.join(found.destinations) or '- (kept as unrouted)'}")
+        for route in found.routes:
+            if route.when:
+                output.line(f"  when   {route.when}  → {', '.join(route.to)}: {_matched(route)}")
+
+
+def _matched(route: "TriedRoute") -> str:
+    """Whether a condition holds, and what it saw where a name may stand for one thing or another."""
+    seen = [
+        f"{name} is {json_.dumps(value)}, {'of the body' if name in route.of_body else 'of the event'}"
+        for name, value in route.sees.items()
+    ]
+    return "; ".join(["yes" if route.matched else "no", *seen])

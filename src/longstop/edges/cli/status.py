@@ -50,7 +50,7 @@ def status_row(
             {
                 "destination": name or None,
                 "configured": name in configured,
-                "paused_at": output.rfc3339(paused[name].at_ms) if name in paused else None,
+                **rows.pause_row(paused.get(name)),
                 "circuit": _circuit_row(opened.get(name)),
                 **{state.value: counts.deliveries.get(name, {}).get(state, 0) for state in State},
             }
@@ -83,7 +83,8 @@ def _print_status(row: rows.Row) -> None:
     output.line(f"oldest waiting  {'nothing waits' if waits is None else output.age(round(waits * 1000))}")
     for each in row["destinations"]:
         if each["paused_at"]:
-            output.line(f"paused          {each['destination']}, since {each['paused_at']}")
+            why = f": {each['paused_why']}" if each["paused_why"] else ""
+            output.line(f"paused          {each['destination']}, since {each['paused_at']} by {each['paused_by']}{why}")
         if circuit := each["circuit"]:
             output.line(f"circuit open    {each['destination']}, since {circuit['opened_at']}: {circuit['why']}")
             output.line(f"                next probe at {circuit['probe_at']}")

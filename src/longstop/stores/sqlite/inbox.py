@@ -146,7 +146,7 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> li
 
 
 def _change(connection: apsw.Connection, new: Delivery, old_lane: str | None) -> None:
-    """Write a delivery's new image over the old one; whoever is next in its lane may go now."""
+    """Write a delivery's new image over the old one; whoever is next in the lane it was in, or is in, may go now."""
     values = (
         *(new.state.value, new.due_at_ms, new.round, new.round_at_ms, new.attempts, new.tries, new.lost),
         *(new.reason.value if new.reason else None, new.last_status, new.last_error, new.ended_at_ms, new.lane),
@@ -155,8 +155,9 @@ def _change(connection: apsw.Connection, new: Delivery, old_lane: str | None) ->
         new.id,
     )
     connection.execute(_CHANGE, values)
-    if old_lane is not None:
-        lanes.advance(connection, new.destination, old_lane)
+    for lane in {old_lane, new.lane}:
+        if lane is not None:
+            lanes.advance(connection, new.destination, lane)
 
 
 def act(connection: apsw.Connection, actions: Sequence[Action]) -> list[Delivery | None]:
@@ -173,7 +174,7 @@ def _act_one(connection: apsw.Connection, action: Action) -> Delivery | None:
         new = old.after(action.transition)
     except TransitionError:
         return None
-    _change(connection, new, old.lane or new.lane)
+    _change(connection, new, old.lane)
     record = (old.id, action.transition.trigger.value, action.transition.at_ms, action.by, action.why)
     connection.execute(_INSERT_ACTION, record)
     return new

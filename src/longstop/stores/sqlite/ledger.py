@@ -105,14 +105,17 @@ def _page(
     return rows[: page.limit], len(rows) > page.limit
 
 
+_REASON = 'UPDATE pauses SET "by" = ?, why = ? WHERE destination = ?'
 _PAUSES = 'SELECT destination, at_ms, "by", why FROM pauses ORDER BY destination'
 
 
 def pause(connection: apsw.Connection, pause: Pause) -> bool:
-    """Keep a pause, unless there is one already."""
-    values = (pause.destination, pause.at_ms, pause.by, pause.why)
-    connection.execute("INSERT INTO pauses VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
-    return connection.changes() == 1
+    """Keep a pause, or the new words for the one there is."""
+    connection.execute(_REASON, (pause.by, pause.why, pause.destination))
+    if connection.changes():
+        return False
+    connection.execute("INSERT INTO pauses VALUES (?, ?, ?, ?)", (pause.destination, pause.at_ms, pause.by, pause.why))
+    return True
 
 
 def resume(connection: apsw.Connection, destination: str) -> bool:

@@ -21,7 +21,7 @@ DELIVERY_COLUMNS = (
     "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms expires_at_ms skipped"
 ).split()
 EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent occurred_at_ms headers body".split()
-ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer".split()
+ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer frames".split()
 
 
 _decode_headers = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
@@ -93,13 +93,13 @@ def to_delivery(row: Row) -> Delivery:
 
 def attempt_row(a: Attempt) -> Row:
     """An attempt's row, in the order of ATTEMPT_COLUMNS."""
-    return (a.number, a.round, a.started_at_ms, a.duration_ms, a.outcome.value, a.status, a.error, a.answer)
+    return (a.number, a.round, a.started_at_ms, a.duration_ms, a.outcome.value, a.status, a.error, a.answer, a.frames)
 
 
 def to_attempt(row: Row) -> Attempt:
     """The attempt of a row in the order of ATTEMPT_COLUMNS."""
-    number, round_, started_at_ms, duration_ms, outcome, status, error, answer = row
-    return Attempt(number, round_, started_at_ms, duration_ms, OutcomeKind(outcome), status, error, answer)
+    number, round_, started_at_ms, duration_ms, outcome, status, error, answer, frames = row
+    return Attempt(number, round_, started_at_ms, duration_ms, OutcomeKind(outcome), status, error, answer, frames)
 
 
 def to_action(row: Row) -> ActionRecord:

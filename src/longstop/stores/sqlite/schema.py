@@ -169,6 +169,19 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX held_requests_shares ON held_requests (source, sender, size, received_at_ms);
     """,
+    """
+    -- A lane was a key alone, and what one source sent held up another. What waits keeps its order with what comes, and
+    -- where a lane falls apart each part has a first. What is done with gets its lane anew when it is replayed.
+    UPDATE deliveries SET lane = source || ':' || lane
+        WHERE lane IS NOT NULL AND state IN ('scheduled', 'leased', 'dead');
+    UPDATE deliveries SET held = 0
+        WHERE lane IS NOT NULL AND state = 'scheduled' AND held = 1 AND NOT EXISTS (
+            SELECT 1 FROM deliveries AS other
+            WHERE other.destination = deliveries.destination AND other.lane = deliveries.lane
+                AND (other.state = 'leased' OR other.state IN ('scheduled', 'dead') AND other.id < deliveries.id)
+        );
+    ALTER TABLE attempts ADD COLUMN frames TEXT;
+    """,
 )
 
 

@@ -1,5 +1,6 @@
 """Order: of the deliveries of one destination and lane, one goes at a time, by id, and a dead one holds the rest."""
 
+from longstop.model.action import Action
 from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Transition, Trigger
 from longstop.ports import Store
@@ -20,9 +21,13 @@ from longstop.testing.store_contract.steps import (
 )
 
 
-def _in_lane(number: int, lane: str | None = "c-1", destination: str = "crm") -> Append:
-    event = make_event(number, key=lane)
+def _in_lane(number: int, lane: str | None = "c-1", destination: str = "crm", key: str | None = None) -> Append:
+    event = make_event(number, key=key or lane)
     return Append(event, (make_delivery(event, destination, lane=lane),))
+
+
+def _replay_into(number: int, lane: str) -> Action:
+    return Action(_of(number), Transition(Trigger.REPLAY, AT_MS, due_at_ms=AT_MS, lane=lane), by="ada")
 
 
 def _of(number: int) -> str:
@@ -96,9 +101,29 @@ async def check_one_that_leaves_its_lane_lets_go(store: Store) -> None:
     await settled(store, settlement(await lease_one(store), REJECTED, skip))
     expect_equal(await _numbers(store), [2], "claims behind a skipped one")
     expect((await standing(store, _of(1))).skipped, "that its key went on without it is recorded")
-    await store.act([replay(_of(1))])
+    await store.act([_replay_into(1, "c-1")])
     expect((await standing(store, _of(1))).skipped, "and stays so when it is replayed, out of order")
     expect_equal(await _numbers(store), [], "claims beside the one of its key that is under way")
+
+
+async def check_one_key_in_two_lanes_does_not_wait(store: Store) -> None:
+    """Lanes are told apart by their names alone: of two with the same key, a dead one holds its own."""
+    await store.append([_in_lane(1, "shop:c-1", key="c-1"), _in_lane(2, "forum:c-1", key="c-1")])
+    await settled(store, parked((await lease(store, crm=1)).claims[0]))
+    await store.append([_in_lane(3, "shop:c-1", key="c-1")])
+    expect_equal(await _numbers(store), [2], "claims beside a dead one of the same key in another lane")
+
+
+async def check_a_replay_may_go_to_another_lane(store: Store) -> None:
+    """It waits and holds there, and the lane it was in goes on."""
+    await store.append([_in_lane(1, "old"), _in_lane(2, "old"), _in_lane(3, "new"), _in_lane(4, "new")])
+    claims = (await lease(store, crm=2)).claims
+    await settled(store, parked(claims[0]))
+    await store.act([_replay_into(1, "new")])
+    expect_equal((await standing(store, _of(1))).lane, "new", "its lane")
+    expect_equal(await _numbers(store), [2], "claims while one of the new lane is under way")
+    await settled(store, delivered(claims[1]))
+    expect_equal(await _numbers(store), [1], "claims of the new lane")
 
 
 async def check_a_replay_waits_for_the_one_under_way(store: Store) -> None:

@@ -36,11 +36,13 @@ async def check_resumed_goes_on(store: Store) -> None:
 
 
 async def check_pausing_twice(store: Store) -> None:
-    """A second pause, and the end of one that is not there, change nothing."""
+    """A second pause says by whom and why from now on; the end of one that is not there changes nothing."""
     expect(not await store.resume("crm"), "nothing was paused")
     await store.pause(PAUSE)
-    expect(not await store.pause(Pause("crm", AT_MS + 5, "bob")), "it is paused already")
-    expect_equal(list(await store.pauses()), [PAUSE], "pauses")
+    expect(not await store.pause(Pause("crm", AT_MS + 5, "bob", "until 14:00")), "it is paused already")
+    expect_equal(list(await store.pauses()), [Pause("crm", AT_MS, "bob", "until 14:00")], "pauses")
+    expect(await store.resume("crm"), "one pause is there, and ends")
+    expect_equal(list(await store.pauses()), [], "pauses after its end")
 
 
 async def check_what_is_under_way_ends(store: Store) -> None:

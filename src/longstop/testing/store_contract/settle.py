@@ -92,6 +92,7 @@ async def check_history_keeps_every_attempt(store: Store) -> None:
             status=None if number == 1 else 502,
             error=f"nein\x00 № {number}",
             answer=bytes(range(256)) * (number - 1),
+            frames=None if number == 1 else f"/app/handlers.py:{number} in № {number}\n/app/crm.py:7 in save",
         )
         await settled(store, replace(to_retry(claim, AT_MS + number), attempt=attempt))
         recorded.append(attempt)
