@@ -5,7 +5,9 @@ pyproject.toml has to move down.
 """
 
 import ast
+import asyncio
 import contextlib
+import inspect
 import sys
 import tomllib
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import aiohttp.client_proto
 import jmespath
 import pytest
 import uvicorn
@@ -58,11 +62,29 @@ async def jmespath_has_a_table_of_functions() -> None:
     assert "length" in Functions.FUNCTION_TABLE
 
 
+async def aiohttp_hands_out_its_connections_where_they_are_counted() -> None:
+    """senders/response_limits.py puts itself between a connection and its handler, in the two methods of a connector
+    that the documentation names for being overridden."""
+    for name in ("connect", "_create_connection"):
+        assert list(inspect.signature(getattr(aiohttp.TCPConnector, name)).parameters) == [
+            *("self", "req", "traces", "timeout")
+        ]
+    handler = aiohttp.client_proto.ResponseHandler(asyncio.get_running_loop())
+    assert handler.should_close is False
+    assert issubclass(type(handler), asyncio.Protocol)
+    assert callable(handler.force_close)
+
+
 PROBES: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {
+    "aiohttp": [aiohttp_hands_out_its_connections_where_they_are_counted],
     "uvicorn": [uvicorn_leaves_signals_to_what_it_is_given],
     "jmespath": [jmespath_has_an_interpreter_that_is_used_again, jmespath_has_a_table_of_functions],
 }
-DERIVED_FROM = {"pydantic.BaseModel", "msgspec.Struct", "prometheus_client.registry.Collector"}
+DERIVED_FROM = {
+    *("pydantic.BaseModel", "msgspec.Struct", "prometheus_client.registry.Collector"),
+    # See the probe of aiohttp.
+    "aiohttp.TCPConnector",
+}
 """Classes of others that are made to be derived from."""
 
 
