@@ -76,14 +76,14 @@ class Ingest:
         Raises VerificationError, AddressError, RateError, QuarantinedError, BodyTooLargeError, UnavailableError:
         each knows its HTTP status.
         """
-        came_ms = self._clock.now_ms()
+        came_ms = self._clock.monotonic_ms()
         if len(request.body) > BODY_BYTES:
             return self._receive_large(source, request, came_ms)
         return self._receive(source, request, came_ms)
 
     async def _receive_large(self, source: Source, request: Request, came_ms: int) -> Answer:
         """The same with a large body: so many bytes of them at once, and hashed apart."""
-        answer = source.handshake(request, came_ms)
+        answer = source.handshake(request, self._clock.now_ms())
         if answer is not None:
             return answer
         size = len(request.body)
@@ -96,9 +96,9 @@ class Ingest:
             self._held.release(source.name, size)
 
     async def _receive(self, source: Source, request: Request, came_ms: int, verified: bool = False) -> Answer:
-        now_ms = came_ms
+        now_ms = self._clock.now_ms()
         waits = verified
-        if not self._queue.acquire_nowait(source.name, now_ms):
+        if not self._queue.acquire_nowait(source.name, came_ms):
             await self._wait_for_turn(source)
             now_ms, waits = self._clock.now_ms(), True
         try:
@@ -119,7 +119,7 @@ class Ingest:
 
     def _left_s(self, source: Source, came_ms: int) -> float:
         """For how long the sender still waits for its answer."""
-        return source.answer_within_s - (self._clock.now_ms() - came_ms) / 1000
+        return source.answer_within_s - (self._clock.monotonic_ms() - came_ms) / 1000
 
     def refused(self, asked: str, request: Request, status: int, *, whole: bool) -> None:
         """Take note of a request that was refused; see Rejections.refused."""
@@ -136,7 +136,7 @@ class Ingest:
             known = ", ".join(sorted(self._sources)) or "none"
             raise NotFoundError(f"found no source {name!r}; expected a configured one: {known}")
         self.admit(source)
-        came_ms = self._clock.now_ms()
+        came_ms = self._clock.monotonic_ms()
         here = self._reads_here(source, request)
         read = self._read(source, request) if here else await self._read_apart(source, request, came_ms)
         item = self._accepted(source, request, came_ms, *read, Origin.PUBLISH)
@@ -158,7 +158,7 @@ class Ingest:
             if answer is not None:
                 return answer
             source.verify(request, now_ms)
-        if over_s := self._pressure.over_rate_s(source, now_ms):
+        if over_s := self._pressure.over_rate_s(source, self._clock.monotonic_ms()):
             return over_s
         if not self._reads_here(source, request):
             return None
@@ -179,7 +179,7 @@ class Ingest:
         """Have a large body hashed in a thread: hashing lets go of the interpreter."""
         try:
             async with self._verifying.turn(source.name, source.answer_within_s / 2):
-                await asyncio.to_thread(source.verify, request, came_ms)
+                await asyncio.to_thread(source.verify, request, self._clock.now_ms())
         except TimeoutError:
             raise self._pressure.crowded(source) from None
 

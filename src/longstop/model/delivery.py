@@ -102,6 +102,13 @@ class Outcome:
     """How long the destination asked to be left alone."""
     answer: bytes = b""
     """The first ANSWER_BYTES_KEPT bytes of the answer."""
+    raised: bool = False
+    """A handler was called and raised: without a status, it answered."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the destination was reached and said something."""
+        return self.raised or self.status is not None
 
 
 @value(frozen=True, slots=True)

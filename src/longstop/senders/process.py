@@ -108,7 +108,7 @@ class ProcessSender:
                 done = await worker.work_on(work)
         except TimeoutError:
             return timed_out(self._timeout_s)
-        return Outcome(OutcomeKind(done.kind), error=done.error, retry_after_s=done.retry_after_s)
+        return Outcome(OutcomeKind(done.kind), error=done.error, retry_after_s=done.retry_after_s, raised=done.raised)
 
     async def _of_death(self, worker: "_Worker", used: bool) -> Outcome | None:
         how = await worker.death()

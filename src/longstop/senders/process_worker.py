@@ -67,6 +67,7 @@ class Done(msgspec.Struct, tag=True):
     kind: Literal["success", "retry", "reject"]
     error: str | None = None
     retry_after_s: float | None = None
+    raised: bool = False
 
 
 Word = Ready | Unusable | Begun | Done
@@ -173,7 +174,8 @@ async def _awaited(result: Awaitable[Any]) -> None:
 
 def _done(outcome: Outcome) -> Done:
     after_s = outcome.retry_after_s
-    return Done(outcome.kind.value, outcome.error, None if after_s is None else float(after_s))  # type: ignore[arg-type]
+    after_s = None if after_s is None else float(after_s)
+    return Done(outcome.kind.value, outcome.error, after_s, outcome.raised)  # type: ignore[arg-type]
 
 
 class _Inbox:

@@ -90,7 +90,7 @@ def outcome_of(error: BaseException) -> Outcome:
         case RetryLater():
             why = _kept(error.why or "the handler asked to be called again")
             return Outcome(OutcomeKind.RETRY, error=why, retry_after_s=error.after)
-    return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)))
+    return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)), raised=True)
 
 
 def timed_out(timeout_s: float) -> Outcome:

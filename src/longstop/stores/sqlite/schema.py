@@ -169,6 +169,17 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX held_requests_shares ON held_requests (source, sender, size, received_at_ms);
     """,
+    """
+    ALTER TABLE circuits ADD COLUMN probe_key TEXT;
+    -- What was never tried and what was take turns, and a probe is one with few tries.
+    DROP INDEX deliveries_due;
+    CREATE INDEX deliveries_untried ON deliveries (destination, due_at_ms, id)
+        WHERE state = 'scheduled' AND held = 0 AND attempts = 0;
+    CREATE INDEX deliveries_tried ON deliveries (destination, due_at_ms, id)
+        WHERE state = 'scheduled' AND held = 0 AND attempts > 0;
+    CREATE INDEX deliveries_tries ON deliveries (destination, tries, due_at_ms, id)
+        WHERE state = 'scheduled' AND held = 0 AND attempts > 0;
+    """,
 )
 
 
