@@ -1,9 +1,11 @@
 """Events that always fail, in every share, at a destination that works: it must not look like an outage, and those that
 can be delivered are, soon.
 
-The bound that is asserted: up to four poisonous events in five, no other waits for longer than WAITS_S. At nine in
-ten a worker that has just begun, and knows nothing of the destination yet, may take the first forty failures for an
-outage; then the others wait until enough probes have found one of them, which is within RARELY_WAITS_S.
+The bound that is asserted: up to three poisonous events in five, no other waits for longer than WAITS_S. At four in
+five, ten of them may be the last that came; where nothing else comes for ten minutes, that looks like an outage, and
+the next one is a probe: PROBE_WAITS_S. At nine in ten a worker that has just begun, and knows nothing of the
+destination yet, may take the first forty failures for an outage; then the others wait until enough probes have found
+one of them, which is within RARELY_WAITS_S.
 """
 
 import statistics
@@ -25,6 +27,7 @@ from longstop.testing.clock import run
 __all__ = ["_quiet"]
 
 WAITS_S = 5.0
+PROBE_WAITS_S = 31.0
 RARELY_WAITS_S = 20 * 60.0
 SEEDS = range(5)
 
@@ -60,7 +63,8 @@ async def longest_wait_s(share: float, outcome: Outcome, seed: int) -> float:
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 0.4, 0.6, 0.8])
 def test_what_can_be_delivered_is_soon_whatever_share_fails(share: float, outcome: Outcome) -> None:
     for seed in SEEDS:
-        assert run(longest_wait_s(share, outcome, seed)) <= WAITS_S, f"seed {seed}"
+        bound_s = WAITS_S if share < 0.8 else PROBE_WAITS_S
+        assert run(longest_wait_s(share, outcome, seed)) <= bound_s, f"seed {seed}"
 
 
 @pytest.mark.parametrize("outcome", [ANSWERED, SILENT], ids=["answered", "silent"])
