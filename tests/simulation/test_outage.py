@@ -89,7 +89,9 @@ def test_two_days_with_few_events_are_survived(events: int, outcome: Outcome) ->
     run(scenario)
 
 
-def test_two_days_with_50_000_events_are_survived_and_it_is_left_alone(store: Store) -> None:
+def test_two_days_with_50_000_events_are_survived_and_it_is_left_alone() -> None:
+    store = MemoryStore()
+
     async def scenario() -> None:
         async with Shop(store, seed=1).open() as shop:
             down_until(shop, 2 * DAY_S)
