@@ -90,7 +90,7 @@ class Ingest:
         if not self._held.acquire_nowait(source.name, size):
             raise self._pressure.crowded(source)
         try:
-            await self._verify_apart(source, request, came_ms)
+            await self._verify_apart(source, request)
             return await self._receive(source, request, came_ms, verified=True)
         finally:
             self._held.release(source.name, size)
@@ -139,7 +139,7 @@ class Ingest:
         came_ms = self._clock.monotonic_ms()
         here = self._reads_here(source, request)
         read = self._read(source, request) if here else await self._read_apart(source, request, came_ms)
-        item = self._accepted(source, request, came_ms, *read, Origin.PUBLISH)
+        item = self._accepted(source, request, self._clock.now_ms(), *read, Origin.PUBLISH)
         return await self._keep(source, item, self._left_s(source, came_ms))
 
     async def _wait_for_turn(self, source: Source) -> None:
@@ -175,7 +175,7 @@ class Ingest:
         reading = source.read(request)
         return reading, self._router.destinations(source.name, reading.document)
 
-    async def _verify_apart(self, source: Source, request: Request, came_ms: int) -> None:
+    async def _verify_apart(self, source: Source, request: Request) -> None:
         """Have a large body hashed in a thread: hashing lets go of the interpreter."""
         try:
             async with self._verifying.turn(source.name, source.answer_within_s / 2):
@@ -213,10 +213,10 @@ class Ingest:
     async def _keep(self, source: Source, item: Append, patience_s: float) -> Receipt:
         if len(item.event.body) <= COMMITTED_TOGETHER_BYTES:
             return await self._commit(source, item, patience_s)
-        began_ms = self._clock.now_ms()
+        began_ms = self._clock.monotonic_ms()
         try:
             async with self._committing.turn(source.name, patience_s / 2):
-                return await self._commit(source, item, patience_s - (self._clock.now_ms() - began_ms) / 1000)
+                return await self._commit(source, item, patience_s - (self._clock.monotonic_ms() - began_ms) / 1000)
         except TimeoutError:
             raise self._pressure.crowded(source) from None
 
