@@ -3,6 +3,13 @@
 import asyncio
 import time
 
+if hasattr(time, "CLOCK_BOOTTIME"):
+    # CLOCK_MONOTONIC stands still while the machine is suspended, and that is no jump of the wall clock.
+    def _rising_ns() -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+else:
+    _rising_ns = time.monotonic_ns
+
 
 class SystemClock:
     """The machine's own time."""
@@ -10,6 +17,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since the Unix epoch, UTC."""
         return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds of a clock that only rises, and goes on while the machine sleeps where there is such a one."""
+        return _rising_ns() // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
         """Come back after so many seconds."""

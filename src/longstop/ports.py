@@ -13,6 +13,7 @@ from longstop.model.action import Action, Pause
 from longstop.model.alert import Alert
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit, CircuitChange
+from longstop.model.clock_guard import ClockRepair
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Headers, Receipt
@@ -28,7 +29,10 @@ class Clock(Protocol):
     """Time. The tests' clock jumps."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the Unix epoch, UTC."""
+        """Milliseconds since the Unix epoch, UTC, by a clock that somebody may set at any time."""
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds of a clock that only rises: for how long something took, or is to last in this process."""
 
     async def sleep(self, seconds: float) -> None:
         """Come back after so many seconds."""
@@ -50,11 +54,17 @@ class Inbox(Protocol):
         """
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
-        """Claim scheduled deliveries that are due (`due_at_ms <= now_ms`), the longest due first.
+        """Claim scheduled deliveries that are due (`due_at_ms <= now_ms`).
+
+        For each destination, half of its room for those that were never tried (`attempts == 0`) and half for the
+        others, of each the longest due first; what one half does not use is the other's, but there are never more of
+        the others than `retries` allows. So many that fail again and again hold up none that is new, nor the reverse.
 
         Nothing of a paused destination, and nothing of it in `next_due_at_ms`. Of one whose circuit is open, one
         delivery once its `probe_at_ms` has come, and none from then on until the circuit as it has `probed` says so;
-        besides, what has expired (`expires_at_ms <= now_ms`): it will not be sent.
+        besides, what has expired (`expires_at_ms <= over_ms`): it will not be sent. The probe is one that was never
+        tried: of the PROBE_CANDIDATES newest, or oldest, what `Circuit.probe` chooses. Where there is none, it is one
+        of those with the fewest `tries`, the longest due first.
         """
 
     async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
@@ -69,6 +79,15 @@ class Inbox(Protocol):
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """Leased deliveries whose lease has run out (`lease_until_ms <= now_ms`); rescuing them is a settlement."""
+
+    async def repair_clock(self, repair: ClockRepair) -> int:
+        """Mend what a clock that was ahead has left behind; how much there was. At most REPAIRS_MAX at a time.
+
+        Scheduled deliveries become what `repair.repaired` makes of them (those that are held in their lane only where
+        the repair is thorough). Leases that last longer than `lease_ms` from now end then. Open circuits whose
+        `probe_at_ms` is further away than their destination's longest wait may be probed now. Where it is thorough,
+        dedup keys whose window lasts longer than `dedup_ms` from now are kept for that long.
+        """
 
     async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
         """Put a destination's circuit in place of the one that has this version; None closes it.

@@ -76,7 +76,7 @@ def test_an_outage_is_told_when_it_begins_and_when_it_is_over(site: Site, hook: 
     assert opened == {
         "alert": "circuit_opened",
         "destination": "crm",
-        "why": "3 attempts in a row failed",
+        "why": "3 events in a row failed, 3 of them without an answer",
         "at": opened["at"],
         "text": opened["text"],
     }

@@ -257,9 +257,10 @@ def test_the_circuit_opens_outlives_a_kill_probes_and_closes(site: Site) -> None
     # Accepted by another process, so that what delivers can be killed alone.
     accepting = site.start("ingest").ready()
     site.destination.down()
-    working = site.start("work").ready()
     orders = [json.dumps({"id": f"order-{n}", "type": "t", "customer": f"c-{n}"}).encode() for n in range(40)]
     ids = [site.accept("shop", order) for order in orders]
+    # Not before: one event that fails twice is one voice, and is dead of it here.
+    working = site.start("work").ready()
     opened = wait_until(lambda: circuit(site), "the circuit to open")
     assert "in a row failed" in opened["why"]
     wait_until(lambda: "probe_failed" in working.err, "a probe to fail")

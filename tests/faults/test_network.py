@@ -138,7 +138,8 @@ def test_the_circuit_opens_in_a_partition_probes_and_closes_and_nothing_is_lost(
     wire[where].ip(*cut)
     outage.accept_more()
     opened = wait_until(lambda: row(site, "far")["circuit"], "the circuit to open")
-    assert opened["why"] == "3 attempts in a row failed"
+    assert "in a row failed" in opened["why"]
+    assert "without an answer" in opened["why"]
     wait_until(lambda: outage.gateway.err.count("probe_failed") >= 2, "two probes to fail")
     assert row(site, "far")["circuit"]["opened_at"] == opened["opened_at"], "half-open and open again, never closed"
     assert said in outage.gateway.err

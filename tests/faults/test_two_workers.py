@@ -82,6 +82,9 @@ class _At:
     def now_ms(self) -> int:
         return self._now_ms
 
+    def monotonic_ms(self) -> int:
+        return self._now_ms
+
     async def sleep(self, seconds: float) -> None:
         raise AssertionError(f"nobody sleeps here, not {seconds} s")
 

@@ -60,10 +60,10 @@ def no_news_is_good_news(patch: pytest.MonkeyPatch) -> None:
     """A lost lease is taken for a success."""
     real = attempt.decide
 
-    def decide(delivery: Any, outcome: Outcome, policy: Any, now_ms: int, rng: Any) -> Transition:
+    def decide(delivery: Any, outcome: Outcome, policy: Any, now_ms: int, rng: Any, probe: bool) -> Transition:
         if outcome.kind is OutcomeKind.LOST:
             return Transition(Trigger.SUCCEED, now_ms)
-        return real(delivery, outcome, policy, now_ms, rng)
+        return real(delivery, outcome, policy, now_ms, rng, probe)
 
     patch.setattr(attempt, "decide", decide)
 

@@ -46,6 +46,9 @@ class StandingClock:
     def now_ms(self) -> int:
         return NOW_MS
 
+    def monotonic_ms(self) -> int:
+        return NOW_MS
+
     async def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
 

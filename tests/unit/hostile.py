@@ -24,6 +24,9 @@ class FixedClock:
     def now_ms(self) -> int:
         return NOW_MS
 
+    def monotonic_ms(self) -> int:
+        return self.now_ms()
+
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("a sender does not sleep")
 

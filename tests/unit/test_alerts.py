@@ -16,7 +16,7 @@ from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.clock import VirtualClock
 from longstop.testing.fakes import ScriptedSender
 
-OPENED = CircuitChange("crm", "opened", "20 attempts in a row failed", AT_MS)
+OPENED = CircuitChange("crm", "opened", "20 events in a row failed", AT_MS)
 CLOSED = CircuitChange("crm", "closed", "its probes succeeded", AT_MS + 75_250, open_s=75.25)
 Step = str | None | Exception | float
 
@@ -62,9 +62,9 @@ def test_an_opened_circuit_in_stable_fields_and_in_a_sentence() -> None:
     assert Alert.of(OPENED).document() == {
         "alert": "circuit_opened",
         "destination": "crm",
-        "why": "20 attempts in a row failed",
+        "why": "20 events in a row failed",
         "at": "2026-01-01T00:00:00.000Z",
-        "text": "The circuit of crm opened: 20 attempts in a row failed. It gets nothing but probes until it is back.",
+        "text": "The circuit of crm opened: 20 events in a row failed. It gets nothing but probes until it is back.",
     }
 
 

@@ -38,7 +38,7 @@ async def test_failures_in_a_row_open_it_and_the_rest_waits_without_spending_att
         await settle_down()
         circuit = await circuit_of(works)
         assert circuit is not None
-        assert (circuit.why, circuit.opened_at_ms) == ("4 attempts in a row failed", AT_MS)
+        assert (circuit.why, circuit.opened_at_ms) == ("4 events in a row failed", AT_MS)
         assert len(sender.sent) == 4
         await works.clock.sleep(100)
         found = await all_deliveries(works.store)
@@ -209,7 +209,7 @@ async def test_opening_and_closing_are_told_once_with_why_and_for_how_long() -> 
     async with Works(policy=ONCE, breaker=BREAKER, watches=[noted], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         await settle_down()
-        opened = CircuitChange("crm", "opened", "4 attempts in a row failed", AT_MS)
+        opened = CircuitChange("crm", "opened", "4 events in a row failed", AT_MS)
         assert noted.changes == [opened]
         # A probe after 1 s fails, one after 2 s more succeeds, and so does the next.
         await works.clock.sleep(60)

@@ -92,7 +92,7 @@ class Told:
 
 
 def open_circuit(program: FakeProgram) -> None:
-    circuit = Circuit("crm", NOW_MS - 75_250, NOW_MS + 1_000, 15_000, "20 attempts in a row failed", version=7)
+    circuit = Circuit("crm", NOW_MS - 75_250, NOW_MS + 1_000, 15_000, "20 events in a row failed", version=7)
     asyncio.run(program.store.change_circuit("crm", 0, circuit))
 
 

@@ -53,7 +53,7 @@ key = "conversationId"
 url = "http://127.0.0.1:9000/events"
 allow_private = true
 timeout = "10s"
-retry = { attempts = 8, first = "1s", factor = 2.0, cap = "5m", jitter = "full", max_age = "3d" }
+retry = { first = "1s", factor = 2.0, cap = "15m", jitter = "full", max_age = "3d" }
 
 [[routes]]
 from = "genesys"
@@ -295,8 +295,8 @@ def test_the_description_names_everything() -> None:
         "  route       → crm  when type == 'Text'  (type: the body's, else the event's)",
         "source        orders (generic)  POST http://127.0.0.1:8080/webhooks/orders",
         "  no route    its events are kept as unrouted",
-        "destination   crm  http://127.0.0.1:9000/events  8 attempts of 10 s at most",
-        "destination   code  a handler registered in code  8 attempts of 10 s at most",
+        "destination   crm  http://127.0.0.1:9000/events  attempts of 10 s at most, for 3 d",
+        "destination   code  a handler registered in code  attempts of 10 s at most, for 3 d",
     ]
 
 

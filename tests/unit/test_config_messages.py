@@ -472,8 +472,8 @@ REFUSED = [
         "raise cap or lower first",
     ),
     (
-        to_url('retry = { first = "10m" }'),
-        "destinations.d.retry.first: found a cap of 300 s below the first wait of 600 s; "
+        to_url('retry = { first = "20m" }'),
+        "destinations.d.retry.first: found a cap of 900 s below the first wait of 1200 s; "
         "expected cap to be at least first; raise cap or lower first",
     ),
     (

@@ -204,5 +204,5 @@ async def test_functions_hear_of_a_circuit_that_opens_and_closes(kind: str, gate
         assert hung == [opened], "one that hangs does not hold up the others"
         go_on.set()
     assert hung == [opened, closed]
-    assert (opened.alert, opened.destination, opened.why) == ("circuit_opened", "crm", "1 attempts in a row failed")
+    assert (opened.alert, opened.destination, opened.why) == ("circuit_opened", "crm", "1 event in a row failed")
     assert (closed.alert, closed.open_s) == ("circuit_closed", (closed.at_ms - opened.at_ms) / 1000)

@@ -4,50 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from longstop.model.breaker import BreakerPolicy, Circuit, Tally, asked_ms, opened, works
+from longstop.model.breaker import PATIENCE, BreakerPolicy, Circuit, asked_ms, opened, works
 from longstop.model.concurrency_limit import START, Limiter
 from longstop.model.delivery import Outcome, OutcomeKind
+from longstop.testing.builders import make_delivery, make_event
 
-POLICY = BreakerPolicy(failures=3, rate=0.5, calls=10, window_ms=10_000, probe_ms=1_000, probe_cap_ms=8_000, probes=2)
-NEVER_BY_RATE = replace(POLICY, calls=1_000_000)
+POLICY = BreakerPolicy(probe_ms=1_000, probe_cap_ms=8_000, probes=2)
 RETRY = Outcome(OutcomeKind.RETRY, status=503)
 CIRCUIT = Circuit("crm", 0, 1_000, answer_ms=15_000, why="…")
 
 
-# -- when it opens ------------------------------------------------------------------------------------
-
-
-def test_so_many_failures_in_a_row_open_it_and_a_success_begins_the_count_anew() -> None:
-    tally = Tally(NEVER_BY_RATE)
-    said = [tally.count(worked, 0) for worked in (False, False, True, False, False, False)]
-    assert said == [None, None, None, None, None, "3 attempts in a row failed"]
-
-
-def test_a_share_of_failures_over_the_window_opens_it() -> None:
-    tally = Tally(replace(POLICY, failures=100))
-    said = [tally.count(worked, 0) for worked in [True, False] * 5]
-    assert said[:9] == [None] * 9
-    assert said[9] == "5 of 10 attempts within 10 s failed"
-
-
-def test_too_few_attempts_say_nothing_of_the_share() -> None:
-    tally = Tally(replace(POLICY, failures=100))
-    assert [tally.count(worked, 0) for worked in [True] * 4 + [False] * 5] == [None] * 9
-
-
-def test_what_is_older_than_the_window_does_not_count() -> None:
-    tally = Tally(replace(POLICY, failures=100))
-    for _ in range(8):
-        tally.count(False, 0)
-    assert tally.count(False, 9_999) is None
-    # The first eight are out of the window now.
-    assert tally.count(False, 10_000) is None
-
-
-def test_a_clock_that_is_set_back_does_not_upset_the_count() -> None:
-    tally = Tally(NEVER_BY_RATE)
-    said = [tally.count(False, at_ms) for at_ms in (50_000, 20_000, 0)]
-    assert said[-1] == "3 attempts in a row failed"
+# -- what an outcome says ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -77,6 +44,11 @@ def test_what_asks_to_be_left_alone_as_a_whole(status: int | None, after_s: floa
     assert asked_ms(Outcome(OutcomeKind.RETRY, status=status, retry_after_s=after_s), 60_000) == expected
 
 
+def test_an_event_that_asks_for_time_again_and_again_asks_for_itself() -> None:
+    asks = Outcome(OutcomeKind.RETRY, status=503, retry_after_s=60.0)
+    assert [asked_ms(asks, 60_000, failures) for failures in range(5)] == [60_000, 60_000, 60_000, 0, 0]
+
+
 # -- what probes do -----------------------------------------------------------------------------------
 
 
@@ -85,7 +57,6 @@ def test_it_opens_until_the_first_probe_or_for_as_long_as_was_asked() -> None:
     asked = opened("crm", "…", POLICY, 500, 300, 15_000)
     assert asked.probe_at_ms == 800
     assert asked.after_success(POLICY, 800) is None, "it said when to come back, and is believed"
-    assert asked.after_failure(POLICY, 800, 0).after_success(POLICY, 2_000) is not None, "once"
 
 
 def test_each_probe_that_fails_doubles_the_wait_up_to_the_cap() -> None:
@@ -99,15 +70,29 @@ def test_each_probe_that_fails_doubles_the_wait_up_to_the_cap() -> None:
     assert replace(CIRCUIT, failed=10**6).after_failure(POLICY, 0, 0).probe_at_ms == 8_000
 
 
-def test_probes_in_a_row_close_it_and_one_that_fails_begins_anew() -> None:
+def test_probes_that_succeed_close_it_whatever_fails_between_them() -> None:
     once = CIRCUIT.after_success(POLICY, 5_000)
     assert once is not None
-    assert (once.passed, once.probe_at_ms, once.failed) == (1, 5_000, 0)
-    assert once.after_success(POLICY, 5_100) is None
+    assert (once.passed, once.probe_at_ms) == (1, 5_000), "the next one goes out at once"
     failed = once.after_failure(POLICY, 5_100, 0)
-    assert (failed.passed, failed.probe_at_ms) == (0, 6_100), "it lets some through: it is asked again soon"
-    assert failed.after_failure(POLICY, 7_000, 0).probe_at_ms == 9_000
-    assert failed.after_success(POLICY, 9_000) is not None
+    assert (failed.passed, failed.probe_at_ms) == (1, 6_100), "it takes some: it is asked again soon"
+    assert failed.after_success(POLICY, 6_100) is None
+
+
+def test_one_that_takes_some_is_asked_often_and_one_that_then_takes_none_less_and_less() -> None:
+    circuit, waits = CIRCUIT.after_success(POLICY, 0), []
+    for _ in range(PATIENCE + 4):
+        assert circuit is not None
+        circuit = circuit.after_failure(POLICY, 0, 0)
+        waits.append(circuit.probe_at_ms)
+    assert waits == [1_000] * PATIENCE + [2_000, 4_000, 8_000, 8_000]
+
+
+def test_a_probe_is_of_another_key_where_there_is_one() -> None:
+    some = [make_delivery(make_event(number, key=key)) for number, key in enumerate(("a", "a", None, "b"), 1)]
+    assert CIRCUIT.probe(some) is some[0]
+    assert replace(CIRCUIT, probe_key="a").probe(some) is some[2], "without a key it is like no other"
+    assert replace(CIRCUIT, probe_key="a").probe(some[:2]) is some[0]
 
 
 # -- limits -------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 import random
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from longstop.model.ids import IdFactory, format_uuid7, is_id
+from longstop.testing.builders import AT_MS
 
 TIMES = st.integers(min_value=0, max_value=(1 << 47) - 1)
 TAILS = st.integers(min_value=0, max_value=(1 << 74) - 1)
@@ -54,3 +56,21 @@ def test_what_is_no_id() -> None:
     assert is_id(right)
     for wrong in ("", right.upper().replace("0", "A"), right[:-1], right + "0", right.replace("-", ""), f"{right}\n"):
         assert not is_id(wrong)
+
+
+@pytest.mark.parametrize("back_ms", [0, 1, 6 * 3_600_000, 365 * 86_400_000])
+def test_ids_go_on_after_the_last_one_that_is_kept_though_the_clock_was_set_back(back_ms: int) -> None:
+    before = IdFactory(random.Random(1))
+    kept = [before.make(AT_MS + number // 5) for number in range(50)]
+    after = IdFactory(random.Random(2))
+    after.go_on_after(kept[-1])
+    made = [after.make(AT_MS + 10 - back_ms) for _ in range(1_000)]
+    assert [*kept, *made] == sorted({*kept, *made})
+
+
+def test_going_on_after_an_old_id_changes_nothing() -> None:
+    one, other = IdFactory(random.Random(1)), IdFactory(random.Random(1))
+    for factory in (one, other):
+        factory.make(AT_MS)
+    one.go_on_after(IdFactory(random.Random(3)).make(AT_MS - 1))
+    assert one.make(AT_MS + 1) == other.make(AT_MS + 1)

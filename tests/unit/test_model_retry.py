@@ -52,7 +52,7 @@ def test_jitter_only_ever_shortens(policy: RetryPolicy, tries: int, seed: int) -
 def test_it_doubles_up_to_the_cap() -> None:
     rng = random.Random(1)
     found = [backoff_ms(PLAIN, tries, rng) for tries in range(1, 12)]
-    assert found == [1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]
+    assert found == [1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000, 900_000]
 
 
 def test_full_jitter_fills_the_whole_range_evenly() -> None:
@@ -76,9 +76,24 @@ def test_a_never_is_dead_at_once() -> None:
 
 @pytest.mark.parametrize(("tries", "dead"), [(1, False), (7, False), (8, True), (9, True)])
 def test_the_last_attempt_of_the_budget_is_the_last(tries: int, dead: bool) -> None:
-    transition = decided(OutcomeKind.RETRY, tries=tries, attempts=tries)
+    transition = decided(OutcomeKind.RETRY, replace(PLAIN, attempts=8), tries=tries, attempts=tries)
     assert (transition.reason is DeadReason.EXHAUSTED) == dead
     assert transition.trigger is (Trigger.PARK if dead else Trigger.RETRY)
+
+
+def test_by_default_there_is_no_last_attempt_but_an_age_and_a_wait_of_a_quarter_of_an_hour() -> None:
+    assert decided(OutcomeKind.RETRY, tries=10_000).due_at_ms == NOW_MS + 900_000
+    day_ms = 86_400_000
+    assert decided(OutcomeKind.RETRY, tries=10, round_at_ms=NOW_MS - 2 * day_ms).trigger is Trigger.RETRY
+    assert decided(OutcomeKind.RETRY, tries=10, round_at_ms=NOW_MS - 3 * day_ms).reason is DeadReason.EXHAUSTED
+
+
+def test_a_probe_that_fails_ends_no_round_however_old_or_spent_it_is() -> None:
+    spent = delivery(tries=99, round_at_ms=0)
+    failed = Outcome(OutcomeKind.RETRY)
+    assert decide(spent, failed, replace(PLAIN, attempts=8), NOW_MS, random.Random(1), probe=True).reason is None
+    rejected = decide(spent, Outcome(OutcomeKind.REJECT), PLAIN, NOW_MS, random.Random(1), probe=True)
+    assert rejected.reason is DeadReason.REJECTED, "what the destination says never to is a never"
 
 
 @pytest.mark.parametrize(("age_ms", "dead"), [(11_000, False), (10_999, True)])
@@ -129,7 +144,7 @@ def test_an_interruption_is_tried_again_at_once_and_costs_nothing() -> None:
 @pytest.mark.parametrize("kind", [OutcomeKind.REJECT, OutcomeKind.RETRY, OutcomeKind.LOST, OutcomeKind.CRASHED])
 def test_on_dead_says_whether_the_lane_is_left(kind: OutcomeKind, on_dead: str, leaves: bool) -> None:
     policy = replace(PLAIN, on_dead=on_dead)  # type: ignore[arg-type]
-    transition = decided(kind, policy, tries=8, lost=10)
+    transition = decided(kind, replace(policy, attempts=8), tries=8, lost=10)
     assert transition.trigger is Trigger.PARK
     assert transition.leaves_lane == leaves
     assert delivery(lost=10).after(transition).lane == (None if leaves else "k")

@@ -33,6 +33,9 @@ class SettableClock:
     def now_ms(self) -> int:
         return self.ms
 
+    def monotonic_ms(self) -> int:
+        return self.ms
+
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("a sender does not sleep")
 

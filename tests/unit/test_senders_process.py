@@ -174,12 +174,12 @@ EXPECTED_ERRORS = [
     ),
     ("RetryLater()", Outcome(OutcomeKind.RETRY, error="the handler asked to be called again")),
     ("Reject('no such customer')", Outcome(OutcomeKind.REJECT, error="no such customer")),
-    ("ValueError('bad field')", Outcome(OutcomeKind.RETRY, error="ValueError: bad field")),
-    ("OSError('\\udc80')", Outcome(OutcomeKind.RETRY, error="OSError: ?")),
-    ("SystemExit(1)", Outcome(OutcomeKind.RETRY, error="SystemExit: 1")),
-    ("KeyboardInterrupt()", Outcome(OutcomeKind.RETRY, error="KeyboardInterrupt")),
-    ("asyncio.CancelledError()", Outcome(OutcomeKind.RETRY, error="CancelledError")),
-    ("ValueError('x' * 200_000)", Outcome(OutcomeKind.RETRY, error="ValueError: " + "x" * 488)),
+    ("ValueError('bad field')", Outcome(OutcomeKind.RETRY, error="ValueError: bad field", raised=True)),
+    ("OSError('\\udc80')", Outcome(OutcomeKind.RETRY, error="OSError: ?", raised=True)),
+    ("SystemExit(1)", Outcome(OutcomeKind.RETRY, error="SystemExit: 1", raised=True)),
+    ("KeyboardInterrupt()", Outcome(OutcomeKind.RETRY, error="KeyboardInterrupt", raised=True)),
+    ("asyncio.CancelledError()", Outcome(OutcomeKind.RETRY, error="CancelledError", raised=True)),
+    ("ValueError('x' * 200_000)", Outcome(OutcomeKind.RETRY, error="ValueError: " + "x" * 488, raised=True)),
 ]
 Make = Callable[..., ProcessSender]
 

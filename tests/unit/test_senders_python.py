@@ -143,14 +143,14 @@ async def test_the_context_reaches_a_thread() -> None:
         (RetryLater(), Outcome(OutcomeKind.RETRY, error="the handler asked to be called again")),
         (Reject("no such customer"), Outcome(OutcomeKind.REJECT, error="no such customer")),
         (Reject(), Outcome(OutcomeKind.REJECT, error="rejected by the handler")),
-        (ValueError("bad field"), Outcome(OutcomeKind.RETRY, error="ValueError: bad field")),
-        (KeyError("id"), Outcome(OutcomeKind.RETRY, error="KeyError: 'id'")),
-        (RuntimeError(), Outcome(OutcomeKind.RETRY, error="RuntimeError")),
-        (TimeoutError("the CRM's"), Outcome(OutcomeKind.RETRY, error="TimeoutError: the CRM's")),
-        (OSError("\udc80"), Outcome(OutcomeKind.RETRY, error="OSError: ?")),
-        (SystemExit(1), Outcome(OutcomeKind.RETRY, error="SystemExit: 1")),
-        (KeyboardInterrupt(), Outcome(OutcomeKind.RETRY, error="KeyboardInterrupt")),
-        (asyncio.CancelledError(), Outcome(OutcomeKind.RETRY, error="CancelledError")),
+        (ValueError("bad field"), Outcome(OutcomeKind.RETRY, error="ValueError: bad field", raised=True)),
+        (KeyError("id"), Outcome(OutcomeKind.RETRY, error="KeyError: 'id'", raised=True)),
+        (RuntimeError(), Outcome(OutcomeKind.RETRY, error="RuntimeError", raised=True)),
+        (TimeoutError("the CRM's"), Outcome(OutcomeKind.RETRY, error="TimeoutError: the CRM's", raised=True)),
+        (OSError("\udc80"), Outcome(OutcomeKind.RETRY, error="OSError: ?", raised=True)),
+        (SystemExit(1), Outcome(OutcomeKind.RETRY, error="SystemExit: 1", raised=True)),
+        (KeyboardInterrupt(), Outcome(OutcomeKind.RETRY, error="KeyboardInterrupt", raised=True)),
+        (asyncio.CancelledError(), Outcome(OutcomeKind.RETRY, error="CancelledError", raised=True)),
     ],
 )
 async def test_an_exception_says_what_becomes_of_the_delivery(
@@ -184,7 +184,9 @@ class LaterByHalf(RetryLater):
 
 @both
 async def test_exceptions_that_are_broken_themselves_are_retried(in_loop: bool) -> None:
-    assert await handled(raising(Unprintable(), in_loop)) == Outcome(OutcomeKind.RETRY, error="Unprintable")
+    assert await handled(raising(Unprintable(), in_loop)) == Outcome(
+        OutcomeKind.RETRY, error="Unprintable", raised=True
+    )
     assert (await handled(raising(LaterByHalf(), in_loop))).retry_after_s is None
 
 

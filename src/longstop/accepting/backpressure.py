@@ -111,7 +111,7 @@ class Backpressure:
 
     def store_failed(self, source: Source, message: str) -> UnavailableError:
         """What a sender is told when the store could not: come back after as long again as it has been failing."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.monotonic_ms()
         if self._down_since_ms is None:
             self._down_since_ms = now_ms
         return self._unavailable(source, message, (now_ms - self._down_since_ms) / 1000)
@@ -132,9 +132,9 @@ class Backpressure:
     async def run(self) -> None:
         """Look for ever."""
         while True:
-            began_ms = self._clock.now_ms()
+            began_ms = self._clock.monotonic_ms()
             await self.look()
-            took_s = (self._clock.now_ms() - began_ms) / 1000
+            took_s = (self._clock.monotonic_ms() - began_ms) / 1000
             await self._clock.sleep(max(LOOK_EVERY_S, took_s * LOOK_SHARE))
 
     async def look(self) -> None:
@@ -149,7 +149,7 @@ class Backpressure:
         states = [(state, number) for each in counts.deliveries.values() for state, number in each.items()]
         waiting = sum(number for state, number in states if state in _WAITING)
         ended = sum(number for state, number in states if state not in _WAITING)
-        self._backlog.seen(waiting, ended, self._clock.now_ms())
+        self._backlog.seen(waiting, ended, self._clock.monotonic_ms())
         if self.closed != was_closed:
             self._tell_closed(waiting)
 

@@ -28,8 +28,8 @@ class FairQueue:
         self._working: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._last_name = ""
-        self._last_ms = 0
-        self._other_ms = 0
+        self._last_ms = -HEARD_MS
+        self._other_ms = -HEARD_MS
         """When a source other than the last one was last heard."""
 
     def acquire_nowait(self, name: str, now_ms: int) -> bool:
@@ -74,7 +74,7 @@ class FairQueue:
             del self._working[name]
 
     def _room(self, name: str, working: int) -> int:
-        alone = not self._is_heard_beside(name, self._clock.now_ms())
+        alone = not self._is_heard_beside(name, self._clock.monotonic_ms())
         return WAITING_MAX if alone else self._places - working
 
     def _let_in(self, waiting: deque[asyncio.Future[None]], room: int) -> int:

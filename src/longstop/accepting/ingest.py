@@ -76,29 +76,29 @@ class Ingest:
         Raises VerificationError, AddressError, RateError, QuarantinedError, BodyTooLargeError, UnavailableError:
         each knows its HTTP status.
         """
-        came_ms = self._clock.now_ms()
+        came_ms = self._clock.monotonic_ms()
         if len(request.body) > BODY_BYTES:
             return self._receive_large(source, request, came_ms)
         return self._receive(source, request, came_ms)
 
     async def _receive_large(self, source: Source, request: Request, came_ms: int) -> Answer:
         """The same with a large body: so many bytes of them at once, and hashed apart."""
-        answer = source.handshake(request, came_ms)
+        answer = source.handshake(request, self._clock.now_ms())
         if answer is not None:
             return answer
         size = len(request.body)
         if not self._held.acquire_nowait(source.name, size):
             raise self._pressure.crowded(source)
         try:
-            await self._verify_apart(source, request, came_ms)
+            await self._verify_apart(source, request)
             return await self._receive(source, request, came_ms, verified=True)
         finally:
             self._held.release(source.name, size)
 
     async def _receive(self, source: Source, request: Request, came_ms: int, verified: bool = False) -> Answer:
-        now_ms = came_ms
+        now_ms = self._clock.now_ms()
         waits = verified
-        if not self._queue.acquire_nowait(source.name, now_ms):
+        if not self._queue.acquire_nowait(source.name, came_ms):
             await self._wait_for_turn(source)
             now_ms, waits = self._clock.now_ms(), True
         try:
@@ -119,7 +119,7 @@ class Ingest:
 
     def _left_s(self, source: Source, came_ms: int) -> float:
         """For how long the sender still waits for its answer."""
-        return source.answer_within_s - (self._clock.now_ms() - came_ms) / 1000
+        return source.answer_within_s - (self._clock.monotonic_ms() - came_ms) / 1000
 
     def refused(self, asked: str, request: Request, status: int, *, whole: bool) -> None:
         """Take note of a request that was refused; see Rejections.refused."""
@@ -136,10 +136,10 @@ class Ingest:
             known = ", ".join(sorted(self._sources)) or "none"
             raise NotFoundError(f"found no source {name!r}; expected a configured one: {known}")
         self.admit(source)
-        came_ms = self._clock.now_ms()
+        came_ms = self._clock.monotonic_ms()
         here = self._reads_here(source, request)
         read = self._read(source, request) if here else await self._read_apart(source, request, came_ms)
-        item = self._accepted(source, request, came_ms, *read, Origin.PUBLISH)
+        item = self._accepted(source, request, self._clock.now_ms(), *read, Origin.PUBLISH)
         return await self._keep(source, item, self._left_s(source, came_ms))
 
     async def _wait_for_turn(self, source: Source) -> None:
@@ -158,7 +158,7 @@ class Ingest:
             if answer is not None:
                 return answer
             source.verify(request, now_ms)
-        if over_s := self._pressure.over_rate_s(source, now_ms):
+        if over_s := self._pressure.over_rate_s(source, self._clock.monotonic_ms()):
             return over_s
         if not self._reads_here(source, request):
             return None
@@ -175,11 +175,11 @@ class Ingest:
         reading = source.read(request)
         return reading, self._router.destinations(source.name, reading, request.headers)
 
-    async def _verify_apart(self, source: Source, request: Request, came_ms: int) -> None:
+    async def _verify_apart(self, source: Source, request: Request) -> None:
         """Have a large body hashed in a thread: hashing lets go of the interpreter."""
         try:
             async with self._verifying.turn(source.name, source.answer_within_s / 2):
-                await asyncio.to_thread(source.verify, request, came_ms)
+                await asyncio.to_thread(source.verify, request, self._clock.now_ms())
         except TimeoutError:
             raise self._pressure.crowded(source) from None
 
@@ -213,10 +213,10 @@ class Ingest:
     async def _keep(self, source: Source, item: Append, patience_s: float) -> Receipt:
         if len(item.event.body) <= COMMITTED_TOGETHER_BYTES:
             return await self._commit(source, item, patience_s)
-        began_ms = self._clock.now_ms()
+        began_ms = self._clock.monotonic_ms()
         try:
             async with self._committing.turn(source.name, patience_s / 2):
-                return await self._commit(source, item, patience_s - (self._clock.now_ms() - began_ms) / 1000)
+                return await self._commit(source, item, patience_s - (self._clock.monotonic_ms() - began_ms) / 1000)
         except TimeoutError:
             raise self._pressure.crowded(source) from None
 

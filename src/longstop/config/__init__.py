@@ -312,6 +312,13 @@ def _seen(route: RouteSettings) -> str:
 
 
 def _destination_line(config: Config, destination: DestinationSettings) -> str:
-    attempts = destination.retry.attempts
-    times = f"{attempts} attempt{'s' if attempts > 1 else ''} of {destination.timeout_ms / 1000:g} s at most"
+    retry = destination.retry
+    budget = "attempts" if retry.attempts is None else f"{retry.attempts} attempt{'s' if retry.attempts > 1 else ''}"
+    times = f"{budget} of {destination.timeout_ms / 1000:g} s at most, for {_span(retry.max_age_ms)}"
     return f"destination   {destination.name}  {config.targets[destination.name]}  {times}"
+
+
+def _span(ms: int) -> str:
+    """A duration in its largest whole unit: `3 d`, `90 s`."""
+    units = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000))
+    return next((f"{ms // size} {name}" for name, size in units if ms % size == 0), f"{ms / 1000:g} s")

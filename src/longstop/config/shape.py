@@ -252,7 +252,7 @@ class SourceTable(Table):
 class RetryTable(Table):
     """`retry = { … }` of a destination."""
 
-    attempts: int = Field(default=_RETRY.attempts, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    attempts: int | None = Field(default=_RETRY.attempts, ge=1, le=1_000, description="a whole number from 1 to 1000")
     first_ms: PositiveDuration = Field(default=_RETRY.first_ms, alias="first", description=_DURATION)
     factor: float = Field(
         default=_RETRY.factor, ge=1, le=100, allow_inf_nan=False, description="a number from 1 to 100"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from longstop.delivering.breaker import Breaker
+from longstop.delivering.clock_watch import ClockWatch
 from longstop.group_commit import GroupCommit
 from longstop.model.breaker import BreakerPolicy, Circuit
 from longstop.model.delivery import Attempt, Delivery, Outcome, OutcomeKind, State
@@ -62,7 +63,7 @@ def settled(
         answer=outcome.answer,
         frames=outcome.frames,
     )
-    return Settlement(tried.after(decide(tried, outcome, policy, now_ms, rng)), attempt)
+    return Settlement(tried.after(decide(tried, outcome, policy, now_ms, rng, probe)), attempt)
 
 
 class AttemptRunner:
@@ -74,7 +75,9 @@ class AttemptRunner:
         clock: Clock,
         rng: random.Random,
         transactions: Transactions | None = None,
+        clock_watch: ClockWatch | None = None,
     ) -> None:
+        self.clock_watch = clock_watch or ClockWatch(clock)
         self._settlements = settlements
         self._transactions = transactions
         self._clock = clock
@@ -88,8 +91,8 @@ class AttemptRunner:
         circuit: the destination's, where it is open and this is its probe.
         When this is cancelled, the attempt is broken off and settled as interrupted before it leaves.
         """
-        started_at_ms = self._clock.now_ms()
-        late = expiry(claim.delivery, started_at_ms)
+        started_at_ms, began_ms = self.clock_watch.look(), self._clock.monotonic_ms()
+        late = expiry(self.clock_watch.in_step(claim.delivery), started_at_ms)
         if late is not None:
             await self._submit(Settlement(claim.delivery.after(late)), claim.delivery)
             return
@@ -106,7 +109,7 @@ class AttemptRunner:
         if outcome.traceback is not None:
             log.warning("handler_raised", exception=outcome.traceback, error=outcome.error, **_names(claim.delivery))
         # First the circuit: what is settled may let the next one go, and that had better know.
-        await breaker.ended(outcome, started_at_ms, circuit)
+        await breaker.ended(claim.delivery, outcome, began_ms, circuit)
         if destination.transactional is None or outcome.kind is not OutcomeKind.SUCCESS:
             await self._settle(claim, outcome, started_at_ms, destination, probe)
 
@@ -139,8 +142,8 @@ class AttemptRunner:
     async def _settle(
         self, claim: Claim, outcome: Outcome, started_at_ms: int, destination: Destination, probe: bool = False
     ) -> None:
-        now_ms = self._clock.now_ms()
-        settlement = settled(claim.delivery, outcome, started_at_ms, destination.policy, now_ms, self._rng, probe)
+        delivery, now_ms = self.clock_watch.in_step(claim.delivery), self._clock.now_ms()
+        settlement = settled(delivery, outcome, started_at_ms, destination.policy, now_ms, self._rng, probe)
         await self._submit(settlement, claim.delivery)
 
     async def _submit(self, settlement: Settlement, leased: Delivery) -> None:

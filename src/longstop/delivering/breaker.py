@@ -9,16 +9,22 @@ from collections.abc import Sequence
 import structlog
 
 from longstop.model.backpressure import TokenBucket
-from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange, Tally, asked_ms, opened, works
+from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange, asked_ms, opened, works
 from longstop.model.concurrency_limit import Limiter
-from longstop.model.delivery import Outcome
+from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import StoreUnavailableError
+from longstop.model.evidence import VOICES, Evidence, Tally
 from longstop.ports import Clock, Inbox, Watch
 
 log = structlog.get_logger("longstop.delivering.breaker")
 
 ANSWER_AFTER_MS = 5_000
 """So much after its timeout a probe has been heard of, or never will be."""
+RESERVED = 8
+"""One place of so many, and one at least where there are two, is kept for what was never tried: retries of events that
+time out again and again would have them all."""
+OVERLOADED = frozenset({429, 502, 503, 504})
+"""Of the answers, those that come of too much at once. Any other, as a 500, says nothing of that."""
 
 
 class Breaker:
@@ -50,13 +56,17 @@ class Breaker:
         self._answer_ms = timeout_ms + ANSWER_AFTER_MS
         self._cap_ms = retry_after_cap_ms
         self._tally = Tally(policy)
-        self._bucket = None if rate_per_s is None else TokenBucket(rate_per_s, clock.now_ms(), burst_s=0.1)
+        self._bucket = None if rate_per_s is None else TokenBucket(rate_per_s, 0, burst_s=0.1)
         self._watches = watches
         self._circuit: Circuit | None = None
         """As last seen in the store."""
         self._opening = False
         self.running = 0
         """Attempts of this worker that are under way."""
+        self._retrying = 0
+        """Those of them that are not the first of their delivery."""
+        self.retry_next = False
+        """Whether a delivery that was tried before has the next turn."""
 
     @property
     def is_open(self) -> bool:
@@ -65,22 +75,35 @@ class Breaker:
 
     # -- before an attempt ---------------------------------------------------------------------------
 
-    def room(self, now_ms: int) -> int:
+    def room(self) -> int:
         """How many more attempts may begin now."""
         if self._opening:
             return 0
         free = self._limiter.limit - self.running
-        return free if self._bucket is None else min(free, self._bucket.available(now_ms))
+        return free if self._bucket is None else min(free, self._bucket.available(self._clock.monotonic_ms()))
+
+    def retries(self) -> int:
+        """How many of them may be at deliveries that were tried before."""
+        limit = self._limiter.limit
+        reserved = max(1, limit // RESERVED) if limit > 1 else 0
+        return max(0, limit - reserved - self._retrying)
 
     def wait_s(self) -> float:
         """How long until the rate allows one more attempt; 0 where it does already."""
         return 0.0 if self._bucket is None else self._bucket.wait_s()
 
-    def begun(self) -> None:
-        """An attempt begins."""
+    def begun(self, delivery: Delivery) -> None:
+        """An attempt at this delivery begins."""
         self.running += 1
+        self._retrying += delivery.attempts > 0
+        self.retry_next = delivery.attempts == 0
         if self._bucket is not None:
             self._bucket.spend()
+
+    def done(self, delivery: Delivery) -> None:
+        """What `begun` began is over, however it ended. delivery: as it was then."""
+        self.running -= 1
+        self._retrying -= delivery.attempts > 0
 
     def seen(self, circuit: Circuit | None) -> None:
         """How the store has the circuit; None: closed."""
@@ -91,29 +114,35 @@ class Breaker:
 
     # -- after an attempt ----------------------------------------------------------------------------
 
-    async def ended(self, outcome: Outcome, started_at_ms: int, probe: Circuit | None) -> None:
-        """What has become of an attempt. probe: the circuit as it was when this went out as its probe."""
+    async def ended(self, delivery: Delivery, outcome: Outcome, began_ms: int, probe: Circuit | None) -> None:
+        """What has become of an attempt at a delivery, which is given as it was leased.
+
+        began_ms: by the rising clock. probe: the circuit as it was when this went out as its probe.
+        """
+        # What a person has replayed had failed before, in rounds of its own.
+        failures = delivery.tries + (delivery.round > 1)
         if not self._policy.enabled:
-            self._limit(outcome, started_at_ms)
+            self._limit(outcome, began_ms, failures)
             return
         try:
             if probe is not None:
-                await self._after_probe(probe, outcome)
+                await self._after_probe(probe, outcome, failures)
             elif self._circuit is None:
-                await self._after_attempt(outcome, started_at_ms)
+                await self._after_attempt(delivery.id, outcome, began_ms, failures)
             else:
-                await self._after_straggler(self._circuit, outcome)
+                await self._after_straggler(self._circuit, outcome, failures)
         except StoreUnavailableError as error:
             log.error("circuit_failed", destination=self._name, error=str(error))
 
-    async def _after_attempt(self, outcome: Outcome, started_at_ms: int) -> None:
+    async def _after_attempt(self, delivery_id: str, outcome: Outcome, began_ms: int, failures: int) -> None:
         worked = works(outcome)
         if worked is None:
             return
-        self._limit(outcome, started_at_ms)
+        self._limit(outcome, began_ms, failures)
         now_ms = self._clock.now_ms()
-        why = self._tally.count(worked, now_ms)
-        asked = asked_ms(outcome, self._cap_ms)
+        seen = Evidence(delivery_id, worked, outcome.answered, failures)
+        why = self._tally.count(seen, self._clock.monotonic_ms())
+        asked = asked_ms(outcome, self._cap_ms, failures)
         if asked:
             why = f"it asked to be left alone for {asked / 1000:g} s (HTTP {outcome.status})"
         if why is not None and not self._opening:
@@ -129,20 +158,21 @@ class Breaker:
         finally:
             self._opening = False
 
-    async def _after_straggler(self, circuit: Circuit, outcome: Outcome) -> None:
+    async def _after_straggler(self, circuit: Circuit, outcome: Outcome, failures: int) -> None:
         """It was under way when the circuit opened, and decides nothing any more; but what it asks for counts."""
-        until_ms = self._clock.now_ms() + asked_ms(outcome, self._cap_ms)
-        if until_ms > circuit.probe_at_ms and asked_ms(outcome, self._cap_ms):
+        asked = asked_ms(outcome, self._cap_ms, failures)
+        until_ms = self._clock.now_ms() + asked
+        if asked and until_ms > circuit.probe_at_ms:
             await self._change(circuit, circuit.put_off(until_ms))
 
-    async def _after_probe(self, probe: Circuit, outcome: Outcome) -> None:
+    async def _after_probe(self, probe: Circuit, outcome: Outcome, failures: int) -> None:
         worked, now_ms = works(outcome), self._clock.now_ms()
         if worked is None:
             return
         if worked:
             changed = probe.after_success(self._policy, now_ms)
         else:
-            changed = probe.after_failure(self._policy, now_ms, asked_ms(outcome, self._cap_ms))
+            changed = probe.after_failure(self._policy, now_ms, asked_ms(outcome, self._cap_ms, failures))
             log.warning("probe_failed", destination=self._name, error=outcome.error, probe_at_ms=changed.probe_at_ms)
         if await self._change(probe, changed) and changed is None:
             closed = CircuitChange.closed(probe, "its probes succeeded", now_ms)
@@ -163,11 +193,12 @@ class Breaker:
                 # The attempt that changed the circuit is not settled yet, and has to be.
                 log.exception("watch_failed", destination=self._name)
 
-    def _limit(self, outcome: Outcome, started_at_ms: int) -> None:
+    def _limit(self, outcome: Outcome, began_ms: int, failures: int) -> None:
         worked = works(outcome)
-        if worked is not None:
-            self._limiter.ended(worked, started_at_ms, self._clock.now_ms(), self.running)
+        speaks = worked or (failures < VOICES and (not outcome.answered or outcome.status in OVERLOADED))
+        if worked is not None and speaks:
+            self._limiter.ended(worked, began_ms, self._clock.monotonic_ms(), self.running)
 
     def _begin_anew(self) -> None:
-        self._tally = Tally(self._policy)
+        self._tally.begin_anew()
         self._limiter.ramp()

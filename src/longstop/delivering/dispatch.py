@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import structlog
@@ -10,8 +11,9 @@ from longstop.delivering.attempt import AttemptRunner, Destination
 from longstop.delivering.breaker import Breaker
 from longstop.model.breaker import Circuit
 from longstop.model.concurrency_limit import Limiter
+from longstop.model.delivery import Delivery
 from longstop.model.errors import StoreUnavailableError
-from longstop.model.lease import Claim, Hold, LeaseRequest
+from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest
 from longstop.ports import Clock, Inbox, Watch
 
 log = structlog.get_logger("longstop.delivering.dispatch")
@@ -43,6 +45,8 @@ class Dispatch:
         self._running: dict[Hold, asyncio.Task[None]] = {}
         self._more: set[str] = set()
         """Destinations that may have something due left: they got as much as they had room for, or had none."""
+        self._more_retries: set[str] = set()
+        """The same of what was tried before, which has less room."""
         self._wake = asyncio.Event()
         self._leasing = asyncio.Lock()
         """Held while the store is asked: what it gives then is still to be started."""
@@ -91,26 +95,49 @@ class Dispatch:
 
     async def _lease(self) -> int | None:
         now_ms = self._clock.now_ms()
-        room = {name: breaker.room(now_ms) for name, breaker in self._breakers.items()}
+        room = {name: breaker.room() for name, breaker in self._breakers.items()}
         self._more = {name for name, free in room.items() if free <= 0}
         open_ = {name: free for name, free in room.items() if free > 0}
         if not open_:
             return self._next_by_rate(now_ms)
+        request = self._request(open_, now_ms)
         try:
-            batch = await self._inbox.lease(LeaseRequest(self._worker, open_, now_ms, now_ms + self._lease_ms))
+            batch = await self._inbox.lease(request)
         except StoreUnavailableError as error:
             log.error("lease_failed", error=str(error))
             return None
-        for name in open_:
-            self._breakers[name].seen(batch.circuits.get(name))
-        for claim in batch.claims:
-            self._start(claim, batch.circuits.get(claim.delivery.destination))
-            open_[claim.delivery.destination] -= 1
-        self._more |= {name for name, left in open_.items() if left <= 0}
-        if any(self._breakers[name].room(now_ms) > 0 for name in self._more):
+        self._take(batch, request)
+        if self._has_more_room():
             # Some have ended while the store was asked.
             self._wake.set()
         return _earlier(batch.next_due_at_ms, self._next_by_rate(now_ms))
+
+    def _request(self, room: dict[str, int], now_ms: int) -> LeaseRequest:
+        return LeaseRequest(
+            self._worker,
+            room,
+            now_ms,
+            now_ms + self._lease_ms,
+            retries={name: self._breakers[name].retries() for name in room},
+            retries_first={name for name in room if self._breakers[name].retry_next},
+            expired_by_ms=self._deliver.clock_watch.expired_by_ms(),
+        )
+
+    def _take(self, batch: LeaseBatch, request: LeaseRequest) -> None:
+        """Start what was leased, and note who may have something left."""
+        given = Counter(claim.delivery.destination for claim in batch.claims)
+        again = Counter(claim.delivery.destination for claim in batch.claims if claim.delivery.attempts)
+        for name in request.room:
+            self._breakers[name].seen(batch.circuits.get(name))
+        for claim in batch.claims:
+            self._start(claim, batch.circuits.get(claim.delivery.destination))
+        self._more |= {name for name, free in request.room.items() if given[name] >= free}
+        self._more_retries = {name for name, free in request.retries.items() if again[name] >= free}
+
+    def _has_more_room(self) -> bool:
+        return any(self._breakers[name].room() > 0 for name in self._more) or any(
+            min(self._breakers[name].room(), self._breakers[name].retries()) > 0 for name in self._more_retries
+        )
 
     def _next_by_rate(self, now_ms: int) -> int | None:
         """When the first destination that is held up by its rate may get one more."""
@@ -123,13 +150,14 @@ class Dispatch:
         hold = Hold(claim.delivery.id, claim.delivery.token)
         task = asyncio.create_task(self._deliver.run(claim, destination, breaker, circuit))
         self._running[hold] = task
-        breaker.begun()
-        task.add_done_callback(lambda task: self._done(hold, destination.name, task))
+        breaker.begun(claim.delivery)
+        task.add_done_callback(lambda task: self._done(hold, claim.delivery, task))
 
-    def _done(self, hold: Hold, destination: str, task: asyncio.Task[None]) -> None:
+    def _done(self, hold: Hold, delivery: Delivery, task: asyncio.Task[None]) -> None:
+        destination = delivery.destination
         del self._running[hold]
-        self._breakers[destination].running -= 1
-        if destination in self._more:
+        self._breakers[destination].done(delivery)
+        if destination in self._more or destination in self._more_retries:
             self._wake.set()
         if not task.cancelled() and task.exception() is not None:
             log.error("attempt_failed", delivery_id=hold.delivery_id, exc_info=task.exception())

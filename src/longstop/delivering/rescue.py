@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import structlog
 
 from longstop.delivering.attempt import settled
+from longstop.delivering.clock_watch import ClockWatch
 from longstop.model.delivery import Delivery, Outcome, OutcomeKind
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.lease import Settlement
@@ -17,12 +18,24 @@ log = structlog.get_logger("longstop.delivering.rescue")
 EVERY_S = 1.0
 BATCH = 500
 FORGET_EVERY_MS = 600_000
+FORGET_AFTER_MS = 3_600_000
+"""A clock that was wrong at the start is mostly set within minutes; one that is ahead would forget every key."""
 
 
 class Rescue:
     """Looks after what nobody else will."""
 
-    def __init__(self, store: Store, policies: Mapping[str, RetryPolicy], clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        store: Store,
+        policies: Mapping[str, RetryPolicy],
+        clock: Clock,
+        rng: random.Random,
+        lease_ms: int = 30_000,
+        clock_watch: ClockWatch | None = None,
+    ) -> None:
+        self._lease_ms = lease_ms
+        self._clock_watch = clock_watch or ClockWatch(clock)
         self._store = store
         self._policies = policies
         self._clock = clock
@@ -45,6 +58,9 @@ class Rescue:
         It settles them with the token of the very lease that ran out. A worker that reports at the same
         moment either comes first, and the rescue is refused, or last, and is refused itself.
         """
+        if self._clock_watch.set_forward_within(self._lease_ms):
+            # Every lease seems to have run out. Until then those that are alive have extended theirs.
+            return 0
         rescued = 0
         while expired := await self._store.expired(self._clock.now_ms(), BATCH):
             results = await self._store.settle([self._lost(delivery) for delivery in expired])
@@ -57,15 +73,15 @@ class Rescue:
         return rescued
 
     async def forget(self) -> None:
-        """Drop the dedup keys whose window is over, every ten minutes."""
-        now_ms = self._clock.now_ms()
-        if now_ms - self._forgot_at_ms >= FORGET_EVERY_MS:
-            await self._store.forget_dedup(now_ms)
+        """Drop the dedup keys whose window is over, every ten minutes; not by a clock that jumped within an hour."""
+        steady_ms, now_ms = self._clock_watch.steady_ms(), self._clock.monotonic_ms()
+        if steady_ms >= FORGET_AFTER_MS and now_ms - self._forgot_at_ms >= FORGET_EVERY_MS:
+            await self._store.forget_dedup(self._clock.now_ms())
             self._forgot_at_ms = now_ms
 
     def _lost(self, delivery: Delivery) -> Settlement:
         error = f"lost: worker {delivery.worker} did not report before its lease ran out (a crash, or it stood still)"
         policy = self._policies.get(delivery.destination, RetryPolicy())
-        started_at_ms = delivery.leased_at_ms or 0
+        delivery, started_at_ms = self._clock_watch.in_step(delivery), delivery.leased_at_ms or 0
         outcome = Outcome(OutcomeKind.LOST, error=error)
         return settled(delivery, outcome, started_at_ms, policy, self._clock.now_ms(), self._rng)

@@ -1,21 +1,25 @@
 """The circuit breaker of a destination: when it opens, when a probe may go out, when it closes. Pure.
 
-A closed circuit is no object at all: each worker counts failures for itself. What is kept in the store, for every
-worker and over restarts, is the open one. It is half-open whenever `probe_at_ms` has come: one delivery goes out
-as a probe, and what becomes of it decides.
+A closed circuit is no object at all: each worker weighs failures for itself (`model.evidence`). What is kept in the
+store, for every worker and over restarts, is the open one. It is half-open whenever `probe_at_ms` has come: one
+delivery goes out as a probe, and what becomes of it decides.
 """
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from longstop.model.delivery import Outcome, OutcomeKind
+from longstop.model.delivery import Delivery, Outcome, OutcomeKind
 from longstop.model.value import value
 
 ASKING_STATUSES = frozenset({429, 503})
 """With a Retry-After, these speak for the whole destination (RFC 6585, 4; RFC 9110, 15.6.4)."""
-SLOTS = 10
-"""The window is counted in so many parts."""
+ASKS_HEARD = 3
+"""An event that has failed so often asks for itself only: it would hold up a healthy destination for ever."""
+PATIENCE = 10
+"""So many probes may fail after one that succeeded before the waits grow: what takes some events is not down."""
+PROBE_CANDIDATES = 16
+"""From so many deliveries a probe is chosen: enough to find another key than the last one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +27,19 @@ class BreakerPolicy:
     """When a destination's circuit opens, and how it is closed again. Times in milliseconds."""
 
     enabled: bool = True
-    failures: int = 20
-    """So many failures in a row open it."""
+    failures: int = 40
+    """So many events in a row that failed open it. One that got no answer counts as two, where
+    answers are usual."""
     rate: float = 0.75
-    """Or this share of the attempts of the window, once there were `calls` of them."""
+    """Or this share of the attempts of the window, once there were `calls` of them, where the events that arrive
+    in the end have mostly failed before: then it is the destination that fails, and not they."""
     calls: int = 50
     window_ms: int = 30_000
     probe_ms: int = 1_000
     """How long until the first probe. Each that fails doubles it, up to the cap; one that succeeded resets it."""
     probe_cap_ms: int = 30_000
     probes: int = 3
-    """So many probes in a row have to succeed to close it."""
+    """So many probes have to succeed to close it."""
 
 
 @value(frozen=True, slots=True)
@@ -49,27 +55,40 @@ class Circuit:
     why: str
     version: int = 1
     failed: int = 0
-    """Probes that failed, since the last that did not, or the one after it."""
+    """Probes that failed, since the last that did not; counted from -PATIENCE on where one has succeeded."""
     passed: int = 0
-    """Probes that succeeded, since the last that did not."""
+    """Probes that succeeded. A failure takes none of them back: events that fail are no sign of an outage where
+    others arrive."""
+    probe_key: str | None = None
+    """The key of the last probe."""
 
-    def probed(self, now_ms: int) -> Self:
-        """As a probe leaves."""
-        return replace(self, version=self.version + 1, probe_at_ms=now_ms + self.answer_ms)
+    @property
+    def newest_first(self) -> bool:
+        """Whether the next probe is the newest of those that were never tried, or the oldest: they take turns."""
+        return self.failed % 2 == 0
+
+    def probe(self, untried: Sequence[Delivery]) -> Delivery:
+        """Which of these goes out as the probe: the first of another key than the last one's, or else the first."""
+        others = (each for each in untried if each.key is None or each.key != self.probe_key)
+        return next(others, untried[0])
+
+    def probed(self, now_ms: int, key: str | None = None) -> Self:
+        """As a probe leaves whose delivery has this key."""
+        return replace(self, version=self.version + 1, probe_at_ms=now_ms + self.answer_ms, probe_key=key)
 
     def after_success(self, policy: BreakerPolicy, now_ms: int) -> Self | None:
         """After a probe that succeeded; None: closed."""
         if self.passed + 1 >= policy.probes:
             return None
-        return replace(self, version=self.version + 1, probe_at_ms=now_ms, failed=0, passed=self.passed + 1)
+        changed = replace(self, version=self.version + 1, probe_at_ms=now_ms, passed=self.passed + 1)
+        return replace(changed, failed=-PATIENCE)
 
     def after_failure(self, policy: BreakerPolicy, now_ms: int, asked_ms: int) -> Self:
         """After a probe that failed. asked_ms: the Retry-After of its answer, 0 where there was none."""
-        # One that lets some through is not down: it is asked again as soon as after the opening.
-        failed = 0 if self.passed else self.failed + 1
-        wait_ms = min(policy.probe_cap_ms, policy.probe_ms << min(failed, 32))
+        failed = self.failed + 1
+        wait_ms = min(policy.probe_cap_ms, policy.probe_ms << min(max(failed, 0), 32))
         probe_at_ms = now_ms + max(wait_ms, asked_ms)
-        return replace(self, version=self.version + 1, probe_at_ms=probe_at_ms, failed=failed, passed=0)
+        return replace(self, version=self.version + 1, probe_at_ms=probe_at_ms, failed=failed)
 
     def put_off(self, until_ms: int) -> Self:
         """With no probe before then."""
@@ -119,45 +138,11 @@ def works(outcome: Outcome) -> bool | None:
     return None
 
 
-def asked_ms(outcome: Outcome, cap_ms: int) -> int:
-    """For how long the destination asked to be left alone as a whole; 0 where it did not."""
-    if outcome.kind is not OutcomeKind.RETRY or outcome.status not in ASKING_STATUSES:
+def asked_ms(outcome: Outcome, cap_ms: int, failures: int = 0) -> int:
+    """For how long the destination asked to be left alone as a whole; 0 where it did not.
+
+    failures: how often the same delivery had failed before.
+    """
+    if outcome.kind is not OutcomeKind.RETRY or outcome.status not in ASKING_STATUSES or failures >= ASKS_HEARD:
         return 0
     return min(round((outcome.retry_after_s or 0) * 1000), cap_ms)
-
-
-class Tally:
-    """The attempts at one destination lately, counted by one worker."""
-
-    def __init__(self, policy: BreakerPolicy) -> None:
-        self._policy = policy
-        self._slot_ms = max(1, policy.window_ms // SLOTS)
-        self._slots: deque[list[int]] = deque()
-        """[number of the slot, attempts, failures], oldest first."""
-        self._in_a_row = 0
-
-    def count(self, worked: bool, now_ms: int) -> str | None:
-        """Count one attempt; why the circuit is to open, None where it is not."""
-        self._in_a_row = 0 if worked else self._in_a_row + 1
-        slot = self._slot(now_ms // self._slot_ms)
-        slot[1] += 1
-        slot[2] += not worked
-        return None if worked else self._verdict()
-
-    def _slot(self, number: int) -> list[int]:
-        while self._slots and self._slots[0][0] <= number - SLOTS:
-            self._slots.popleft()
-        # A clock that was set back goes on in the slot it had reached.
-        if not self._slots or self._slots[-1][0] < number:
-            self._slots.append([number, 0, 0])
-        return self._slots[-1]
-
-    def _verdict(self) -> str | None:
-        policy = self._policy
-        if self._in_a_row >= policy.failures:
-            return f"{self._in_a_row} attempts in a row failed"
-        attempts = sum(slot[1] for slot in self._slots)
-        failures = sum(slot[2] for slot in self._slots)
-        if attempts >= policy.calls and failures >= policy.rate * attempts:
-            return f"{failures} of {attempts} attempts within {policy.window_ms / 1000:g} s failed"
-        return None

@@ -106,6 +106,13 @@ class Outcome:
     """Where a handler raised: its last frames, `FILE:LINE in FUNCTION` on a line each, the innermost last."""
     traceback: str | None = field(default=None, compare=False, repr=False)
     """The same whole, for the log."""
+    raised: bool = False
+    """A handler was called and raised: without a status, it answered."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the destination was reached and said something."""
+        return self.raised or self.status is not None
 
 
 @value(frozen=True, slots=True)

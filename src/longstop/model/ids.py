@@ -2,6 +2,7 @@
 
 import random
 import re
+import uuid
 
 _COUNTER_BITS = 74
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
@@ -59,6 +60,14 @@ class IdFactory:
             self._high = high
             self._start = self._head + _middle(high)
         return f"{self._start}{tail & _LOW_MASK:012x}"
+
+    def go_on_after(self, id_: str) -> None:
+        """Make only ids that are higher than this one, which was made before, maybe by a clock that was ahead."""
+        number = uuid.UUID(id_).int
+        at_ms = number >> 80
+        if at_ms >= self._last_ms:
+            self._begin(at_ms)
+            self._tail = (number >> 64 & 0xFFF) << 62 | number & ((1 << 62) - 1)
 
     def _begin(self, at_ms: int) -> None:
         self._last_ms = at_ms

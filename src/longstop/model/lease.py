@@ -5,7 +5,7 @@ whoever settles shows the token of its lease, and a token that is no longer the 
 whatever any clock says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 
 from longstop.model.breaker import Circuit
@@ -23,6 +23,17 @@ class LeaseRequest:
     """Destination name to how many more deliveries it can take now."""
     now_ms: int
     until_ms: int
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Of the room of a destination, at most so much for deliveries that were tried before; left out: all of it."""
+    retries_first: Collection[str] = ()
+    """Destinations of which one that was tried before comes first when they take turns with those that were not."""
+    expired_by_ms: int | None = None
+    """What expires by then is leased although the circuit is open; None: by `now_ms`."""
+
+    @property
+    def over_ms(self) -> int:
+        """What expires by then is of no use any more."""
+        return self.now_ms if self.expired_by_ms is None else self.expired_by_ms
 
 
 @value(frozen=True, slots=True)

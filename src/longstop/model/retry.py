@@ -17,11 +17,11 @@ RETRIED_STATUSES = frozenset({408, 425, 429})
 class RetryPolicy:
     """How persistent a destination's deliveries are. Times in milliseconds."""
 
-    attempts: int = 8
-    """Attempts a round may spend."""
+    attempts: int | None = None
+    """Attempts a round may spend; None: any number, until it is too old."""
     first_ms: int = 1_000
     factor: float = 2.0
-    cap_ms: int = 300_000
+    cap_ms: int = 900_000
     """No backoff is longer than this."""
     jitter: Literal["full", "none"] = "full"
     """full: a uniform draw between 0 and the backoff, which spreads a herd best; none: the backoff itself."""
@@ -45,10 +45,13 @@ def backoff_ms(policy: RetryPolicy, tries: int, rng: random.Random) -> int:
     return round(rng.uniform(0, ceiling) if policy.jitter == "full" else ceiling)
 
 
-def decide(delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: int, rng: random.Random) -> Transition:
+def decide(
+    delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: int, rng: random.Random, probe: bool = False
+) -> Transition:
     """What becomes of a leased delivery after an attempt.
 
-    `delivery` already counts the attempt (`Delivery.tried`).
+    `delivery` already counts the attempt (`Delivery.tried`). probe: it went out to find out about the destination; that
+    it failed is at nobody's expense, however old the round is.
     """
     match outcome.kind:
         case OutcomeKind.SUCCESS:
@@ -64,7 +67,7 @@ def decide(delivery: Delivery, outcome: Outcome, policy: RetryPolicy, now_ms: in
             # A lost lease has cost its time already. A crash is known at once, and must not start process upon process.
             return _retry_or_park(delivery, delivery.lost, outcome, policy, now_ms, rng)
         case OutcomeKind.RETRY:
-            return _retry_or_park(delivery, delivery.tries, outcome, policy, now_ms, rng)
+            return _retry_or_park(delivery, delivery.tries, outcome, policy, now_ms, rng, probe)
 
 
 def expiry(delivery: Delivery, now_ms: int) -> Transition | None:
@@ -78,12 +81,19 @@ def expiry(delivery: Delivery, now_ms: int) -> Transition | None:
 
 
 def _retry_or_park(
-    delivery: Delivery, failures: int, outcome: Outcome, policy: RetryPolicy, now_ms: int, rng: random.Random
+    delivery: Delivery,
+    failures: int,
+    outcome: Outcome,
+    policy: RetryPolicy,
+    now_ms: int,
+    rng: random.Random,
+    probe: bool = False,
 ) -> Transition:
     asked_ms = min(round((outcome.retry_after_s or 0) * 1000), policy.retry_after_cap_ms)
     # The longer of the two: never before the destination asked for, and "Retry-After: 0" is no licence to hammer.
     due_at_ms = now_ms + max(asked_ms, backoff_ms(policy, max(failures, 1), rng))
-    if delivery.tries >= policy.attempts or due_at_ms > delivery.round_at_ms + policy.max_age_ms:
+    spent = policy.attempts is not None and delivery.tries >= policy.attempts
+    if not probe and (spent or due_at_ms > delivery.round_at_ms + policy.max_age_ms):
         return _park(policy, now_ms, DeadReason.EXHAUSTED)
     return Transition(Trigger.RETRY, now_ms, due_at_ms=due_at_ms)
 

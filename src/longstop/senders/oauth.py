@@ -83,7 +83,7 @@ class Tokens:
 
     async def token(self) -> str:
         """A token that is good now. Raises TokenError."""
-        held, now_ms = self._held, self._clock.now_ms()
+        held, now_ms = self._held, self._clock.monotonic_ms()
         if held is None or now_ms >= held.ends_at_ms:
             return (await self._renewed()).text
         if now_ms >= held.renew_at_ms and now_ms >= self._not_before_ms:
@@ -122,7 +122,7 @@ class Tokens:
         try:
             token = await self._fetch()
         except TokenError:
-            self._not_before_ms = self._clock.now_ms() + PAUSE_S * 1000
+            self._not_before_ms = self._clock.monotonic_ms() + PAUSE_S * 1000
             raise
         finally:
             self._renewal = None
@@ -155,7 +155,7 @@ class TokenEndpoint:
     async def fetch(self) -> Token:
         """A new token, within the time of an attempt. Raises TokenError."""
         progress = Progress(self._url)
-        asked_at_ms = self._clock.now_ms()
+        asked_at_ms = self._clock.monotonic_ms()
         problem = None
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):

@@ -126,6 +126,7 @@ class ProcessSender:
             retry_after_s=done.retry_after_s,
             frames=done.frames,
             traceback=done.traceback,
+            raised=done.raised,
         )
 
     async def _of_death(self, worker: "_Worker", used: bool) -> Outcome | None:

@@ -69,6 +69,7 @@ class Done(msgspec.Struct, tag=True):
     retry_after_s: float | None = None
     frames: str | None = None
     traceback: str | None = None
+    raised: bool = False
 
 
 Word = Ready | Unusable | Begun | Done
@@ -181,6 +182,7 @@ def _done(outcome: Outcome) -> Done:
         None if after_s is None else float(after_s),
         outcome.frames,
         outcome.traceback,
+        outcome.raised,
     )
 
 

@@ -101,7 +101,13 @@ def outcome_of(error: BaseException) -> Outcome:
         case RetryLater():
             why = _kept(error.why or "the handler asked to be called again")
             return Outcome(OutcomeKind.RETRY, error=why, retry_after_s=error.after)
-    return Outcome(OutcomeKind.RETRY, error=_kept(_describe(error)), frames=_frames(error), traceback=_traceback(error))
+    return Outcome(
+        OutcomeKind.RETRY,
+        error=_kept(_describe(error)),
+        frames=_frames(error),
+        traceback=_traceback(error),
+        raised=True,
+    )
 
 
 def _frames(error: BaseException) -> str | None:

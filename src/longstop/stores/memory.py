@@ -6,14 +6,15 @@ change and its last, so each batch is one step of the event loop: all or nothing
 
 import asyncio
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
 from longstop.model.action import Action, ActionRecord, Pause
 from longstop.model.append import Append
-from longstop.model.breaker import Circuit
+from longstop.model.breaker import PROBE_CANDIDATES, Circuit
+from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
@@ -46,8 +47,10 @@ class MemoryStore(MemoryRejections):
         self._actions: dict[str, list[ActionRecord]] = {}
         self._dedup: dict[tuple[str, bytes], tuple[str, int]] = {}
         """(source, key) to the first event's id and the end of its window (exclusive)."""
-        self._due: dict[str, list[tuple[int, str]]] = {}
-        """Destination to what is scheduled for it, as sorted (due_at_ms, delivery id)."""
+        self._due: dict[tuple[str, bool], list[tuple[int, str]]] = {}
+        """(destination, whether it was tried before) to what is scheduled there, as sorted (due_at_ms, delivery id)."""
+        self._expiring: dict[str, list[tuple[int, str]]] = {}
+        """Destination to what is scheduled there and of use for a time, as sorted (expires_at_ms, delivery id)."""
         self._leased: set[str] = set()
         self._lanes: dict[tuple[str, str], list[str]] = {}
         """(destination, lane) to the sorted ids of what is scheduled, leased or dead there."""
@@ -100,6 +103,34 @@ class MemoryStore(MemoryRejections):
             if delivery.lease_until_ms is not None and delivery.lease_until_ms <= now_ms
         ]
         return [self._deliveries[delivery_id] for _, delivery_id in sorted(over)[:limit]]
+
+    async def repair_clock(self, repair: ClockRepair) -> int:
+        """Mend what a clock that was ahead has left behind."""
+        latest_ms = repair.now_ms + repair.lease_ms
+        over_long = [each for each in map(self._deliveries.__getitem__, self._leased) if _ends(each) > latest_ms]
+        mended = [replace(each, lease_until_ms=latest_ms) for each in over_long]
+        waiting = (each for each in self._deliveries.values() if each.state is State.SCHEDULED)
+        known = (each for each in waiting if each.destination in repair.waits)
+        visible = (each for each in known if repair.thorough or each.lane is None or self._is_free(each))
+        mended += filter(None, map(repair.repaired, visible))
+        for delivery in mended[:REPAIRS_MAX]:
+            self._put(delivery)
+        self._wake_if_enlisted()
+        return len(mended[:REPAIRS_MAX]) + self._repair_circuits(repair) + self._repair_dedup(repair)
+
+    def _is_free(self, delivery: Delivery) -> bool:
+        return self._free.get((delivery.destination, str(delivery.lane))) == delivery
+
+    def _repair_circuits(self, repair: ClockRepair) -> int:
+        mended = [circuit for circuit in map(repair.repaired_circuit, self._circuits.values()) if circuit is not None]
+        self._circuits.update((circuit.destination, circuit) for circuit in mended)
+        return len(mended)
+
+    def _repair_dedup(self, repair: ClockRepair) -> int:
+        latest_ms = repair.now_ms + repair.dedup_ms
+        over_long = [key for key, (_, until_ms) in self._dedup.items() if repair.thorough and until_ms > latest_ms]
+        self._dedup.update((key, (self._dedup[key][0], latest_ms)) for key in over_long)
+        return len(over_long)
 
     async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
         """Put a circuit in place of the one of this version."""
@@ -240,29 +271,37 @@ class MemoryStore(MemoryRejections):
         """What to lease: what is due; of an open circuit a probe, if its time has come, and what has expired."""
         circuit = self._circuits.get(destination)
         if circuit is None:
-            return self._due_entries(destination, request.now_ms, room)
-        over, fresh = self._by_expiry(destination, request.now_ms)
-        chosen = over[:room]
-        if fresh and circuit.probe_at_ms <= request.now_ms:
-            chosen.append(fresh[0])
-            self._circuits[destination] = circuit.probed(request.now_ms)
+            return self._due_entries(destination, request, room)
+        expiring = self._expiring.get(destination, [])
+        over = {id_ for _, id_ in expiring[: bisect_left(expiring, (request.over_ms + 1, ""))]}
+        chosen = [(self._deliveries[id_].due_at_ms, id_) for id_ in over][:room]
+        probe = self._probe(destination, circuit, request.now_ms, over)
+        if probe is not None and circuit.probe_at_ms <= request.now_ms:
+            chosen.append((probe.due_at_ms, probe.id))
+            self._circuits[destination] = circuit.probed(request.now_ms, probe.key)
         return chosen
 
-    def _by_expiry(self, destination: str, now_ms: int) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-        """What has expired, and the first that has not."""
-        over: list[tuple[int, str]] = []
-        fresh: list[tuple[int, str]] = []
-        for entry in self._due.get(destination, []):
-            expires_at_ms = self._deliveries[entry[1]].expires_at_ms
-            if expires_at_ms is not None and expires_at_ms <= now_ms:
-                over.append(entry)
-            elif not fresh and entry[0] <= now_ms:
-                fresh.append(entry)
-        return over, fresh
+    def _probe(self, destination: str, circuit: Circuit, now_ms: int, over: Container[str]) -> Delivery | None:
+        """What finds out best whether the destination is back."""
+        due = self._are_due(destination, False, now_ms)
+        ids = (id_ for _, id_ in (reversed(due) if circuit.newest_first else due) if id_ not in over)
+        untried = [self._deliveries[id_] for id_ in islice(ids, PROBE_CANDIDATES)]
+        if untried:
+            return circuit.probe(untried)
+        tried = (self._deliveries[id_] for _, id_ in self._are_due(destination, True, now_ms) if id_ not in over)
+        return min(tried, key=lambda each: (each.tries, each.due_at_ms, each.id), default=None)
 
-    def _due_entries(self, destination: str, now_ms: int, room: int) -> list[tuple[int, str]]:
-        scheduled = self._due.get(destination, [])
-        return scheduled[: min(room, bisect_left(scheduled, (now_ms + 1, "")))]
+    def _are_due(self, destination: str, tried: bool, now_ms: int) -> list[tuple[int, str]]:
+        scheduled = self._due.get((destination, tried), [])
+        return scheduled[: bisect_left(scheduled, (now_ms + 1, ""))]
+
+    def _due_entries(self, destination: str, request: LeaseRequest, room: int) -> list[tuple[int, str]]:
+        """As much as there is room for, in turns: what was never tried, and what was."""
+        untried = self._are_due(destination, False, request.now_ms)[:room]
+        tried = self._are_due(destination, True, request.now_ms)[: min(room, request.retries.get(destination, room))]
+        pair = (tried, untried) if destination in request.retries_first else (untried, tried)
+        turns = chain.from_iterable(zip_longest(*pair))
+        return list(islice((entry for entry in turns if entry is not None), room))
 
     def _lease_one(self, delivery_id: str, request: LeaseRequest) -> Claim:
         delivery = self._deliveries[delivery_id].leased(request.worker, request.now_ms, request.until_ms)
@@ -276,9 +315,11 @@ class MemoryStore(MemoryRejections):
             if circuit is not None and circuit.probe_at_ms > request.now_ms:
                 future.append((circuit.probe_at_ms, ""))
                 continue
-            scheduled = self._due.get(name, [])
-            # What is due already and found no room is not worth asking for again until there is room.
-            future += scheduled[bisect_left(scheduled, (request.now_ms + 1, "")) :][:1]
+            for tried in (False, True):
+                scheduled = self._due.get((name, tried), [])
+                # What is due already and found no room is not worth asking for again until there is room.
+                later = bisect_left(scheduled, (request.now_ms + 1, ""))
+                future += scheduled[later : later + 1]
         return min(future)[0] if future else None
 
     def _held(self, delivery_id: str, token: int) -> Delivery | None:
@@ -388,17 +429,27 @@ class MemoryStore(MemoryRejections):
 
     def _enlist(self, delivery: Delivery) -> None:
         self._enlisted = True
-        insort(self._due.setdefault(delivery.destination, []), (delivery.due_at_ms, delivery.id))
+        place = (delivery.destination, delivery.attempts > 0)
+        insort(self._due.setdefault(place, []), (delivery.due_at_ms, delivery.id))
+        if delivery.expires_at_ms is not None:
+            insort(self._expiring.setdefault(delivery.destination, []), (delivery.expires_at_ms, delivery.id))
 
     def _delist(self, delivery: Delivery) -> None:
-        scheduled = self._due[delivery.destination]
+        scheduled = self._due[delivery.destination, delivery.attempts > 0]
         del scheduled[bisect_left(scheduled, (delivery.due_at_ms, delivery.id))]
+        if delivery.expires_at_ms is not None:
+            expiring = self._expiring[delivery.destination]
+            del expiring[bisect_left(expiring, (delivery.expires_at_ms, delivery.id))]
 
     def _wake_if_enlisted(self) -> None:
         if self._enlisted:
             self._enlisted = False
             for wake in self._wakes:
                 asyncio.get_running_loop().call_soon(wake)
+
+
+def _ends(delivery: Delivery) -> int:
+    return delivery.lease_until_ms or 0
 
 
 def _place(delivery: Delivery) -> tuple[str, str | None]:

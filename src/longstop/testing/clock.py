@@ -53,7 +53,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         To the nearest, because a timer's float may lie a few nanoseconds before the millisecond it means.
         """
-        return self._start_ms + (self._elapsed_ns + 500_000) // 1_000_000
+        return self._start_ms + self.elapsed_ms()
+
+    def elapsed_ms(self) -> int:
+        """Virtual milliseconds since the loop was made, to the nearest."""
+        return (self._elapsed_ns + 500_000) // 1_000_000
+
+    def set_wall(self, by_ms: int) -> None:
+        """Set the wall clock forward, or back where it is negative. No timer notices."""
+        self._start_ms += by_ms
 
     def jump(self, seconds: float) -> None:
         """Move time forward. Timers that become due by it run in the loop's next turn."""
@@ -113,17 +121,32 @@ class VirtualClock:
 
     def now_ms(self) -> int:
         """Virtual milliseconds since the Unix epoch, UTC. Raises RuntimeError outside a VirtualLoop."""
-        loop = asyncio.get_running_loop()
-        if not isinstance(loop, VirtualLoop):
-            raise RuntimeError(
-                f"VirtualClock was asked for the time in a {type(loop).__name__}; it needs a VirtualLoop: "
-                "start the coroutine with longstop.testing.clock.run"
-            )
-        return loop.now_ms()
+        return _virtual_loop().now_ms()
+
+    def monotonic_ms(self) -> int:
+        """Virtual milliseconds since the loop was made: `jump` does not move them. Raises RuntimeError as `now_ms`."""
+        return _virtual_loop().elapsed_ms()
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward, or back where it is negative, as a time sync does; no time goes by.
+
+        Raises RuntimeError as `now_ms`.
+        """
+        _virtual_loop().set_wall(round(seconds * 1000))
 
     async def sleep(self, seconds: float) -> None:
         """Come back after so many virtual seconds."""
         await asyncio.sleep(seconds)
+
+
+def _virtual_loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualLoop):
+        raise RuntimeError(
+            f"VirtualClock was asked for the time in a {type(loop).__name__}; it needs a VirtualLoop: "
+            "start the coroutine with longstop.testing.clock.run"
+        )
+    return loop
 
 
 def run(main: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], start_ms: int = START_MS) -> T:

@@ -14,6 +14,7 @@ from longstop.accepting.ingest import Ingest
 from longstop.accepting.rejections import Rejections
 from longstop.config import Config
 from longstop.delivering.attempt import AttemptRunner
+from longstop.delivering.clock_watch import ClockWatch
 from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.pauses import PauseLog
 from longstop.delivering.rescue import Rescue
@@ -24,7 +25,7 @@ from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
 from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
-from longstop.wiring.parts import parts, reader, watermarks
+from longstop.wiring.parts import clock_repairs, parts, reader, watermarks
 from longstop.wiring.role import Role
 
 log = structlog.get_logger("longstop")
@@ -78,7 +79,9 @@ class Gateway:
         )
         self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        deliver = AttemptRunner(self._settlements, clock, rng, store if isinstance(store, SqliteStore) else None)
+        watch = ClockWatch(clock)
+        transactions = store if isinstance(store, SqliteStore) else None
+        deliver = AttemptRunner(self._settlements, clock, rng, transactions, watch)
         self.metrics = Metrics((each.name for each in self._destinations), self._circuit_is_open)
         if Role.INGEST in role:
             self.metrics.watch_refusals(self._parts.sources, self._rejections.totals)
@@ -86,14 +89,15 @@ class Gateway:
         watches: list[Watch] = [self.metrics, *self._alerts]
         self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, watches)
         policies = {each.name: each.retry for each in config.destinations}
-        self._rescue = Rescue(store, policies, clock, rng)
+        self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
+        self._clock_repairs = clock_repairs(config, self._parts, watch)
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
 
     async def start(self) -> None:
         """Open the store and begin. Raises StoreError."""
-        await self._parts.store.open()
+        await self._parts.open()
         if Role.INGEST in self._role:
             # Looked at once before anything is taken: a full disk is refused from the first request on.
             await self._pressure.look()
@@ -105,6 +109,7 @@ class Gateway:
             self._background(self._dispatch.keep_leases(), "keep_leases")
             self._background(self._rescue.run(), "rescue")
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
+            self._background(self._clock_repairs.run(), "clock_repairs")
         for alerts in self._alerts:
             alerts.start()
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
+from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wait_ms
 from longstop.model.alert import Alert
 from longstop.model.backpressure import Watermarks
 from longstop.model.breaker import CircuitChange
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
+from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
@@ -40,6 +42,16 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.ids = IdFactory(self.rng)
+
+    async def open(self) -> None:
+        """Open the store, and go on behind the ids that are in it: order is by id, and the clock may have been set
+        back since. Raises StoreError."""
+        await self.store.open()
+        newest = Page(1)
+        events = (await self.store.find_events(EventFilter(), newest)).rows
+        deliveries = (await self.store.find_deliveries(DeliveryFilter(), newest)).rows
+        for id_ in (*(each.event.id for each in events), *(each.id for each in deliveries)):
+            self.ids.go_on_after(id_)
 
     def replay(self, by: str) -> Replay:
         """The replay service, on behalf of a person."""
@@ -98,6 +110,13 @@ def _store(config: Config) -> Store:
     return SqliteStore(config.store.path)
 
 
+def clock_repairs(config: Config, made: Parts, watch: ClockWatch) -> ClockRepairs:
+    """What mends the traces of a clock that was wrong."""
+    waits = {each.name: longest_wait_ms(each.retry, each.breaker, each.timeout_ms) for each in config.destinations}
+    dedup_ms = max((each.dedup_window_ms for each in config.sources), default=0)
+    return ClockRepairs(made.store, made.clock, watch, waits, config.worker.lease_ms, dedup_ms)
+
+
 def watermarks(config: Config) -> tuple[Watermarks, Callable[[], int]]:
     """From where on nothing is taken, and what tells how much room there is; memory has no disk to look at."""
     marks = Watermarks(config.pressure.max_backlog, config.pressure.min_free_bytes)
@@ -119,7 +138,7 @@ async def opened(config: Config) -> AsyncIterator[Parts]:
         problem = 'store.url: found "memory://"; expected a store that other processes can see; use sqlite:///FILE'
         raise ConfigurationError((problem,))
     made = parts(config)
-    await made.store.open()
+    await made.open()
     try:
         yield made
     finally:

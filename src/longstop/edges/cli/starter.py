@@ -53,7 +53,7 @@ to = ["terminal"]
 # url = "http://127.0.0.1:9000/events"
 # allow_private = true
 # timeout = "10s"
-# retry = {{ attempts = 8, first = "1s", factor = 2.0, cap = "5m", max_age = "3d" }}
+# retry = {{ first = "1s", factor = 2.0, cap = "15m", max_age = "3d" }}   # the default: it may be down for 3 days
 
 # [[routes]]
 # from = "genesys"

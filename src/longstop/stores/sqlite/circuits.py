@@ -5,7 +5,7 @@ import apsw
 from longstop.model.breaker import Circuit
 from longstop.stores.sqlite.rows import Row, columns
 
-_COLUMNS = "destination opened_at_ms probe_at_ms answer_ms why version failed passed".split()
+_COLUMNS = "destination opened_at_ms probe_at_ms answer_ms why version failed passed probe_key".split()
 _ALL = f"SELECT {columns(_COLUMNS)} FROM circuits ORDER BY destination"
 _VERSION = "SELECT version FROM circuits WHERE destination = ?"
 _CLOSE = "DELETE FROM circuits WHERE destination = ?"

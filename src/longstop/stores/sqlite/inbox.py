@@ -6,6 +6,7 @@ import apsw
 
 from longstop.model.action import Action
 from longstop.model.append import Append
+from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Receipt
@@ -32,12 +33,27 @@ _FREE = f"""
     FROM deliveries d JOIN events e ON e.id = d.event_id
     WHERE d.destination = ? AND d.state = 'scheduled' AND d.held = 0
 """
-_DUE = f"{_FREE} AND d.due_at_ms <= ? ORDER BY d.due_at_ms, d.id LIMIT ?"
+_UNTRIED = f"{_FREE} AND d.attempts = 0 AND d.due_at_ms <= ? ORDER BY d.due_at_ms, d.id LIMIT ?"
+_TRIED = f"{_FREE} AND d.attempts > 0 AND d.due_at_ms <= ? ORDER BY d.due_at_ms, d.id LIMIT ?"
+_PROBES = """
+    SELECT {} FROM deliveries
+    WHERE destination = ? AND state = 'scheduled' AND held = 0 AND attempts = 0 AND due_at_ms <= ?
+    ORDER BY due_at_ms {}, id {} LIMIT ?
+"""
+_OLDEST_FIRST = _PROBES.format(columns(DELIVERY_COLUMNS), "", "")
+_NEWEST_FIRST = _PROBES.format(columns(DELIVERY_COLUMNS), "DESC", "DESC")
+_TRIES = """
+    SELECT min(tries) FROM deliveries
+    WHERE destination = ? AND state = 'scheduled' AND held = 0 AND attempts > 0 AND tries > ?
+"""
+_WITH_TRIES = f"{_FREE} AND d.attempts > 0 AND d.tries = ? AND d.due_at_ms <= ? ORDER BY d.due_at_ms, d.id LIMIT 1"
+_ONE = f"{_FREE} AND d.id = ?"
 _OVER = f"{_FREE} AND d.expires_at_ms <= ? ORDER BY d.expires_at_ms, d.id LIMIT ?"
 _NEXT_DUE = """
     SELECT min(due_at_ms) FROM deliveries
-    WHERE destination = ? AND state = 'scheduled' AND held = 0 AND due_at_ms > ?
+    WHERE destination = ? AND state = 'scheduled' AND held = 0 AND attempts {} 0 AND due_at_ms > ?
 """
+_NEXT_UNTRIED, _NEXT_TRIED = _NEXT_DUE.format("="), _NEXT_DUE.format(">")
 _PAUSED = "SELECT destination FROM pauses"
 _LEASE = """
     UPDATE deliveries SET state = 'leased', token = ?, leased_at_ms = ?, lease_until_ms = ?, worker = ? WHERE id = ?
@@ -83,22 +99,56 @@ def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:
         if destination in paused:
             continue
         circuit = opened.get(destination)
-        if circuit is not None:
+        if circuit is None:
+            claims += _lease_due(connection, destination, room, request)
+        else:
             claims += _lease_some(connection, _OVER, destination, room, request)
-        probes = int(circuit is not None and circuit.probe_at_ms <= request.now_ms)
-        due = _lease_some(connection, _DUE, destination, room if circuit is None else probes, request)
-        later = connection.execute(_NEXT_DUE, (destination, request.now_ms)).get
-        if circuit is not None:
-            if due:
-                circuit = opened[destination] = circuit.probed(request.now_ms)
+            probe = _lease_probe(connection, circuit, request)
+            if probe:
+                claims += probe
+                circuit = opened[destination] = circuit.probed(request.now_ms, probe[0].delivery.key)
                 circuits.put(connection, circuit)
             if circuit.probe_at_ms > request.now_ms:
-                later = circuit.probe_at_ms
-        claims += due
-        if later is not None:
-            next_due.append(later)
+                next_due.append(circuit.probe_at_ms)
+                continue
+        for query in (_NEXT_UNTRIED, _NEXT_TRIED):
+            next_due += filter(None, [connection.execute(query, (destination, request.now_ms)).get])
     claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
     return LeaseBatch(tuple(claims), min(next_due, default=None), opened)
+
+
+def _lease_due(connection: apsw.Connection, destination: str, room: int, request: LeaseRequest) -> list[Claim]:
+    """What is due: half of what was never tried and half of what was, and what one half has no use for, the other."""
+    most = {_UNTRIED: room, _TRIED: max(0, min(room, request.retries.get(destination, room)))}
+    first, second = (_TRIED, _UNTRIED) if destination in request.retries_first else (_UNTRIED, _TRIED)
+    half = min(most[first], (room + 1) // 2)
+    claims = _lease_some(connection, first, destination, half, request)
+    more = min(most[second], room - len(claims))
+    claims += _lease_some(connection, second, destination, more, request)
+    if len(claims) < room and half < most[first]:
+        # What is leased is not due any more: the same question goes on behind it.
+        claims += _lease_some(connection, first, destination, min(most[first] - half, room - len(claims)), request)
+    return claims
+
+
+def _lease_probe(connection: apsw.Connection, circuit: Circuit, request: LeaseRequest) -> list[Claim]:
+    """The one delivery that finds out best whether the destination is back, if it is time for one."""
+    if circuit.probe_at_ms > request.now_ms:
+        return []
+    place = (circuit.destination, request.now_ms)
+    query = _NEWEST_FIRST if circuit.newest_first else _OLDEST_FIRST
+    untried = [to_delivery(row) for row in connection.execute(query, (*place, PROBE_CANDIDATES))]
+    if untried:
+        chosen = circuit.probe(untried)
+        rows = connection.execute(_ONE, (circuit.destination, chosen.id))
+        return [_claim(connection, row, request) for row in rows]
+    tries = -1
+    # As many rounds as there are different numbers of tries, and each looks once into the index.
+    while (tries := connection.execute(_TRIES, (circuit.destination, tries)).get) is not None:
+        row = connection.execute(_WITH_TRIES, (circuit.destination, tries, request.now_ms)).fetchone()
+        if row is not None:
+            return [_claim(connection, row, request)]
+    return []
 
 
 def _lease_some(
@@ -106,7 +156,8 @@ def _lease_some(
 ) -> list[Claim]:
     if not room:
         return []
-    rows = connection.execute(query, (destination, request.now_ms, room)).fetchall()
+    by_ms = request.over_ms if query is _OVER else request.now_ms
+    rows = connection.execute(query, (destination, by_ms, room)).fetchall()
     return [_claim(connection, row, request) for row in rows]
 
 

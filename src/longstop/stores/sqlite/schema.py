@@ -182,6 +182,17 @@ MIGRATIONS: tuple[str, ...] = (
         );
     ALTER TABLE attempts ADD COLUMN frames TEXT;
     """,
+    """
+    ALTER TABLE circuits ADD COLUMN probe_key TEXT;
+    -- What was never tried and what was take turns, and a probe is one with few tries.
+    DROP INDEX deliveries_due;
+    CREATE INDEX deliveries_untried ON deliveries (destination, due_at_ms, id)
+        WHERE state = 'scheduled' AND held = 0 AND attempts = 0;
+    CREATE INDEX deliveries_tried ON deliveries (destination, due_at_ms, id)
+        WHERE state = 'scheduled' AND held = 0 AND attempts > 0;
+    CREATE INDEX deliveries_tries ON deliveries (destination, tries, due_at_ms, id)
+        WHERE state = 'scheduled' AND held = 0 AND attempts > 0;
+    """,
 )
 
 

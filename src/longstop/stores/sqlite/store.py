@@ -9,6 +9,7 @@ import apsw
 from longstop.model.action import Action, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
+from longstop.model.clock_guard import ClockRepair
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
@@ -16,7 +17,17 @@ from longstop.model.handler import Transaction
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
-from longstop.stores.sqlite import append_rows, circuits, inbox, lanes, ledger, rejections, schema, transactions
+from longstop.stores.sqlite import (
+    append_rows,
+    circuits,
+    clock_repair,
+    inbox,
+    lanes,
+    ledger,
+    rejections,
+    schema,
+    transactions,
+)
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import ConnectionThread, T, Work
 
@@ -102,6 +113,15 @@ class SqliteStore:
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
         return await self._reader.call(lambda connection: inbox.expired(connection, now_ms, limit))
+
+    async def repair_clock(self, repair: ClockRepair) -> int:
+        """See ports.Inbox."""
+        found = await self._reader.call(lambda connection: clock_repair.find(connection, repair))
+        if not any(found):
+            return 0
+        repaired = await self._transact(lambda connection: clock_repair.mend(connection, repair, found))
+        self._wake()
+        return repaired
 
     async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
         """See ports.Inbox."""

@@ -28,6 +28,7 @@ from longstop.testing.store_contract import (
     append,
     arrival,
     circuit,
+    clock,
     counts,
     dedup,
     extend,
@@ -40,6 +41,7 @@ from longstop.testing.store_contract import (
     reopen,
     rescue,
     settle,
+    turns,
 )
 from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, checks_of, reopen_checks_of
 
@@ -61,6 +63,8 @@ CHECKS: tuple[Check, ...] = checks_of(
     circuit,
     rejections,
     held_requests,
+    turns,
+    clock,
 )
 """Every check that any store passes."""
 
