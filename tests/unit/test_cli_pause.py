@@ -73,7 +73,7 @@ def test_a_second_pause_says_why_from_now_on(
 
 
 CLOSED = (
-    "crm goes on; its circuit is closed, which was open since 2026-01-01 00:58:44Z: 20 attempts in a row failed; "
+    "crm goes on; its circuit is closed, which was open since 2026-01-01 00:58:44Z: 20 events in a row failed; "
     "2 deliveries wait for it\n"
 )
 

@@ -25,7 +25,7 @@ from longstop.model.errors import MalformedError, QuarantinedError, UnavailableE
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.ids import IdFactory
-from longstop.model.routing import Route, Router
+from longstop.model.routing import Route, Router, Target
 from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.model.signing import sign
 from longstop.ports import Read
@@ -66,7 +66,7 @@ class NotedReader:
             self.at_once -= 1
         if self._error is not None:
             raise self._error
-        return Reading(type="read", dedup=b"read %d" % len(self.asked)), {"crm": None}
+        return Reading(type="read", dedup=b"read %d" % len(self.asked)), {"crm": Target()}
 
     async def close(self) -> None:
         raise AssertionError("nobody closes it here")

@@ -10,6 +10,7 @@ import pytest
 from longstop.model.errors import BodyTooLargeError, MalformedError, UnavailableError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
+from longstop.model.routing import Target
 from longstop.model.settings import SourceSettings
 from longstop.sources import build, reading_process
 from longstop.sources.document_size import LIGHT_BYTES, LIGHT_NODES, NODES_MAX, is_light
@@ -36,9 +37,9 @@ async def test_it_reads_and_routes_as_the_source_does(reader: ReadingProcess) ->
     body = b'{"id":"e1","type":"sold","items":[' + b"{}," * 3_000 + b'{"here":true,"name":"c1"}]}'
     reading, destinations = await reader.read("shop", Request(Headers(), body), 30)
     assert (reading.dedup, reading.type, reading.key, reading.document) == (b"e1", "sold", "c1", None)
-    assert dict(destinations) == {"crm": 60_000, "all": None}
+    assert dict(destinations) == {"crm": Target(60_000), "all": Target()}
     reading, destinations = await reader.read("shop", gzipped(b'{"id":"e2"}'), 30)
-    assert (reading.dedup, dict(destinations)) == (b"e2", {"all": None})
+    assert (reading.dedup, dict(destinations)) == (b"e2", {"all": Target()})
 
 
 async def test_what_the_source_cannot_read_it_cannot_either(reader: ReadingProcess) -> None:
