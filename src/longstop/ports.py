@@ -19,7 +19,17 @@ from longstop.model.event import Event, Headers, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.listing import (
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+)
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.model.routing import Target
 
@@ -94,10 +104,13 @@ class Ledger(Protocol):
         """What is recorded of a delivery; empty where there is none."""
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
-        """One page of events."""
+        """One page of events. Every filter has an index but `contains`; see Page for what takes too long."""
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
-        """One page of deliveries."""
+        """One page of deliveries. Of the dead every filter has an index but `contains`."""
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+        """What is dead, by what it died of, the largest group first. Kept, not counted: it costs the same at any size."""
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """Carry out people's decisions and record who made them.
@@ -121,7 +134,11 @@ class Ledger(Protocol):
         """The circuits that are open, by destination."""
 
     async def counts(self) -> Counts:
-        """How much of everything there is."""
+        """How much of everything there is. From counters that are changed in the transactions that change what they
+        count, so that it may be asked as often as one likes."""
+
+    async def recount(self, after: str | None = None) -> Recount:
+        """Compare the next few counters with what they count, and put right those that drifted. None: the first."""
 
     async def forget_dedup(self, now_ms: int) -> int:
         """Drop dedup keys whose window is over; how many there were."""
