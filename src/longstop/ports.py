@@ -110,7 +110,7 @@ class Ledger(Protocol):
         """One page of deliveries. Of the dead every filter has an index but `contains`."""
 
     async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
-        """What is dead, by what it died of, the largest group first. Kept, not counted: it costs the same at any size."""
+        """What is dead, by what it died of, the largest group first. Kept, so that it costs the same at any size."""
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """Carry out people's decisions and record who made them.

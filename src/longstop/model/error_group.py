@@ -12,9 +12,7 @@ LENGTH_MAX = 200
 """Characters of a group's text. What differs behind it makes no group of its own."""
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
-_ID = re.compile(
-    r"(?<![0-9A-Za-z])(?:(?=[A-Za-z]*[0-9])[0-9A-Za-z]{8,}|0x[0-9A-Fa-f]+)(?![0-9A-Za-z])"
-)
+_ID = re.compile(r"(?<![0-9A-Za-z])(?:(?=[A-Za-z]*[0-9])[0-9A-Za-z]{8,}|0x[0-9A-Fa-f]+)(?![0-9A-Za-z])")
 """Letters and digits mixed, eight or more: what programs make ids of. Shorter ones are words such as `sha256`."""
 _NUMBER = re.compile(r"[0-9]+")
 _JOINED = re.compile(r"#(?:[-.:,/+_TZ]*#)+Z?")

@@ -97,7 +97,7 @@ class Listing(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything there is. All of it is kept, or looked up in an index: asking costs the same at any size."""
+    """How much of everything there is: kept, or looked up in an index, so that asking costs the same at any size."""
 
     events: int
     unrouted: int

@@ -5,26 +5,45 @@ change and its last, so each batch is one step of the event loop: all or nothing
 """
 
 import asyncio
+import time
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TypeVar
 
 from longstop.model.action import Action, ActionRecord, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
-from longstop.model.delivery import Attempt, Delivery, State
+from longstop.model.delivery import Attempt, DeadReason, Delivery, State
+from longstop.model.error_group import group_of
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.ids import id_ms
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.listing import (
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+)
 from longstop.stores.memory_rejections import MemoryRejections
 
 T = TypeVar("T")
 
 _WAITING = frozenset({State.SCHEDULED, State.LEASED})
 _IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
+
+SAMPLE = 5
+"""How many ids a group of the dead shows."""
+_FOR_EVER_MS = 10**12
+LOOK_EVERY = 64
+"""After so many rows a search looks at the time."""
 
 
 class MemoryStore(MemoryRejections):
@@ -137,10 +156,12 @@ class MemoryStore(MemoryRejections):
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         """One page of events."""
+        page = page if wanted.contains is not None else replace(page, patience_ms=_FOR_EVER_MS)
         return _list(self._event_ids, page, lambda id_: self._event_fits(id_, wanted), self._kept)
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """One page of deliveries."""
+        page = page if wanted.contains is not None else replace(page, patience_ms=_FOR_EVER_MS)
         return _list(
             self._delivery_ids,
             page,
@@ -178,18 +199,37 @@ class MemoryStore(MemoryRejections):
     async def counts(self) -> Counts:
         """How much of everything there is."""
         deliveries: dict[str, dict[State, int]] = {}
+        oldest: dict[str, tuple[str, int]] = {}
         for delivery in self._deliveries.values():
             states = deliveries.setdefault(delivery.destination, {})
             states[delivery.state] = states.get(delivery.state, 0) + 1
+            if delivery.state in _WAITING:
+                first = (delivery.id, delivery.received_at_ms)
+                oldest[delivery.destination] = min(oldest.get(delivery.destination, first), first)
+        sources = Counter(event.source for event in self._events.values())
         return Counts(
             events=len(self._events),
             unrouted=sum(not ids for ids in self._delivery_ids_of.values()),
             deliveries=deliveries,
-            oldest_waiting_at_ms=min(
-                (each.received_at_ms for each in self._deliveries.values() if each.state in _WAITING),
-                default=None,
-            ),
+            oldest_waiting_at_ms=min((at_ms for _, at_ms in oldest.values()), default=None),
+            sources=sources,
+            oldest_waiting={name: at_ms for name, (_, at_ms) in oldest.items()},
+            next_due={name: entries[0][0] for name, entries in self._due.items() if entries},
         )
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+        """What is dead, by what it died of."""
+        groups: dict[tuple[str, DeadReason, int | None, str], list[Delivery]] = {}
+        for each in self._deliveries.values():
+            if each.state is State.DEAD and each.reason and destination in (None, each.destination):
+                of_group = (each.destination, each.reason, each.last_status, group_of(each.last_error))
+                groups.setdefault(of_group, []).append(each)
+        made = [_group(*of_group, dead) for of_group, dead in groups.items()]
+        return sorted(made, key=lambda group: -group.count)[:limit]
+
+    async def recount(self, after: str | None = None) -> Recount:  # noqa: ARG002
+        """Nothing is kept here that could be wrong: `counts` counts."""
+        return Recount(None)
 
     async def forget_dedup(self, now_ms: int) -> int:
         """Drop dedup keys whose window is over."""
@@ -341,9 +381,20 @@ class MemoryStore(MemoryRejections):
             and wanted.type in (None, delivery.type)
             and wanted.key in (None, delivery.key)
             and wanted.reason in (None, delivery.reason)
+            and wanted.status in (None, delivery.last_status)
+            and (wanted.error is None or _says(delivery.last_error, wanted.error))
+            and wanted.held in (None, self._is_held(delivery))
             and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
+            and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
             and (wanted.contains is None or wanted.contains in self._events[delivery.event_id].body)
         )
+
+    def _is_held(self, delivery: Delivery) -> bool:
+        """Whether another of its key goes first."""
+        if delivery.state is not State.SCHEDULED or delivery.lane is None:
+            return False
+        free = self._free.get((delivery.destination, delivery.lane))
+        return free is None or free.id != delivery.id
 
     # -- one place that changes a delivery --------------------------------------------------------
 
@@ -413,10 +464,30 @@ def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bo
     return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
 
 
+def _says(error: str | None, wanted: str) -> bool:
+    return error is not None and (wanted in error or wanted in group_of(error))
+
+
+def _group(destination: str, reason: DeadReason, status: int | None, error: str, dead: Sequence[Delivery]) -> DeadGroup:
+    ended = sorted(((each.ended_at_ms or 0, each.id) for each in dead), reverse=True)
+    keys = {each.key for each in dead} - {None}
+    sample = tuple(id_ for _, id_ in ended[:SAMPLE])
+    return DeadGroup(destination, reason, status, error, len(dead), len(keys), ended[-1][0], ended[0][0], sample)
+
+
 def _list(ids: list[str], page: Page, fits: Callable[[str], bool], row: Callable[[str], T]) -> Listing[T]:
-    found = list(islice(filter(fits, _walk(ids, page)), page.limit + 1))
-    shown = found[: page.limit]
-    return Listing(tuple(map(row, shown)), shown[-1] if len(found) > len(shown) else None)
+    until_s = time.monotonic() + page.patience_ms / 1000
+    shown: list[str] = []
+    last = page.after
+    for place, id_ in enumerate(_walk(ids, page), 1):
+        if len(shown) == page.limit and fits(id_):
+            return Listing(tuple(map(row, shown)), shown[-1])
+        if len(shown) < page.limit and fits(id_):
+            shown.append(id_)
+        last = id_
+        if place % LOOK_EVERY == 0 and time.monotonic() >= until_s:
+            return Listing(tuple(map(row, shown)), last, id_ms(last))
+    return Listing(tuple(map(row, shown)), None)
 
 
 def _walk(ids: list[str], page: Page) -> Iterable[str]:

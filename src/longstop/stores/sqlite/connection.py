@@ -14,7 +14,7 @@ from typing import TypeVar
 import apsw
 
 from longstop.model.errors import StoreUnavailableError
-from longstop.stores.sqlite import schema
+from longstop.stores.sqlite import ledger_schema, schema
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -54,6 +54,7 @@ def connect(path: str) -> apsw.Connection:
         _use_wal(connection)
         for pragma in PRAGMAS:
             connection.execute(pragma)
+        ledger_schema.define_functions(connection)
     except BaseException:
         connection.close(True)
         raise
@@ -98,6 +99,10 @@ class ConnectionThread:
         Raises StoreUnavailableError where the file cannot do it now.
         """
         return await self._run(lambda: self._guarded(lambda connection: in_transaction(connection, work)))
+
+    async def view(self, work: Work[T]) -> T:
+        """Run `work`, which only reads and sees one state of the file in all of its statements."""
+        return await self._run(lambda: self._guarded(lambda connection: _in_one_view(connection, work)))
 
     async def disconnect(self) -> None:
         """Finish what was begun and close the connection; it is opened again when it is needed."""
@@ -159,6 +164,15 @@ def in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
             connection.execute("ROLLBACK")
         raise
     return result
+
+
+def _in_one_view(connection: apsw.Connection, work: Work[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _rewrite_log(connection: apsw.Connection, path: str) -> None:

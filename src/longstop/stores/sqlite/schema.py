@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
+from longstop.stores.sqlite import ledger_schema
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -182,6 +183,7 @@ MIGRATIONS: tuple[str, ...] = (
         );
     ALTER TABLE attempts ADD COLUMN frames TEXT;
     """,
+    ledger_schema.MIGRATION,
 )
 
 
@@ -198,6 +200,7 @@ def prepare(connection: apsw.Connection, path: str, migrations: Sequence[str] = 
                 f"{path}: the database has schema version {version}; this program knows versions up to "
                 f"{len(migrations)}. Run the newer Longstop that wrote it, or restore a copy from before the upgrade."
             )
+        ledger_schema.define_functions(connection)
         for script in migrations[version:]:
             connection.execute(script)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -14,9 +14,31 @@ from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.listing import (
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+)
+from longstop.stores.sqlite import (
+    append_rows,
+    circuits,
+    counters,
+    dead_groups,
+    inbox,
+    lanes,
+    ledger,
+    recount,
+    rejections,
+    schema,
+    transactions,
+)
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
-from longstop.stores.sqlite import append_rows, circuits, inbox, lanes, ledger, rejections, schema, transactions
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import ConnectionThread, T, Work
 
@@ -32,6 +54,8 @@ class SqliteStore:
         self._path = str(path)
         self._writer = ConnectionThread(self._path, "longstop-writer", threaded, append_rows.SETUP)
         self._reader = ConnectionThread(self._path, "longstop-reader", threaded)
+        # Searches have a thread of their own: what looks for expired leases, or counts, does not wait for them.
+        self._searcher = ConnectionThread(self._path, "longstop-searcher", threaded)
         self._checkpoints = Checkpoints(self._path, self._writer) if threaded else None
         self._watch_s = watch_s
         self._watch: asyncio.TimerHandle | None = None
@@ -57,6 +81,7 @@ class SqliteStore:
             self._watch.cancel()
         if self._checkpoints is not None:
             await self._checkpoints.close()
+        await self._searcher.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -120,23 +145,23 @@ class SqliteStore:
 
     async def event(self, event_id: str) -> KeptEvent | None:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.event(connection, event_id))
+        return await self._reader.view(lambda connection: ledger.event(connection, event_id))
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.delivery(connection, delivery_id))
+        return await self._reader.view(lambda connection: ledger.delivery(connection, delivery_id))
 
     async def history(self, delivery_id: str) -> History:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.history(connection, delivery_id))
+        return await self._reader.view(lambda connection: ledger.history(connection, delivery_id))
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.find_events(connection, wanted, page))
+        return await self._searcher.view(lambda connection: ledger.events(connection, wanted, page))
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.find_deliveries(connection, wanted, page))
+        return await self._searcher.view(lambda connection: ledger.deliveries(connection, wanted, page))
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """See ports.Ledger."""
@@ -166,7 +191,19 @@ class SqliteStore:
 
     async def counts(self) -> Counts:
         """See ports.Ledger."""
-        return await self._reader.call(ledger.counts)
+        return await self._reader.view(counters.counts)
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+        """See ports.Ledger."""
+        return await self._reader.view(lambda connection: dead_groups.dead_groups(connection, destination, limit))
+
+    async def recount(self, after: str | None = None) -> Recount:
+        """See ports.Ledger."""
+        step = await self._searcher.view(lambda connection: recount.look(connection, after))
+        if not recount.needs_repair(step):
+            return Recount(step.next_after)
+        drifts = await self._transact(lambda connection: recount.repair(connection, step))
+        return Recount(step.next_after, tuple(drifts))
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Ledger."""

@@ -29,6 +29,7 @@ from longstop.testing.store_contract import (
     arrival,
     circuit,
     counts,
+    dead_groups,
     dedup,
     extend,
     held_requests,
@@ -39,6 +40,7 @@ from longstop.testing.store_contract import (
     rejections,
     reopen,
     rescue,
+    search,
     settle,
 )
 from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, checks_of, reopen_checks_of
@@ -59,6 +61,8 @@ CHECKS: tuple[Check, ...] = checks_of(
     order,
     pause,
     circuit,
+    search,
+    dead_groups,
     rejections,
     held_requests,
 )
