@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longstop.model.error_group import LENGTH_MAX, group_of
+from longstop.model.error_group import LENGTH_MAX, group_of, has_variables, may_say, says
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,26 @@ def test_twice_is_the_same_as_once_and_never_long(error: str) -> None:
 def test_errors_that_differ_in_a_number_are_one_group(numbers: list[int]) -> None:
     first, second = (group_of(f"order {number} is unknown (HTTP 404)") for number in numbers)
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted", "there"),
+    [
+        ("order 4711 is unknown", "order", True),
+        ("order 4711 is unknown", "order # is", True),
+        ("order 4711 is unknown", "order 4711", True),
+        ("order 4711 is unknown", "r 47", True),
+        ("order 4711 is unknown", "4712", False),
+        ("order 4711 is unknown", "Order", False),
+        (None, "", False),
+    ],
+)
+def test_a_text_stands_in_an_error_by_its_words_or_by_its_numbers(error: str | None, wanted: str, there: bool) -> None:
+    assert says(error, wanted) is there
+
+
+@given(st.text("ab1 -.#x", max_size=30), st.integers(0, 30), st.integers(0, 30))
+def test_no_group_is_passed_over_whose_errors_may_say_it(error: str, start: int, end: int) -> None:
+    wanted = error[start:end]
+    if has_variables(wanted):
+        assert may_say(group_of(error), wanted)

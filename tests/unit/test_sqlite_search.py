@@ -18,9 +18,9 @@ from longstop.model.lease import LeaseRequest
 from longstop.model.listing import DeliveryFilter, Drift, EventFilter, Page
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore, append_rows, find_deliveries, key_places, recount, walk
+from longstop.stores.sqlite import SqliteStore, append_rows, dead_groups, find_deliveries, key_places, recount, walk
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event, make_quarantined
-from longstop.testing.store_contract.steps import LEASE_MS, discard, replay, settlement
+from longstop.testing.store_contract.steps import LEASE_MS, dead_of, discard, replay, settlement
 
 ERRORS = ("refused", "order 4711 is unknown", "order 12 is unknown", "timed out after 2.5 s")
 STATUSES = (None, 404, 503)
@@ -103,7 +103,9 @@ def a_delivery_filter(rng: random.Random) -> DeliveryFilter:
         key=maybe(rng, "a", "c", "", "z"),
         reason=maybe(rng, *DeadReason) if rng.random() < 0.5 else None,
         status=maybe(rng, 404, 503) if rng.random() < 0.5 else None,
-        error=maybe(rng, "order", "4711", "after # s", "none") if rng.random() < 0.5 else None,
+        error=maybe(rng, "order", "4711", "order 47", "r 12 is unk", "after # s", "none")
+        if rng.random() < 0.5
+        else None,
         since_ms=at() if rng.random() < 0.2 else None,
         until_ms=at() if rng.random() < 0.2 else None,
         received_since_ms=at() if rng.random() < 0.2 else None,
@@ -179,6 +181,23 @@ def group_of(each: Any) -> tuple[Any, ...]:
         each.first_at_ms,
         each.last_at_ms,
     )
+
+
+async def test_an_error_too_many_joins_the_other_errors_and_is_found_there(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_groups, "GROUPS_MAX", 3)
+    sqlite = stores[1]
+    await sqlite.append([make_append(n) for n in range(1, 7)])
+    claims = (await sqlite.lease(LeaseRequest("w", {"crm": 9}, AT_MS, AT_MS + LEASE_MS))).claims
+    words = ("one", "two", "three", "four", "five 5", "six")
+    await sqlite.settle([dead_of(claim, word, None) for claim, word in zip(claims, words, strict=True)])
+    groups = {each.error: each.count for each in await sqlite.dead_groups()}
+    assert groups == {"one": 1, "two": 1, "three": 1, "(other errors)": 3}
+    for word in words:
+        found = (await sqlite.find_deliveries(DeliveryFilter(state=State.DEAD, error=word), Page())).rows
+        assert [row.last_error for row in found] == [word]
+    assert await recounted(sqlite) == []
 
 
 # -- drift --------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ replaced by `#`. Each word is looked at by itself, so that the same words always
 import re
 
 VARIABLE = "#"
+OTHER = "(other errors)"
+"""The group of whatever dies of an error too many: groups are there to be looked at, and more than some are no help."""
 LENGTH_MAX = 200
 """Characters of a group's text. What differs behind it makes no group of its own."""
 
@@ -27,3 +29,26 @@ def group_of(error: str | None) -> str:
     for pattern in (_UUID, _ID, _NUMBER, _JOINED):
         text = pattern.sub(VARIABLE, text)
     return text[:LENGTH_MAX]
+
+
+def says(error: str | None, wanted: str) -> bool:
+    """Whether a text stands in an error: in its group's text, or, where the text has variable parts, in it as it is."""
+    if error is None:
+        return False
+    return wanted in (error if has_variables(wanted) else group_of(error))
+
+
+def has_variables(text: str) -> bool:
+    """Whether there is something in it that `group_of` takes out."""
+    return group_of(text) != text[:LENGTH_MAX]
+
+
+def may_say(group: str, wanted: str) -> bool:
+    """Whether a text with variable parts may stand in an error of this group; False only where it cannot.
+
+    What is whole between two blanks comes out the same in both; the words at the ends may be parts of longer ones.
+    """
+    if len(group) >= LENGTH_MAX:
+        return True
+    whole = "".join(re.split(r"(\s)", wanted)[2:-2])
+    return group == OTHER or (VARIABLE in group and group_of(whole) in group)

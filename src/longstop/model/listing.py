@@ -60,7 +60,7 @@ class DeliveryFilter:
     status: int | None = None
     """The HTTP status of the last attempt."""
     error: str | None = None
-    """This stands in the last error as it is, or as `error_group.group_of` gives it."""
+    """This stands in the last error; `#` for what varies, or a number to look for one (`error_group.says`)."""
     since_ms: int | None = None
     """By `ended_at_ms`: what has not ended is neither since nor until anything."""
     until_ms: int | None = None

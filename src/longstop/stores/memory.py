@@ -16,7 +16,7 @@ from longstop.model.action import Action, ActionRecord, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, DeadReason, Delivery, State
-from longstop.model.error_group import group_of
+from longstop.model.error_group import group_of, says
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
@@ -382,7 +382,7 @@ class MemoryStore(MemoryRejections):
             and wanted.key in (None, delivery.key)
             and wanted.reason in (None, delivery.reason)
             and wanted.status in (None, delivery.last_status)
-            and (wanted.error is None or _says(delivery.last_error, wanted.error))
+            and (wanted.error is None or says(delivery.last_error, wanted.error))
             and wanted.held in (None, self._is_held(delivery))
             and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
             and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
@@ -462,10 +462,6 @@ def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bo
     if at_ms is None:
         return False
     return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
-
-
-def _says(error: str | None, wanted: str) -> bool:
-    return error is not None and (wanted in error or wanted in group_of(error))
 
 
 def _group(destination: str, reason: DeadReason, status: int | None, error: str, dead: Sequence[Delivery]) -> DeadGroup:

@@ -3,11 +3,13 @@
 import apsw
 
 from longstop.model.delivery import DeadReason, Delivery
-from longstop.model.error_group import group_of
+from longstop.model.error_group import OTHER, group_of
 from longstop.model.listing import DeadGroup
 from longstop.stores.sqlite.rows import Row
 
 SAMPLE = 5
+GROUPS_MAX = 1_000
+"""Of so many, what dies of yet another error joins the group of other errors of its destination, reason and status."""
 
 _SAME = "destination = {0} AND reason = {1} AND status = {2} AND error = {3}"
 _NO_STATUS = "-1"
@@ -42,10 +44,14 @@ def join(connection: apsw.Connection, delivery: Delivery) -> int:
     assert delivery.reason is not None
     status = -1 if delivery.last_status is None else delivery.last_status
     place = (delivery.destination, delivery.reason.value, status, group_of(delivery.last_error))
-    connection.execute(_ENSURE, place)
-    group = int(connection.execute(_ID, place).get)
-    _add(connection, 1, delivery.key, group)
-    return group
+    group = connection.execute(_ID, place).get
+    if group is None:
+        if int(connection.execute("SELECT count(*) FROM dead_groups").get) >= GROUPS_MAX:
+            place = (*place[:3], OTHER)
+        connection.execute(_ENSURE, place)
+        group = connection.execute(_ID, place).get
+    _add(connection, 1, delivery.key, int(group))
+    return int(group)
 
 
 def leave(connection: apsw.Connection, delivery: Delivery, group: int) -> None:

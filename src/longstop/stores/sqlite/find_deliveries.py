@@ -11,8 +11,10 @@ from dataclasses import replace
 import apsw
 
 from longstop.model.delivery import State
+from longstop.model.error_group import OTHER, has_variables, may_say
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.stores.sqlite import find_events
+from longstop.stores.sqlite.rows import Row
 from longstop.stores.sqlite.walk import Condition, Ids, Stream, count_up_to, gather, walk_all
 
 FEW = 4_000
@@ -49,12 +51,7 @@ def _conditions(wanted: DeliveryFilter) -> dict[str, Condition]:
         "key": ("key = ?", (wanted.key,)) if wanted.key is not None else None,
         "reason": ("reason = ?", (wanted.reason.value,)) if wanted.reason is not None else None,
         "status": ("last_status = ?", (wanted.status,)) if wanted.status is not None else None,
-        "error": (
-            "(instr(last_error, ?) > 0 OR instr(error_group(last_error), ?) > 0)",
-            (wanted.error, wanted.error),
-        )
-        if wanted.error is not None
-        else None,
+        "error": (_error_says(wanted.error), (wanted.error,)) if wanted.error is not None else None,
         "since": ("ended_at_ms >= ?", (wanted.since_ms,)) if wanted.since_ms is not None else None,
         "until": ("ended_at_ms < ?", (wanted.until_ms,)) if wanted.until_ms is not None else None,
         "contains": (
@@ -65,6 +62,11 @@ def _conditions(wanted: DeliveryFilter) -> dict[str, Condition]:
         else None,
     }
     return {name: Condition(*each) for name, each in given.items() if each is not None}
+
+
+def _error_says(text: str) -> str:
+    """`error_group.says`, as SQL."""
+    return f"instr({'last_error' if has_variables(text) else 'error_group(last_error)'}, ?) > 0"
 
 
 def _except(conditions: dict[str, Condition], *names: str) -> tuple[Condition, ...]:
@@ -191,19 +193,20 @@ def _dead(connection: apsw.Connection, wanted: DeliveryFilter) -> list[Stream]:
 
 def _groups(connection: apsw.Connection, wanted: DeliveryFilter) -> list[tuple[int, bool, int]]:
     """The groups that come into question: id, whether `error` fits all of it, how many are in it."""
-    of_text = "1" if wanted.error is None else "instr(error, :error) > 0"
-    query = f"""
-        SELECT id, {of_text}, n FROM dead_groups
-        WHERE n > 0 AND destination = ifnull(:destination, destination) AND reason = ifnull(:reason, reason)
-            AND status = ifnull(:status, status)
+    query = """
+        SELECT id, error, n FROM dead_groups
+        WHERE n > 0 AND destination = ifnull(?, destination) AND reason = ifnull(?, reason)
+            AND status = ifnull(?, status)
     """
-    values = {
-        "error": wanted.error,
-        "destination": wanted.destination,
-        "reason": wanted.reason and wanted.reason.value,
-        "status": wanted.status,
-    }
-    return [(int(id_), bool(whole), int(n)) for id_, whole, n in connection.execute(query, values)]
+    values = (wanted.destination, wanted.reason and wanted.reason.value, wanted.status)
+    groups: list[Row] = connection.execute(query, values).fetchall()
+    text = wanted.error
+    if text is None:
+        return [(int(id_), True, int(n)) for id_, _, n in groups]
+    if has_variables(text):
+        return [(int(id_), False, int(n)) for id_, error, n in groups if may_say(str(error), text)]
+    # The last group takes what is one group too many: what its errors say, only they know.
+    return [(int(id_), text in error, int(n)) for id_, error, n in groups if text in error or error == OTHER]
 
 
 def _of_group(
