@@ -187,6 +187,9 @@ class Store(Inbox, Ledger, Protocol):
     async def close(self) -> None:
         """Finish what was begun and let go. Safe to call twice."""
 
+    def ready(self) -> bool:
+        """Whether it can be used, as far as is known; asks nobody."""
+
 
 class Transactions(Protocol):
     """What a store offers besides, where its transactions can hold a handler's writes: one database does."""

@@ -67,7 +67,7 @@ async def a_story(rng: random.Random, stores: list[Store]) -> None:
         request = LeaseRequest("w", {"crm": 4, "lake": 3, "log": 2}, at + 200, at + 200 + LEASE_MS)
         claims = (await stores[0].lease(request)).claims
         assert [list((await store.lease(request)).claims) for store in stores[1:]] == [list(claims)] * (len(stores) - 1)
-        ends = [an_end(rng, claim, at + 50) for claim in claims if rng.random() < 0.9]
+        ends = [an_end(rng, claim, at + rng.choice((50, 50, -300))) for claim in claims if rng.random() < 0.9]
         for store in stores:
             assert await store.settle(ends) == [None] * len(ends)
         dead = [row.id for row in (await stores[0].find_deliveries(DeliveryFilter(state=State.DEAD), Page(9))).rows]

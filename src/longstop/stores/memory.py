@@ -84,6 +84,10 @@ class MemoryStore(MemoryRejections):
     async def close(self) -> None:
         """Nothing to do. What is kept stays, so that a simulated restart can go on with the same object."""
 
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
     # -- Inbox ----------------------------------------------------------------------------------
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:

@@ -140,6 +140,11 @@ class Gateway:
         """Whether attempts are under way."""
         return self._dispatch.is_busy()
 
+    @property
+    def ready(self) -> bool:
+        """Whether nothing of it has failed, and its store can be used."""
+        return not self.failed.is_set() and self._parts.store.ready()
+
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
 

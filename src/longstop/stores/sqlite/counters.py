@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 import apsw
 import msgspec
 
-from longstop.model.delivery import State
+from longstop.model.delivery import Delivery, State
 from longstop.model.listing import Counts
 
 ADD = """
@@ -25,6 +25,15 @@ _OLDEST = """
 """
 _NEXT_DUE = "SELECT min(due_at_ms) FROM deliveries WHERE destination = ? AND state = 'scheduled' AND held = 0"
 _WAITING = (State.SCHEDULED, State.LEASED)
+
+
+_EARLY = "UPDATE marks SET early_ms = max(early_ms, ?)"
+
+
+def ended(connection: apsw.Connection, delivery: Delivery) -> None:
+    """A delivery has this new image. Where it ended before it came, by a clock that was put back: keep by how much."""
+    if delivery.ended_at_ms is not None and delivery.ended_at_ms < delivery.received_at_ms:
+        connection.execute(_EARLY, (delivery.received_at_ms - delivery.ended_at_ms,))
 
 
 class Deltas(Counter[tuple[str, str, str]]):

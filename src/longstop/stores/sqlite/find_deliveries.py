@@ -79,7 +79,9 @@ def _except(conditions: dict[str, Condition], *names: str) -> tuple[Condition, .
 def _few(connection: apsw.Connection, wanted: DeliveryFilter, page: Page) -> Ids | None:
     """The page, where an index says that only few rows come into question."""
     conditions = _conditions(wanted)
-    within, fits = find_events.received_within(connection, wanted.received_since_ms, wanted.received_until_ms)
+    within, fits = find_events.received_within(
+        connection, wanted.received_since_ms, wanted.received_until_ms, wanted.until_ms
+    )
     asked = (*conditions.values(), *within, *fits)
     if wanted.state is State.LEASED:
         return gather(connection, f"SELECT id FROM {_TABLE} INDEXED BY deliveries_lease", asked, page)
@@ -143,7 +145,9 @@ def _stream(
     *served: str,
 ) -> Stream:
     """By this index, which serves the conditions of these names."""
-    bounds, exactly = find_events.received_within(connection, wanted.received_since_ms, wanted.received_until_ms)
+    bounds, exactly = find_events.received_within(
+        connection, wanted.received_since_ms, wanted.received_until_ms, wanted.until_ms
+    )
     fits = (*_except(_conditions(wanted), *served), *exactly)
     return Stream(_TABLE, index, (*within, *bounds), fits)
 

@@ -40,12 +40,15 @@ def _equals(column: str, value: str | None) -> list[Condition]:
 
 
 def received_within(
-    connection: apsw.Connection, since_ms: int | None, until_ms: int | None
+    connection: apsw.Connection, since_ms: int | None, until_ms: int | None, ended_until_ms: int | None = None
 ) -> tuple[list[Condition], list[Condition]]:
-    """A time as bounds of ids, and what has to be looked at besides: where ids' times are not exactly those."""
-    if since_ms is None and until_ms is None:
+    """Times as bounds of ids, and what has to be looked at besides: where ids' times are not exactly those.
+
+    ended_until_ms: what ended before that was received before it, too.
+    """
+    if since_ms is None and until_ms is None and ended_until_ms is None:
         return [], []
-    ahead_ms, behind_ms = next(connection.execute("SELECT ahead_ms, behind_ms FROM marks"))
+    ahead_ms, behind_ms, early_ms = next(connection.execute("SELECT ahead_ms, behind_ms, early_ms FROM marks"))
     within, fits = [], []
     if since_ms is not None:
         within.append(Condition("id >= ?", (_lowest(since_ms - behind_ms),)))
@@ -53,6 +56,8 @@ def received_within(
     if until_ms is not None:
         within.append(Condition("id < ?", (_lowest(until_ms + ahead_ms),)))
         fits.append(Condition("received_at_ms < ?", (until_ms,)))
+    if ended_until_ms is not None:
+        within.append(Condition("id < ?", (_lowest(ended_until_ms + ahead_ms + early_ms),)))
     return within, fits if ahead_ms or behind_ms else []
 
 

@@ -10,7 +10,7 @@ from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Receipt
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import append_rows, circuits, dead_groups, lanes
+from longstop.stores.sqlite import append_rows, circuits, counters, dead_groups, lanes
 from longstop.stores.sqlite.connection import in_transaction
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.rows import (
@@ -168,6 +168,7 @@ def _change(connection: apsw.Connection, old: State, new: Delivery, old_lane: st
         new.id,
     )
     connection.execute(_CHANGE, values)
+    counters.ended(connection, new)
     if left is not None:
         dead_groups.leave(connection, new, left)
     for lane in {old_lane, new.lane}:

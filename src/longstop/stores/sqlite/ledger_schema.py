@@ -88,14 +88,17 @@ MIGRATION = f"""
     CREATE INDEX events_key ON events (key_place) WHERE key_place IS NOT NULL;
     CREATE INDEX events_key_before ON events (key, id) WHERE key_place IS NULL AND key IS NOT NULL;
 
-    -- One row. Ids begin with a time that is about received_at_ms: how far it is ahead of and behind that at most.
+    -- One row. Ids begin with a time that is about received_at_ms: how far it is ahead of and behind that at most; and
+    -- how far a delivery's end lies before its arrival at most, by a clock that was put back.
     CREATE TABLE marks (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         newest_ms INTEGER NOT NULL,
         ahead_ms INTEGER NOT NULL,
-        behind_ms INTEGER NOT NULL
+        behind_ms INTEGER NOT NULL,
+        early_ms INTEGER NOT NULL
     );
-    INSERT INTO marks SELECT 1, ifnull(max(at), 0), ifnull(max(at - received), 0), ifnull(max(received - at), 0)
+    INSERT INTO marks SELECT 1, ifnull(max(at), 0), ifnull(max(at - received), 0), ifnull(max(received - at), 0),
+            (SELECT max(0, ifnull(max(received_at_ms - ended_at_ms), 0)) FROM deliveries WHERE ended_at_ms IS NOT NULL)
         FROM (SELECT {_time("id")} AS at, received_at_ms AS received FROM events
               UNION ALL SELECT {_time("id")}, received_at_ms FROM deliveries);
 """

@@ -41,6 +41,7 @@ from longstop.stores.sqlite import (
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import ConnectionThread, T, Work
+from longstop.stores.sqlite.file_guard import FileGuard
 
 
 class SqliteStore:
@@ -52,16 +53,26 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, watch_s: float | None = 0.02, threaded: bool = True) -> None:
         self._path = str(path)
-        self._writer = ConnectionThread(self._path, "longstop-writer", threaded, append_rows.SETUP)
-        self._reader = ConnectionThread(self._path, "longstop-reader", threaded)
+        self._guard = FileGuard(self._path)
+        self._threads: list[ConnectionThread] = []
+        self._closing: set[asyncio.Future[None]] = set()
+        self._writer = self._thread("writer", threaded, append_rows.SETUP)
+        self._reader = self._thread("reader", threaded)
         # Searches have a thread of their own: what looks for expired leases, or counts, does not wait for them.
-        self._searcher = ConnectionThread(self._path, "longstop-searcher", threaded)
-        self._checkpoints = Checkpoints(self._path, self._writer) if threaded else None
+        self._searcher = self._thread("searcher", threaded)
+        self._checkpoints = Checkpoints(self._thread("checkpoint", True), self._writer) if threaded else None
         self._watch_s = watch_s
         self._watch: asyncio.TimerHandle | None = None
         self._seen_version = 0
         self._wakes: list[Callable[[], None]] = []
         self._open = False
+
+    def _thread(self, name: str, threaded: bool, setup: str = "") -> ConnectionThread:
+        made = ConnectionThread(
+            self._path, f"longstop-{name}", self._guard, threaded=threaded, setup=setup, moved=self._let_go
+        )
+        self._threads.append(made)
+        return made
 
     async def open(self) -> None:
         """Open or create the file and bring it to the newest schema."""
@@ -70,6 +81,7 @@ class SqliteStore:
         except BaseException:
             await self._writer.disconnect()
             raise
+        self._guard.may_create = False
         self._open = True
 
     async def close(self) -> None:
@@ -79,11 +91,26 @@ class SqliteStore:
         self._open = False
         if self._watch is not None:
             self._watch.cancel()
+        if self._closing:
+            await asyncio.wait(self._closing)
         if self._checkpoints is not None:
             await self._checkpoints.close()
         await self._searcher.close()
         await self._reader.close()
         await self._writer.close()
+
+    def ready(self) -> bool:
+        """See ports.Store. False while the file is not the one that the path names."""
+        return self._open and not self._guard.lost
+
+    def _let_go(self) -> None:
+        """The file was lost: every connection is closed, so that all of them begin anew on what is there."""
+        if self._closing or not self._guard.lost:
+            return
+        for thread in self._threads:
+            closing = asyncio.ensure_future(thread.disconnect())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     # -- Inbox --------------------------------------------------------------------------------
 

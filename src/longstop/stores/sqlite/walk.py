@@ -111,15 +111,13 @@ def merge(page: Page, parts: Sequence[Found]) -> Ids:
 
 
 def walk_all(connection: apsw.Connection, streams: Sequence[Stream], page: Page) -> Ids:
-    """One page of several streams, which have no row in common. Each has its part of the time."""
+    """One page of several streams, which have no row in common. Each has its part of the time that is left."""
+    end_s = patience(page)
     parts = []
     for place, stream in enumerate(streams):
-        parts.append(walk(connection, stream, page, patience(page) - _rest_s(page, len(streams) - 1 - place)))
+        now_s = time.monotonic()
+        parts.append(walk(connection, stream, page, now_s + (end_s - now_s) / (len(streams) - place)))
     return merge(page, parts)
-
-
-def _rest_s(page: Page, streams: int) -> float:
-    return 0.0 if not streams else page.patience_ms / 1000 * streams / (streams + 1)
 
 
 def gather(connection: apsw.Connection, query: str, conditions: Sequence[Condition], page: Page) -> Ids:
