@@ -72,16 +72,21 @@ class OpenFiles:
         return database == _identity(path) and all(_identity(each) in (known, None) for each, known in logs)
 
     def _cut_off(self, size: int, with_log: int) -> str | None:
-        """Whether the database is shorter than it was and than it has to be: every page is in it or in the log."""
-        before, self._size = self._size, size
-        if size >= before:
+        """Whether the database is shorter than it was and than it has to be: every page is in it or in the log.
+
+        It may be shorter: room that was given back is cut off when the log is moved. Until it is as long as it has to
+        be without the log, it is looked at each time.
+        """
+        if size >= self._size:
+            self._size = size
             return None
         pages = int(self._connection.execute("PRAGMA page_count").get)
         page_bytes = int(self._connection.execute("PRAGMA page_size").get)
-        if with_log >= pages * page_bytes:
-            return None
-        self._size = before
-        return f"{self._known[0][0]} was cut off: {size} bytes, and {pages} pages of {page_bytes} should be there"
+        if size >= pages * page_bytes:
+            self._size = size
+        elif size < page_bytes or size % page_bytes or with_log < pages * page_bytes:
+            return f"{self._known[0][0]} was cut off: {size} bytes, and {pages} pages of {page_bytes} should be there"
+        return None
 
 
 class FileGuard:
