@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +35,10 @@ def open_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("open_umask")
 async def test_database_and_log_are_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
-    store = await opened(tmp_path / "store.db")
+    with capture_logs() as logs:
+        store = await opened(tmp_path / "store.db")
+    # From the first moment on: nothing had to be changed.
+    assert logs == []
     await store.append([make_append(1)])
     await store.counts()
     assert modes(tmp_path) == {"store.db": 0o600, "store.db-wal": 0o600, "store.db-shm": 0o600}
@@ -99,6 +104,43 @@ async def test_a_lost_file_is_said_once_and_opened_again_when_it_has_settled(
     kept = [row for number in (1, 5) if (row := await store.event(make_append(number).event.id))]
     assert len(kept) == 2
     await store.close()
+
+
+async def test_a_connection_that_is_opened_late_makes_no_empty_database(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    for each in tmp_path.iterdir():
+        each.unlink()
+    # The first question of all: its connection is opened only now.
+    with pytest.raises(StoreUnavailableError):
+        await store.counts()
+    assert list(tmp_path.iterdir()) == []
+    await store.close()
+
+
+ANOTHER = """
+import apsw, sys
+connection = apsw.Connection(sys.argv[1])
+connection.execute("INSERT INTO pauses VALUES ('crm', 1, 'ada', NULL)")
+connection.close()
+"""
+
+
+async def test_letting_go_of_a_lost_log_harms_nothing_of_the_one_in_its_place(tmp_path: Path) -> None:
+    """SQLite deletes the log when the last connection is closed, by its name: by then that may be another's."""
+    path = tmp_path / "store.db"
+    lost = await opened(path)
+    await lost._writer.call(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get)
+    await lost.append([make_append(1)])
+    for end in ("-wal", "-shm"):
+        path.with_name(f"store.db{end}").unlink()
+    # A command of another process: its log stays, because the database is still open here.
+    subprocess.run([sys.executable, "-c", ANOTHER, str(path)], check=True)
+    with pytest.raises(StoreUnavailableError):
+        await lost.append([make_append(2)])
+    await lost.close()
+    third = apsw.Connection(str(path))
+    assert third.execute("SELECT destination FROM pauses").get == "crm"
+    third.close()
 
 
 async def test_what_is_still_being_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
