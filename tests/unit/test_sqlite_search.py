@@ -162,6 +162,17 @@ async def test_every_search_finds_what_going_through_everything_finds(seed: int,
         assert await every_page(sqlite, wanted, page) == expected, f"{wanted!r} by {page!r}"
 
 
+async def test_a_key_is_listed_in_the_order_of_ids_whoever_came_late(stores: list[Store]) -> None:
+    sqlite = stores[1]
+    for batch in (range(10, 16), range(20, 26), (3, 12 + 5, 18), range(30, 36), (1, 28)):
+        await sqlite.append([make_append(number, key="a") for number in batch])
+    for newest_first in (True, False):
+        page = Page(1, None, newest_first)
+        ids = [row.event.id for row in await every_page(sqlite, EventFilter(key="a"), page)]
+        assert ids == sorted(ids, reverse=newest_first)
+        assert len(ids) == 23
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_counters_and_groups_are_what_counting_gives(seed: int, stores: list[Store]) -> None:
     await a_story(random.Random(seed), stores)

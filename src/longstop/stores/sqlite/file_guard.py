@@ -45,6 +45,8 @@ class OpenFiles:
 
     def __init__(self, connection: apsw.Connection, path: str) -> None:
         self._connection = connection
+        # The log is opened, and made where there is none, by whoever reads first.
+        connection.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018
         paths = (path, connection.filename_wal, f"{connection.filename}-shm")
         self._known = [(each, _identity(each)) for each in paths]
         self._size = 0
