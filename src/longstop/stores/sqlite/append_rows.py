@@ -19,8 +19,7 @@ import apsw
 import msgspec
 
 from longstop.model.append import Append
-from longstop.model.delivery import Delivery, State
-from longstop.model.error_group import group_of
+from longstop.model.delivery import Delivery
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
 from longstop.stores.sqlite import counters, dead_groups, key_places
@@ -44,11 +43,14 @@ _SAID = {
 }
 """What need not be said of each delivery: it is copied from the event, or the same for all that are new."""
 _OWN = [name for name in DELIVERY_COLUMNS if name not in _SAID]
-_COLUMNS = ["batch", *_HEAD, *(f"d_{name}" for name in _OWN), "d_error_group"]
-_NO_DELIVERY: Row = (None,) * (len(_OWN) + 1)
+_COLUMNS = ["batch", *_HEAD, *(f"d_{name}" for name in _OWN)]
+_NO_DELIVERY: Row = (None,) * len(_OWN)
 _OF_BATCH: Row = (None,) * (len(_COLUMNS) - 1)
 _BODY = 1 + _HEAD.index("body")
 _NO_BODY = (None,)
+_ID_MS, _RECEIVED, _EVENT_ID, _DELIVERY_ID = (
+    _COLUMNS.index(name) for name in ("id_ms", "received_at_ms", "id", "d_id")
+)
 
 
 _NEW_EVENT = ", ".join(f"NEW.{name}" for name in EVENT_COLUMNS)
@@ -56,7 +58,15 @@ _NEW_DELIVERY = ", ".join(_SAID.get(name, f"NEW.d_{name}") for name in DELIVERY_
 
 
 SETUP = f"""
-CREATE TEMP TABLE repeated (event_id TEXT, holder TEXT);
+CREATE TEMP TABLE repeated (event_id TEXT, holder TEXT, source TEXT, routed INTEGER);
+CREATE TEMP TRIGGER repeat AFTER INSERT ON repeated BEGIN
+    UPDATE events SET redeliveries = redeliveries + 1 WHERE id = NEW.holder;
+    -- The batch's last row counts everything in it; what turns out to be a duplicate is taken back.
+    INSERT INTO counters (subject, name, state, n) VALUES ('events', NEW.source, '', -1)
+        ON CONFLICT (subject, name, state) DO UPDATE SET n = n - 1;
+    INSERT INTO counters (subject, name, state, n) SELECT 'unrouted', '', '', -1 WHERE NEW.routed = 0
+        ON CONFLICT (subject, name, state) DO UPDATE SET n = n - 1;
+END;
 CREATE TEMP VIEW arrivals AS SELECT {", ".join(f"NULL AS {name}" for name in _COLUMNS)};
 CREATE TEMP TRIGGER arrive INSTEAD OF INSERT ON arrivals WHEN NEW.batch IS NULL BEGIN
     -- The key is taken if it is free or its window is over; no row is changed where it is still held.
@@ -66,36 +76,26 @@ CREATE TEMP TRIGGER arrive INSTEAD OF INSERT ON arrivals WHEN NEW.batch IS NULL 
         ON CONFLICT (digest) DO UPDATE
         SET at_ms = excluded.at_ms, until_ms = excluded.until_ms, event_id = excluded.event_id
         WHERE dedup.until_ms <= excluded.at_ms;
-    INSERT INTO repeated SELECT NEW.id, event_id FROM dedup
+    INSERT INTO repeated SELECT NEW.id, event_id, NEW.source, NEW.routed FROM dedup
         WHERE digest = NEW.digest AND event_id <> NEW.id AND NEW.body IS NOT NULL;
-    UPDATE events SET redeliveries = redeliveries + 1
-        WHERE id = (SELECT holder FROM repeated WHERE event_id = NEW.id) AND NEW.body IS NOT NULL;
-    -- The batch's last row counts everything in it; what turns out to be a duplicate is taken back.
-    INSERT INTO counters (subject, name, state, n)
-        SELECT 'events', NEW.source, '', -1 FROM repeated WHERE event_id = NEW.id AND NEW.body IS NOT NULL
-        ON CONFLICT (subject, name, state) DO UPDATE SET n = n + excluded.n;
-    INSERT INTO counters (subject, name, state, n)
-        SELECT 'unrouted', '', '', -1 FROM repeated WHERE event_id = NEW.id AND NEW.d_id IS NULL
-        ON CONFLICT (subject, name, state) DO UPDATE SET n = n + excluded.n;
     INSERT INTO counters (subject, name, state, n)
         SELECT 'deliveries', NEW.d_destination, NEW.d_state, -1 FROM repeated
         WHERE event_id = NEW.id AND NEW.d_id IS NOT NULL
-        ON CONFLICT (subject, name, state) DO UPDATE SET n = n + excluded.n;
+        ON CONFLICT (subject, name, state) DO UPDATE SET n = n - 1;
     SELECT RAISE(IGNORE) FROM repeated WHERE event_id = NEW.id;
     INSERT INTO events ({columns(EVENT_COLUMNS)}, routed, key_place)
         SELECT {_NEW_EVENT}, NEW.routed, {key_places.PLACE.format("NEW.id_ms", "NEW.key_hash")}
         WHERE NEW.body IS NOT NULL;
-    {dead_groups.JOIN_NEW}
-    INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held, dead_group)
+    INSERT INTO deliveries ({columns(DELIVERY_COLUMNS)}, held)
         SELECT {_NEW_DELIVERY},
-            NEW.d_lane IS NOT NULL AND EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")}),
-            {dead_groups.OF_NEW}
+            NEW.d_lane IS NOT NULL AND EXISTS ({TAKEN.format("NEW.d_destination", "NEW.d_lane")})
         WHERE NEW.d_id IS NOT NULL;
 END;
 CREATE TEMP TRIGGER arrived INSTEAD OF INSERT ON arrivals WHEN NEW.batch IS NOT NULL BEGIN
     {counters.ADD.format("NEW.batch ->> 'counters'")};
     {key_places.END_OF_BATCH.format("NEW.batch")}
 END;
+{dead_groups.SETUP}
 """
 """What a connection needs before it can append."""
 
@@ -126,20 +126,26 @@ def _own(d: Delivery) -> Row:
     return (
         *(d.id, d.destination, d.state.value, d.due_at_ms, d.lane, d.round_at_ms),
         *(reason, d.last_error, d.ended_at_ms, d.expires_at_ms),
-        group_of(d.last_error) if d.state is State.DEAD else None,
     )
 
 
-def of_batch(appends: Sequence[Append]) -> Row:
-    """The last row: what all of them add to the counters, as if there were no duplicate among them."""
-    added = Deltas()
-    for item in appends:
-        added["events", item.event.source, ""] += 1
-        if not item.deliveries:
-            added["unrouted", "", ""] += 1
-        for each in item.deliveries:
-            added["deliveries", each.destination, each.state.value] += 1
-    batch = {"counters": added.rows(), **key_places.times(appends)}
+def of_batch(appends: Sequence[Append], some: Sequence[Row]) -> Row:
+    """The last row: what all of them, whose rows are `some`, add to the counters, as if none were a duplicate."""
+    added = Deltas([("events", item.event.source, "") for item in appends])
+    added.update([("deliveries", each.destination, each.state.value) for item in appends for each in item.deliveries])
+    added["unrouted", "", ""] = sum(not item.deliveries for item in appends)
+    offsets = [row[_ID_MS] - row[_RECEIVED] for row in some]
+    # A delivery's id is made together with its event's, mostly.
+    odd = [row for row in some if row[_DELIVERY_ID] is not None and row[_DELIVERY_ID][:13] != row[_EVENT_ID][:13]]
+    times = [id_ms(row[_DELIVERY_ID]) for row in odd]
+    offsets += [at_ms - row[_RECEIVED] for at_ms, row in zip(times, odd, strict=True)]
+    batch = {
+        "counters": added.rows(),
+        "newest": max([*(row[_ID_MS] for row in some), *times], default=0),
+        "ahead": max(offsets, default=0),
+        "behind": -min(offsets, default=0),
+        "keyed": sum(item.event.key is not None for item in appends),
+    }
     return (msgspec.json.encode(batch).decode(), *_OF_BATCH)
 
 

@@ -85,7 +85,7 @@ class ConnectionThread:
     """One thread with one connection, which is opened when it is first needed and reopened after a failure.
 
     `threaded=False` runs everything in the caller's thread: simulations on a virtual clock need that.
-    `setup`: what is executed on each new connection. `moved`: called in the event loop when the file was lost.
+    `setup`: what is done with each new connection. `moved`: called in the event loop when the file was lost.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ConnectionThread:
         guard: FileGuard,
         *,
         threaded: bool = True,
-        setup: str = "",
+        setup: Callable[[apsw.Connection], None] = lambda _: None,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
@@ -179,8 +179,7 @@ class ConnectionThread:
                 if self._suspect:
                     _rewrite_log(connection, self._path)
                     self._suspect = False
-                if self._setup:
-                    connection.execute(self._setup)
+                self._setup(connection)
                 self._files = OpenFiles(connection, self._path)
             except BaseException:
                 connection.close(True)

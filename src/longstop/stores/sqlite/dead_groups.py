@@ -12,19 +12,20 @@ GROUPS_MAX = 1_000
 """Of so many, what dies of yet another error joins the group of other errors of its destination, reason and status."""
 
 _SAME = "destination = {0} AND reason = {1} AND status = {2} AND error = {3}"
-_NO_STATUS = "-1"
-_NEW = _SAME.format("NEW.d_destination", "NEW.d_reason", _NO_STATUS, "NEW.d_error_group")
-JOIN_NEW = f"""
+_NEW = _SAME.format("NEW.destination", "NEW.reason", "ifnull(NEW.last_status, -1)", "error_group(NEW.last_error)")
+SETUP = f"""
+CREATE TEMP TRIGGER dead_on_arrival AFTER INSERT ON main.deliveries WHEN NEW.state = 'dead' BEGIN
     -- Not OR IGNORE: the OR of the statement that the trigger runs in takes precedence.
     INSERT INTO dead_groups (destination, reason, status, error)
-        SELECT NEW.d_destination, NEW.d_reason, {_NO_STATUS}, NEW.d_error_group WHERE NEW.d_state = 'dead'
+        VALUES (NEW.destination, NEW.reason, ifnull(NEW.last_status, -1), error_group(NEW.last_error))
         ON CONFLICT DO NOTHING;
     UPDATE dead_groups SET n = n + 1, keys = keys + (NEW.key IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM deliveries WHERE dead_group = dead_groups.id AND key = NEW.key))
-        WHERE NEW.d_state = 'dead' AND {_NEW};
+        WHERE {_NEW};
+    UPDATE deliveries SET dead_group = (SELECT id FROM dead_groups WHERE {_NEW}) WHERE id = NEW.id;
+END;
 """
-"""For a delivery that is dead on arrival: its group has one more. The inside of the trigger of `append_rows`."""
-OF_NEW = f"CASE WHEN NEW.d_state = 'dead' THEN (SELECT id FROM dead_groups WHERE {_NEW}) END"
+"""What a connection needs, so that what is dead on arrival (a quarantined request) is in its group."""
 
 _ENSURE = "INSERT OR IGNORE INTO dead_groups (destination, reason, status, error) VALUES (?, ?, ?, ?)"
 _ID = f"SELECT id FROM dead_groups WHERE {_SAME.format('?', '?', '?', '?')}"

@@ -65,7 +65,7 @@ def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Recei
     rows = append_rows.rows(appends)
     if 0 < len(rows) <= append_rows.ROWS_MAX:
         # One statement is a transaction by itself.
-        append_rows.insert(connection, [*rows, append_rows.of_batch(appends)])
+        append_rows.insert(connection, [*rows, append_rows.of_batch(appends, rows)])
         return append_rows.receipts(connection, appends)
     return in_transaction(connection, lambda inside: _append_many(inside, appends, rows))
 
@@ -73,7 +73,7 @@ def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Recei
 def _append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
     for start in range(0, len(rows), append_rows.ROWS_MAX):
         append_rows.insert(connection, rows[start : start + append_rows.ROWS_MAX])
-    append_rows.insert(connection, [append_rows.of_batch(appends)])
+    append_rows.insert(connection, [append_rows.of_batch(appends, rows)])
     return append_rows.receipts(connection, appends)
 
 

@@ -8,11 +8,6 @@ What was kept before there were segments has no place; it has an index of its ow
 """
 
 import zlib
-from collections.abc import Sequence
-from typing import Any
-
-from longstop.model.append import Append
-from longstop.model.ids import id_ms
 
 SEGMENT_EVENTS = 4096
 """So many events, and the next batch begins a new segment: a hundred pages a batch at most, and mostly a tenth."""
@@ -35,15 +30,3 @@ END_OF_BATCH = f"""
 def key_hash(key: str) -> int:
     """32 bits of a key. Two keys of one hash cost a look at the event, no more."""
     return zlib.crc32(key.encode("utf-8", "surrogatepass"))
-
-
-def times(appends: Sequence[Append]) -> dict[str, Any]:
-    """What a batch adds to the marks: its newest id's time, how far ids' times are ahead of and behind the clock's."""
-    made = [(id_ms(item.event.id), item.event.received_at_ms) for item in appends]
-    made += [(id_ms(each.id), each.received_at_ms) for item in appends for each in item.deliveries]
-    return {
-        "newest": max((at for at, _ in made), default=0),
-        "ahead": max((at - received for at, received in made), default=0),
-        "behind": max((received - at for at, received in made), default=0),
-        "keyed": sum(item.event.key is not None for item in appends),
-    }

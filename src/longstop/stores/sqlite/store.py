@@ -56,7 +56,7 @@ class SqliteStore:
         self._guard = FileGuard(self._path)
         self._threads: list[ConnectionThread] = []
         self._closing: set[asyncio.Future[None]] = set()
-        self._writer = self._thread("writer", threaded, append_rows.SETUP)
+        self._writer = self._thread("writer", threaded, self._prepare)
         self._reader = self._thread("reader", threaded)
         # Searches have a thread of their own: what looks for expired leases, or counts, does not wait for them.
         self._searcher = self._thread("searcher", threaded)
@@ -67,7 +67,13 @@ class SqliteStore:
         self._wakes: list[Callable[[], None]] = []
         self._open = False
 
-    def _thread(self, name: str, threaded: bool, setup: str = "") -> ConnectionThread:
+    def _prepare(self, connection: apsw.Connection) -> None:
+        schema.prepare(connection, self._path)
+        connection.execute(append_rows.SETUP)
+
+    def _thread(
+        self, name: str, threaded: bool, setup: Callable[[apsw.Connection], None] = lambda _: None
+    ) -> ConnectionThread:
         made = ConnectionThread(
             self._path, f"longstop-{name}", self._guard, threaded=threaded, setup=setup, moved=self._let_go
         )
@@ -77,7 +83,7 @@ class SqliteStore:
     async def open(self) -> None:
         """Open or create the file and bring it to the newest schema."""
         try:
-            await self._writer.call(lambda connection: schema.prepare(connection, self._path))
+            await self._writer.call(_data_version)
         except BaseException:
             await self._writer.disconnect()
             raise
