@@ -150,3 +150,7 @@ class TransitionError(LongstopError):
 
 class NotFoundError(LongstopError):
     """No event or delivery has this id."""
+
+
+class ArchiveError(LongstopError):
+    """The archive cannot be written or read; what is not archived is not forgotten."""

@@ -95,9 +95,12 @@ MIGRATION = f"""
         newest_ms INTEGER NOT NULL,
         ahead_ms INTEGER NOT NULL,
         behind_ms INTEGER NOT NULL,
-        early_ms INTEGER NOT NULL
+        early_ms INTEGER NOT NULL,
+        -- See retention.lived.
+        lived_ms INTEGER
     );
-    INSERT INTO marks SELECT 1, ifnull(max(at), 0), ifnull(max(at - received), 0), ifnull(max(received - at), 0),
+    INSERT INTO marks (one, newest_ms, ahead_ms, behind_ms, early_ms)
+        SELECT 1, ifnull(max(at), 0), ifnull(max(at - received), 0), ifnull(max(received - at), 0),
             (SELECT max(0, ifnull(max(received_at_ms - ended_at_ms), 0)) FROM deliveries WHERE ended_at_ms IS NOT NULL)
         FROM (SELECT {_time("id")} AS at, received_at_ms AS received FROM events
               UNION ALL SELECT {_time("id")}, received_at_ms FROM deliveries);

@@ -40,6 +40,7 @@ from longstop.testing.store_contract import (
     rejections,
     reopen,
     rescue,
+    retention,
     search,
     settle,
 )
@@ -65,6 +66,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     dead_groups,
     rejections,
     held_requests,
+    retention,
 )
 """Every check that any store passes."""
 
