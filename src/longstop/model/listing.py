@@ -50,25 +50,25 @@ class DeliveryFilter:
     """Which deliveries to list; None: any. Times: since inclusive, until exclusive."""
 
     state: State | None = None
-    held: bool | None = None
-    """True: only what is scheduled and held, because another of its key goes first; False: only what is not."""
     source: str | None = None
     destination: str | None = None
     type: str | None = None
     key: str | None = None
     reason: DeadReason | None = None
+    since_ms: int | None = None
+    """By `ended_at_ms`: what has not ended is neither since nor until anything."""
+    until_ms: int | None = None
+    contains: bytes | None = None
+    """These bytes stand somewhere in the event's body."""
+    held: bool | None = None
+    """True: only what is scheduled and held, because another of its key goes first; False: only what is not."""
     status: int | None = None
     """The HTTP status of the last attempt."""
     error: str | None = None
     """This stands in the last error; `#` for what varies, or a number to look for one (`error_group.says`)."""
-    since_ms: int | None = None
-    """By `ended_at_ms`: what has not ended is neither since nor until anything."""
-    until_ms: int | None = None
     received_since_ms: int | None = None
     """By `received_at_ms`."""
     received_until_ms: int | None = None
-    contains: bytes | None = None
-    """These bytes stand somewhere in the event's body."""
 
 
 @dataclass(frozen=True, slots=True)

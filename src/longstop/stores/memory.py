@@ -540,6 +540,14 @@ def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bo
     return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
 
 
+def _step(entries: list[tuple[int, str]], after: str | None, limit: int, may_go: Callable[[str], bool]) -> Forgettable:
+    """The next few of what has ended, by when and by id; `after` is the last of the step before."""
+    behind = sorted({entry for entry in entries if after is None or f"{entry[0]:020} {entry[1]}" > after})
+    looked_at = behind[:limit]
+    cursor = f"{looked_at[-1][0]:020} {looked_at[-1][1]}" if looked_at else after
+    return Forgettable(tuple(id_ for _, id_ in looked_at if may_go(id_)), cursor, len(behind) > limit)
+
+
 def _group(destination: str, reason: DeadReason, status: int | None, error: str, dead: Sequence[Delivery]) -> DeadGroup:
     ended = sorted(((each.ended_at_ms or 0, each.id) for each in dead), reverse=True)
     keys = {each.key for each in dead} - {None}

@@ -19,6 +19,7 @@ from longstop.delivering.pauses import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
 from longstop.model.fingerprint import SALT_BYTES
+from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
@@ -105,6 +106,8 @@ class Gateway:
             self._background(self._dispatch.keep_leases(), "keep_leases")
             self._background(self._rescue.run(), "rescue")
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
+            self._background(self._parts.retention().run(), "retention")
+            self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
         for alerts in self._alerts:
             alerts.start()
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from longstop.archives.file import FileArchive
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.model.alert import Alert
@@ -17,7 +18,8 @@ from longstop.model.ids import IdFactory
 from longstop.model.routing import Route, Router
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
-from longstop.ports import Clock, Source, Store
+from longstop.operating.retention import Retention
+from longstop.ports import Archive, Clock, Source, Store
 from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
@@ -49,6 +51,16 @@ class Parts:
         """The service that releases what is held of a source."""
         (settings,) = (each for each in self.config.sources if each.name == source)
         return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
+
+    @property
+    def archive(self) -> Archive | None:
+        """Where what is forgotten is kept, if anywhere."""
+        folder = self.config.retention.archive
+        return None if folder is None else FileArchive(folder)
+
+    def retention(self) -> Retention:
+        """The service that forgets."""
+        return Retention(self.store, self.config.retention, self.clock, self.archive)
 
     async def alert(self, change: CircuitChange) -> str | None:
         """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""

@@ -58,8 +58,10 @@ def connect(path: str, create: bool = True) -> apsw.Connection:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         schema.refuse_foreign(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        # Of a new file, too: what was forgotten can be given back to the disk, a little at a time.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if connection.execute("PRAGMA page_count").get == 0:
+            # What is forgotten can be given back to the disk, a little at a time. Said of a file that is not new, this
+            # is written into it every time.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _use_wal(connection)
         for pragma in PRAGMAS:
             connection.execute(pragma)
