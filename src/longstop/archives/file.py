@@ -123,15 +123,17 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
-    with gzip.open(file) as unpacked:
-        while True:
+    """What can be unpacked, member by member; gzip's own reader gives nothing of a file whose end is missing."""
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    while data := file.read(CHUNK):
+        while data:
             try:
-                data = unpacked.read(CHUNK)
-            except (EOFError, zlib.error, gzip.BadGzipFile):
+                yield unpack.decompress(data)
+            except zlib.error:
                 return
-            if not data:
-                return
-            yield data
+            data = unpack.unused_data
+            if unpack.eof:
+                unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
 
 def _day(at_ms: int) -> str:

@@ -36,7 +36,7 @@ def to_line(whole: WholeEvent) -> bytes:
         "headers": [list(pair) for pair in event.headers],
         **_body(event.body),
         "deliveries": [
-            {**asdict(delivery), "attempts": _attempts(history), "actions": [asdict(each) for each in history.actions]}
+            {**asdict(delivery), "history": _history(history)}
             for delivery, history in zip(whole.kept.deliveries, whole.histories, strict=True)
         ],
     }
@@ -50,8 +50,11 @@ def _body(body: bytes) -> Row:
         return {"body_base64": base64.b64encode(body).decode()}
 
 
-def _attempts(history: History) -> list[Row]:
-    return [{**asdict(each), "answer": base64.b64encode(each.answer).decode()} for each in history.attempts]
+def _history(history: History) -> Row:
+    return {
+        "attempts": [{**asdict(each), "answer": base64.b64encode(each.answer).decode()} for each in history.attempts],
+        "actions": [asdict(each) for each in history.actions],
+    }
 
 
 def from_lines(lines: Iterable[bytes]) -> WholeEvent:
@@ -62,11 +65,14 @@ def from_lines(lines: Iterable[bytes]) -> WholeEvent:
     for row in rows:
         for delivery in row["deliveries"]:
             known = attempts.setdefault(delivery["id"], {})
-            known.update((each["number"], _attempt(each)) for each in delivery["attempts"])
+            known.update((each["number"], _attempt(each)) for each in delivery["history"]["attempts"])
     histories = [
         History(
             tuple(attempts[each["id"]][number] for number in sorted(attempts[each["id"]])),
-            tuple(ActionRecord(**{**action, "trigger": Trigger(action["trigger"])}) for action in each["actions"]),
+            tuple(
+                ActionRecord(**{**action, "trigger": Trigger(action["trigger"])})
+                for action in each["history"]["actions"]
+            ),
         )
         for each in last["deliveries"]
     ]
@@ -92,7 +98,7 @@ def _event(row: Row) -> Event:
 
 
 def _delivery(row: Row) -> Delivery:
-    fields = {name: value for name, value in row.items() if name not in ("attempts", "actions")}
+    fields = {name: value for name, value in row.items() if name != "history"}
     reason = fields["reason"]
     return Delivery(**{**fields, "state": State(fields["state"]), "reason": DeadReason(reason) if reason else None})
 
