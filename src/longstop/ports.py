@@ -7,6 +7,7 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from longstop.model.action import Action, Pause
@@ -20,6 +21,7 @@ from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import (
+    BackedUp,
     Counts,
     DeadGroup,
     DeliveryFilter,
@@ -229,6 +231,16 @@ class Archive(Protocol):
 
     async def find(self, id_: str) -> ArchivedEvent | None:
         """The event of this id, or the one that a delivery of this id was of. Raises ArchiveError."""
+
+
+class Backups(Protocol):
+    """What a store offers besides, where it is one file."""
+
+    async def backup(self, target: Path) -> BackedUp:
+        """Copy the store into a new file while it is in use: of one moment, checked, and durable on return.
+
+        Raises BackupError, StoreUnavailableError; then there is no such file.
+        """
 
 
 class Transactions(Protocol):

@@ -154,3 +154,7 @@ class NotFoundError(LongstopError):
 
 class ArchiveError(LongstopError):
     """The archive cannot be written or read; what is not archived is not forgotten."""
+
+
+class BackupError(LongstopError):
+    """There is no copy; the message says why and what to do."""

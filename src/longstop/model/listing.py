@@ -149,3 +149,12 @@ class Recount:
     next_after: str | None
     """Where the next step goes on; None: that was the last."""
     drifts: tuple[Drift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """A copy of a store that was made and checked."""
+
+    file: str
+    bytes: int
+    events: int

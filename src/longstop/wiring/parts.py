@@ -19,7 +19,7 @@ from longstop.model.routing import Route, Router
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.operating.retention import Retention
-from longstop.ports import Archive, Clock, Source, Store
+from longstop.ports import Archive, Backups, Clock, Source, Store
 from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
@@ -57,6 +57,10 @@ class Parts:
         """Where what is forgotten is kept, if anywhere."""
         folder = self.config.retention.archive
         return None if folder is None else FileArchive(folder)
+
+    def backups(self) -> Backups | None:
+        """What copies the store, where it is one file."""
+        return self.store if isinstance(self.store, SqliteStore) else None
 
     def retention(self) -> Retention:
         """The service that forgets."""

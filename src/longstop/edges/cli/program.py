@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from longstop.operating.release import Release
     from longstop.operating.replay import Replay
     from longstop.operating.retention import Retention
-    from longstop.ports import Archive, Clock, Source, Store
+    from longstop.ports import Archive, Backups, Clock, Source, Store
 
 RoleName = Literal["both", "ingest", "work"]
 
@@ -39,6 +39,9 @@ class Parts(Protocol):
     @property
     def archive(self) -> "Archive | None":
         """Where what is forgotten is kept, if anywhere."""
+
+    def backups(self) -> "Backups | None":
+        """What copies the store, where it is one file."""
 
     def retention(self) -> "Retention":
         """The service that forgets."""

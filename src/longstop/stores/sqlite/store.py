@@ -15,6 +15,7 @@ from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import (
+    BackedUp,
     Counts,
     DeadGroup,
     DeliveryFilter,
@@ -28,6 +29,7 @@ from longstop.model.listing import (
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.sqlite import (
     append_rows,
+    backup,
     circuits,
     counters,
     dead_groups,
@@ -313,6 +315,10 @@ class SqliteStore:
     async def forget_held(self, source: str, before_ms: int) -> int:
         """See ports.Ledger."""
         return await self._transact(lambda connection: rejections.forget_held(connection, source, before_ms))
+
+    async def backup(self, target: Path) -> BackedUp:
+        """See ports.Backups."""
+        return await self._searcher.view(lambda connection: backup.backup(connection, target))
 
     # -- writing ------------------------------------------------------------------------------
 
