@@ -32,8 +32,8 @@ from longstop.model.listing import (
     Page,
     Recount,
 )
-from longstop.stores.memory_rejections import MemoryRejections
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
+from longstop.stores.memory_rejections import MemoryRejections
 
 T = TypeVar("T")
 

@@ -26,6 +26,7 @@ from longstop.model.listing import (
     Page,
     Recount,
 )
+from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.sqlite import (
     append_rows,
@@ -42,7 +43,6 @@ from longstop.stores.sqlite import (
     schema,
     transactions,
 )
-from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import ConnectionThread, T, Work
 from longstop.stores.sqlite.file_guard import FileGuard

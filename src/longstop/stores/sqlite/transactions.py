@@ -17,7 +17,7 @@ from longstop.stores.sqlite import inbox
 
 OURS = frozenset(
     {"events", "dedup", "deliveries", "attempts", "actions", "pauses", "circuits"}
-    | {"counters", "dead_groups", "key_segments", "marks"}
+    | {"counters", "dead_groups", "key_segments", "marks", "rejection_counts", "rejections", "held_requests"}
 )
 _HELD = "SELECT 1 FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
 _ENDING = frozenset(
