@@ -24,6 +24,8 @@ from longstop.model.retention import ArchivedEvent, WholeEvent
 
 PRIVATE = 0o600
 CHUNK = 1 << 20
+LEVEL = 3
+"""Of compression: half the time of the usual 6, for a tenth more bytes."""
 
 
 class FileArchive:
@@ -52,7 +54,7 @@ class FileArchive:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for day, lines in days.items():
-                self._append(day, gzip.compress(b"".join(lines), 6))
+                self._append(day, gzip.compress(b"".join(lines), LEVEL))
         except OSError as error:
             raise ArchiveError(f"{self._folder}: the archive cannot be written: {error}") from error
 

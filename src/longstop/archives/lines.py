@@ -5,13 +5,13 @@ Headers are pairs of texts, decoded as Latin-1, which loses no byte. Fields are 
 """
 
 import base64
-import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from longstop.model.action import ActionRecord
-from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger
+from longstop.model.delivery import Attempt, Delivery
 from longstop.model.event import Event, Headers, Origin
 from longstop.model.listing import History, KeptEvent
 from longstop.model.retention import WholeEvent
@@ -22,66 +22,56 @@ Row = dict[str, Any]
 def to_line(whole: WholeEvent) -> bytes:
     """One line, with its end."""
     event = whole.kept.event
+    text = _text(event.body)
     row = {
         "id": event.id,
         "source": event.source,
         "type": event.type,
         "key": event.key,
-        "dedup": None if event.dedup is None else base64.b64encode(event.dedup).decode(),
+        "dedup": event.dedup,
         "received_at_ms": event.received_at_ms,
         "occurred_at_ms": event.occurred_at_ms,
-        "origin": event.origin.value,
+        "origin": event.origin,
         "parent": event.parent,
         "redeliveries": whole.kept.redeliveries,
-        "headers": [list(pair) for pair in event.headers],
-        **_body(event.body),
-        "deliveries": [
-            {**asdict(delivery), "history": _history(history)}
-            for delivery, history in zip(whole.kept.deliveries, whole.histories, strict=True)
-        ],
+        "headers": list(event.headers),
+        "body": text,
+        "body_base64": event.body if text is None else None,
+        "deliveries": whole.kept.deliveries,
+        "history": whole.histories,
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    return msgspec.json.encode(row) + b"\n"
 
 
-def _body(body: bytes) -> Row:
+def _text(body: bytes) -> str | None:
     try:
-        return {"body": body.decode()}
+        return body.decode()
     except UnicodeDecodeError:
-        return {"body_base64": base64.b64encode(body).decode()}
-
-
-def _history(history: History) -> Row:
-    return {
-        "attempts": [{**asdict(each), "answer": base64.b64encode(each.answer).decode()} for each in history.attempts],
-        "actions": [asdict(each) for each in history.actions],
-    }
+        return None
 
 
 def from_lines(lines: Iterable[bytes]) -> WholeEvent:
     """The event of one or more lines about it, the oldest first: what the last says, with the attempts of all."""
-    rows: list[Row] = [json.loads(line.decode("utf-8", "surrogatepass")) for line in lines]
+    rows: list[Row] = [msgspec.json.decode(line) for line in lines]
     last = rows[-1]
     attempts: dict[str, dict[int, Attempt]] = {}
     for row in rows:
-        for delivery in row["deliveries"]:
+        for delivery, history in zip(row["deliveries"], row["history"], strict=True):
             known = attempts.setdefault(delivery["id"], {})
-            known.update((each["number"], _attempt(each)) for each in delivery["history"]["attempts"])
+            known.update((each["number"], msgspec.convert(each, Attempt)) for each in history["attempts"])
+    deliveries = msgspec.convert(last["deliveries"], tuple[Delivery, ...])
     histories = [
         History(
-            tuple(attempts[each["id"]][number] for number in sorted(attempts[each["id"]])),
-            tuple(
-                ActionRecord(**{**action, "trigger": Trigger(action["trigger"])})
-                for action in each["history"]["actions"]
-            ),
+            tuple(attempts[each.id][number] for number in sorted(attempts[each.id])),
+            msgspec.convert(history["actions"], tuple[ActionRecord, ...]),
         )
-        for each in last["deliveries"]
+        for each, history in zip(deliveries, last["history"], strict=True)
     ]
-    kept = KeptEvent(_event(last), last["redeliveries"], tuple(_delivery(each) for each in last["deliveries"]))
-    return WholeEvent(kept, tuple(histories))
+    return WholeEvent(KeptEvent(_event(last), last["redeliveries"], deliveries), tuple(histories))
 
 
 def _event(row: Row) -> Event:
-    text = row.get("body")
+    text = row["body"]
     return Event(
         id=row["id"],
         source=row["source"],
@@ -95,13 +85,3 @@ def _event(row: Row) -> Event:
         parent=row["parent"],
         occurred_at_ms=row["occurred_at_ms"],
     )
-
-
-def _delivery(row: Row) -> Delivery:
-    fields = {name: value for name, value in row.items() if name != "history"}
-    reason = fields["reason"]
-    return Delivery(**{**fields, "state": State(fields["state"]), "reason": DeadReason(reason) if reason else None})
-
-
-def _attempt(row: Row) -> Attempt:
-    return Attempt(**{**row, "outcome": OutcomeKind(row["outcome"]), "answer": base64.b64decode(row["answer"])})

@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from longstop.archives.file import FileArchive
 from longstop.clock import SystemClock
@@ -52,7 +53,7 @@ class Parts:
         (settings,) = (each for each in self.config.sources if each.name == source)
         return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
 
-    @property
+    @cached_property
     def archive(self) -> Archive | None:
         """Where what is forgotten is kept, if anywhere."""
         folder = self.config.retention.archive

@@ -87,7 +87,8 @@ class SqliteStore:
     async def open(self) -> None:
         """Open or create the file and bring it to the newest schema."""
         try:
-            await self._writer.call(_data_version)
+            # From here on: what this store finds when it opens is no arrival.
+            self._seen_version = await self._writer.call(_data_version)
         except BaseException:
             await self._writer.disconnect()
             raise
