@@ -152,6 +152,17 @@ async def check_a_search_goes_on_where_it_ended(store: Store) -> None:
     expect_equal((second.event_ids, second.more), (tuple(_ids(3, 4)), False), "the second day")
 
 
+async def check_what_is_too_young_is_found_another_day(store: Store) -> None:
+    """Also where its id is older than that of another that may go already."""
+    await store.append([make_append(1, to=(), received_at_ms=AT_MS + 500), make_append(2, to=(), received_at_ms=AT_MS)])
+    early, late = Cutoffs(0, 0, 0, AT_MS + 100), Cutoffs(0, 0, 0, AT_MS + 600)
+    first = await store.forgettable(Kind.UNROUTED, early, None, 10)
+    expect_equal(first.event_ids, tuple(_ids(2)), "the first day")
+    await store.forget(first.event_ids, early)
+    second = await store.forgettable(Kind.UNROUTED, late, first.after, 10)
+    expect_equal(second.event_ids, tuple(_ids(1)), "the second day")
+
+
 async def check_all_of_an_event(store: Store) -> None:
     """What is archived is all there is."""
     await _mixed(store)
