@@ -272,11 +272,12 @@ async def test_any_program_reads_it_a_line_an_event_a_file_a_day_for_the_owner_a
     assert [row["id"] for row in rows] == [make_event(1).id, make_event(3).id]
 
 
-async def test_what_a_crash_cut_off_harms_nothing_before_or_after_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [gzip.compress(b'{"id":"half')[:-9], bytes(4_096), b"no gzip at all"])
+async def test_what_a_crash_cut_off_harms_nothing_before_or_after_it(left: bytes, tmp_path: Path) -> None:
     first, second = await a_whole_event(1), await a_whole_event(2)
     await FileArchive(tmp_path).write([first])
     path = tmp_path / "2026-01-01.0001.jsonl.gz"
-    path.write_bytes(path.read_bytes() + gzip.compress(b'{"id":"half')[:-9])
+    path.write_bytes(path.read_bytes() + left)
     again = FileArchive(tmp_path)
     await again.write([second])
     assert [each.name for each in sorted(tmp_path.iterdir())] == [

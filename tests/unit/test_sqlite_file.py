@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from longstop.model.errors import StoreUnavailableError
+from longstop.model.listing import EventFilter, Page
 from longstop.stores.sqlite import SqliteStore, file_guard
 from longstop.testing.builders import make_append
 
@@ -71,6 +72,22 @@ async def test_another_programs_database_keeps_its_mode(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="another program"):
         await opened(path)
     assert modes(tmp_path) == {"customers.db": 0o644}
+
+
+async def test_opening_and_asking_writes_nothing(tmp_path: Path) -> None:
+    """Or every command that looks would wake every gateway."""
+    path = tmp_path / "store.db"
+    first = await opened(path)
+    await first.append([make_append(1)])
+    watching = apsw.Connection(str(path))
+    before = watching.execute("PRAGMA data_version").get
+    second = await opened(path)
+    await second.counts()
+    await second.find_events(EventFilter(), Page())
+    assert watching.execute("PRAGMA data_version").get == before
+    watching.close()
+    await second.close()
+    await first.close()
 
 
 # -- moved ------------------------------------------------------------------------------------------------
