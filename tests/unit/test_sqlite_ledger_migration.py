@@ -19,7 +19,7 @@ ERROR = "order {} is unknown"
 
 
 def an_old_file(path: Path) -> None:
-    """Seven events of two keys; 1 to 3 dead, 4 delivered before it came, 5 scheduled, 6 unrouted, 7 another source's."""
+    """Seven events of two keys; 1 to 3 dead, 4 delivered before it came, 5 scheduled, 6 unrouted, 7 of another source."""
     connection = apsw.Connection(str(path))
     schema.prepare(connection, str(path), schema.MIGRATIONS[:BEFORE])
     for number in range(1, 8):
@@ -66,7 +66,8 @@ async def test_what_an_old_file_holds_is_counted_grouped_and_found(tmp_path: Pat
     for wanted, numbers in (
         (DeliveryFilter(state=State.DEAD, error="4711"), []),
         (DeliveryFilter(state=State.DEAD, error="order 2"), [2]),
-        (DeliveryFilter(until_ms=AT_MS), [4]),
+        (DeliveryFilter(until_ms=AT_MS - 500), [4]),
+        (DeliveryFilter(received_since_ms=AT_MS + 49), [7]),
         (DeliveryFilter(received_until_ms=AT_MS + 15), [8, 9, 1, 2]),
         (DeliveryFilter(key="b", state=State.DELIVERED), [4]),
     ):
