@@ -19,7 +19,7 @@ ERROR = "order {} is unknown"
 
 
 def an_old_file(path: Path) -> None:
-    """Seven events of two keys; 1 to 3 dead, 4 delivered before it came, 5 scheduled, 6 unrouted, 7 of another source."""
+    """Seven events of two keys; 1 to 3 dead, 4 delivered before it came, 5 scheduled, 6 unrouted, 7 from elsewhere."""
     connection = apsw.Connection(str(path))
     schema.prepare(connection, str(path), schema.MIGRATIONS[:BEFORE])
     for number in range(1, 8):
