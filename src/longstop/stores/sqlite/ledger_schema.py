@@ -60,12 +60,13 @@ MIGRATION = f"""
     -- Of what is dead, and NULL for all else.
     ALTER TABLE deliveries ADD COLUMN dead_group INTEGER;
     INSERT INTO dead_groups (destination, reason, status, error, n, keys)
-        SELECT destination, reason, ifnull(last_status, -1), error_group(last_error) AS error, count(*),
+        SELECT destination, ifnull(reason, 'exhausted'), ifnull(last_status, -1), error_group(last_error), count(*),
             count(DISTINCT key)
         FROM deliveries WHERE state = 'dead' GROUP BY 1, 2, 3, 4;
     UPDATE deliveries SET dead_group = (
-            SELECT g.id FROM dead_groups g WHERE g.destination = deliveries.destination AND g.reason = deliveries.reason
-            AND g.status = ifnull(last_status, -1) AND g.error = error_group(last_error))
+            SELECT g.id FROM dead_groups g
+            WHERE g.destination = deliveries.destination AND g.reason = ifnull(deliveries.reason, 'exhausted')
+                AND g.status = ifnull(last_status, -1) AND g.error = error_group(last_error))
         WHERE state = 'dead';
     CREATE INDEX deliveries_dead_group ON deliveries (dead_group, id) WHERE dead_group IS NOT NULL;
     CREATE INDEX deliveries_dead_at ON deliveries (dead_group, ended_at_ms) WHERE dead_group IS NOT NULL;
