@@ -7,6 +7,7 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from longstop.model.action import Action, Pause
@@ -20,8 +21,20 @@ from longstop.model.event import Event, Headers, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.handler import Transaction
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.listing import (
+    BackedUp,
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+)
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.model.retention import ArchivedEvent, Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.model.routing import Target
 
 
@@ -113,10 +126,13 @@ class Ledger(Protocol):
         """What is recorded of a delivery; empty where there is none."""
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
-        """One page of events."""
+        """One page of events. Every filter has an index but `contains`; see Page for what takes too long."""
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
-        """One page of deliveries."""
+        """One page of deliveries. Of the dead every filter has an index but `contains`."""
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+        """What is dead, by what it died of, the largest group first. Kept, so that it costs the same at any size."""
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """Carry out people's decisions and record who made them.
@@ -140,7 +156,40 @@ class Ledger(Protocol):
         """The circuits that are open, by destination."""
 
     async def counts(self) -> Counts:
-        """How much of everything there is."""
+        """How much of everything there is. From counters that are changed in the transactions that change what they
+        count, so that it may be asked as often as one likes."""
+
+    async def recount(self, after: str | None = None) -> Recount:
+        """Compare the next few counters with what they count, and put right those that drifted. None: the first."""
+
+    async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
+        """Events that may be forgotten now that something of them of this kind is old enough, the oldest first.
+
+        Looks at `limit` of the kind at most. After the last step `after` is where to go on another day: what was
+        passed over is found again by what it waited for.
+        """
+
+    async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
+        """All that is kept of these events; those that are not there are left out."""
+
+    async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
+        """Forget those of these events that may still be forgotten (`retention.event_may_go`), and all that belongs to
+        them; how many they were."""
+
+    async def old_attempts(self, before_ms: int, after: str | None, limit: int) -> Forgettable:
+        """Events with attempts from before a time, of deliveries that had ended by then; see `forgettable`."""
+
+    async def forget_attempts(self, event_ids: Sequence[str], before_ms: int) -> int:
+        """Forget those attempts of these events; how many they were."""
+
+    async def lived_until(self) -> int | None:
+        """The time of `retention.lived` as it was kept last; None where it never was."""
+
+    async def live_until(self, at_ms: int) -> None:
+        """Keep it, unless a later one is kept already."""
+
+    async def give_back(self) -> bool:
+        """Give a little of the room that forgetting has freed back to the disk; whether there is more to give."""
 
     async def forget_dedup(self, now_ms: int) -> int:
         """Drop dedup keys whose window is over; how many there were."""
@@ -188,6 +237,29 @@ class Store(Inbox, Ledger, Protocol):
 
     async def close(self) -> None:
         """Finish what was begun and let go. Safe to call twice."""
+
+    def ready(self) -> bool:
+        """Whether it can be used, as far as is known; asks nobody."""
+
+
+class Archive(Protocol):
+    """Where what is forgotten is kept."""
+
+    async def write(self, events: Sequence[WholeEvent]) -> None:
+        """Keep them; they are durable when this returns. Raises ArchiveError, and then they are not forgotten."""
+
+    async def find(self, id_: str) -> ArchivedEvent | None:
+        """The event of this id, or the one that a delivery of this id was of. Raises ArchiveError."""
+
+
+class Backups(Protocol):
+    """What a store offers besides, where it is one file."""
+
+    async def backup(self, target: Path) -> BackedUp:
+        """Copy the store into a new file while it is in use: of one moment, checked, and durable on return.
+
+        Raises BackupError, StoreUnavailableError; then there is no such file.
+        """
 
 
 class Transactions(Protocol):

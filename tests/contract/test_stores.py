@@ -50,5 +50,5 @@ def test_checks_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
     assert {check.concern for check in store_contract.CHECKS} == {
         "append", "dedup", "lease", "settle", "rescue", "extend", "listing", "act", "counts", "arrival", "order",
-        "pause", "circuit", "rejections", "held_requests", "turns", "clock",
+        "pause", "circuit", "search", "dead_groups", "retention", "rejections", "held_requests", "turns", "clock",
     }  # fmt: skip

@@ -1,6 +1,8 @@
 """init and check."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,15 @@ def test_init_writes_what_check_accepts(capsys: Capture) -> None:
     shown = capsys.readouterr()
     assert "hello (generic)" in shown.out
     assert shown.err == ""
+
+
+def test_what_init_writes_is_the_owners_alone_whatever_the_umask() -> None:
+    before = os.umask(0)
+    try:
+        assert cli("init") == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("longstop.toml").stat().st_mode) == 0o600
 
 
 def test_init_overwrites_nothing(capsys: Capture) -> None:

@@ -140,7 +140,7 @@ def test_show_takes_either_id_and_hides_credentials(id_: str, program: FakeProgr
     assert '\n  {"a":\n  1}\\x1b\n' in shown
     assert "\x1b" not in shown
     (row,) = rows(program, capsys, "events", "show", id_)
-    assert list(row) == [*EVENT_FIELDS, "headers", "body", "body_base64", "history"]
+    assert list(row) == [*EVENT_FIELDS, "headers", "body", "body_base64", "history", "archived_in"]
     assert row["headers"] == [
         ["Authorization", "(not shown)"],
         ["x-shop-key", "(not shown)"],

@@ -20,6 +20,7 @@ from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
 from longstop.model.rejection import HoldSettings
+from longstop.model.retention import RetentionSettings
 from longstop.model.retry import RetryPolicy
 from longstop.model.routing import SHORT
 from longstop.model.settings import (
@@ -80,14 +81,6 @@ class WorkerSettings:
     """How deliveries are worked on."""
 
     lease_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionSettings:
-    """What may be forgotten when."""
-
-    rejections_ms: int
-    """Samples and counts of refused requests."""
 
 
 @dataclass(frozen=True, slots=True)

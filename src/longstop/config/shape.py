@@ -29,6 +29,7 @@ from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.values import Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.rejection import HoldSettings
+from longstop.model.retention import RetentionSettings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 from longstop.model.settings import (
     ALERT_TIMEOUT_MS,
@@ -81,6 +82,7 @@ _RETRY = RetryPolicy()
 _BREAKER = BreakerPolicy()
 _HOLD = HoldSettings()
 _DESTINATION = DestinationSettings("")
+_RETENTION = RetentionSettings()
 
 
 def _around(info: ValidationInfo) -> Surroundings:
@@ -98,6 +100,7 @@ Size = Annotated[int, BeforeValidator(values.size)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Host = Annotated[str, AfterValidator(values.host)]
 LoopbackHost = Annotated[str, AfterValidator(values.loopback_host)]
+ArchiveFolder = Annotated[str, AfterValidator(lambda text, info: values.archive(text, _around(info)))]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Credential = Annotated[str, AfterValidator(lambda text, info: values.credential(text, _around(info)))]
 BearerToken = Annotated[str, AfterValidator(lambda text, info: values.bearer_token(text, _around(info)))]
@@ -162,7 +165,13 @@ class WorkerTable(Table):
 class RetentionTable(Table):
     """`[retention]`"""
 
-    rejections_ms: PositiveDuration = Field(default=7 * 86_400_000, alias="rejections", description=_DURATION)
+    delivered_ms: PositiveDuration = Field(default=_RETENTION.delivered_ms, alias="delivered", description=_DURATION)
+    dead_ms: PositiveDuration = Field(default=_RETENTION.dead_ms, alias="dead", description=_DURATION)
+    discarded_ms: PositiveDuration = Field(default=_RETENTION.discarded_ms, alias="discarded", description=_DURATION)
+    unrouted_ms: PositiveDuration = Field(default=_RETENTION.unrouted_ms, alias="unrouted", description=_DURATION)
+    rejections_ms: PositiveDuration = Field(default=_RETENTION.rejections_ms, alias="rejections", description=_DURATION)
+    attempts_ms: PositiveDuration | None = Field(default=None, alias="attempts", description=_DURATION)
+    archive: ArchiveFolder | None = Field(default=None, description=values.ARCHIVE)
 
 
 class AlertsTable(Table):

@@ -42,6 +42,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 _LATER_STORES = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
 _STORE_HINT = "SQLite needs no server of its own"
+ARCHIVE = 'text such as "file:archive/"'
 _STORE_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
 
 
@@ -426,6 +427,19 @@ def store(text: str, around: Surroundings) -> StoreSettings:
     if not path or path.endswith("/") or re.search(r"[?#\x00]", path):
         raise Fault("found no file's path after sqlite:///", _STORE_EXPECTED, "without ? or #")
     return StoreSettings(text, "sqlite", os.path.abspath(around.base / path))
+
+
+def archive(text: str, around: Surroundings) -> str:
+    """The folder that `file:…` names, as an absolute path."""
+    scheme, found, path = text.partition(":")
+    if found and scheme == "s3":
+        raise Fault("found an archive of s3:, which is not part of this version", ARCHIVE)
+    if not found or scheme != "file":
+        raise Fault(f"found {shown(text)}", ARCHIVE)
+    path = expand(path, around.environ, "it to hold a part of the path")
+    if not path or "\x00" in path:
+        raise Fault("found no folder's path after file:", ARCHIVE)
+    return os.path.abspath(around.base / path)
 
 
 def _not_a_store(text: str) -> Fault:

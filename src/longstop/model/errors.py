@@ -150,3 +150,11 @@ class TransitionError(LongstopError):
 
 class NotFoundError(LongstopError):
     """No event or delivery has this id."""
+
+
+class ArchiveError(LongstopError):
+    """The archive cannot be written or read; what is not archived is not forgotten."""
+
+
+class BackupError(LongstopError):
+    """There is no copy; the message says why and what to do."""

@@ -22,6 +22,11 @@ def format_uuid7(at_ms: int, tail: int) -> str:
     return f"{_head(at_ms)}{_middle(tail >> _LOW_BITS)}{tail & _LOW_MASK:012x}"
 
 
+def id_ms(id_: str) -> int:
+    """When an id was made, in milliseconds since the epoch. Raises ValueError where it is no UUID."""
+    return int(id_[:8] + id_[9:13], 16)
+
+
 def _head(at_ms: int) -> str:
     return f"{at_ms >> 16 & 0xFFFFFFFF:08x}-{at_ms & 0xFFFF:04x}-7"
 

@@ -1,7 +1,7 @@
 """What can be asked of a store: filters, pages, and what comes back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from longstop.model.action import ActionRecord
@@ -47,7 +47,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries to list; None: any. Times select by `ended_at_ms`: since inclusive, until exclusive."""
+    """Which deliveries to list; None: any. Times: since inclusive, until exclusive."""
 
     state: State | None = None
     source: str | None = None
@@ -56,31 +56,48 @@ class DeliveryFilter:
     key: str | None = None
     reason: DeadReason | None = None
     since_ms: int | None = None
+    """By `ended_at_ms`: what has not ended is neither since nor until anything."""
     until_ms: int | None = None
     contains: bytes | None = None
     """These bytes stand somewhere in the event's body."""
+    held: bool | None = None
+    """True: only what is scheduled and held, because another of its key goes first; False: only what is not."""
+    status: int | None = None
+    """The HTTP status of the last attempt."""
+    error: str | None = None
+    """This stands in the last error; `#` for what varies, or a number to look for one (`error_group.says`)."""
+    received_since_ms: int | None = None
+    """By `received_at_ms`."""
+    received_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing, by id, which is by age. Keyset paging: `after` is the last id of the page before."""
+    """One page of a listing, by id, which is by age. Keyset paging: `after` is the `next_after` of the page before."""
 
     limit: int = 50
     after: str | None = None
     newest_first: bool = True
+    patience_ms: int = 1_000
+    """A search that no index answers ends about then, with what it has found and where to go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """The rows of one page; `next_after` asks for the following one, None where this was the last."""
+    """The rows of one page; `next_after` asks for the following one, None where this was the last.
+
+    A page may be short, or empty, and not be the last: then patience ended, and `searched_to_ms` says how far it got.
+    """
 
     rows: tuple[T, ...]
     next_after: str | None
+    searched_to_ms: int | None = None
+    """Patience ended: all that was received down to (oldest first: up to) about this time was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything there is."""
+    """How much of everything there is: kept, or looked up in an index, so that asking costs the same at any size."""
 
     events: int
     unrouted: int
@@ -88,3 +105,56 @@ class Counts:
     """Destination name to state to how many."""
     oldest_waiting_at_ms: int | None
     """When the oldest event was received that is still scheduled or leased somewhere."""
+    sources: Mapping[str, int] = field(default_factory=dict)
+    """Source name to how many events of it are kept."""
+    oldest_waiting: Mapping[str, int] = field(default_factory=dict)
+    """Destination name to when the oldest event was received that is scheduled or leased for it."""
+    next_due: Mapping[str, int] = field(default_factory=dict)
+    """Destination name to the earliest `due_at_ms` of what is scheduled for it and not held; it may be past."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadGroup:
+    """The dead deliveries of one destination that died of the same: what a person looks at first."""
+
+    destination: str
+    reason: DeadReason
+    status: int | None
+    """The HTTP status of the last attempt."""
+    error: str
+    """The last error with its variable parts taken out (`error_group.group_of`); empty where there was none."""
+    count: int
+    keys: int
+    """How many different keys they have; those without one count as none."""
+    first_at_ms: int
+    """When the first of them died."""
+    last_at_ms: int
+    sample: tuple[str, ...]
+    """The ids of the few that died last, the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A counter that was wrong, and was put right."""
+
+    counter: str
+    kept: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What one step of a check of the counters came to."""
+
+    next_after: str | None
+    """Where the next step goes on; None: that was the last."""
+    drifts: tuple[Drift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """A copy of a store that was made and checked."""
+
+    file: str
+    bytes: int
+    events: int

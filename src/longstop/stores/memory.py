@@ -5,7 +5,9 @@ change and its last, so each batch is one step of the event loop: all or nothing
 """
 
 import asyncio
+import time
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
@@ -15,17 +17,36 @@ from longstop.model.action import Action, ActionRecord, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
-from longstop.model.delivery import Attempt, Delivery, State
+from longstop.model.delivery import Attempt, DeadReason, Delivery, State
+from longstop.model.error_group import group_of, says
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.ids import id_ms
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.listing import (
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+)
+from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
 from longstop.stores.memory_rejections import MemoryRejections
 
 T = TypeVar("T")
 
 _WAITING = frozenset({State.SCHEDULED, State.LEASED})
 _IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
+
+SAMPLE = 5
+"""How many ids a group of the dead shows."""
+_FOR_EVER_MS = 10**12
+LOOK_EVERY = 64
+"""After so many rows a search looks at the time."""
 
 
 class MemoryStore(MemoryRejections):
@@ -58,6 +79,7 @@ class MemoryStore(MemoryRejections):
         """(destination, lane) to the one of it that stands in `_due`; the others are held."""
         self._pauses: dict[str, Pause] = {}
         self._circuits: dict[str, Circuit] = {}
+        self._lived_ms: int | None = None
         self._enlisted = False
         """Something was put into `_due` since the last wake."""
         self._wakes: list[Callable[[], None]] = []
@@ -67,6 +89,10 @@ class MemoryStore(MemoryRejections):
 
     async def close(self) -> None:
         """Nothing to do. What is kept stays, so that a simulated restart can go on with the same object."""
+
+    def ready(self) -> bool:
+        """Always."""
+        return True
 
     # -- Inbox ----------------------------------------------------------------------------------
 
@@ -168,10 +194,12 @@ class MemoryStore(MemoryRejections):
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         """One page of events."""
+        page = page if wanted.contains is not None else replace(page, patience_ms=_FOR_EVER_MS)
         return _list(self._event_ids, page, lambda id_: self._event_fits(id_, wanted), self._kept)
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """One page of deliveries."""
+        page = page if wanted.contains is not None else replace(page, patience_ms=_FOR_EVER_MS)
         return _list(
             self._delivery_ids,
             page,
@@ -209,18 +237,109 @@ class MemoryStore(MemoryRejections):
     async def counts(self) -> Counts:
         """How much of everything there is."""
         deliveries: dict[str, dict[State, int]] = {}
+        oldest: dict[str, tuple[str, int]] = {}
         for delivery in self._deliveries.values():
             states = deliveries.setdefault(delivery.destination, {})
             states[delivery.state] = states.get(delivery.state, 0) + 1
+            if delivery.state in _WAITING:
+                first = (delivery.id, delivery.received_at_ms)
+                oldest[delivery.destination] = min(oldest.get(delivery.destination, first), first)
+        sources = Counter(event.source for event in self._events.values())
+        next_due: dict[str, int] = {}
+        for (name, _), entries in self._due.items():
+            if entries:
+                next_due[name] = min(next_due.get(name, entries[0][0]), entries[0][0])
         return Counts(
             events=len(self._events),
             unrouted=sum(not ids for ids in self._delivery_ids_of.values()),
             deliveries=deliveries,
-            oldest_waiting_at_ms=min(
-                (each.received_at_ms for each in self._deliveries.values() if each.state in _WAITING),
-                default=None,
-            ),
+            oldest_waiting_at_ms=min((at_ms for _, at_ms in oldest.values()), default=None),
+            sources=sources,
+            oldest_waiting={name: at_ms for name, (_, at_ms) in oldest.items()},
+            next_due=next_due,
         )
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+        """What is dead, by what it died of."""
+        groups: dict[tuple[str, DeadReason, int | None, str], list[Delivery]] = {}
+        for each in self._deliveries.values():
+            if each.state is State.DEAD and each.reason and destination in (None, each.destination):
+                of_group = (each.destination, each.reason, each.last_status, group_of(each.last_error))
+                groups.setdefault(of_group, []).append(each)
+        made = [_group(*of_group, dead) for of_group, dead in groups.items()]
+        return sorted(made, key=lambda group: -group.count)[:limit]
+
+    async def recount(self, after: str | None = None) -> Recount:  # noqa: ARG002
+        """Nothing is kept here that could be wrong: `counts` counts."""
+        return Recount(None)
+
+    async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
+        """Events that may go, by what has ended of this kind."""
+        if kind is Kind.UNROUTED:
+            unrouted = (id_ for id_, deliveries in self._delivery_ids_of.items() if not deliveries)
+            ended = [(self._events[id_].received_at_ms, id_) for id_ in unrouted]
+        else:
+            of_kind = (each for each in self._deliveries.values() if each.state.value == kind.value)
+            ended = [(each.ended_at_ms or 0, each.event_id) for each in of_kind]
+        entries = [entry for entry in ended if entry[0] < before.of(kind)]
+        return _step(entries, after, limit, lambda id_: self._may_go(id_, before))
+
+    async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
+        """All there is of these events."""
+        found = [self._kept(id_) for id_ in event_ids if id_ in self._events]
+        return [WholeEvent(kept, tuple([await self.history(each.id) for each in kept.deliveries])) for kept in found]
+
+    async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
+        """Forget those that may still go."""
+        going = [id_ for id_ in dict.fromkeys(event_ids) if id_ in self._events and self._may_go(id_, before)]
+        for id_ in going:
+            self._forget(id_)
+        return len(going)
+
+    def _may_go(self, event_id: str, before: Cutoffs) -> bool:
+        deliveries = [self._deliveries[id_] for id_ in self._delivery_ids_of[event_id]]
+        return event_may_go(self._events[event_id].received_at_ms, deliveries, before)
+
+    def _forget(self, event_id: str) -> None:
+        for delivery_id in self._delivery_ids_of.pop(event_id):
+            self._unindex(self._deliveries.pop(delivery_id))
+            del self._delivery_ids[bisect_left(self._delivery_ids, delivery_id)]
+            self._attempts.pop(delivery_id, None)
+            self._actions.pop(delivery_id, None)
+        del self._event_ids[bisect_left(self._event_ids, event_id)]
+        del self._events[event_id], self._redeliveries[event_id]
+
+    async def old_attempts(self, before_ms: int, after: str | None, limit: int) -> Forgettable:
+        """Events with old attempts."""
+        old = (each for each in self._deliveries.values() if self._old_attempts(each, before_ms))
+        return _step([(each.ended_at_ms or 0, each.event_id) for each in old], after, limit, lambda _: True)
+
+    def _old_attempts(self, delivery: Delivery, before_ms: int) -> list[Attempt]:
+        if delivery.ended_at_ms is None or delivery.ended_at_ms >= before_ms:
+            return []
+        return [each for each in self._attempts.get(delivery.id, ()) if each.started_at_ms < before_ms]
+
+    async def forget_attempts(self, event_ids: Sequence[str], before_ms: int) -> int:
+        """Forget the old attempts of what had ended by then."""
+        forgotten = 0
+        for delivery_id in (each for id_ in event_ids for each in self._delivery_ids_of.get(id_, ())):
+            old = self._old_attempts(self._deliveries[delivery_id], before_ms)
+            if old:
+                self._attempts[delivery_id] = [each for each in self._attempts[delivery_id] if each not in old]
+            forgotten += len(old)
+        return forgotten
+
+    async def lived_until(self) -> int | None:
+        """What was kept last."""
+        return self._lived_ms
+
+    async def live_until(self, at_ms: int) -> None:
+        """Keep the later one."""
+        self._lived_ms = at_ms if self._lived_ms is None else max(at_ms, self._lived_ms)
+
+    async def give_back(self) -> bool:
+        """Memory is given back by itself."""
+        return False
 
     async def forget_dedup(self, now_ms: int) -> int:
         """Drop dedup keys whose window is over."""
@@ -241,7 +360,9 @@ class MemoryStore(MemoryRejections):
         event = append.event
         first = self._first_of(event)
         if first is not None:
-            self._redeliveries[first] += 1
+            # The first may have been forgotten while its window lasts.
+            if first in self._redeliveries:
+                self._redeliveries[first] += 1
             return Receipt(ReceiptStatus.DUPLICATE, first)
         if event.dedup is not None:
             self._dedup[event.source, event.dedup] = (event.id, append.dedup_until_ms)
@@ -382,9 +503,20 @@ class MemoryStore(MemoryRejections):
             and wanted.type in (None, delivery.type)
             and wanted.key in (None, delivery.key)
             and wanted.reason in (None, delivery.reason)
+            and wanted.status in (None, delivery.last_status)
+            and (wanted.error is None or says(delivery.last_error, wanted.error))
+            and wanted.held in (None, self._is_held(delivery))
             and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
+            and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
             and (wanted.contains is None or wanted.contains in self._events[delivery.event_id].body)
         )
+
+    def _is_held(self, delivery: Delivery) -> bool:
+        """Whether another of its key goes first."""
+        if delivery.state is not State.SCHEDULED or delivery.lane is None:
+            return False
+        free = self._free.get((delivery.destination, delivery.lane))
+        return free is None or free.id != delivery.id
 
     # -- one place that changes a delivery --------------------------------------------------------
 
@@ -464,10 +596,34 @@ def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bo
     return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
 
 
+def _step(entries: list[tuple[int, str]], after: str | None, limit: int, may_go: Callable[[str], bool]) -> Forgettable:
+    """The next few of what has ended, by when and by id; `after` is the last of the step before."""
+    behind = sorted({entry for entry in entries if after is None or f"{entry[0]:020} {entry[1]}" > after})
+    looked_at = behind[:limit]
+    cursor = f"{looked_at[-1][0]:020} {looked_at[-1][1]}" if looked_at else after
+    return Forgettable(tuple(id_ for _, id_ in looked_at if may_go(id_)), cursor, len(behind) > limit)
+
+
+def _group(destination: str, reason: DeadReason, status: int | None, error: str, dead: Sequence[Delivery]) -> DeadGroup:
+    ended = sorted(((each.ended_at_ms or 0, each.id) for each in dead), reverse=True)
+    keys = {each.key for each in dead} - {None}
+    sample = tuple(id_ for _, id_ in ended[:SAMPLE])
+    return DeadGroup(destination, reason, status, error, len(dead), len(keys), ended[-1][0], ended[0][0], sample)
+
+
 def _list(ids: list[str], page: Page, fits: Callable[[str], bool], row: Callable[[str], T]) -> Listing[T]:
-    found = list(islice(filter(fits, _walk(ids, page)), page.limit + 1))
-    shown = found[: page.limit]
-    return Listing(tuple(map(row, shown)), shown[-1] if len(found) > len(shown) else None)
+    until_s = time.monotonic() + page.patience_ms / 1000
+    shown: list[str] = []
+    last = page.after
+    for place, id_ in enumerate(_walk(ids, page), 1):
+        if len(shown) == page.limit and fits(id_):
+            return Listing(tuple(map(row, shown)), shown[-1])
+        if len(shown) < page.limit and fits(id_):
+            shown.append(id_)
+        last = id_
+        if place % LOOK_EVERY == 0 and time.monotonic() >= until_s:
+            return Listing(tuple(map(row, shown)), last, id_ms(last))
+    return Listing(tuple(map(row, shown)), None)
 
 
 def _walk(ids: list[str], page: Page) -> Iterable[str]:

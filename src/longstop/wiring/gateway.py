@@ -20,6 +20,7 @@ from longstop.delivering.pauses import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
 from longstop.model.fingerprint import SALT_BYTES
+from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
@@ -110,6 +111,8 @@ class Gateway:
             self._background(self._rescue.run(), "rescue")
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
             self._background(self._clock_repairs.run(), "clock_repairs")
+            self._background(self._parts.retention().run(), "retention")
+            self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
         for alerts in self._alerts:
             alerts.start()
 
@@ -144,6 +147,11 @@ class Gateway:
     def is_busy(self) -> bool:
         """Whether attempts are under way."""
         return self._dispatch.is_busy()
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing of it has failed, and its store can be used."""
+        return not self.failed.is_set() and self._parts.store.ready()
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)

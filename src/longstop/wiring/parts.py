@@ -6,7 +6,9 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from longstop.archives.file import FileArchive
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wait_ms
@@ -19,7 +21,8 @@ from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
-from longstop.ports import Clock, Source, Store
+from longstop.operating.retention import Retention
+from longstop.ports import Archive, Backups, Clock, Source, Store
 from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
@@ -61,6 +64,20 @@ class Parts:
         """The service that releases what is held of a source."""
         (settings,) = (each for each in self.config.sources if each.name == source)
         return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
+
+    @cached_property
+    def archive(self) -> Archive | None:
+        """Where what is forgotten is kept, if anywhere."""
+        folder = self.config.retention.archive
+        return None if folder is None else FileArchive(folder)
+
+    def backups(self) -> Backups | None:
+        """What copies the store, where it is one file."""
+        return self.store if isinstance(self.store, SqliteStore) else None
+
+    def retention(self) -> Retention:
+        """The service that forgets."""
+        return Retention(self.store, self.config.retention, self.clock, self.archive)
 
     async def alert(self, change: CircuitChange) -> str | None:
         """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""

@@ -44,7 +44,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
         server = SendersServer(app, listening, SystemClock())
         await server.start()
-    operators = await _operators_side(config, gateway, ready=lambda: not (stop.is_set() or gateway.failed.is_set()))
+    operators = await _operators_side(config, gateway, ready=lambda: gateway.ready and not stop.is_set())
     _tune_garbage_collection()
     sys.setswitchinterval(THREADS_SWITCH_S)
     ready(_url(listening) if listening else "")

@@ -61,6 +61,8 @@ COMMANDS = (
     Command("discard", "longstop.edges.cli.discard:discard", "Give up on dead deliveries, for a reason"),
     Command("pause", "longstop.edges.cli.pause:pause", "Send a destination nothing for a while; events for it wait"),
     Command("resume", "longstop.edges.cli.pause:resume", "Let a paused destination go on"),
+    Command("backup", "longstop.edges.cli.backup:backup", "Copy the store into a file, while it is in use"),
+    Command("purge", "longstop.edges.cli.purge:purge", "Forget now what is old enough, or count it"),
     Command("status", "longstop.edges.cli.status:status", "Count what waits, is delivered, is dead"),
 )
 """In the order in which a person meets them."""

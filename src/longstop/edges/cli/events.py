@@ -1,6 +1,7 @@
 """What was accepted, and what became of it."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,7 +14,7 @@ from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injec
 from longstop.edges.cli.program import Parts, on_store
 from longstop.model.credentials import credential_headers
 from longstop.model.errors import NotFoundError
-from longstop.model.listing import KeptEvent, Page
+from longstop.model.listing import History, KeptEvent, Page
 
 PREVIEW_CHARS = 2000
 """How much of a body `events show` prints for people."""
@@ -63,14 +64,13 @@ def show_event(
         raise UsageError("--raw and --json exclude each other; expected one of them")
 
     async def work(parts: Parts) -> int:
-        kept = await _find(parts, id_)
+        kept, histories, archived_in = await _find(parts, id_)
         if raw:
             sys.stdout.flush()
             sys.stdout.buffer.write(kept.event.body)
             sys.stdout.buffer.flush()
             return DONE
-        histories = [await parts.store.history(delivery.id) for delivery in kept.deliveries]
-        detail = rows.detail_row(kept, histories, secret_headers(parts))
+        detail = {**rows.detail_row(kept, histories, secret_headers(parts)), "archived_in": archived_in}
         if json:
             output.json_line(detail)
         else:
@@ -80,14 +80,18 @@ def show_event(
     return on_store(program, config, work)
 
 
-async def _find(parts: Parts, id_: str) -> KeptEvent:
+async def _find(parts: Parts, id_: str) -> tuple[KeptEvent, Sequence[History], str | None]:
+    """The event that is meant, what was done with it, and in which file it is where it has been archived."""
     id_ = id_.strip().lower()
     kept = await parts.store.event(id_)
     if kept is None and (delivery := await parts.store.delivery(id_)) is not None:
         kept = await parts.store.event(delivery.event_id)
-    if kept is None:
+    if kept is not None:
+        return kept, [await parts.store.history(delivery.id) for delivery in kept.deliveries], None
+    archived = await parts.archive.find(id_) if parts.archive is not None else None
+    if archived is None:
         raise NotFoundError(not_found(id_))
-    return kept
+    return archived.whole.kept, archived.whole.histories, archived.place
 
 
 def secret_headers(parts: Parts) -> set[str]:
@@ -100,6 +104,8 @@ _SHOWN = "id source type key dedup received_at occurred_at origin parent redeliv
 
 
 def _print_event(kept: KeptEvent, detail: rows.Row) -> None:
+    if detail["archived_in"] is not None:
+        output.line(f"archived in   {detail['archived_in']}")
     for name in _SHOWN:
         if detail[name] is not None:
             output.line(f"{name:12}  {detail[name]}")

@@ -1,5 +1,6 @@
 """A configuration to start from."""
 
+import os
 from pathlib import Path
 
 from longstop.edges.cli import output
@@ -21,7 +22,8 @@ def init(*, config: ConfigPath = DEFAULT_CONFIG) -> int:
 
 def _write_new(path: Path, text: str) -> None:
     try:
-        with path.open("x", encoding="utf-8") as file:
+        # For its owner alone, whatever the umask: sooner or later a secret is written into it.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise CommandError(f"{path} exists and is left as it is; name another with --config FILE") from None

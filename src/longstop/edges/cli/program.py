@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from longstop.model.routing import Router
     from longstop.operating.release import Release
     from longstop.operating.replay import Replay
-    from longstop.ports import Clock, Source, Store
+    from longstop.operating.retention import Retention
+    from longstop.ports import Archive, Backups, Clock, Source, Store
 
 RoleName = Literal["both", "ingest", "work"]
 
@@ -34,6 +35,16 @@ class Parts(Protocol):
     @property
     def clock(self) -> "Clock":
         """The time."""
+
+    @property
+    def archive(self) -> "Archive | None":
+        """Where what is forgotten is kept, if anywhere."""
+
+    def backups(self) -> "Backups | None":
+        """What copies the store, where it is one file."""
+
+    def retention(self) -> "Retention":
+        """The service that forgets."""
 
     def replay(self, by: str) -> "Replay":
         """The replay service, on behalf of a person."""

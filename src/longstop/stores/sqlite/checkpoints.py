@@ -25,8 +25,8 @@ LONG_PAGES = 500
 class Checkpoints:
     """Keeps the log of one file short. `dirty` after each commit."""
 
-    def __init__(self, path: str, writer: ConnectionThread) -> None:
-        self._thread = ConnectionThread(path, "longstop-checkpoint")
+    def __init__(self, thread: ConnectionThread, writer: ConnectionThread) -> None:
+        self._thread = thread
         self._writer = writer
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None

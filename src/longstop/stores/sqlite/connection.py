@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import apsw
 
-from longstop.model.errors import StoreUnavailableError
-from longstop.stores.sqlite import schema
+from longstop.model.errors import SchemaError, StoreUnavailableError
+from longstop.stores.sqlite import ledger_schema, schema
+from longstop.stores.sqlite.file_guard import FileGuard, FileMovedError, OpenFiles, create_private, make_private
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -44,16 +45,27 @@ PRAGMAS = (
 )
 
 
-def connect(path: str) -> apsw.Connection:
-    """A connection with the durability settings. Raises SchemaError where the file is not ours; it is left alone."""
-    connection = apsw.Connection(path, statementcachesize=_STATEMENTS_KEPT)
+def connect(path: str, create: bool = True) -> apsw.Connection:
+    """A connection with the durability settings. Raises SchemaError where the file is not ours; it is left alone.
+
+    create: make the file where there is none.
+    """
+    if create:
+        create_private(path)
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(path, flags, statementcachesize=_STATEMENTS_KEPT)
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         schema.refuse_foreign(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        if connection.execute("PRAGMA page_count").get == 0:
+            # What is forgotten can be given back to the disk, a little at a time. Said of a file that is not new, this
+            # is written into it every time.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _use_wal(connection)
         for pragma in PRAGMAS:
             connection.execute(pragma)
+        ledger_schema.define_functions(connection)
     except BaseException:
         connection.close(True)
         raise
@@ -77,11 +89,23 @@ class ConnectionThread:
     """One thread with one connection, which is opened when it is first needed and reopened after a failure.
 
     `threaded=False` runs everything in the caller's thread: simulations on a virtual clock need that.
-    `setup`: what is executed on each new connection.
+    `setup`: what is done with each new connection. `moved`: called in the event loop when the file was lost.
     """
 
-    def __init__(self, path: str, name: str, threaded: bool = True, setup: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        guard: FileGuard,
+        *,
+        threaded: bool = True,
+        setup: Callable[[apsw.Connection], None] = lambda _: None,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
+        self._guard = guard
+        self._moved = moved
+        self._files: OpenFiles | None = None
         self._setup = setup
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else None
         self._connection: apsw.Connection | None = None
@@ -90,14 +114,18 @@ class ConnectionThread:
 
     async def call(self, work: Work[T]) -> T:
         """Run `work`, without a transaction around it. Raises StoreUnavailableError where the file cannot do it now."""
-        return await self._run(lambda: self._guarded(work))
+        return await self._work(work)
 
     async def transact(self, work: Work[T]) -> T:
         """Run `work` in one transaction; committed and synced on return, or nothing of it happened.
 
         Raises StoreUnavailableError where the file cannot do it now.
         """
-        return await self._run(lambda: self._guarded(lambda connection: in_transaction(connection, work)))
+        return await self._work(lambda connection: in_transaction(connection, work))
+
+    async def view(self, work: Work[T]) -> T:
+        """Run `work`, which only reads and sees one state of the file in all of its statements."""
+        return await self._work(lambda connection: _in_one_view(connection, work))
 
     async def disconnect(self) -> None:
         """Finish what was begun and close the connection; it is opened again when it is needed."""
@@ -109,6 +137,13 @@ class ConnectionThread:
         if self._executor is not None:
             self._executor.shutdown(wait=True)
 
+    async def _work(self, work: Work[T]) -> T:
+        try:
+            return await self._run(lambda: self._guarded(work))
+        except FileMovedError:
+            self._moved()
+            raise
+
     def _run(self, call: Callable[[], T]) -> "asyncio.Future[T]":
         loop = asyncio.get_running_loop()
         if self._executor is None:
@@ -119,32 +154,69 @@ class ConnectionThread:
 
     def _guarded(self, work: Work[T]) -> T:
         try:
-            return work(self._connected())
+            result = work(self._connected())
         except apsw.Error as error:
+            # What SQLite says of a file that is no longer there may be anything.
+            self._expect_unmoved()
             if isinstance(error, (apsw.IOError, apsw.CorruptError, apsw.CantOpenError)):
                 # After a failed sync the kernel may hold pages it will never write and report as clean.
                 # To sync again and call it durable would be a lie, so the connection is given up.
                 self._suspect = True
                 self._disconnect()
             raise StoreUnavailableError(f"{self._path}: {type(error).__name__}: {error}") from error
+        # Behind the work: what went into a file without a name is acknowledged to nobody.
+        self._expect_unmoved()
+        return result
+
+    def _expect_unmoved(self) -> None:
+        """Raise FileMovedError where the files that are open are not those that the path names."""
+        if self._files is not None and (trouble := self._files.trouble()) is not None:
+            raise self._guard.lose(trouble)
 
     def _connected(self) -> apsw.Connection:
+        if self._guard.lost:
+            self._disconnect()
         if self._connection is None:
-            connection = connect(self._path)
-            if self._suspect:
-                _rewrite_log(connection, self._path)
-                self._suspect = False
-            if self._setup:
-                connection.execute(self._setup)
+            self._guard.about_to_open()
+            connection = self._connect()
+            try:
+                if self._suspect:
+                    _rewrite_log(connection, self._path)
+                    self._suspect = False
+                self._setup(connection)
+                self._files = OpenFiles(connection, self._path)
+            except BaseException:
+                connection.close(True)
+                raise
+            self._guard.opened()
             self._connection = connection
         return self._connection
 
+    def _connect(self) -> apsw.Connection:
+        if not self._guard.lost:
+            connection = connect(self._path, self._guard.may_create)
+            if self._guard.may_create:
+                make_private(self._path)
+            return connection
+        try:
+            connection = connect(self._path, create=False)
+            schema.prepare(connection, self._path)
+        except SchemaError as error:
+            raise FileMovedError(str(error)) from None
+        return connection
+
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            # The last one to close moves the log into the database; where the disk fails, the next to open will.
-            with contextlib.suppress(apsw.Error):
-                connection.close(True)
+        files, self._files = self._files, None
+        if connection is None:
+            return
+        if files is not None and not files.keeps_log():
+            # Closing moves the log into the database and deletes what the path names: by now that may be another's.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        # The last one to close moves the log into the database; where the disk fails, the next to open will.
+        with contextlib.suppress(apsw.Error):
+            connection.close(True)
+        self._guard.closed()
 
 
 def in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
@@ -159,6 +231,15 @@ def in_transaction(connection: apsw.Connection, work: Work[T]) -> T:
             connection.execute("ROLLBACK")
         raise
     return result
+
+
+def _in_one_view(connection: apsw.Connection, work: Work[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _rewrite_log(connection: apsw.Connection, path: str) -> None:

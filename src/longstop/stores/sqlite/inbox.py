@@ -7,12 +7,13 @@ import apsw
 from longstop.model.action import Action
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
-from longstop.model.delivery import Delivery
+from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Receipt
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.stores.sqlite import append_rows, circuits, lanes
+from longstop.stores.sqlite import append_rows, circuits, counters, dead_groups, lanes
 from longstop.stores.sqlite.connection import in_transaction
+from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -62,7 +63,8 @@ _EXTEND = "UPDATE deliveries SET lease_until_ms = ? WHERE id = ? AND state = 'le
 _CHANGE = """
     UPDATE deliveries SET state = ?, due_at_ms = ?, round = ?, round_at_ms = ?, attempts = ?, tries = ?, lost = ?,
         leased_at_ms = NULL, lease_until_ms = NULL, worker = NULL,
-        reason = ?, last_status = ?, last_error = ?, ended_at_ms = ?, lane = ?, expires_at_ms = ?, skipped = ?
+        reason = ?, last_status = ?, last_error = ?, ended_at_ms = ?, lane = ?, expires_at_ms = ?, skipped = ?,
+        dead_group = ?
     WHERE id = ?
 """
 _HELD = "SELECT lane FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
@@ -70,6 +72,7 @@ _EXPIRED = f"""
     SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries
     WHERE state = 'leased' AND lease_until_ms <= ? ORDER BY lease_until_ms LIMIT ?
 """
+_GROUP = "SELECT dead_group FROM deliveries WHERE id = ?"
 _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
 
 
@@ -78,7 +81,7 @@ def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Recei
     rows = append_rows.rows(appends)
     if 0 < len(rows) <= append_rows.ROWS_MAX:
         # One statement is a transaction by itself.
-        append_rows.insert(connection, rows)
+        append_rows.insert(connection, [*rows, append_rows.of_batch(appends, rows)])
         return append_rows.receipts(connection, appends)
     return in_transaction(connection, lambda inside: _append_many(inside, appends, rows))
 
@@ -86,6 +89,7 @@ def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Recei
 def _append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
     for start in range(0, len(rows), append_rows.ROWS_MAX):
         append_rows.insert(connection, rows[start : start + append_rows.ROWS_MAX])
+    append_rows.insert(connection, [append_rows.of_batch(appends, rows)])
     return append_rows.receipts(connection, appends)
 
 
@@ -114,6 +118,10 @@ def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:
         for query in (_NEXT_UNTRIED, _NEXT_TRIED):
             next_due += filter(None, [connection.execute(query, (destination, request.now_ms)).get])
     claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
+    moved = Deltas()
+    for claim in claims:
+        moved.moved(claim.delivery.destination, State.SCHEDULED, State.LEASED)
+    moved.add(connection)
     return LeaseBatch(tuple(claims), min(next_due, default=None), opened)
 
 
@@ -182,30 +190,38 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> li
     """End each lease whose token is still the delivery's, and record its attempt."""
     results: list[LeaseLostError | None] = []
     attempts: list[Row] = []
+    moved = Deltas()
     for settlement in settlements:
         delivery = settlement.delivery
         held = connection.execute(_HELD, (delivery.id, delivery.token)).fetchone()
         if held is None:
             results.append(LeaseLostError(delivery.id, delivery.token))
             continue
-        _change(connection, delivery, old_lane=held[0])
+        _change(connection, State.LEASED, delivery, old_lane=held[0])
+        moved.moved(delivery.destination, State.LEASED, delivery.state)
         if settlement.attempt is not None:
             attempts.append((delivery.id, *attempt_row(settlement.attempt)))
         results.append(None)
     insert_rows(connection, "attempts", _ATTEMPT, attempts)
+    moved.add(connection)
     return results
 
 
-def _change(connection: apsw.Connection, new: Delivery, old_lane: str | None) -> None:
+def _change(connection: apsw.Connection, old: State, new: Delivery, old_lane: str | None) -> None:
     """Write a delivery's new image over the old one; whoever is next in the lane it was in, or is in, may go now."""
+    left = connection.execute(_GROUP, (new.id,)).get if old is State.DEAD else None
     values = (
         *(new.state.value, new.due_at_ms, new.round, new.round_at_ms, new.attempts, new.tries, new.lost),
         *(new.reason.value if new.reason else None, new.last_status, new.last_error, new.ended_at_ms, new.lane),
         new.expires_at_ms,
         new.skipped,
+        dead_groups.join(connection, new) if new.state is State.DEAD else None,
         new.id,
     )
     connection.execute(_CHANGE, values)
+    counters.ended(connection, new)
+    if left is not None:
+        dead_groups.leave(connection, new, left)
     for lane in {old_lane, new.lane}:
         if lane is not None:
             lanes.advance(connection, new.destination, lane)
@@ -213,10 +229,13 @@ def _change(connection: apsw.Connection, new: Delivery, old_lane: str | None) ->
 
 def act(connection: apsw.Connection, actions: Sequence[Action]) -> list[Delivery | None]:
     """Carry out each action that the delivery's state allows, and record it."""
-    return [_act_one(connection, action) for action in actions]
+    moved = Deltas()
+    results = [_act_one(connection, action, moved) for action in actions]
+    moved.add(connection)
+    return results
 
 
-def _act_one(connection: apsw.Connection, action: Action) -> Delivery | None:
+def _act_one(connection: apsw.Connection, action: Action, moved: Deltas) -> Delivery | None:
     row = connection.execute(_DELIVERY, (action.delivery_id,)).fetchone()
     if row is None:
         return None
@@ -225,7 +244,8 @@ def _act_one(connection: apsw.Connection, action: Action) -> Delivery | None:
         new = old.after(action.transition)
     except TransitionError:
         return None
-    _change(connection, new, old.lane)
+    _change(connection, old.state, new, old.lane)
+    moved.moved(old.destination, old.state, new.state)
     record = (old.id, action.transition.trigger.value, action.transition.at_ms, action.by, action.why)
     connection.execute(_INSERT_ACTION, record)
     return new

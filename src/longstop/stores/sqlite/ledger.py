@@ -1,14 +1,13 @@
-"""The ledger's queries. Every value is bound, never written into the SQL."""
+"""The ledger's queries. Every value is bound, never written into the SQL. Each is inside of one view of the file."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
 
 import apsw
 
 from longstop.model.action import Pause
-from longstop.model.delivery import Delivery, State
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.delivery import Delivery
+from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.stores.sqlite import find_deliveries, find_events
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -26,7 +25,6 @@ _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS, 'deliveries')} FROM deliveries"
 _ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery_id = ? ORDER BY number"
 _ACTIONS = 'SELECT "trigger", at_ms, "by", why FROM actions WHERE delivery_id = ? ORDER BY seq'
 _FORGET = "DELETE FROM dedup WHERE until_ms <= ?"
-_OLDEST = "SELECT min(received_at_ms) FROM deliveries WHERE state IN ('scheduled', 'leased')"
 
 
 def event(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
@@ -36,8 +34,8 @@ def event(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
 
 
 def _kept(connection: apsw.Connection, row: tuple[Any, ...]) -> KeptEvent:
-    deliveries = connection.execute(f"{_DELIVERY} WHERE event_id = ? ORDER BY id", (row[0],))
-    return KeptEvent(to_event(row[:-1]), row[-1], tuple(to_delivery(each) for each in deliveries))
+    rows = connection.execute(f"{_DELIVERY} WHERE event_id = ? ORDER BY id", (row[0],))
+    return KeptEvent(to_event(row[:-1]), row[-1], tuple(to_delivery(each) for each in rows))
 
 
 def delivery(connection: apsw.Connection, delivery_id: str) -> Delivery | None:
@@ -54,55 +52,18 @@ def history(connection: apsw.Connection, delivery_id: str) -> History:
     )
 
 
-def find_events(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
+def events(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
     """One page of events."""
-    conditions: list[tuple[str, Any]] = [
-        ("source = ?", wanted.source),
-        ("type = ?", wanted.type),
-        ("key = ?", wanted.key),
-        ("received_at_ms >= ?", wanted.since_ms),
-        ("received_at_ms < ?", wanted.until_ms),
-        ("instr(body, ?) > 0", wanted.contains),
-    ]
-    fixed = ["routed = 0"] if wanted.unrouted else []
-    rows, more = _page(connection, _EVENT, "id", conditions, fixed, page)
-    return Listing(tuple(_kept(connection, row) for row in rows), rows[-1][0] if more else None)
+    found = find_events.find(connection, wanted, page)
+    rows = (event(connection, id_) for id_ in found.ids)
+    return Listing(tuple(row for row in rows if row is not None), found.next_after, found.searched_to_ms)
 
 
-def find_deliveries(connection: apsw.Connection, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
+def deliveries(connection: apsw.Connection, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
     """One page of deliveries."""
-    conditions: list[tuple[str, Any]] = [
-        ("deliveries.source = ?", wanted.source),
-        ("destination = ?", wanted.destination),
-        ("deliveries.type = ?", wanted.type),
-        ("deliveries.key = ?", wanted.key),
-        ("reason = ?", wanted.reason and wanted.reason.value),
-        ("ended_at_ms >= ?", wanted.since_ms),
-        ("ended_at_ms < ?", wanted.until_ms),
-        ("instr((SELECT body FROM events WHERE events.id = event_id), ?) > 0", wanted.contains),
-    ]
-    # The state comes from our own enumeration and stands in the text: a bound one could not use a partial index.
-    fixed = [f"state = '{wanted.state.value}'"] if wanted.state else []
-    rows, more = _page(connection, _DELIVERY, "deliveries.id", conditions, fixed, page)
-    return Listing(tuple(to_delivery(row) for row in rows), rows[-1][0] if more else None)
-
-
-def _page(
-    connection: apsw.Connection,
-    select: str,
-    id_: str,
-    conditions: Sequence[tuple[str, Any]],
-    fixed: list[str],
-    page: Page,
-) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows of one page, and whether there are more behind it."""
-    after = (f"{id_} {'<' if page.newest_first else '>'} ?", page.after)
-    given = [(text, value) for text, value in (*conditions, after) if value is not None]
-    where = " AND ".join([*fixed, *(text for text, _ in given)]) or "1"
-    order = "DESC" if page.newest_first else "ASC"
-    query = f"{select} WHERE {where} ORDER BY {id_} {order} LIMIT ?"
-    rows = connection.execute(query, (*(value for _, value in given), page.limit + 1)).fetchall()
-    return rows[: page.limit], len(rows) > page.limit
+    found = find_deliveries.find(connection, wanted, page)
+    rows = (delivery(connection, id_) for id_ in found.ids)
+    return Listing(tuple(row for row in rows if row is not None), found.next_after, found.searched_to_ms)
 
 
 _REASON = 'UPDATE pauses SET "by" = ?, why = ? WHERE destination = ?'
@@ -128,20 +89,6 @@ def pauses(connection: apsw.Connection) -> list[Pause]:
     """All pauses, by destination."""
     rows: list[Row] = connection.execute(_PAUSES).fetchall()
     return [Pause(*row) for row in rows]
-
-
-def counts(connection: apsw.Connection) -> Counts:
-    """How much of everything there is."""
-    by_destination: defaultdict[str, dict[State, int]] = defaultdict(dict)
-    query = "SELECT destination, state, count(*) FROM deliveries GROUP BY destination, state"
-    for destination, state, number in connection.execute(query):
-        by_destination[destination][State(state)] = number
-    return Counts(
-        events=connection.execute("SELECT count(*) FROM events").get,
-        unrouted=connection.execute("SELECT count(*) FROM events WHERE routed = 0").get,
-        deliveries=dict(by_destination),
-        oldest_waiting_at_ms=connection.execute(_OLDEST).get,
-    )
 
 
 def forget_dedup(connection: apsw.Connection, now_ms: int) -> int:

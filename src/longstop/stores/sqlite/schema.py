@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
+from longstop.stores.sqlite import ledger_schema
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -193,6 +194,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_tries ON deliveries (destination, tries, due_at_ms, id)
         WHERE state = 'scheduled' AND held = 0 AND attempts > 0;
     """,
+    ledger_schema.MIGRATION,
 )
 
 
@@ -209,6 +211,7 @@ def prepare(connection: apsw.Connection, path: str, migrations: Sequence[str] = 
                 f"{path}: the database has schema version {version}; this program knows versions up to "
                 f"{len(migrations)}. Run the newer Longstop that wrote it, or restore a copy from before the upgrade."
             )
+        ledger_schema.define_functions(connection)
         for script in migrations[version:]:
             connection.execute(script)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

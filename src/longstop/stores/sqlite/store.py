@@ -15,21 +15,39 @@ from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
 from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
-from longstop.model.listing import Counts, DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.model.listing import (
+    BackedUp,
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+)
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.sqlite import (
     append_rows,
+    backup,
     circuits,
     clock_repair,
+    counters,
+    dead_groups,
     inbox,
     lanes,
     ledger,
+    recount,
     rejections,
+    retention,
     schema,
     transactions,
 )
 from longstop.stores.sqlite.checkpoints import Checkpoints
 from longstop.stores.sqlite.connection import ConnectionThread, T, Work
+from longstop.stores.sqlite.file_guard import FileGuard
 
 
 class SqliteStore:
@@ -41,22 +59,42 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, watch_s: float | None = 0.02, threaded: bool = True) -> None:
         self._path = str(path)
-        self._writer = ConnectionThread(self._path, "longstop-writer", threaded, append_rows.SETUP)
-        self._reader = ConnectionThread(self._path, "longstop-reader", threaded)
-        self._checkpoints = Checkpoints(self._path, self._writer) if threaded else None
+        self._guard = FileGuard(self._path)
+        self._threads: list[ConnectionThread] = []
+        self._closing: set[asyncio.Future[None]] = set()
+        self._writer = self._thread("writer", threaded, self._prepare)
+        self._reader = self._thread("reader", threaded)
+        # Searches have a thread of their own: what looks for expired leases, or counts, does not wait for them.
+        self._searcher = self._thread("searcher", threaded)
+        self._checkpoints = Checkpoints(self._thread("checkpoint", True), self._writer) if threaded else None
         self._watch_s = watch_s
         self._watch: asyncio.TimerHandle | None = None
         self._seen_version = 0
         self._wakes: list[Callable[[], None]] = []
         self._open = False
 
+    def _prepare(self, connection: apsw.Connection) -> None:
+        schema.prepare(connection, self._path)
+        connection.execute(append_rows.SETUP)
+
+    def _thread(
+        self, name: str, threaded: bool, setup: Callable[[apsw.Connection], None] = lambda _: None
+    ) -> ConnectionThread:
+        made = ConnectionThread(
+            self._path, f"longstop-{name}", self._guard, threaded=threaded, setup=setup, moved=self._let_go
+        )
+        self._threads.append(made)
+        return made
+
     async def open(self) -> None:
         """Open or create the file and bring it to the newest schema."""
         try:
-            await self._writer.call(lambda connection: schema.prepare(connection, self._path))
+            # From here on: what this store finds when it opens is no arrival.
+            self._seen_version = await self._writer.call(_data_version)
         except BaseException:
             await self._writer.disconnect()
             raise
+        self._guard.may_create = False
         self._open = True
 
     async def close(self) -> None:
@@ -66,10 +104,26 @@ class SqliteStore:
         self._open = False
         if self._watch is not None:
             self._watch.cancel()
+        if self._closing:
+            await asyncio.wait(self._closing)
         if self._checkpoints is not None:
             await self._checkpoints.close()
+        await self._searcher.close()
         await self._reader.close()
         await self._writer.close()
+
+    def ready(self) -> bool:
+        """See ports.Store. False while the file is not the one that the path names."""
+        return self._open and not self._guard.lost
+
+    def _let_go(self) -> None:
+        """The file was lost: every connection is closed, so that all of them begin anew on what is there."""
+        if self._closing or not self._guard.lost:
+            return
+        for thread in self._threads:
+            closing = asyncio.ensure_future(thread.disconnect())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     # -- Inbox --------------------------------------------------------------------------------
 
@@ -140,23 +194,23 @@ class SqliteStore:
 
     async def event(self, event_id: str) -> KeptEvent | None:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.event(connection, event_id))
+        return await self._reader.view(lambda connection: ledger.event(connection, event_id))
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.delivery(connection, delivery_id))
+        return await self._reader.view(lambda connection: ledger.delivery(connection, delivery_id))
 
     async def history(self, delivery_id: str) -> History:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.history(connection, delivery_id))
+        return await self._reader.view(lambda connection: ledger.history(connection, delivery_id))
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.find_events(connection, wanted, page))
+        return await self._searcher.view(lambda connection: ledger.events(connection, wanted, page))
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: ledger.find_deliveries(connection, wanted, page))
+        return await self._searcher.view(lambda connection: ledger.deliveries(connection, wanted, page))
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """See ports.Ledger."""
@@ -186,7 +240,53 @@ class SqliteStore:
 
     async def counts(self) -> Counts:
         """See ports.Ledger."""
-        return await self._reader.call(ledger.counts)
+        return await self._reader.view(counters.counts)
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+        """See ports.Ledger."""
+        return await self._reader.view(lambda connection: dead_groups.dead_groups(connection, destination, limit))
+
+    async def recount(self, after: str | None = None) -> Recount:
+        """See ports.Ledger."""
+        step = await self._searcher.view(lambda connection: recount.look(connection, after))
+        if not recount.needs_repair(step):
+            return Recount(step.next_after)
+        drifts = await self._transact(lambda connection: recount.repair(connection, step))
+        return Recount(step.next_after, tuple(drifts))
+
+    async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
+        """See ports.Ledger."""
+        return await self._searcher.view(
+            lambda connection: retention.forgettable(connection, kind, before, after, limit)
+        )
+
+    async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
+        """See ports.Ledger."""
+        return await self._searcher.view(lambda connection: retention.whole(connection, event_ids))
+
+    async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
+        """See ports.Ledger."""
+        return await self._transact(lambda connection: retention.forget(connection, event_ids, before))
+
+    async def old_attempts(self, before_ms: int, after: str | None, limit: int) -> Forgettable:
+        """See ports.Ledger."""
+        return await self._searcher.view(lambda connection: retention.old_attempts(connection, before_ms, after, limit))
+
+    async def forget_attempts(self, event_ids: Sequence[str], before_ms: int) -> int:
+        """See ports.Ledger."""
+        return await self._transact(lambda connection: retention.forget_attempts(connection, event_ids, before_ms))
+
+    async def lived_until(self) -> int | None:
+        """See ports.Ledger."""
+        return await self._reader.view(retention.lived_until)
+
+    async def live_until(self, at_ms: int) -> None:
+        """See ports.Ledger."""
+        await self._transact(lambda connection: retention.live_until(connection, at_ms))
+
+    async def give_back(self) -> bool:
+        """See ports.Ledger."""
+        return await self._transact(retention.give_back)
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Ledger."""
@@ -227,6 +327,10 @@ class SqliteStore:
     async def forget_held(self, source: str, before_ms: int) -> int:
         """See ports.Ledger."""
         return await self._transact(lambda connection: rejections.forget_held(connection, source, before_ms))
+
+    async def backup(self, target: Path) -> BackedUp:
+        """See ports.Backups."""
+        return await self._searcher.view(lambda connection: backup.backup(connection, target))
 
     # -- writing ------------------------------------------------------------------------------
 

@@ -15,7 +15,10 @@ from longstop.model.handler import Row, Transaction
 from longstop.model.lease import Hold, Settlement
 from longstop.stores.sqlite import inbox
 
-OURS = frozenset({"events", "dedup", "deliveries", "attempts", "actions", "pauses", "circuits"})
+OURS = frozenset(
+    {"events", "dedup", "deliveries", "attempts", "actions", "pauses", "circuits"}
+    | {"counters", "dead_groups", "key_segments", "marks", "rejection_counts", "rejections", "held_requests"}
+)
 _HELD = "SELECT 1 FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
 _ENDING = frozenset(
     {apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT, apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH, apsw.SQLITE_PRAGMA}

@@ -30,6 +30,7 @@ from longstop.testing.store_contract import (
     circuit,
     clock,
     counts,
+    dead_groups,
     dedup,
     extend,
     held_requests,
@@ -40,6 +41,8 @@ from longstop.testing.store_contract import (
     rejections,
     reopen,
     rescue,
+    retention,
+    search,
     settle,
     turns,
 )
@@ -61,10 +64,13 @@ CHECKS: tuple[Check, ...] = checks_of(
     order,
     pause,
     circuit,
+    search,
+    dead_groups,
     rejections,
     held_requests,
     turns,
     clock,
+    retention,
 )
 """Every check that any store passes."""
 

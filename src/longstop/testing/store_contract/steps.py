@@ -10,7 +10,7 @@ from longstop.model.event import Receipt
 from longstop.model.lease import Claim, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import History
 from longstop.ports import Store
-from longstop.testing.builders import AT_MS
+from longstop.testing.builders import AT_MS, make_delivery, make_event
 from longstop.testing.store_contract.check import expect, expect_equal
 
 LEASE_MS = 30_000
@@ -70,6 +70,18 @@ def to_retry(claim: Claim, due_at_ms: int, outcome: Outcome = FAILURE) -> Settle
 def parked(claim: Claim, at_ms: int = AT_MS + 12) -> Settlement:
     """The settlement of a try after which the delivery is dead."""
     return settlement(claim, REJECTED, Transition(Trigger.PARK, at_ms, reason=DeadReason.REJECTED))
+
+
+def dead_of(claim: Claim, error: str, status: int | None, at_ms: int = AT_MS + 12) -> Settlement:
+    """The settlement of a try that was refused for good, with this error."""
+    outcome = Outcome(OutcomeKind.REJECT, status=status, error=error)
+    return settlement(claim, outcome, Transition(Trigger.PARK, at_ms, reason=DeadReason.REJECTED))
+
+
+def ordered_append(number: int, key: str, to: str = "crm") -> Append:
+    """An event whose delivery stands in its key's lane."""
+    event = make_event(number, key=key)
+    return Append(event, (make_delivery(event, to, lane=key),))
 
 
 async def settle_one(store: Store, end: Settlement) -> LeaseLostError | None:

@@ -1,0 +1,1 @@
+"""Adapters: where what is forgotten is kept."""

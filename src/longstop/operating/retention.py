@@ -1,0 +1,151 @@
+"""Forgetting: what has ended long enough ago goes, archived first where an archive is configured.
+
+A task of the gateway's that looks once a minute and forgets in small transactions, with as long a pause behind each as
+it took: whoever commits beside it waits for one of them at most. What is archived is on the disk before anything of it
+is forgotten, and nothing is forgotten whose archive failed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from longstop.model.errors import ArchiveError, StoreUnavailableError
+from longstop.model.listing import EventFilter, Page
+from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, cutoffs, lived
+from longstop.ports import Archive, Clock, Ledger
+
+T = TypeVar("T")
+
+log = structlog.get_logger("longstop.retention")
+
+EVERY_S = 60.0
+AT_ONCE = 512
+"""How many are looked at, and archived, in one go."""
+IN_ONE = 64
+"""How many are forgotten in one transaction: a few milliseconds."""
+BEHIND_MS = 3_600_000
+"""A clock that is ahead by more than this of what the store has lived through is told."""
+
+
+class Retention:
+    """Forgets by these settings. `archive` None: what is forgotten is gone."""
+
+    def __init__(self, ledger: Ledger, settings: RetentionSettings, clock: Clock, archive: Archive | None) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._archive = archive
+        self._after: dict[str, str | None] = {}
+        self._lived_ms: int | None = None
+        self._looked_at_s = 0.0
+
+    async def run(self) -> None:
+        """Forget for ever."""
+        while True:
+            try:
+                await self.sweep()
+            except (StoreUnavailableError, ArchiveError) as error:
+                log.error("retention_failed", error=str(error))
+            await self._clock.sleep(EVERY_S)
+
+    async def sweep(self) -> dict[Kind, int]:
+        """Forget all that may be forgotten now; how many events, by what brought them up.
+
+        Raises StoreUnavailableError, ArchiveError; what was not forgotten then is found again.
+        """
+        now_ms = await self.now_ms()
+        before = cutoffs(self._settings, now_ms)
+        forgotten = {kind: await self._forget(kind, before) for kind in Kind}
+        if self._settings.attempts_ms is not None:
+            await self._forget_attempts(now_ms - self._settings.attempts_ms)
+        while await self._paced(self._ledger.give_back()):
+            pass
+        if any(forgotten.values()):
+            log.info("forgotten", **{kind.value: number for kind, number in forgotten.items() if number})
+        return forgotten
+
+    async def count(self) -> dict[Kind, int]:
+        """How many events a sweep would forget now, by what would bring them up."""
+        before = cutoffs(self._settings, await self.now_ms())
+        counted: dict[Kind, int] = {}
+        seen: set[str] = set()
+        for kind in Kind:
+            new = {id_ async for step in self._steps(kind, before) for id_ in step.event_ids} - seen
+            seen |= new
+            counted[kind] = len(new)
+        return counted
+
+    # -- time -------------------------------------------------------------------------------------
+
+    async def now_ms(self) -> int:
+        """The time by which ages are counted: never beyond the clock, and never further on than what has passed."""
+        wall_ms, loop_s = self._clock.now_ms(), asyncio.get_running_loop().time()
+        known_ms = await self._ledger.lived_until()
+        if known_ms is None:
+            # A store of before this was kept has lived at least until its newest event.
+            known_ms = await self._newest_ms()
+        ran_ms = (loop_s - self._looked_at_s) * 1000
+        self._lived_ms = lived(known_ms, self._lived_ms, ran_ms, wall_ms)
+        self._looked_at_s = loop_s
+        await self._ledger.live_until(self._lived_ms)
+        if wall_ms - self._lived_ms > BEHIND_MS:
+            log.warning("clock_ahead", by_s=(wall_ms - self._lived_ms) // 1000)
+        return min(wall_ms, self._lived_ms)
+
+    async def behind_ms(self) -> int:
+        """How far the clock is ahead of what the store has lived through."""
+        return self._clock.now_ms() - await self.now_ms()
+
+    async def trust_clock(self) -> None:
+        """A person has looked at the clock: it is right."""
+        await self._ledger.live_until(self._clock.now_ms())
+        self._lived_ms = self._clock.now_ms()
+
+    async def _newest_ms(self) -> int | None:
+        rows = (await self._ledger.find_events(EventFilter(), Page(1))).rows
+        return rows[0].event.received_at_ms if rows else None
+
+    # -- forgetting -------------------------------------------------------------------------------
+
+    async def _steps(self, kind: Kind, before: Cutoffs, after: str | None = None) -> AsyncIterator[Forgettable]:
+        more = True
+        while more:
+            step = await self._ledger.forgettable(kind, before, after, AT_ONCE)
+            yield step
+            after, more = step.after, step.more
+
+    async def _forget(self, kind: Kind, before: Cutoffs) -> int:
+        forgotten = 0
+        async for step in self._steps(kind, before, self._after.get(kind)):
+            await self._archived(step.event_ids)
+            for ids in _parts(step.event_ids):
+                forgotten += await self._paced(self._ledger.forget(ids, before))
+            self._after[kind] = step.after
+        return forgotten
+
+    async def _forget_attempts(self, before_ms: int) -> None:
+        more = True
+        while more:
+            step = await self._ledger.old_attempts(before_ms, self._after.get("attempts"), AT_ONCE)
+            await self._archived(step.event_ids)
+            for ids in _parts(step.event_ids):
+                await self._paced(self._ledger.forget_attempts(ids, before_ms))
+            self._after["attempts"], more = step.after, step.more
+
+    async def _archived(self, event_ids: Sequence[str]) -> None:
+        if self._archive is not None and event_ids:
+            await self._archive.write(await self._ledger.whole(event_ids))
+
+    async def _paced(self, step: Awaitable[T]) -> T:
+        """Wait as long behind a transaction as it took, so that half of the writer's time is everybody else's."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        result = await step
+        await self._clock.sleep(loop.time() - began_s)
+        return result
+
+
+def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + IN_ONE] for start in range(0, len(ids), IN_ONE)]

@@ -1,0 +1,123 @@
+"""Which index answers a listing of events."""
+
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from longstop.model.ids import format_uuid7
+from longstop.model.listing import EventFilter, Page
+from longstop.stores.sqlite.key_places import key_hash
+from longstop.stores.sqlite.walk import QUICK_S, Condition, Found, Ids, Stream, merge, patience, walk, walk_all
+
+SEGMENTS_FIRST = 16
+"""So many segments of a key are looked at in one go, and more where that was quick."""
+LAST_TAIL = (1 << 74) - 1
+
+
+def find(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Ids:
+    """The ids of one page."""
+    within, fits = received_within(connection, wanted.since_ms, wanted.until_ms)
+    if wanted.unrouted:
+        within.append(Condition("routed = 0"))
+    given = {
+        "key": _equals("key", wanted.key),
+        "type": _equals("type", wanted.type),
+        "source": _equals("source", wanted.source),
+    }
+    if wanted.contains is not None:
+        fits.append(Condition("instr(body, ?) > 0", (wanted.contains,)))
+    if wanted.key is not None and not wanted.unrouted:
+        return _of_key(connection, wanted.key, (*within, *fits, *given["type"], *given["source"]), page)
+    index = "events_unrouted" if wanted.unrouted else next((f"events_{name}" for name in given if given[name]), None)
+    for name, condition in given.items():
+        (within if index == f"events_{name}" else fits).extend(condition)
+    return walk_all(connection, [Stream("events", index, tuple(within), tuple(fits))], page)
+
+
+def _equals(column: str, value: str | None) -> list[Condition]:
+    return [] if value is None else [Condition(f"{column} = ?", (value,))]
+
+
+def received_within(
+    connection: apsw.Connection, since_ms: int | None, until_ms: int | None, ended_until_ms: int | None = None
+) -> tuple[list[Condition], list[Condition]]:
+    """Times as bounds of ids, and what has to be looked at besides: where ids' times are not exactly those.
+
+    ended_until_ms: what ended before that was received before it, too.
+    """
+    if since_ms is None and until_ms is None and ended_until_ms is None:
+        return [], []
+    ahead_ms, behind_ms, early_ms = next(connection.execute("SELECT ahead_ms, behind_ms, early_ms FROM marks"))
+    within, fits = [], []
+    if since_ms is not None:
+        within.append(Condition("id >= ?", (_lowest(since_ms - behind_ms),)))
+        fits.append(Condition("received_at_ms >= ?", (since_ms,)))
+    if until_ms is not None:
+        within.append(Condition("id < ?", (_lowest(until_ms + ahead_ms),)))
+        fits.append(Condition("received_at_ms < ?", (until_ms,)))
+    if ended_until_ms is not None:
+        within.append(Condition("id < ?", (_lowest(ended_until_ms + ahead_ms + early_ms),)))
+    return within, fits if ahead_ms or behind_ms else []
+
+
+def _lowest(at_ms: int) -> str:
+    return format_uuid7(min(max(at_ms, 0), (1 << 48) - 1), 0)
+
+
+# -- by key ---------------------------------------------------------------------------------------------
+
+
+def _of_key(connection: apsw.Connection, key: str, fits: Sequence[Condition], page: Page) -> Ids:
+    of_key = Condition("key = ?", (key,))
+    before = Stream("events", "events_key_before", (Condition("key_place IS NULL"), of_key), tuple(fits))
+    return merge(
+        page, [walk(connection, before, page, patience(page, 0.5)), _placed(connection, key, [of_key, *fits], page)]
+    )
+
+
+def _placed(connection: apsw.Connection, key: str, fits: Sequence[Condition], page: Page) -> Found:
+    """By the segments, in their order, which is that of the ids."""
+    until_s = patience(page)
+    newest = int(connection.execute("SELECT max(seq) FROM key_segments").get)
+    found, done, step = Found(), 0, SEGMENTS_FIRST
+    while done <= newest and len(found.ids) <= page.limit:
+        began_s = time.monotonic()
+        last = min(done + step, newest + 1)
+        first_seq, end_seq = (newest + 1 - last, newest + 1 - done) if page.newest_first else (done, last)
+        found.ids += _of_segments(connection, key, fits, page, (first_seq, end_seq), page.limit + 1 - len(found.ids))
+        done = last
+        now_s = time.monotonic()
+        if now_s >= until_s and done <= newest and len(found.ids) <= page.limit:
+            found.searched_to = _edge(connection, page, first_seq if page.newest_first else end_seq)
+            return found
+        if now_s - began_s < QUICK_S:
+            step *= 2
+    return found
+
+
+def _of_segments(
+    connection: apsw.Connection,
+    key: str,
+    fits: Sequence[Condition],
+    page: Page,
+    segments: tuple[int, int],
+    limit: int,
+) -> list[str]:
+    order = "DESC" if page.newest_first else "ASC"
+    behind = [Condition(f"id {'<' if page.newest_first else '>'} ?", (page.after,))] if page.after is not None else []
+    conditions = [*fits, *behind]
+    where = " AND ".join(each.sql for each in conditions)
+    values = [value for each in conditions for value in each.values]
+    query = f"""
+        SELECT id FROM key_segments CROSS JOIN events INDEXED BY events_key
+        WHERE seq >= ? AND seq < ? AND key_place = (seq << 32) | ? AND {where}
+        ORDER BY seq {order}, id {order} LIMIT ?
+    """
+    return [str(id_) for (id_,) in connection.execute(query, (*segments, key_hash(key), *values, limit))]
+
+
+def _edge(connection: apsw.Connection, page: Page, seq: int) -> str:
+    """The id at which a search that has come to the beginning of a segment goes on."""
+    start_ms = max(int(connection.execute("SELECT start_ms FROM key_segments WHERE seq = ?", (seq,)).get), 0)
+    return format_uuid7(start_ms, 0) if page.newest_first else format_uuid7(max(start_ms - 1, 0), LAST_TAIL)

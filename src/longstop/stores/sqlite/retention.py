@@ -1,0 +1,195 @@
+"""What may be forgotten, and forgetting it: the oldest first, a few at a time. Each is inside of one transaction."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+import apsw
+
+from longstop.model.action import ActionRecord
+from longstop.model.delivery import Attempt, Delivery, State
+from longstop.model.listing import History, KeptEvent
+from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
+from longstop.stores.sqlite import dead_groups
+from longstop.stores.sqlite.counters import Deltas
+from longstop.stores.sqlite.find_events import received_within
+from longstop.stores.sqlite.rows import (
+    ATTEMPT_COLUMNS,
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    Row,
+    columns,
+    to_action,
+    to_attempt,
+    to_delivery,
+    to_event,
+)
+
+FREE_PAGES_MIN = 1_000
+FREE_SHARE = 5
+"""Room is given back where more than one page in so many is free: what is free is filled again soon."""
+GIVE_PAGES = 64
+
+_THESE = "IN (SELECT value FROM json_each(?))"
+_MAY_GO = f"""
+    SELECT id FROM events WHERE id {_THESE} AND CASE WHEN routed = 0 THEN received_at_ms < ? ELSE NOT EXISTS (
+        SELECT 1 FROM deliveries d WHERE d.event_id = events.id AND NOT coalesce(
+            (d.state = 'delivered' AND d.ended_at_ms < ?) OR (d.state = 'dead' AND d.lane IS NULL AND d.ended_at_ms < ?)
+            OR (d.state = 'discarded' AND d.ended_at_ms < ?), 0)) END
+"""
+"""`retention.event_may_go`, as SQL. An event without deliveries is one that was not routed."""
+_ENDED = """
+    SELECT event_id, ended_at_ms, rowid FROM deliveries INDEXED BY deliveries_ended
+    WHERE state = ? AND ended_at_ms IS NOT NULL AND ended_at_ms >= ? AND ended_at_ms < ?
+        AND NOT (ended_at_ms = ? AND rowid <= ?)
+    ORDER BY ended_at_ms, rowid LIMIT ?
+"""
+_OLD_ATTEMPTS = f"""
+    SELECT DISTINCT d.event_id FROM deliveries d WHERE d.event_id {_THESE} AND d.ended_at_ms < ?
+        AND EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < ?)
+"""
+_FORGET_ATTEMPTS = f"""
+    DELETE FROM attempts WHERE started_at_ms < ?
+        AND delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE} AND ended_at_ms < ?)
+"""
+_DELIVERIES = f"SELECT {columns(DELIVERY_COLUMNS)}, dead_group FROM deliveries WHERE event_id {_THESE}"
+_OF_DELIVERIES = f"DELETE FROM {{}} WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE})"
+_DELIVERY, _EVENT, _ATTEMPT = (columns(names) for names in (DELIVERY_COLUMNS, EVENT_COLUMNS, ATTEMPT_COLUMNS))
+_ACTION = '"trigger", at_ms, "by", why'
+_OF_THESE = f"""
+    SELECT {{}} FROM {{}} WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE})
+    ORDER BY delivery_id, {{}}
+"""
+_DELETE = (
+    _OF_DELIVERIES.format("attempts"),
+    _OF_DELIVERIES.format("actions"),
+    f"DELETE FROM deliveries WHERE event_id {_THESE}",
+    f"DELETE FROM events WHERE id {_THESE}",
+)
+
+
+def forgettable(connection: apsw.Connection, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
+    """Events that may go, by what has ended of this kind."""
+    if kind is Kind.UNROUTED:
+        return _unrouted(connection, before, after, limit)
+    ids, cursor, more = _ended(connection, kind.value, before.of(kind), after, limit)
+    return Forgettable(tuple(_may_go(connection, ids, before)), cursor, more)
+
+
+def _unrouted(connection: apsw.Connection, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
+    within, _ = received_within(connection, None, before.unrouted_ms)
+    query = f"""
+        SELECT id FROM events INDEXED BY events_unrouted
+        WHERE routed = 0 AND id > ? AND {within[0].sql} ORDER BY id LIMIT ?
+    """
+    ids = [str(id_) for (id_,) in connection.execute(query, (after or "", *within[0].values, limit))]
+    # Not beyond one that is too young yet, though its id is old: nothing else will bring it up again.
+    may_go = set(_may_go(connection, ids, before))
+    done = next((place for place, id_ in enumerate(ids) if id_ not in may_go), len(ids))
+    cursor = ids[done - 1] if done else after
+    return Forgettable(tuple(id_ for id_ in ids if id_ in may_go), cursor, done == len(ids) == limit)
+
+
+def _ended(
+    connection: apsw.Connection, state: str, before_ms: int, after: str | None, limit: int
+) -> tuple[list[str], str | None, bool]:
+    """The events of the next deliveries that ended in this state, where to go on, and whether there is more."""
+    at_ms, rowid = json.loads(after) if after else (-(2**62), 0)
+    values = (state, at_ms, before_ms, at_ms, rowid, limit)
+    rows: list[Row] = connection.execute(_ENDED, values).fetchall()
+    cursor = json.dumps(rows[-1][1:]) if rows else after
+    return list(dict.fromkeys(str(row[0]) for row in rows)), cursor, len(rows) == limit
+
+
+def _may_go(connection: apsw.Connection, ids: Sequence[str], before: Cutoffs) -> list[str]:
+    values = (json.dumps(ids), before.unrouted_ms, before.delivered_ms, before.dead_ms, before.discarded_ms)
+    found = {str(id_) for (id_,) in connection.execute(_MAY_GO, values)} if ids else set()
+    return [id_ for id_ in ids if id_ in found]
+
+
+def whole(connection: apsw.Connection, event_ids: Sequence[str]) -> list[WholeEvent]:
+    """All there is of these events, by a statement a table."""
+    these = (json.dumps(list(event_ids)),)
+    deliveries: defaultdict[str, list[Delivery]] = defaultdict(list)
+    for row in connection.execute(f"SELECT {_DELIVERY} FROM deliveries WHERE event_id {_THESE} ORDER BY id", these):
+        deliveries[str(row[1])].append(to_delivery(row))
+    attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
+    for delivery_id, *row in connection.execute(
+        _OF_THESE.format(f"delivery_id, {_ATTEMPT}", "attempts", "number"), these
+    ):
+        attempts[delivery_id].append(to_attempt(tuple(row)))
+    actions: defaultdict[str, list[ActionRecord]] = defaultdict(list)
+    for delivery_id, *row in connection.execute(_OF_THESE.format(f"delivery_id, {_ACTION}", "actions", "seq"), these):
+        actions[delivery_id].append(to_action(tuple(row)))
+    events = connection.execute(f"SELECT {_EVENT}, redeliveries FROM events WHERE id {_THESE} ORDER BY id", these)
+    made = []
+    for row in events:
+        event, of_event = to_event(row[:-1]), deliveries[str(row[0])]
+        histories = tuple(History(tuple(attempts[each.id]), tuple(actions[each.id])) for each in of_event)
+        made.append(WholeEvent(KeptEvent(event, row[-1], tuple(of_event)), histories))
+    return made
+
+
+def forget(connection: apsw.Connection, event_ids: Sequence[str], before: Cutoffs) -> int:
+    """Forget those that may still go."""
+    ids = _may_go(connection, list(event_ids), before)
+    if not ids:
+        return 0
+    these = json.dumps(ids)
+    gone = Deltas()
+    query = f"SELECT source, routed, count(*) FROM events WHERE id {_THESE} GROUP BY source, routed = 0"
+    for source, routed, number in connection.execute(query, (these,)):
+        gone["events", source, ""] -= number
+        gone["unrouted", "", ""] -= 0 if routed else number
+    deliveries: list[Row] = connection.execute(_DELIVERIES, (these,)).fetchall()
+    for statement in _DELETE:
+        connection.execute(statement, (these,))
+    for row in deliveries:
+        delivery = to_delivery(row[:-1])
+        gone["deliveries", delivery.destination, delivery.state.value] -= 1
+        if delivery.state is State.DEAD:
+            dead_groups.leave(connection, delivery, row[-1])
+    gone.add(connection)
+    return len(ids)
+
+
+def old_attempts(connection: apsw.Connection, before_ms: int, after: str | None, limit: int) -> Forgettable:
+    """Events with old attempts, by each state in turn."""
+    states = [each.value for each in (State.DELIVERED, State.DEAD, State.DISCARDED)]
+    cursors = json.loads(after) if after else dict.fromkeys(states)
+    for state in states:
+        ids, cursors[state], more = _ended(connection, state, before_ms, cursors[state], limit)
+        if ids:
+            values = (json.dumps(ids), before_ms, before_ms)
+            found = {str(id_) for (id_,) in connection.execute(_OLD_ATTEMPTS, values)}
+            more = more or state != states[-1]
+            return Forgettable(tuple(id_ for id_ in ids if id_ in found), json.dumps(cursors), more)
+    return Forgettable((), json.dumps(cursors), False)
+
+
+def forget_attempts(connection: apsw.Connection, event_ids: Sequence[str], before_ms: int) -> int:
+    """Forget the old attempts of what had ended by then."""
+    connection.execute(_FORGET_ATTEMPTS, (before_ms, json.dumps(list(event_ids)), before_ms))
+    return connection.changes()
+
+
+def lived_until(connection: apsw.Connection) -> int | None:
+    """What was kept last."""
+    found = connection.execute("SELECT lived_ms FROM marks").get
+    return None if found is None else int(found)
+
+
+def live_until(connection: apsw.Connection, at_ms: int) -> None:
+    """Keep the later one."""
+    connection.execute("UPDATE marks SET lived_ms = ?1 WHERE lived_ms IS NULL OR lived_ms < ?1", (at_ms,))
+
+
+def give_back(connection: apsw.Connection) -> bool:
+    """Cut a few free pages off the file. Only a file that was made for it can be shortened so; others fill up again."""
+    if connection.execute("PRAGMA auto_vacuum").get != 2:
+        return False
+    free = int(connection.execute("PRAGMA freelist_count").get)
+    if free <= max(FREE_PAGES_MIN, int(connection.execute("PRAGMA page_count").get) // FREE_SHARE):
+        return False
+    connection.execute(f"PRAGMA incremental_vacuum({GIVE_PAGES})").fetchall()
+    return True
