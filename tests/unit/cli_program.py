@@ -62,6 +62,9 @@ class FakeProgram:
     def load(self, path: Path, more_in_code: bool = False) -> config.Config:
         return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))
 
+    def load_for_store(self, path: Path) -> config.Config:
+        return config.parse_for_store(self.text, where=str(path), environ={}, base=Path("/nowhere"))
+
     @contextlib.asynccontextmanager
     async def opened(self, settings: config.Config) -> AsyncIterator[wiring.Parts]:
         made = wiring.parts(settings)
@@ -81,7 +84,7 @@ class FakeProgram:
         ready("http://0.0.0.0:8080" if role != "work" else "")
         return 0
 
-    def unusable(self, settings: config.Config) -> tuple[str, ...]:
+    def unusable(self, settings: config.Config, path: Path) -> tuple[str, ...]:
         return self.problems
 
     def demo(self, json: bool) -> int:

@@ -152,15 +152,20 @@ def environ_of(text: str) -> dict[str, str]:
 
 
 def whole(text: str) -> str:
-    """A fragment with the sources and destinations that it refers to."""
+    """A fragment with the sources and destinations that it refers to, and a route to those that it describes."""
     document = tomllib.loads(text)
     routes = document.get("routes", [])
+    unused = set(document.get("destinations", {})) - {name for route in routes for name in route["to"]}
+    if unused:
+        text += f'\n[[routes]]\nfrom = "hello"\nto = {sorted(unused)}\n'
     named = [route["from"] for route in routes]
     sources = {"hello", *(name for given in named for name in ([given] if isinstance(given, str) else given))} - set(
         document.get("sources", {})
     )
     destinations = {name for route in routes for name in route["to"]} - set(document.get("destinations", {}))
-    made = [f'[sources.{name}]\nkind = "generic"\nverify = {{ scheme = "none" }}\n' for name in sorted(sources)]
+    made = [
+        f'[sources.{name}]\nkind = "generic"\nverify = {{ scheme = "none" }}\nkey = "k"\n' for name in sorted(sources)
+    ]
     made += [f'[destinations.{name}]\nurl = "https://{name}.example"\n' for name in sorted(destinations)]
     return "\n".join([text, *made])
 

@@ -189,7 +189,10 @@ class Replay:
         if source is None:
             if routed:
                 return Reading(type=old.type, key=old.key, occurred_at_ms=old.occurred_at_ms)
-            raise ReplayError(f"event {old.id}: its source {old.source} is no longer configured")
+            raise ReplayError(
+                f"event {old.id}: its source {old.source} is not in the configuration, or is wrong there; "
+                "`longstop check` says more"
+            )
         try:
             return source.read(Request(old.headers, body))
         except (MalformedError, BodyTooLargeError) as error:

@@ -20,6 +20,7 @@ from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.operating.recount import Recounter
+from longstop.model.errors import ConfigurationError
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources
@@ -46,6 +47,9 @@ class Gateway:
         on_alert: Sequence[OnAlert] = (),
         clock: Clock | None = None,
     ) -> None:
+        if config.passed_over:
+            # Its secrets were not read: it would believe whoever knows what stands in for them.
+            raise ConfigurationError(config.passed_over)
         # Late, as in `destinations`: a command that only looks at the store has no use for it.
         from longstop.telemetry.metrics import Metrics
 

@@ -17,6 +17,7 @@ from longstop.model.breaker import CircuitChange
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Route, Router
+from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.operating.retention import Retention
@@ -77,9 +78,13 @@ class Parts:
 
 
 def parts(config: Config, clock: Clock | None = None) -> Parts:
-    """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError."""
+    """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError.
+
+    Of one that passes over what is wrong, a source that cannot be built is left out too.
+    """
     assert set(KINDS) == set(SOURCE_KINDS), "the configuration and the sources disagree on the kinds"
-    sources = {settings.name: build(settings) for settings in config.sources}
+    make = _reading if config.passed_over else build
+    sources = {settings.name: made for settings in config.sources if (made := make(settings)) is not None}
     routes = (
         Route(
             each.source,
@@ -107,6 +112,14 @@ def reader(config: Config) -> ReadingProcess:
 
 def _ordered(config: Config) -> tuple[str, ...]:
     return tuple(each.name for each in config.destinations if each.ordered)
+
+
+def _reading(settings: SourceSettings) -> Source | None:
+    """A source for what is kept already: its secrets were not read, so it may be one that cannot verify."""
+    for possible in (settings, replace(settings, secrets=(), verify=VerifySettings(scheme="none"))):
+        with contextlib.suppress(ConfigurationError):
+            return build(possible)
+    return None
 
 
 def _store(config: Config) -> Store:

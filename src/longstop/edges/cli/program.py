@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from longstop.edges.cli.errors import say
+
 if TYPE_CHECKING:
     from longstop.config import Config
     from longstop.model.breaker import CircuitChange
@@ -69,6 +71,12 @@ class Program(Protocol):
         more_in_code: destinations it does not describe are taken for an application's, and are no error.
         """
 
+    def load_for_store(self, path: Path) -> "Config":
+        """What a command that looks or decides needs of a configuration: its store, and whatever else is sound.
+
+        `passed_over` of it says what is not. Raises ConfigurationError where the store cannot be told.
+        """
+
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         """The parts that a configuration describes, with the store open. Raises ConfigurationError, StoreError."""
 
@@ -84,8 +92,11 @@ class Program(Protocol):
     def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
         """Run a gateway until it is told to stop; the exit status. `ready` gets the URL that senders post to, or ""."""
 
-    def unusable(self, config: "Config") -> tuple[str, ...]:
-        """Problems that show only when the parts are built: a handler's module that is missing, say."""
+    def unusable(self, config: "Config", path: Path) -> tuple[str, ...]:
+        """Problems that show only when the parts are built: a handler's module that is missing, say.
+
+        path: of the file, for the lines.
+        """
 
     def demo(self, json: bool) -> int:
         """Run the demonstration; its exit status."""
@@ -93,10 +104,20 @@ class Program(Protocol):
 
 def on_store(program: Program, config: Path, work: Callable[[Parts], Awaitable[int]]) -> int:
     """Read the configuration, open its store, do the work, close; the exit status."""
-    settings = program.load(config, more_in_code=True)
+    settings = for_looking(program, config)
 
     async def main() -> int:
         async with program.opened(settings) as parts:
             return await work(parts)
 
     return program.run(main())
+
+
+def for_looking(program: Program, config: Path) -> "Config":
+    """The configuration for a command that looks or decides; what it passes over is said in one line."""
+    settings = program.load_for_store(config)
+    if settings.passed_over:
+        first, *others = settings.passed_over
+        more = f" (and {len(others)} more; `longstop check` says all)" if others else ""
+        say([f"longstop: goes on without what is wrong in {config}: {first}{more}"])
+    return settings

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
+from longstop.edges.cli.errors import say
 from longstop.edges.cli.handlers import import_from_here
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Program, RoleName
@@ -53,6 +54,7 @@ def _run(program: Program, path: ConfigPath, role: RoleName, log_level: str) -> 
     import_from_here()
     configure_logs(log_level)
     config = program.load(path)
+    say([f"warning: {each}" for each in config.warnings])
 
     def ready(url: str) -> None:
         for text in announcement(config, role, url):

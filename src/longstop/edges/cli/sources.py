@@ -14,7 +14,7 @@ from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, sa
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
-from longstop.edges.cli.program import Program
+from longstop.edges.cli.program import Program, for_looking
 from longstop.edges.cli.rows import text_or_base64
 from longstop.model.errors import StoreError
 from longstop.model.exchange import Request
@@ -35,7 +35,7 @@ def list_sources(
     *, limit: Limit = 50, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected
 ) -> int:
     """List the sources of the configuration."""
-    settings = program.load(config, more_in_code=True)
+    settings = for_looking(program, config)
     shown = settings.sources[: checked_limit(limit)]
     counts, held = refusals(program, settings)
     rows = [{**_row(settings, each), **_refused_row(each.name, counts, held)} for each in shown]
@@ -90,7 +90,7 @@ def _refused_cell(row: Row) -> list[str] | str:
 
 def show_source(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
     """Show a source, whole, without its secrets."""
-    settings = program.load(config, more_in_code=True)
+    settings = for_looking(program, config)
     source = named(settings, name)
     row = {**_row(settings, source), **_details(source)}
     if json:
