@@ -52,4 +52,5 @@ def test_checks_have_names_of_their_own() -> None:
         "append", "dedup", "lease", "settle", "rescue", "extend", "listing", "act", "counts", "arrival", "order",
         "pause", "circuit", "search", "dead_groups", "retention", "rejections",
         "held_requests",
+        "edit", "looking", "nodes",
     }  # fmt: skip

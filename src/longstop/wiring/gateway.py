@@ -18,9 +18,9 @@ from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.pauses import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
+from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.operating.recount import Recounter
-from longstop.model.errors import ConfigurationError
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Store, Watch
 from longstop.sources import unknown_sources

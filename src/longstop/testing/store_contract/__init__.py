@@ -31,10 +31,13 @@ from longstop.testing.store_contract import (
     counts,
     dead_groups,
     dedup,
+    edit,
     extend,
     held_requests,
     lease,
     listing,
+    looking,
+    nodes,
     order,
     pause,
     rejections,
@@ -67,6 +70,9 @@ CHECKS: tuple[Check, ...] = checks_of(
     rejections,
     held_requests,
     retention,
+    edit,
+    looking,
+    nodes,
 )
 """Every check that any store passes."""
 
