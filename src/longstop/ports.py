@@ -136,9 +136,10 @@ class Ledger(Protocol):
         """What a held delivery waits for: the one of its lane that goes first. None where it is not held."""
 
     async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
-        """Ids of events and deliveries that begin with `part` or end with it, the youngest first, at most so many.
+        """Ids of events and deliveries that begin with `part`, the youngest first, at most so many.
 
-        Every beginning is found. An end may be looked for among the latest hundred thousand of each kind only.
+        Eight characters may also be how an id ends; such an end may be looked for among the latest hundred thousand of
+        each kind only.
         """
 
     async def recent(self, since_ms: int, limit: int) -> Recent:

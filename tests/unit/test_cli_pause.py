@@ -169,4 +169,4 @@ def test_status_shows_what_is_paused(program: FakeProgram, capsys: Capture) -> N
     }
     assert paused == {"crm": ("2026-01-01T01:00:00.000Z", "ann", "migration"), "in-code": (None, None, None)}
     program.cli("status")
-    assert "paused          crm, since 2026-01-01T01:00:00.000Z by ann: migration\n" in capsys.readouterr().out
+    assert "paused          crm, by ann, since 2026-01-01 01:00:00Z (now): migration\n" in capsys.readouterr().out

@@ -180,7 +180,7 @@ class Replay:
         its destinations); one that had none yet is routed by what the new body says.
         Raises NotFoundError, and ReplayError where the new body cannot be read.
         """
-        return await self._keep(await self.plan_edit(id_, body), why)
+        return await self.carry_out(await self.plan_edit(id_, body), why)
 
     async def route_again(self, id_: str, why: str | None = None) -> Event:
         """Send an event that no route wanted, as a new one, where today's routes want it.
@@ -188,7 +188,7 @@ class Replay:
         Raises ReplayError where they still do not.
         """
         kept = await self._event(id_)
-        return await self._keep(EditPlan(kept.event, self._anew(kept.event, kept.event.body, {}), ()), why)
+        return await self.carry_out(EditPlan(kept.event, self._anew(kept.event, kept.event.body, {}), ()), why)
 
     async def _event(self, id_: str) -> KeptEvent:
         kept = await self._store.event(id_)
@@ -231,7 +231,8 @@ class Replay:
             raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
         return Append(event, initial_deliveries(event, destinations, lambda: self._ids.make(now_ms)))
 
-    async def _keep(self, plan: EditPlan, why: str | None) -> Event:
+    async def carry_out(self, plan: EditPlan, why: str | None = None) -> Event:
+        """Keep the new event and the record of who sent it and why; it is delivered as any other."""
         event = plan.append.event
         edit = Edit(event.id, plan.parent.id, event.received_at_ms, self._by, why)
         await self._store.replace(plan.append, edit, [each.id for each in plan.replaces])

@@ -19,7 +19,7 @@ from longstop.model.delivery import Attempt, DeadReason, Delivery, State
 from longstop.model.error_group import group_of, says
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
-from longstop.model.ids import id_ms
+from longstop.model.ids import END_CHARS, id_ms
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import (
     Counts,
@@ -208,8 +208,10 @@ class MemoryStore(MemoryRejections):
 
     async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
         """Ids that begin or end so."""
-        ids = (id_ for id_ in (*self._events, *self._deliveries) if id_.startswith(part) or id_.endswith(part))
-        return sorted(ids, reverse=True)[:limit]
+        end = part if len(part) == END_CHARS else None
+        ids = (*self._events, *self._deliveries)
+        found = [id_ for id_ in ids if id_.startswith(part) or id_[-END_CHARS:] == end]
+        return sorted(found, reverse=True)[:limit]
 
     async def recent(self, since_ms: int, limit: int) -> Recent:
         """What happened since a time."""

@@ -50,7 +50,10 @@ class Parts:
         return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
 
     def release(self, source: str) -> Release:
-        """The service that releases what is held of a source."""
+        """The service that releases what is held of a source. Raises ConfigurationError where secrets were not read."""
+        if self.config.passed_over:
+            # Whoever knows what stands in for them could have signed what is held.
+            raise ConfigurationError(self.config.passed_over)
         (settings,) = (each for each in self.config.sources if each.name == source)
         return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
 

@@ -102,9 +102,18 @@ class Program(Protocol):
         """Run the demonstration; its exit status."""
 
 
-def on_store(program: Program, config: Path, work: Callable[[Parts], Awaitable[int]]) -> int:
-    """Read the configuration, open its store, do the work, close; the exit status."""
-    settings = for_looking(program, config)
+def on_store(
+    program: Program,
+    config: Path,
+    work: Callable[[Parts], Awaitable[int]],
+    *,
+    whole: bool = False,
+) -> int:
+    """Read the configuration, open its store, do the work, close; the exit status.
+
+    whole: all of the configuration has to be right; otherwise its store alone.
+    """
+    settings = program.load(config, more_in_code=True) if whole else for_looking(program, config)
 
     async def main() -> int:
         async with program.opened(settings) as parts:
@@ -118,6 +127,8 @@ def for_looking(program: Program, config: Path) -> "Config":
     settings = program.load_for_store(config)
     if settings.passed_over:
         first, *others = settings.passed_over
-        more = f" (and {len(others)} more; `longstop check` says all)" if others else ""
-        say([f"longstop: goes on without what is wrong in {config}: {first}{more}"])
+        place = first.partition(": ")[0] if first.startswith(f"{config}:") else str(config)
+        what = first.removeprefix(f"{place}: ").partition(";")[0]
+        more = f", and {len(others)} more" if others else ""
+        say([f"longstop: passes over {place}: {what}{more} (`longstop check` says all)"])
     return settings

@@ -3,6 +3,7 @@
 import apsw
 
 from longstop.model.delivery import Delivery, State
+from longstop.model.ids import END_CHARS
 from longstop.model.recent import Recent
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
@@ -66,8 +67,9 @@ def find_ids(connection: apsw.Connection, part: str, limit: int) -> list[str]:
         # `~` comes after everything that an id is made of.
         begins = connection.execute(_BEGINS.format(table), (part, part + "~", limit))
         found.update(id_ for (id_,) in begins)
-        ends = connection.execute(_ENDS.format(table), (SEARCHED_FOR_AN_END, len(part), part, limit))
-        found.update(id_ for (id_,) in ends)
+        if len(part) == END_CHARS:
+            ends = connection.execute(_ENDS.format(table), (SEARCHED_FOR_AN_END, END_CHARS, part, limit))
+            found.update(id_ for (id_,) in ends)
     return sorted(found, reverse=True)[:limit]
 
 

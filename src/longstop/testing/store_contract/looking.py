@@ -34,6 +34,8 @@ async def check_ids_by_their_beginning_and_end(store: Store) -> None:
         (of_one[-8:], [of_two, of_one]),
         (one[-8:], [far, two, one]),
         ("ffffffff", []),
+        (of_two[-7:], []),
+        (of_two[-9:], []),
         ("%", []),
         ("_", []),
     )
