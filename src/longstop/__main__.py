@@ -71,10 +71,10 @@ class _Program:
 
         return placed_in(path, unusable(config))
 
-    def demo(self, json: bool) -> int:
+    def demo(self, json: bool, keep: bool) -> int:
         from longstop.demo.run import run
 
-        return run(json=json)
+        return run(json=json, keep=keep)
 
 
 def command() -> int:

@@ -87,7 +87,7 @@ class FakeProgram:
     def unusable(self, settings: config.Config, path: Path) -> tuple[str, ...]:
         return self.problems
 
-    def demo(self, json: bool) -> int:
+    def demo(self, json: bool, keep: bool) -> int:
         return 0
 
     # -- for the tests --

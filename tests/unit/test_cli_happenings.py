@@ -10,7 +10,7 @@ import pytest
 from cli_program import NOW_MS, FakeProgram, StandingClock
 
 from longstop.edges.cli import happenings as happenings_module
-from longstop.edges.cli.happenings import BEHIND_MS, Happenings
+from longstop.edges.cli.happenings import Happenings
 from longstop.model.action import Action, Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, DeadReason, OutcomeKind, Transition, Trigger
@@ -67,7 +67,7 @@ async def test_each_thing_is_told_once(store: MemoryStore) -> None:
 @scenario
 async def test_what_is_written_down_late_is_told_all_the_same(store: MemoryStore) -> None:
     happenings = watching(store)
-    await store.append([make_append(9, received_at_ms=AT_MS + BEHIND_MS)])
+    await store.append([make_append(9, received_at_ms=AT_MS + 2_500)])
     assert await said(happenings) == ["accepted"]
     await store.append([make_append(1, received_at_ms=AT_MS + 1)])
     assert await said(happenings) == ["accepted"]

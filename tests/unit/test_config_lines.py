@@ -24,6 +24,7 @@ port = 1 # [neither]
 secrets = [
   "[x]",  # ]
   "y = 1",
+  ["nested"],
 ]
 verify = { scheme = "none" }
 text = """
@@ -50,15 +51,15 @@ x = 1
         ("server.port", 5),
         ('sources."a.b"', 6),
         ('sources."a.b".secrets', 7),
-        ('sources."a.b".verify', 11),
-        ('sources."a.b".text', 12),
-        ('sources."a.b".other', 16),
-        ("destinations.crm", 17),
-        ("destinations.crm.retry.cap", 18),
-        ("routes[0]", 19),
-        ("routes[0].from", 20),
-        ("routes[1].from", 22),
-        ("routes[1].deeper.x", 24),
+        ('sources."a.b".verify', 12),
+        ('sources."a.b".text', 13),
+        ('sources."a.b".other', 17),
+        ("destinations.crm", 18),
+        ("destinations.crm.retry.cap", 19),
+        ("routes[0]", 20),
+        ("routes[0].from", 21),
+        ("routes[1].from", 23),
+        ("routes[1].deeper.x", 25),
     ],
 )
 def test_every_key_has_its_line(path: str, line: int) -> None:
@@ -66,17 +67,17 @@ def test_every_key_has_its_line(path: str, line: int) -> None:
 
 
 def test_nothing_else_has_one() -> None:
-    assert not {"not", "not.a", "inside", "key", "y", "neither"} & set(lines_of(TEXT))
+    assert not {"not", "not.a", "inside", "key", "y", "neither", "nested"} & set(lines_of(TEXT))
 
 
 @pytest.mark.parametrize(
     ("path", "line"),
     [
         ('sources."a.b".secrets[1]', 7),
-        ('sources."a.b".verify.scheme', 11),
+        ('sources."a.b".verify.scheme', 12),
         ('sources."a.b".key', 6),
-        ("routes[1].to[0]", 21),
-        ("destinations.crm.retry.first", 18),
+        ("routes[1].to[0]", 22),
+        ("destinations.crm.retry.first", 19),
     ],
 )
 def test_what_has_none_has_the_nearest_around_it(path: str, line: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from cyclopts import CycloptsError
 
-from longstop.config import parse, shape, values
+from longstop.config import load, parse, shape, values
 from longstop.config.values import Surroundings
 from longstop.edges.cli import app
 from longstop.edges.cli.starter import STARTER
@@ -183,9 +183,11 @@ def test_no_block_of_toml_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("toml broken"), ids=str)
-def test_what_check_says_is_what_it_says(block: Block) -> None:
+def test_what_check_says_is_what_it_says(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("longstop.toml").write_text(block.text)
     with pytest.raises(ConfigurationError) as raised:
-        parse(block.text, where="longstop.toml", environ={}, base=ROOT)
+        load("longstop.toml", environ={})
     (messages,) = [each.text for each in blocks("text messages") if each.page == block.page]
     assert list(raised.value.problems) == messages.splitlines()
 

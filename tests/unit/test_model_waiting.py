@@ -1,12 +1,14 @@
 """Why a delivery waits: of several reasons the one that has to go first."""
 
+import random
 from typing import Any
 
 import pytest
 
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
-from longstop.model.delivery import State, Wait
+from longstop.model.delivery import Outcome, OutcomeKind, State, Wait
+from longstop.model.retry import RetryPolicy, decide
 from longstop.model.waiting import Standing, Waiting, WaitsFor
 from longstop.testing.builders import AT_MS, make_delivery, make_event
 
@@ -38,6 +40,25 @@ def waiting(held: bool = False, delivery: dict[str, Any] | None = None, **standi
 )
 def test_the_first_reason(held: bool, delivery: dict[str, Any], standing: dict[str, Any], expected: Waiting) -> None:
     assert waiting(held, delivery, **standing) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "wait", "waits_ms"),
+    [(None, Wait.BACKOFF, 1_000), (0.5, Wait.BACKOFF, 1_000), (30, Wait.RETRY_AFTER, 30_000)],
+)
+def test_a_retry_says_what_it_waits_for(asked_s: float | None, wait: Wait, waits_ms: int) -> None:
+    policy = RetryPolicy(jitter="none", first_ms=1_000)
+    tried = make_delivery(make_event(1), state=State.LEASED, tries=1)
+    outcome = Outcome(OutcomeKind.RETRY, retry_after_s=asked_s)
+    transition = decide(tried, outcome, policy, AT_MS, random.Random(1))
+    assert (transition.wait, transition.due_at_ms) == (wait, AT_MS + waits_ms)
+    assert tried.after(transition).wait is wait
+
+
+@pytest.mark.parametrize("outcome", [OutcomeKind.LOST, OutcomeKind.INTERRUPTED])
+def test_what_is_due_at_once_waits_for_nothing(outcome: OutcomeKind) -> None:
+    tried = make_delivery(make_event(1), state=State.LEASED, wait=Wait.BACKOFF)
+    assert tried.after(decide(tried, Outcome(outcome), RetryPolicy(), AT_MS, random.Random(1))).wait is None
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.SCHEDULED])

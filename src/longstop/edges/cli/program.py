@@ -98,8 +98,8 @@ class Program(Protocol):
         path: of the file, for the lines.
         """
 
-    def demo(self, json: bool) -> int:
-        """Run the demonstration; its exit status."""
+    def demo(self, json: bool, keep: bool) -> int:
+        """Run the demonstration; its exit status. keep: what it was done with stays."""
 
 
 def on_store(
