@@ -6,7 +6,7 @@ Everything is imported when it is asked for, so that `longstop --help` answers a
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +34,10 @@ class _Program:
 
         return config.load(path, environ=os.environ, more_in_code=more_in_code)
 
-    def load_for_store(self, path: Path) -> "Config":
+    def load_for_store(self, path: Path, needed: Collection[str]) -> "Config":
         from longstop import config
 
-        return config.load_for_store(path, environ=os.environ)
+        return config.load_for_store(path, environ=os.environ, needed=needed)
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         from longstop import wiring

@@ -118,6 +118,14 @@ def test_a_store_that_is_not_certain_is_an_error(old: str, new: str) -> None:
         read(TEXT.replace(old, new, 1))
 
 
+@pytest.mark.parametrize("retention", ['delivred = "1d"', 'dead = "soon"', "archive = 7", "archive = "])
+def test_what_forgets_needs_its_own_table_to_be_right(retention: str) -> None:
+    text = f"{TEXT}[retention]\n{retention}\n"
+    assert read(text).passed_over
+    with pytest.raises(ConfigurationError):
+        parse_for_store(text, where="f", environ={}, base=BASE, needed=("store", "retention"))
+
+
 def test_no_mistake_leads_to_another_store() -> None:
     """Characters taken out, put in and doubled anywhere: the store is this one, or it is an error."""
     rng = random.Random(7)

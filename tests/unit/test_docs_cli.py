@@ -90,6 +90,7 @@ SHOWN: dict[str, Callable[[FakeProgram, Capture, Path], Row]] = {
     "A destination": lambda p, c, _: ask(p, c, "status")["destinations"][0],
     "`tail`": lambda p, c, _: ask(p, c, "tail", "--last", "7200"),
     "`pause`, `resume`": lambda p, c, _: ask(p, c, "pause", "crm"),
+    "`purge`": lambda p, c, _: ask(p, c, "purge", "--dry-run"),
     "`sources list`": lambda p, c, _: ask(p, c, "sources", "list"),
     "`check`": lambda p, c, _: ask(p, c, "check"),
 }

@@ -158,16 +158,18 @@ def load(
     return replace(made, warnings=_placed(made.warnings, text, where))
 
 
-def load_for_store(path: Path | str, *, environ: Mapping[str, str]) -> Config:
+def load_for_store(
+    path: Path | str, *, environ: Mapping[str, str], needed: Collection[str] = for_store.NEEDED
+) -> Config:
     """What a command that looks or decides needs of the configuration in a file.
 
     Where all is well it is the configuration. Otherwise what is wrong is left out, and `passed_over` says it; secrets
-    are not read then. Raises ConfigurationError where the store cannot be told.
+    are not read then. Raises ConfigurationError where the store cannot be told, or another of the `needed` tables.
     """
     path = Path(path)
     text, where = _text_of(path), str(path)
     try:
-        made = parse_for_store(text, where=where, environ=environ, base=path.parent)
+        made = parse_for_store(text, where=where, environ=environ, base=path.parent, needed=needed)
     except ConfigurationError as error:
         raise ConfigurationError(_placed(error.problems, text, where)) from None
     return replace(made, passed_over=_placed(made.passed_over, text, where))
@@ -200,7 +202,14 @@ def parse(
     return _read(text, where, Surroundings(environ, base, frozenset(handlers), more_in_code), store)
 
 
-def parse_for_store(text: str, *, where: str, environ: Mapping[str, str], base: Path) -> Config:
+def parse_for_store(
+    text: str,
+    *,
+    where: str,
+    environ: Mapping[str, str],
+    base: Path,
+    needed: Collection[str] = for_store.NEEDED,
+) -> Config:
     """See `load_for_store`."""
     try:
         return _read(text, where, Surroundings(environ, base, more_in_code=True))
@@ -209,11 +218,11 @@ def parse_for_store(text: str, *, where: str, environ: Mapping[str, str], base: 
     try:
         document: dict[str, Any] | None = _toml(text, where)
     except ConfigurationError:
-        document = for_store.only_store(text)
+        document = for_store.only_store(text) if needed == for_store.NEEDED else None
     if document is None:
         raise refused
     around = Surroundings(environ, base, more_in_code=True, secrets_read=False)
-    shaped, written = for_store.sound(document, around)
+    shaped, written = for_store.sound(document, around, needed)
     return replace(_config(shaped, written, around, ()), passed_over=refused.problems)
 
 

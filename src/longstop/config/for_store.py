@@ -7,7 +7,7 @@ has to be certain.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from longstop.config import rules, shape
@@ -18,6 +18,7 @@ from longstop.model.errors import ConfigurationError
 
 _STORE_HEADER = re.compile(r"^[ \t]*\[[ \t]*store[ \t]*\][^\n]*\n", re.MULTILINE)
 _ANY_HEADER = re.compile(r"^[ \t]*\[[^\n]*\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
+NEEDED = ("store",)
 _KEPT = ("ordered", "on_dead")
 """What an event that is sent again has to know of a destination that is otherwise wrong."""
 
@@ -34,17 +35,19 @@ def only_store(text: str) -> dict[str, Any] | None:
         return None
 
 
-def sound(document: Mapping[str, Any], around: Surroundings) -> tuple[Document, Mapping[str, Any]]:
+def sound(
+    document: Mapping[str, Any], around: Surroundings, needed: Collection[str] = NEEDED
+) -> tuple[Document, Mapping[str, Any]]:
     """The document without what is wrong in it, in its shape and as written.
 
-    Raises ConfigurationError where it is the store that is wrong.
+    Raises ConfigurationError where one of the needed tables is wrong.
     """
     while True:
         shaped, faults = shape.read(document, around)
         problems = [each for each in (*faults, *rules.errors(document, around)) if each.where[0] in document]
-        of_store = [each for each in problems if each.where[0] == "store"]
-        if of_store:
-            raise ConfigurationError(in_document_order(of_store, document))
+        of_needed = [each for each in problems if each.where[0] in needed]
+        if of_needed:
+            raise ConfigurationError(in_document_order(of_needed, document))
         if not problems and shaped is not None:
             return shaped, document
         document = _without(document, problems)

@@ -337,6 +337,7 @@ class MemoryStore(MemoryRejections):
             del self._delivery_ids[bisect_left(self._delivery_ids, delivery_id)]
             self._attempts.pop(delivery_id, None)
             self._actions.pop(delivery_id, None)
+        self._edits.pop(event_id, None)
         del self._event_ids[bisect_left(self._event_ids, event_id)]
         del self._events[event_id], self._redeliveries[event_id]
 

@@ -4,7 +4,7 @@ The commands see only these protocols: so they need no import of the composition
 until a command asks for it.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -71,10 +71,10 @@ class Program(Protocol):
         more_in_code: destinations it does not describe are taken for an application's, and are no error.
         """
 
-    def load_for_store(self, path: Path) -> "Config":
+    def load_for_store(self, path: Path, needed: Collection[str]) -> "Config":
         """What a command that looks or decides needs of a configuration: its store, and whatever else is sound.
 
-        `passed_over` of it says what is not. Raises ConfigurationError where the store cannot be told.
+        needed: the tables that have to be right. `passed_over` says what else is not. Raises ConfigurationError.
         """
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
@@ -107,13 +107,14 @@ def on_store(
     config: Path,
     work: Callable[[Parts], Awaitable[int]],
     *,
+    needed: Collection[str] = ("store",),
     whole: bool = False,
 ) -> int:
     """Read the configuration, open its store, do the work, close; the exit status.
 
-    whole: all of the configuration has to be right; otherwise its store alone.
+    needed: the tables that have to be right; whole: all of it has to be.
     """
-    settings = program.load(config, more_in_code=True) if whole else for_looking(program, config)
+    settings = program.load(config, more_in_code=True) if whole else for_looking(program, config, needed)
 
     async def main() -> int:
         async with program.opened(settings) as parts:
@@ -122,9 +123,9 @@ def on_store(
     return program.run(main())
 
 
-def for_looking(program: Program, config: Path) -> "Config":
+def for_looking(program: Program, config: Path, needed: Collection[str] = ("store",)) -> "Config":
     """The configuration for a command that looks or decides; what it passes over is said in one line."""
-    settings = program.load_for_store(config)
+    settings = program.load_for_store(config, needed)
     if settings.passed_over:
         first, *others = settings.passed_over
         place = first.partition(": ")[0] if first.startswith(f"{config}:") else str(config)

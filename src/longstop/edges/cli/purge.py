@@ -41,7 +41,8 @@ def purge(
         _tell(numbers, dry_run, json)
         return DONE
 
-    return on_store(program, config, work)
+    # Of a mistyped age or archive nothing may be guessed: what is forgotten is gone.
+    return on_store(program, config, work, needed=("store", "retention"))
 
 
 def _tell(numbers: dict[Kind, int], dry_run: bool, json: bool) -> None:

@@ -5,11 +5,13 @@ import contextlib
 from longstop.model.action import Edit
 from longstop.model.delivery import State
 from longstop.model.event import Origin
+from longstop.model.retention import Cutoffs
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append
 from longstop.testing.store_contract.check import expect, expect_equal
 from longstop.testing.store_contract.steps import delivered, lease, lease_one, parked, replay, settled, standing
 
+ALL_GONE = Cutoffs(*[AT_MS + 10**9] * 4)
 FIRST, SECOND, THIRD = event_id(1), event_id(2), event_id(3)
 DELIVERY = delivery_id(FIRST, 0)
 
@@ -72,6 +74,21 @@ async def check_a_replay_of_the_kept_one_ends_it(store: Store) -> None:
     expect_equal((await standing(store, DELIVERY)).replaced_by, None, "replaced_by")
     kept = await store.event(FIRST)
     expect_equal(kept and kept.edits, (edit,), "edits")
+
+
+async def check_the_record_goes_with_the_new_event(store: Store) -> None:
+    """For as long as that is there, also when the one in whose place it was sent is forgotten."""
+    await store.append([make_append(1)])
+    await settled(store, parked(await lease_one(store)))
+    edit = await _replace(store)
+    expect_equal(await store.forget([FIRST], ALL_GONE), 1, "events forgotten")
+    second = await store.event(SECOND)
+    expect_equal(second and second.made_by, edit, "the new event's record")
+    await settled(store, delivered(await lease_one(store)))
+    expect_equal(await store.forget([SECOND], ALL_GONE), 1, "events forgotten")
+    await store.append([make_append(1), make_append(2)])
+    kept = [await store.event(id_) for id_ in (FIRST, SECOND)]
+    expect_equal([each and (each.made_by, each.edits) for each in kept], [(None, ())] * 2, "records of new events")
 
 
 async def check_it_is_kept_whole_or_not_at_all(store: Store) -> None:
