@@ -135,6 +135,13 @@ def test_a_hook_that_is_down_is_said_and_changes_nothing(
     )
 
 
+def test_a_hook_that_is_passed_over_is_said(program: FakeProgram, capsys: Capture) -> None:
+    program.text += '[alerts]\nurl = "https://a.example/${NOT_SET}"\n'
+    open_circuit(program)
+    assert program.cli("resume", "crm") == 0
+    assert "longstop: the alert was not sent: alerts.url: the environment variable NOT_SET" in capsys.readouterr().err
+
+
 def test_for_people(program: FakeProgram, capsys: Capture) -> None:
     for argv, line in (
         (("resume", "crm"), "crm was not paused, and its circuit is closed"),

@@ -4,8 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from longstop.config import SOURCE_KINDS, parse
+from longstop.config import SOURCE_KINDS, advice, parse
+from longstop.config.values import Surroundings
+from longstop.model.errors import ConfigurationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.settings import SourceSettings, VerifySettings
@@ -135,6 +139,28 @@ def test_a_route_that_adds_nothing(routes: list[dict[str, Any]], useless: list[s
 def test_a_secret_that_everybody_reads(url: str, lines: str, held: str | None) -> None:
     found = warned(SHOP + CRM.replace("https://crm.example/", url) + lines + ROUTE)
     assert [each.split(" reads what ")[1].split(" holds")[0] for each in found] == ([held] if held else [])
+
+
+def test_what_is_hardly_meant_is_told_together_with_what_is_wrong() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        warned(SHOP.replace("${S}", "$S") + "rate = 7\n" + CRM)
+    assert [each.partition(":")[0] for each in raised.value.problems] == ["sources.shop.rate"]
+    assert [each.partition(":")[0] for each in raised.value.warnings] == ["sources.shop.secrets[0]", "destinations.crm"]
+
+
+KEYS = st.sampled_from("sources destinations routes alerts store from to when url headers retry statuses a".split())
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.text(alphabet="a*${}% ", max_size=6))
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=5))
+def test_no_document_is_too_wrong_to_be_looked_at(document: dict[str, Any]) -> None:
+    for problem in advice.warnings(document, Surroundings(ENVIRON, Path("/etc/longstop"))):
+        assert str(problem)
 
 
 def test_the_kinds_that_are_said_to_have_a_key_are_those_that_read_one() -> None:

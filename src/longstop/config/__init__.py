@@ -154,7 +154,8 @@ def load(
     try:
         made = _read(text, where, around, store)
     except ConfigurationError as error:
-        raise ConfigurationError(_placed(error.problems, text, where)) from None
+        placed_warnings = _placed(error.warnings, text, where)
+        raise ConfigurationError(_placed(error.problems, text, where), placed_warnings) from None
     return replace(made, warnings=_placed(made.warnings, text, where))
 
 
@@ -233,7 +234,8 @@ def _read(text: str, where: str, around: Surroundings, store: str | None = None)
     shaped, faults = shape.read(document, around)
     problems = [*faults, *rules.errors(document, around)]
     if problems or shaped is None:
-        raise ConfigurationError(in_document_order(problems, document))
+        advised = in_document_order(advice.warnings(document, around), document)
+        raise ConfigurationError(in_document_order(problems, document), advised)
     warnings = in_document_order([*rules.warnings(document, around), *advice.warnings(document, around)], document)
     return _config(shaped, document, around, warnings)
 

@@ -1,6 +1,7 @@
 """What works and is hardly meant: settings that do nothing, secrets that cannot be right, words without their braces.
 
-For a document without errors; it looks at the document as written, as `rules` does.
+It looks at the document as written, as `rules` does, and takes whatever stands there, so that a person hears of these
+together with the errors.
 """
 
 import re
@@ -48,8 +49,8 @@ def _tables(node: Raw, key: str) -> list[tuple[Loc, Raw]]:
     return [((key, name), value) for name, value in _table(node, key).items() if isinstance(value, Mapping)]
 
 
-def _list(node: Raw, key: str) -> list[Any]:
-    value = node.get(key)
+def _list(node: Any, key: str) -> list[Any]:
+    value = node.get(key) if isinstance(node, Mapping) else None
     return value if isinstance(value, list) else []
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,9 @@ from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
+
+_ALERTS = re.compile(r"(?:^|: )alerts[.:]")
+"""A problem with the table `[alerts]`, with or without its line."""
 
 
 @dataclass
@@ -74,7 +78,8 @@ class Parts:
     async def alert(self, change: CircuitChange) -> str | None:
         """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""
         if self.config.alerts is None:
-            return None
+            left_out = [each for each in self.config.passed_over if _ALERTS.search(each)]
+            return left_out[0] if left_out else None
         from longstop.senders.alert_hook import HookAlerter
 
         return await HookAlerter(self.config.alerts).tell(Alert.of(change))

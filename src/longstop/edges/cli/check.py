@@ -22,7 +22,7 @@ def check(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program:
         settings = program.load(config)
         problems, warnings, meaning = program.unusable(settings, config), settings.warnings, describe(settings)
     except ConfigurationError as error:
-        problems = error.problems
+        problems, warnings = error.problems, error.warnings
     if json:
         row = {"config": str(config), "ok": not problems, "problems": list(problems), "warnings": list(warnings)}
         output.json_line(row)
