@@ -1,4 +1,4 @@
-"""Who sent an event in the place of another one is in the archive too: with both events, for when both are forgotten."""
+"""Who sent an event in the place of another one is in the archive too, with both events: both may be forgotten."""
 
 from pathlib import Path
 

@@ -78,6 +78,11 @@ def test_a_whole_configuration_is_read_whole() -> None:
     assert names(config) == (["hello"], ["terminal"], ["hello"])
 
 
+def test_nothing_that_is_held_is_released_by_secrets_that_were_not_read() -> None:
+    with pytest.raises(ConfigurationError):
+        wiring.parts(read(TEXT)).release("shop")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "left"),
     [

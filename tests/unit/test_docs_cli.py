@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram, StandingClock, make_dead
 
+from longstop.edges.cli.sources_rejections import rejection_row
 from longstop.model.action import Action
 from longstop.model.delivery import Attempt, OutcomeKind, Transition, Trigger
+from longstop.model.event import Headers
+from longstop.model.exchange import Request
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.node import Node
+from longstop.model.rejection import Rejection, RejectionReason
 from longstop.model.waiting import WaitsFor
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append
 
@@ -92,6 +96,7 @@ SHOWN: dict[str, Callable[[FakeProgram, Capture, Path], Row]] = {
     "`pause`, `resume`": lambda p, c, _: ask(p, c, "pause", "crm"),
     "`purge`": lambda p, c, _: ask(p, c, "purge", "--dry-run"),
     "`sources list`": lambda p, c, _: ask(p, c, "sources", "list"),
+    "`sources release`": lambda p, c, _: ask(p, c, "sources", "release", "shop", "--dry-run"),
     "`check`": lambda p, c, _: ask(p, c, "check"),
 }
 
@@ -113,7 +118,14 @@ def test_every_reason_to_wait_is_described() -> None:
 
 
 def test_no_table_is_left_out() -> None:
-    assert set(SECTIONS) == {*SHOWN, "`events show`", "What a delivery waits for"}
+    beside = {"`events show`", "What a delivery waits for", "`sources rejections`"}
+    assert set(SECTIONS) == {*SHOWN, *beside}
+
+
+def test_a_rejection_is_described() -> None:
+    request = Request(Headers(), b"")
+    rejection = Rejection("1", "shop", AT_MS, RejectionReason.RATE, 429, (), request, 0)
+    assert SECTIONS["`sources rejections`"] == list(rejection_row(rejection))
 
 
 def test_replays_discards_and_expedites_have_the_same_rows(program: FakeProgram, capsys: Capture) -> None:
