@@ -10,6 +10,8 @@ from longstop.config import Config, load_for_store, parse_for_store
 from longstop.config.values import SECRET_NOT_READ
 from longstop.edges.cli.starter import STARTER
 from longstop.model.errors import ConfigurationError
+from longstop.model.event import Headers
+from longstop.model.exchange import Reading
 
 BASE = Path("/etc/longstop")
 TEXT = """\
@@ -64,7 +66,7 @@ def test_unset_secrets_are_no_hindrance() -> None:
 def test_its_events_can_be_read_and_routed_again() -> None:
     made = wiring.parts(read(TEXT))
     assert list(made.sources) == ["shop", "till"]
-    assert list(made.router.destinations("shop", {})) == ["crm"]
+    assert list(made.router.destinations("shop", Reading({}), Headers())) == ["crm"]
 
 
 def test_a_gateway_is_never_built_of_it() -> None:
