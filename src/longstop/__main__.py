@@ -6,13 +6,12 @@ Everything is imported when it is asked for, so that `longstop --help` answers a
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longstop.edges.cli import app
+from longstop.edges.cli import app, standard_streams
 from longstop.edges.cli.program import Parts, RoleName
 
 if TYPE_CHECKING:
@@ -34,6 +33,11 @@ class _Program:
         from longstop import config
 
         return config.load(path, environ=os.environ, more_in_code=more_in_code)
+
+    def load_for_store(self, path: Path, needed: Collection[str]) -> "Config":
+        from longstop import config
+
+        return config.load_for_store(path, environ=os.environ, needed=needed)
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         from longstop import wiring
@@ -61,33 +65,16 @@ class _Program:
 
         return serve.serve(config, Role[role.upper()], ready)
 
-    def unusable(self, config: "Config") -> tuple[str, ...]:
-        from longstop import wiring
-        from longstop.model.errors import ConfigurationError
-        from longstop.senders.python import resolve_handler
+    def unusable(self, config: "Config", path: Path) -> tuple[str, ...]:
+        from longstop.config import placed_in
+        from longstop.wiring.unusable import unusable
 
-        checks: list[Callable[[], object]] = [partial(wiring.parts, config)]
-        checks += [partial(resolve_handler, each.handler) for each in config.destinations if each.handler]
-        if any(each.url for each in config.destinations):
-            from longstop.senders.http import HttpSender
+        return placed_in(path, unusable(config))
 
-            checks += [partial(HttpSender, each, self.clock) for each in config.destinations if each.url]
-        if config.alerts is not None:
-            from longstop.senders.alert_hook import HookAlerter
-
-            checks.append(partial(HookAlerter, config.alerts))
-        problems: list[str] = []
-        for check in checks:
-            try:
-                check()
-            except ConfigurationError as error:
-                problems += error.problems
-        return tuple(problems)
-
-    def demo(self, json: bool) -> int:
+    def demo(self, json: bool, keep: bool) -> int:
         from longstop.demo.run import run
 
-        return run(json=json)
+        return run(json=json, keep=keep)
 
 
 def command() -> int:
@@ -97,6 +84,7 @@ def command() -> int:
 
 def main() -> int:
     """Be the program: run the command line, and end with nobody left behind."""
+    standard_streams.fill()
     status = command()
     if threading.active_count() > 1:
         # A handler that never returns keeps its thread, and the interpreter would wait for it for ever. What had to

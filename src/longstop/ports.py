@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from longstop.model.action import Action, Pause
+from longstop.model.action import Action, Edit, Pause
 from longstop.model.alert import Alert
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit, CircuitChange
@@ -33,6 +33,8 @@ from longstop.model.listing import (
     Page,
     Recount,
 )
+from longstop.model.node import Node
+from longstop.model.recent import Recent
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.model.retention import ArchivedEvent, Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.model.routing import Target
@@ -140,6 +142,40 @@ class Ledger(Protocol):
         For each, the delivery as it stands now, or None where its state does not allow the transition
         (somebody was quicker) or there is no such delivery; then nothing was changed.
         """
+
+    async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
+        """Keep the event that a person sends in the place of a kept one, and the record of it, together or not at all.
+
+        The deliveries named, those of the kept one that it takes the place of, say so from then on (`replaced_by`);
+        nothing else of them changes, and a worker that settles one of them later leaves it as it is. `KeptEvent` of
+        both events has the record.
+        """
+
+    async def ahead(self, delivery_id: str) -> Delivery | None:
+        """What a held delivery waits for: the one of its lane that goes first. None where it is not held."""
+
+    async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
+        """Ids of events and deliveries that begin with `part`, the youngest first, at most so many.
+
+        Eight characters may also be how an id ends; such an end may be looked for among the latest hundred thousand of
+        each kind only.
+        """
+
+    async def recent(self, since_ms: int, limit: int) -> Recent:
+        """What happened since a time: events by when they came, attempts by their end, actions by when they were taken.
+
+        What another process has not written yet is not there: whoever goes on from the latest time asks for a little
+        that was before it as well.
+        """
+
+    async def beat(self, node: Node) -> None:
+        """Note that a process is there, in the place of what was known of it. Forgets those long gone."""
+
+    async def leave(self, name: str) -> None:
+        """Note that a process has ended. Nothing to do where it is not known."""
+
+    async def nodes(self) -> Sequence[Node]:
+        """The processes that said they are there and have not left, by name; also those that were killed."""
 
     async def pause(self, pause: Pause) -> bool:
         """Let nothing more be leased for a destination. Where it is paused already, False: since when it was stays as

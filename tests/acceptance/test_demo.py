@@ -53,7 +53,7 @@ def table(said: str) -> dict[str, int]:
 
 
 def test_nothing_is_missing_in_the_end(tmp_path: Path):
-    process = start(tmp_path, "--json")
+    process = start(tmp_path, "--json", "--keep")
     out, said = process.communicate(timeout=100)
     assert process.returncode == 0, said
     told: dict[str, Any] = json.loads(out)
@@ -80,10 +80,18 @@ def test_nothing_is_missing_in_the_end(tmp_path: Path):
     for happened in ("destination down", "destination up again", "kill -9", "gateway started again", "replaying"):
         assert happened in said
     assert "\x1b" not in said
-    # And it has gone without a trace.
+    # And nobody is left.
     assert len(gateways(said)) == 2
     assert not any(alive(pid) for pid in gateways(said))
-    assert list(tmp_path.iterdir()) == []
+    # What is kept can be looked at, in a shell without the secret.
+    (kept,) = tmp_path.iterdir()
+    assert f"kept for you in {kept}" in said
+    assert "Next: `longstop init`" in said
+    looked = subprocess.run(
+        [*DEMO[:-1], "status", "--json"], cwd=kept, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(looked.stdout)["events"] == told["sent"]
+    assert "LONGSTOP_DEMO_SECRET is not set" in looked.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -170,7 +170,12 @@ def test_an_edited_replay_is_a_new_event_and_leaves_the_first_as_it_was(site: Si
     assert arrival.body == edit.read_bytes()
     made = site.event(second)
     assert (made["parent"], made["origin"]) == (first, "replay")
-    assert site.event(first) == before
+    after = site.event(first)
+    assert [after[name] for name in ("body", "headers", "history")] == [
+        before[name] for name in ("body", "headers", "history")
+    ]
+    (trail,) = after["edits"]
+    assert after["deliveries"][0] == {**before["deliveries"][0], "replaced_by": trail["event_id"]}
     assert site.cli("events", "show", first, "--raw").out == order(1, note="poison")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,9 @@ class FakeProgram:
     def load(self, path: Path, more_in_code: bool = False) -> config.Config:
         return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))
 
+    def load_for_store(self, path: Path, needed: Collection[str]) -> config.Config:
+        return config.parse_for_store(self.text, where=str(path), environ={}, base=Path("/nowhere"), needed=needed)
+
     @contextlib.asynccontextmanager
     async def opened(self, settings: config.Config) -> AsyncIterator[wiring.Parts]:
         made = wiring.parts(settings)
@@ -84,10 +87,10 @@ class FakeProgram:
         ready("http://0.0.0.0:8080" if role != "work" else "")
         return 0
 
-    def unusable(self, settings: config.Config) -> tuple[str, ...]:
+    def unusable(self, settings: config.Config, path: Path) -> tuple[str, ...]:
         return self.problems
 
-    def demo(self, json: bool) -> int:
+    def demo(self, json: bool, keep: bool) -> int:
         return 0
 
     # -- for the tests --

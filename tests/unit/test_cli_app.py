@@ -37,9 +37,9 @@ def test_every_command_exists_and_explains_itself(command: app.Command, capsys: 
     assert FakeProgram().cli(*command.name.split(), "--help") == 0
     shown = capsys.readouterr().out
     assert f"Usage: longstop {command.name}" in shown
-    if command.name != "demo":
+    if command.name not in ("demo", "completion"):
         assert "--config" in shown
-    if command.name not in ("init", "serve", "ingest", "work"):
+    if command.name not in ("init", "serve", "ingest", "work", "completion"):
         assert "--json" in shown
 
 
@@ -71,9 +71,18 @@ def test_a_wrong_command_line_exits_with_2_and_says_why(argv: list[str], said: s
 
 
 def test_every_problem_of_a_configuration_has_its_line(capsys: Capture) -> None:
-    assert FakeProgram(text='[server]\nport = 0\n[store]\nurl = "x"\n').cli("status") == 1
+    assert FakeProgram(text='[server]\nport = 0\n[store]\nurl = "x"\n').cli("serve") == 1
     said = capsys.readouterr().err
     assert [line.split(":")[0] for line in said.splitlines()] == ["server.port", "store.url", "sources"]
+
+
+def test_a_command_that_looks_minds_nothing_but_the_store(capsys: Capture) -> None:
+    assert FakeProgram(text="[server]\nport = 0\n").cli("status") == 0
+    assert capsys.readouterr().err == (
+        "longstop: passes over longstop.toml: server.port: found 0, and 1 more (`longstop check` says all)\n"
+    )
+    assert FakeProgram(text='[server]\nport = 0\n[store]\nurl = "x"\n').cli("status") == 1
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["store.url"]
 
 
 @pytest.mark.parametrize(

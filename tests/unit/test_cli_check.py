@@ -62,7 +62,8 @@ def test_check_says_all_that_is_wrong(capsys: Capture) -> None:
     assert cli("check") == 1
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert [line.split(":")[0] for line in shown.err.splitlines()] == ["server.port", "sources.a.kind", "longstop"]
+    places = [line.split(": ")[0] for line in shown.err.splitlines()]
+    assert places == ["longstop.toml:2", "longstop.toml:4", "longstop"]
     assert shown.err.endswith("longstop: 2 problems in longstop.toml\n")
 
 

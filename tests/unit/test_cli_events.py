@@ -14,9 +14,12 @@ from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append,
 
 Capture = pytest.CaptureFixture[str]
 
-EVENT_FIELDS = "id source type key dedup received_at occurred_at size origin parent redeliveries deliveries".split()
+EVENT_FIELDS = (
+    "id source type key dedup received_at occurred_at size origin parent redeliveries made_by edits deliveries"
+).split()
 DEAD_FIELDS = (
-    "id event_id source destination type key state reason attempts last_status last_error received_at dead_at skipped"
+    "id event_id source destination type key state reason attempts last_status last_error received_at dead_at skipped "
+    "replaced_by"
 ).split()
 
 
@@ -46,6 +49,8 @@ def test_events_for_programs(program: FakeProgram, capsys: Capture) -> None:
         "origin": "webhook",
         "parent": None,
         "redeliveries": 0,
+        "made_by": None,
+        "edits": [],
         "deliveries": [
             {
                 "id": delivery_id(event_id(1), 0),
@@ -54,6 +59,11 @@ def test_events_for_programs(program: FakeProgram, capsys: Capture) -> None:
                 "attempts": 0,
                 "skipped": False,
                 "reason": None,
+                "due_at": "2026-01-01T00:00:00.000Z",
+                "waits_for": "gateway",
+                "held_by": None,
+                "expires_at": None,
+                "replaced_by": None,
             }
         ],
     }
@@ -78,7 +88,11 @@ def test_dead_for_programs(program: FakeProgram, capsys: Capture) -> None:
         (("--destination", "crm"), [3, 1]),
         (("--key", "order-2"), [2]),
         (("--type", "order.paid", "--source", "shop"), [3, 2, 1]),
-        (("--source", "nobody"), []),
+        (("--status", "422"), [3, 2, 1]),
+        (("--status", "500"), []),
+        (("--error", "HTTP"), [3, 2, 1]),
+        (("--oldest-first",), [1, 2, 3]),
+        (("--oldest-first", "--after", delivery_id(event_id(1), 0)), [2, 3]),
         (("--reason", "exhausted"), []),
         (("--contains", '"number":3'), [3]),
         (("--since", "58m"), [3, 2]),
@@ -100,7 +114,8 @@ def test_that_there_is_more_is_said_aside(program: FakeProgram, capsys: Capture)
     assert program.cli("dead", "list", "--limit", "1", "--json") == 0
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 1
-    assert "There are more" in shown.err
+    last = delivery_id(event_id(2), 0)
+    assert shown.err == f"1 more; --limit 2 shows all, --after {last} goes on.\n"
     assert program.cli("dead", "list", "--limit", "2", "--json") == 0
     assert capsys.readouterr().err == ""
 
@@ -221,20 +236,22 @@ def test_an_unknown_id_fails(id_: str, said: str, program: FakeProgram, capsys: 
 def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgram, capsys: Capture) -> None:
     program.keep(make_append(1), make_dead(2, destination="old"), make_append(3, to=()), make_quarantined(4))
     (row,) = rows(program, capsys, "status")
-    none = {
-        "paused_at": None,
-        "paused_by": None,
-        "paused_why": None,
-        "circuit": None,
-        **dict.fromkeys((state.value for state in State), 0),
-    }
+    nothing = ("paused_at", "paused_by", "paused_why", "circuit", "oldest_waiting_at", "next_due_at")
+    none = {**dict.fromkeys(nothing), **dict.fromkeys((state.value for state in State), 0)}
+    arrived = "2026-01-01T00:00:00.000Z"
     assert row == {
         "events": 4,
         "unrouted": 1,
         "oldest_waiting_at": "2026-01-01T00:00:00.000Z",
         "oldest_waiting_s": 3600.0,
+        "accepting": False,
+        "delivering": False,
+        "nodes": [],
         "destinations": [
-            {"destination": "crm", "configured": True, **none, "scheduled": 1},
+            {
+                **{"destination": "crm", "configured": True, **none, "scheduled": 1},
+                **{"oldest_waiting_at": arrived, "next_due_at": arrived},
+            },
             {"destination": None, "configured": False, **none, "dead": 1},
             {"destination": "old", "configured": False, **none, "dead": 1},
         ],
@@ -243,8 +260,9 @@ def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgr
     }
     assert program.cli("status") == 0
     shown = capsys.readouterr()
-    assert "oldest waiting  1 h" in shown.out
-    assert "No longer configured, so nothing is delivered there: old\n" in shown.err
+    assert "oldest waiting  2026-01-01 00:00:00Z (1 h ago)" in shown.out
+    assert "gateway         none delivers; `longstop serve` starts one" in shown.out
+    assert "Not in the configuration, so nothing is delivered there: old\n" in shown.err
 
 
 def test_status_of_an_empty_store(program: FakeProgram, capsys: Capture) -> None:

@@ -135,6 +135,13 @@ def test_a_hook_that_is_down_is_said_and_changes_nothing(
     )
 
 
+def test_a_hook_that_is_passed_over_is_said(program: FakeProgram, capsys: Capture) -> None:
+    program.text += '[alerts]\nurl = "https://a.example/${NOT_SET}"\n'
+    open_circuit(program)
+    assert program.cli("resume", "crm") == 0
+    assert "longstop: the alert was not sent: alerts.url: the environment variable NOT_SET" in capsys.readouterr().err
+
+
 def test_for_people(program: FakeProgram, capsys: Capture) -> None:
     for argv, line in (
         (("resume", "crm"), "crm was not paused, and its circuit is closed"),
@@ -169,4 +176,4 @@ def test_status_shows_what_is_paused(program: FakeProgram, capsys: Capture) -> N
     }
     assert paused == {"crm": ("2026-01-01T01:00:00.000Z", "ann", "migration"), "in-code": (None, None, None)}
     program.cli("status")
-    assert "paused          crm, since 2026-01-01T01:00:00.000Z by ann: migration\n" in capsys.readouterr().out
+    assert "paused          crm, by ann, since 2026-01-01 01:00:00Z (now): migration\n" in capsys.readouterr().out

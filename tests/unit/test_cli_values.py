@@ -1,8 +1,10 @@
 """Times, rates and filters as people write them; text that is fit for a terminal."""
 
+from typing import Any
+
 import pytest
 
-from longstop.edges.cli import output
+from longstop.edges.cli import output, times
 from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.filters import DeadOptions, EventOptions
 from longstop.edges.cli.options import parse_rate
@@ -39,14 +41,33 @@ def test_what_is_no_time_says_what_is_expected(text: str) -> None:
 
 
 def test_every_filter_reaches_the_store() -> None:
-    dead = DeadOptions("s", "d", "t", "k", DeadReason.CRASHED, "1s", "2026-01-02", "caf\udcc3\udca9")
-    assert dead.filter(NOW_MS) == DeliveryFilter(
-        State.DEAD, "s", "d", "t", "k", DeadReason.CRASHED, NOW_MS - 1000, NOW_MS + 86_400_000, b"caf\xc3\xa9"
+    shared: dict[str, Any] = {"source": "s", "destination": "d", "type": "t", "key": "k"}
+    given: dict[str, Any] = {"since": "1s", "until": "2026-01-02"}
+    ends: dict[str, Any] = {"since_ms": NOW_MS - 1000, "until_ms": NOW_MS + 86_400_000}
+    arrives: dict[str, Any] = {f"received_{name}": at_ms for name, at_ms in ends.items()}
+    dead = DeadOptions(
+        **shared, reason=DeadReason.CRASHED, status=503, error="refused", contains="caf\udcc3\udca9", **given
     )
+    found: dict[str, Any] = {
+        "reason": DeadReason.CRASHED,
+        "status": 503,
+        "error": "refused",
+        "contains": b"caf\xc3\xa9",
+    }
+    assert dead.filter(NOW_MS) == DeliveryFilter(State.DEAD, **shared, **found, **ends)
+    # What has not ended has no time of its end.
+    assert dead.filter(NOW_MS, State.SCHEDULED) == DeliveryFilter(State.SCHEDULED, **shared, **found, **arrives)
     events = EventOptions("s", "t", "k", "1s", "2026-01-02", "text", True)
-    assert events.filter(NOW_MS) == EventFilter(
-        "s", "t", "k", NOW_MS - 1000, NOW_MS + 86_400_000, b"text", unrouted=True
+    assert events.filter(NOW_MS) == EventFilter("s", "t", "k", **ends, contains=b"text", unrouted=True)
+    assert events.of_deliveries(NOW_MS) is None
+    standing = EventOptions(**shared, state="held", contains="text", **given)
+    assert standing.of_deliveries(NOW_MS) == DeliveryFilter(
+        State.SCHEDULED, held=True, **shared, contains=b"text", **arrives
     )
+    assert EventOptions(state="dead").of_deliveries(NOW_MS) == DeliveryFilter(State.DEAD)
+    assert EventOptions(destination="quarantine").of_deliveries(NOW_MS) == DeliveryFilter(destination="")
+    with pytest.raises(UsageError, match="an unrouted event has no delivery"):
+        EventOptions(unrouted=True, state="dead").of_deliveries(NOW_MS)
 
 
 def test_an_empty_filter_counts_as_given() -> None:
@@ -71,23 +92,13 @@ def test_no_control_character_reaches_the_terminal() -> None:
     assert printable("a\x1b[31m\r\n\x9b\u202e\x00é 你") == "a\\x1b[31m\\r\\n\\x9b\\u202e\\x00é 你"
 
 
-def test_a_table_takes_no_markup_and_no_escapes(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("id", "what"), [("1", ("[red]x[/red] :smile:", "\x1b]0;title\x07"))])
-    shown = capsys.readouterr().out
-    assert "[red]x[/red] :smile:" in shown
-    assert "\\x1b]0;title\\x07" in shown
-    assert "\x1b" not in shown
-
-
-def test_an_id_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    output.table(("id", "what"), [("0" * 36, "word " * 40)])
-    assert "0" * 36 in capsys.readouterr().out
-
-
-def test_moments_and_ages() -> None:
+def test_moments_and_spans() -> None:
     assert output.rfc3339(NOW_MS + 7) == "2026-01-01T00:00:00.007Z"
     assert output.rfc3339(None) is None
-    assert output.for_people(NOW_MS + 999) == "2026-01-01 00:00:00Z"
+    assert times.moment(NOW_MS + 999) == "2026-01-01 00:00:00Z"
     spans = [0, 999, 61_000, 7_200_000, 86_400_000, 3 * 86_400_000]
-    assert [output.age(ms) for ms in spans] == ["0 ms", "999 ms", "1 min", "2 h", "1 day", "3 days"]
+    assert [times.span(ms) for ms in spans] == ["0 ms", "999 ms", "1 min", "2 h", "1 day", "3 days"]
+    since = [None, NOW_MS - 61_000, NOW_MS + 999, NOW_MS + 7_200_000]
+    assert [times.ago(at_ms, NOW_MS) for at_ms in since] == ["-", "1 min ago", "now", "in 2 h"]
+    assert times.when(NOW_MS - 12_000, NOW_MS) == "2025-12-31 23:59:48Z (12 s ago)"
+    assert times.when(None, NOW_MS) == "-"

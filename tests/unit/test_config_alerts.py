@@ -35,7 +35,10 @@ def test_every_key_reaches_its_setting() -> None:
         )
     )
     assert config.alerts == AlertSettings("http://a/t0ken", 2_000, True, (("Authorization", "Bearer t0ken"),))
-    assert config.warnings == ()
+    assert config.warnings == (
+        "alerts.url: found http://, over which everybody on the way reads what url and headers.Authorization holds; "
+        "expected https://; unless the network is your own",
+    )
 
 
 def test_what_is_left_out_has_the_models_defaults() -> None:
@@ -100,4 +103,4 @@ def test_check_finds_a_url_that_cannot_be_posted_to(tmp_path: Path, capsys: pyte
     (tmp_path / "longstop.toml").write_text(HELLO + hook(url="http://127.1/"))
     assert app.run(("check", "--json", "--config", str(tmp_path / "longstop.toml")), _Program()) == 1
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert problem.startswith("alerts.url: not a URL that can be posted to")
+    assert problem.partition("longstop.toml:5: ")[2].startswith("alerts.url: not a URL that can be posted to")

@@ -43,8 +43,11 @@ def problems(text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
     return list(raised.value.problems)
 
 
+TO_D = '[[routes]]\nfrom = "hello"\nto = ["d"]\n'
+
+
 def destination(lines: str, url: str = "https://d.example") -> str:
-    return f'{HELLO}[destinations.d]\nurl = "{url}"\n{lines}'
+    return f'{TO_D}{HELLO}[destinations.d]\nurl = "{url}"\n{lines}'
 
 
 def auth(table: str) -> str:
@@ -426,14 +429,15 @@ def test_no_repr_warning_or_description_shows_a_secret(table: str) -> None:
 
 
 def test_check_reads_the_files_of_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "longstop.toml").write_text(
+    path = tmp_path / "longstop.toml"
+    path.write_text(
         destination('tls = { ca = "ca.pem" }')
         + '\n[destinations.e]\nurl = "https://e.example"\ntls = { cert = "e.pem" }\n'
     )
     (tmp_path / "e.pem").write_text("nothing of the kind")
-    assert app.run(("check", "--json", "--config", str(tmp_path / "longstop.toml")), _Program()) == 1
+    assert app.run(("check", "--json", "--config", str(path)), _Program()) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == [
-        f'destinations.d.tls.ca: the file "{tmp_path}/ca.pem" cannot be read (No such file or directory); '
+        f'{path}:9: destinations.d.tls.ca: the file "{tmp_path}/ca.pem" cannot be read (No such file or directory); '
         "expected certificates in PEM; a relative path starts at the configuration's folder",
-        f'destinations.e.tls.cert: found no certificate in "{tmp_path}/e.pem"; expected certificates in PEM',
+        f'{path}:12: destinations.e.tls.cert: found no certificate in "{tmp_path}/e.pem"; expected certificates in PEM',
     ]

@@ -608,7 +608,7 @@ def test_a_secret_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"CANARY\xff")
     text = verify('scheme = "bearer"', '["file:key"]')
     assert problems(text, base=tmp_path) == [
-        'sources.a.secrets[0]: the file "key" is not UTF-8 text; expected a file that holds only the secret'
+        'sources.a.secrets[0]: the file "key" is not UTF-8 text; expected a file that holds only the secret; save it as UTF-8'
     ]
 
 
@@ -727,5 +727,5 @@ def test_no_repr_warning_or_description_shows_a_secret() -> None:
     """
     config = read(text, {"CANARY": CANARY})
     assert config.sources[0].secrets == (CANARY, CANARY)
-    assert len(config.warnings) == 4
+    assert len(config.warnings) == 5
     assert CANARY not in f"{config!r} {config} {describe(config)} {config.warnings}"

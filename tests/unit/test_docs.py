@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from cyclopts import CycloptsError
 
-from longstop.config import parse, shape, values
+from longstop.config import load, parse, shape, values
 from longstop.config.values import Surroundings
 from longstop.edges.cli import app
 from longstop.edges.cli.starter import STARTER
@@ -152,15 +152,20 @@ def environ_of(text: str) -> dict[str, str]:
 
 
 def whole(text: str) -> str:
-    """A fragment with the sources and destinations that it refers to."""
+    """A fragment with the sources and destinations that it refers to, and a route to those that it describes."""
     document = tomllib.loads(text)
     routes = document.get("routes", [])
+    unused = set(document.get("destinations", {})) - {name for route in routes for name in route["to"]}
+    if unused:
+        text += f'\n[[routes]]\nfrom = "hello"\nto = {sorted(unused)}\n'
     named = [route["from"] for route in routes]
     sources = {"hello", *(name for given in named for name in ([given] if isinstance(given, str) else given))} - set(
         document.get("sources", {})
     )
     destinations = {name for route in routes for name in route["to"]} - set(document.get("destinations", {}))
-    made = [f'[sources.{name}]\nkind = "generic"\nverify = {{ scheme = "none" }}\n' for name in sorted(sources)]
+    made = [
+        f'[sources.{name}]\nkind = "generic"\nverify = {{ scheme = "none" }}\nkey = "k"\n' for name in sorted(sources)
+    ]
     made += [f'[destinations.{name}]\nurl = "https://{name}.example"\n' for name in sorted(destinations)]
     return "\n".join([text, *made])
 
@@ -178,9 +183,11 @@ def test_no_block_of_toml_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("toml broken"), ids=str)
-def test_what_check_says_is_what_it_says(block: Block) -> None:
+def test_what_check_says_is_what_it_says(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("longstop.toml").write_text(block.text)
     with pytest.raises(ConfigurationError) as raised:
-        parse(block.text, where="longstop.toml", environ={}, base=ROOT)
+        load("longstop.toml", environ={})
     (messages,) = [each.text for each in blocks("text messages") if each.page == block.page]
     assert list(raised.value.problems) == messages.splitlines()
 

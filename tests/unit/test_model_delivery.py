@@ -34,6 +34,8 @@ def leased() -> Delivery:
 def test_the_table_is_the_one_that_was_agreed() -> None:
     assert {(s.value, t.value, to.value) for (s, t), to in TRANSITIONS.items()} == {
         ("scheduled", "lease", "leased"),
+        ("scheduled", "expedite", "scheduled"),
+        ("scheduled", "discard", "discarded"),
         ("leased", "succeed", "delivered"),
         ("leased", "retry", "scheduled"),
         ("leased", "park", "dead"),
@@ -116,8 +118,8 @@ def test_only_what_the_destination_did_is_paid_from_the_budget(kind: OutcomeKind
     assert (after.last_status, after.last_error) == (500, "why")
 
 
-@pytest.mark.parametrize("trigger", [each for each in Trigger if each not in (Trigger.REPLAY, Trigger.DISCARD)])
-def test_people_only_replay_and_discard(trigger: Trigger) -> None:
+@pytest.mark.parametrize("trigger", [Trigger.LEASE, Trigger.SUCCEED, Trigger.RETRY, Trigger.PARK])
+def test_people_do_not_decide_what_workers_do(trigger: Trigger) -> None:
     with pytest.raises(ValueError, match="no decision of a person's"):
         Action("d", Transition(trigger, AT_MS), "ada")
 

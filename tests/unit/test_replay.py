@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from services import REJECTED, Works, all_deliveries, on_virtual_time, settle_down
 
-from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
+from longstop.model.action import Edit
+from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger, Wait
 from longstop.model.errors import NotFoundError
 from longstop.model.event import Origin
 from longstop.model.ids import IdFactory
@@ -119,13 +120,15 @@ async def test_what_cannot_be_done_says_why_and_the_others_are_done() -> None:
     for done, error in zip(
         [*(await replay.replay([first, second])), *(await replay.discard([first], "why"))],
         [
-            "it is scheduled, and a delivery that is scheduled cannot replay",
+            "it is scheduled; only what has ended is sent again",
             None,
-            "it is scheduled, and a delivery that is scheduled cannot discard",
+            None,
         ],
         strict=True,
     ):
         assert done.error == error
+    (again,) = await replay.discard([first], "why")
+    assert again.error == "it is discarded; only what is dead or waits is given up"
     (gone,) = await replay.discard([replace(first, id="gone")], "why")
     assert (gone.state, gone.error) == (None, "no such delivery")
 
@@ -149,7 +152,9 @@ async def test_an_edit_is_a_new_event_and_the_original_stays_as_it_was() -> None
     (delivery,) = await dead(store, to=("bi",), dedup=b"1")
     before = await store.event(delivery.event_id)
     made = await replayer(store).edit(delivery.id, b'{"id": "1", "type": "Mended", "key": "k"}')
-    assert await store.event(delivery.event_id) == before
+    after = await store.event(delivery.event_id)
+    assert (after.event, after.redeliveries) == (before.event, 0)  # type: ignore[union-attr]
+    assert after.deliveries == (replace(delivery, replaced_by=made.id),)  # type: ignore[union-attr]
     kept = await store.event(made.id)
     assert kept is not None
     assert (kept.event.parent, kept.event.origin, kept.event.dedup) == (delivery.event_id, Origin.REPLAY, None)
@@ -157,6 +162,54 @@ async def test_an_edit_is_a_new_event_and_the_original_stays_as_it_was() -> None
     assert kept.event.headers == before.event.headers  # type: ignore[union-attr]
     # Where the delivery went, not where today's routes lead.
     assert [(each.destination, each.state) for each in kept.deliveries] == [("bi", State.SCHEDULED)]
+
+
+@on_virtual_time
+async def test_an_edit_leaves_a_trail_both_ways() -> None:
+    store = MemoryStore()
+    (delivery,) = await dead(store)
+    made = await replayer(store).edit(delivery.id, b'{"id": "1", "type": "Mended", "key": "k"}', "a wrong number")
+    first, second = await store.event(delivery.event_id), await store.event(made.id)
+    trail = Edit(made.id, delivery.event_id, AT_MS, "ada", "a wrong number")
+    assert (first.made_by, first.edits) == (None, (trail,))  # type: ignore[union-attr]
+    assert (second.made_by, second.edits) == (trail, ())  # type: ignore[union-attr]
+
+
+@on_virtual_time
+async def test_what_was_replaced_by_an_edit_is_left_out_of_many_unless_asked_for() -> None:
+    store = MemoryStore()
+    first, second = await dead(store, count=2)
+    replay = replayer(store)
+    await replay.edit(first.id, b'{"id": "1", "type": "Mended", "key": "k"}')
+    wanted = DEAD
+    assert [each.id async for each in replay.select(wanted, including_edited=False)] == [second.id]
+    assert [each.id async for each in replay.select(wanted)] == [first.id, second.id]
+    assert (await replay.preview(wanted, including_edited=False)).count == 1
+
+
+@on_virtual_time
+async def test_a_plan_of_an_edit_keeps_nothing() -> None:
+    store = MemoryStore()
+    (delivery,) = await dead(store, to=("bi",))
+    plan = await replayer(store).plan_edit(delivery.id, b'{"id": "1", "type": "Mended", "key": "k"}')
+    assert [each.destination for each in plan.append.deliveries] == ["bi"]
+    assert (plan.parent.id, plan.replaces) == (delivery.event_id, (delivery,))
+    assert await all_deliveries(store) == [delivery]
+
+
+@on_virtual_time
+async def test_what_waits_is_expedited_and_what_is_dead_is_not() -> None:
+    store = MemoryStore()
+    first, second = await dead(store, count=2)
+    replay = replayer(store)
+    await replay.replay([first], rate_per_s=0.001, offset=1)
+    (waiting, _) = await all_deliveries(store)
+    assert (waiting.wait, waiting.due_at_ms) == (Wait.REPLAY, AT_MS + 1_000_000)
+    done, refused = await replay.expedite([first, second], "it is back")
+    assert (done.state, refused.error) == (State.SCHEDULED, "it is dead; only what waits can be expedited")
+    (hurried, _) = await all_deliveries(store)
+    assert (hurried.wait, hurried.due_at_ms, hurried.round) == (None, AT_MS, 2)
+    assert [each.why for each in (await store.history(first.id)).actions] == [None, "it is back"]
 
 
 @on_virtual_time
@@ -219,7 +272,7 @@ async def test_a_source_that_is_gone_is_no_hindrance_where_the_destination_is_kn
     (delivery,) = await dead(store, source="gone")
     made = await replayer(store).edit(delivery.id, b"not even JSON")
     assert (made.type, made.key) == ("order.paid", "order-1")
-    with pytest.raises(ReplayError, match="its source gone is no longer configured"):
+    with pytest.raises(ReplayError, match="its source gone is not in the configuration, or is wrong there"):
         await replayer(store).route_again(delivery.event_id)
 
 

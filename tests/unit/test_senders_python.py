@@ -17,7 +17,7 @@ from longstop.model.event import Event
 from longstop.model.handler import Reject, RetryLater
 from longstop.model.lease import Claim
 from longstop.model.settings import DestinationSettings
-from longstop.senders.python import ERROR_CHARS, PythonSender, resolve_handler
+from longstop.senders.python import ERROR_CHARS, PythonSender, expect_takes, resolve_handler
 
 SUCCESS = Outcome(OutcomeKind.SUCCESS)
 EVENT = Event(id="e", source="genesys", received_at_ms=0, body=b"{}")
@@ -347,3 +347,27 @@ def test_a_handler_that_is_not_found_says_what_is_missing(package: str, path: st
     (problem,) = refused.value.problems
     assert problem.startswith(f"handler {path!r}: ")
     assert said.replace("PACKAGE", package) in problem
+
+
+@pytest.mark.parametrize(
+    ("handler", "arguments", "taken"),
+    [
+        (lambda event: None, ("event",), True),
+        (lambda event, more=1: None, ("event",), True),
+        (lambda *events: None, ("event",), True),
+        (lambda event, transaction: None, ("event", "transaction"), True),
+        (print, ("event",), True),
+        (lambda: None, ("event",), False),
+        (lambda event, context: None, ("event",), False),
+        (lambda event, *, context: None, ("event",), False),
+        (lambda event: None, ("event", "transaction"), False),
+    ],
+)
+def test_a_handler_that_cannot_be_called_is_refused(
+    handler: Callable[..., Any], arguments: tuple[str, ...], taken: bool
+) -> None:
+    if taken:
+        expect_takes(handler, "crm", *arguments)
+        return
+    with pytest.raises(ConfigurationError, match=f"expected a function that is called with .*: the {arguments[0]}"):
+        expect_takes(handler, "crm", *arguments)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from longstop.model.action import ActionRecord
+from longstop.model.action import ActionRecord, Edit
 from longstop.model.delivery import Attempt, Delivery
 from longstop.model.event import Event, Headers, Origin
 from longstop.model.listing import History, KeptEvent
@@ -34,6 +34,8 @@ def to_line(whole: WholeEvent) -> bytes:
         "origin": event.origin,
         "parent": event.parent,
         "redeliveries": whole.kept.redeliveries,
+        "made_by": whole.kept.made_by,
+        "edits": whole.kept.edits,
         "headers": list(event.headers),
         "body": text,
         "body_base64": event.body if text is None else None,
@@ -67,7 +69,9 @@ def from_lines(lines: Iterable[bytes]) -> WholeEvent:
         )
         for each, history in zip(deliveries, last["history"], strict=True)
     ]
-    return WholeEvent(KeptEvent(_event(last), last["redeliveries"], deliveries), tuple(histories))
+    made_by = msgspec.convert(last["made_by"], Edit | None)
+    edits = msgspec.convert(last["edits"], tuple[Edit, ...])
+    return WholeEvent(KeptEvent(_event(last), last["redeliveries"], deliveries, made_by, edits), tuple(histories))
 
 
 def _event(row: Row) -> Event:

@@ -2,19 +2,21 @@
 
 `load` and `parse` return a Config that can be used as it stands, or raise one ConfigurationError that holds
 every problem, each with its path, what was found, what was expected and what to do. How single values are
-read is in `values`, the tables and keys in `shape`, what keys have to agree on in
-`rules`, the wording in `errors`.
+read is in `values`, the tables and keys in `shape`, what keys have to agree on in `rules`, what is hardly meant in
+`advice`, the wording in `errors`, the line that a key stands on in `lines`, and what a command that only looks does
+with a file that is wrong in `for_store`.
 """
 
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from longstop.config import rules, shape, values
+from longstop.config import advice, for_store, rules, shape, values
 from longstop.config.errors import in_document_order, syntax_line
+from longstop.config.lines import lines_of, placed
 from longstop.config.shape import SOURCE_KINDS, AlertsTable, DestinationTable, Document, SourceTable
 from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.breaker import BreakerPolicy
@@ -42,7 +44,10 @@ __all__ = [
     "WorkerSettings",
     "describe",
     "load",
+    "load_for_store",
     "parse",
+    "parse_for_store",
+    "placed_in",
 ]
 
 
@@ -124,6 +129,8 @@ class Config:
     """For people: the URL of `alerts`, as in `targets`."""
     warnings: tuple[str, ...] = ()
     """What works and is unwise, worded like a problem."""
+    passed_over: tuple[str, ...] = ()
+    """Problems that a command which only looks goes on without (`load_for_store`). Nothing is served from it then."""
 
 
 def load(
@@ -139,18 +146,44 @@ def load(
     `environ` gives the variables; `handlers` names the destinations whose handler is registered in code.
     `more_in_code`: there may be others, as for a command that looks at the store of an application.
     `store`: a URL in the place of the file's.
-    Raises ConfigurationError.
+    Raises ConfigurationError; each problem has the file's name and its line before it.
     """
     path = Path(path)
-    return parse(
-        _text_of(path),
-        where=str(path),
-        environ=environ,
-        base=path.parent,
-        handlers=handlers,
-        more_in_code=more_in_code,
-        store=store,
-    )
+    text, where = _text_of(path), str(path)
+    around = Surroundings(environ, path.parent, frozenset(handlers), more_in_code)
+    try:
+        made = _read(text, where, around, store)
+    except ConfigurationError as error:
+        placed_warnings = _placed(error.warnings, text, where)
+        raise ConfigurationError(_placed(error.problems, text, where), placed_warnings) from None
+    return replace(made, warnings=_placed(made.warnings, text, where))
+
+
+def load_for_store(
+    path: Path | str, *, environ: Mapping[str, str], needed: Collection[str] = for_store.NEEDED
+) -> Config:
+    """What a command that looks or decides needs of the configuration in a file.
+
+    Where all is well it is the configuration. Otherwise what is wrong is left out, and `passed_over` says it; secrets
+    are not read then. Raises ConfigurationError where the store cannot be told, or another of the `needed` tables.
+    """
+    path = Path(path)
+    text, where = _text_of(path), str(path)
+    try:
+        made = parse_for_store(text, where=where, environ=environ, base=path.parent, needed=needed)
+    except ConfigurationError as error:
+        raise ConfigurationError(_placed(error.problems, text, where)) from None
+    return replace(made, passed_over=_placed(made.passed_over, text, where))
+
+
+def placed_in(path: Path, problems: Collection[str]) -> tuple[str, ...]:
+    """Problems that were found later than in `load`, with the file's name and their line before them."""
+    return _placed(problems, _text_of(path), str(path))
+
+
+def _placed(problems: Collection[str], text: str, where: str) -> tuple[str, ...]:
+    lines = lines_of(text) if problems else {}
+    return tuple(placed(each, where, lines) for each in problems)
 
 
 def parse(
@@ -167,15 +200,43 @@ def parse(
 
     Raises ConfigurationError with every problem, in the order of the text.
     """
+    return _read(text, where, Surroundings(environ, base, frozenset(handlers), more_in_code), store)
+
+
+def parse_for_store(
+    text: str,
+    *,
+    where: str,
+    environ: Mapping[str, str],
+    base: Path,
+    needed: Collection[str] = for_store.NEEDED,
+) -> Config:
+    """See `load_for_store`."""
+    try:
+        return _read(text, where, Surroundings(environ, base, more_in_code=True))
+    except ConfigurationError as error:
+        refused = error
+    try:
+        document: dict[str, Any] | None = _toml(text, where)
+    except ConfigurationError:
+        document = for_store.only_store(text) if needed == for_store.NEEDED else None
+    if document is None:
+        raise refused
+    around = Surroundings(environ, base, more_in_code=True, secrets_read=False)
+    shaped, written = for_store.sound(document, around, needed)
+    return replace(_config(shaped, written, around, ()), passed_over=refused.problems)
+
+
+def _read(text: str, where: str, around: Surroundings, store: str | None = None) -> Config:
     document = _toml(text, where)
     if store is not None:
         document["store"] = {**document.get("store", {}), "url": store}
-    around = Surroundings(environ, base, frozenset(handlers), more_in_code)
     shaped, faults = shape.read(document, around)
     problems = [*faults, *rules.errors(document, around)]
     if problems or shaped is None:
-        raise ConfigurationError(in_document_order(problems, document))
-    warnings = in_document_order(rules.warnings(document, around), document)
+        advised = in_document_order(advice.warnings(document, around), document)
+        raise ConfigurationError(in_document_order(problems, document), advised)
+    warnings = in_document_order([*rules.warnings(document, around), *advice.warnings(document, around)], document)
     return _config(shaped, document, around, warnings)
 
 

@@ -313,7 +313,7 @@ def _pairs(where: Loc, source: Raw, around: Surroundings) -> Iterator[Problem]:
 
 
 def _resolved(source: Raw, around: Surroundings) -> Iterator[tuple[int, str]]:
-    for place, text in enumerate(_list(source, "secrets")):
+    for place, text in enumerate(_list(source, "secrets") if around.secrets_read else ()):
         try:
             resolved = values.secret(text, around) if isinstance(text, str) else None
         except Fault:

@@ -48,6 +48,8 @@ class Kind:
     """It needs no `verify`: its sender has a scheme of its own, or, as the tutorials' sender, none at all."""
     needs_secrets: bool
     """That scheme of its own needs secrets."""
+    own_key: bool = True
+    """It knows where the key of its sender's events stands."""
 
 
 SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
@@ -58,15 +60,15 @@ SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
         "genesys-webhook": Kind(own_scheme=True, needs_secrets=False),
         "cxone-byoc": Kind(own_scheme=True, needs_secrets=True),
         "cxone-dfo": Kind(own_scheme=True, needs_secrets=True),
-        "cxone-expert": Kind(own_scheme=True, needs_secrets=True),
+        "cxone-expert": Kind(own_scheme=True, needs_secrets=True, own_key=False),
         "cxone-studio": Kind(own_scheme=False, needs_secrets=False),
         "github": Kind(own_scheme=True, needs_secrets=True),
         "shopify": Kind(own_scheme=True, needs_secrets=True),
         "slack": Kind(own_scheme=True, needs_secrets=True),
-        "standard-webhooks": Kind(own_scheme=True, needs_secrets=True),
+        "standard-webhooks": Kind(own_scheme=True, needs_secrets=True, own_key=False),
         "stripe": Kind(own_scheme=True, needs_secrets=True),
         "twilio": Kind(own_scheme=True, needs_secrets=True),
-        "generic": Kind(own_scheme=False, needs_secrets=False),
+        "generic": Kind(own_scheme=False, needs_secrets=False, own_key=False),
     }
 )
 """Every kind of source there is."""

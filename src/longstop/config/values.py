@@ -4,6 +4,7 @@ Every function takes one value and returns it read, or raises Fault. Where a val
 Fault says what is wrong with it and never the value.
 """
 
+import codecs
 import ipaddress
 import os
 import re
@@ -28,6 +29,8 @@ SIZE_BYTES_MAX = 512 * 2**20
 SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 """What says where the dedup key, the type or the key of an event stands."""
 _SECRET_FILE_BYTES_MAX = 65_536
+SECRET_NOT_READ = "c2VjcmV0LXRoYXQtd2FzLW5vdC1yZWFk"  # noqa: S105
+"""Stands in for every secret where none is needed. Base64, as some kinds of sources ask for."""
 
 NAME = "1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -57,6 +60,8 @@ class Surroundings:
     """Names of destinations whose handler is registered in code."""
     more_in_code: bool = False
     """There may be more of them, which are not known here."""
+    secrets_read: bool = True
+    """False: nothing is verified or sent, so every secret is SECRET_NOT_READ, whatever stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +143,20 @@ def expand(text: str, environ: Mapping[str, str], expected: str, hint: str = "se
 
 def secret(text: str, around: Surroundings, held: str = "the secret shared with the sender") -> str:
     """The secret that `${VAR}`, `file:PATH` or a literal stands for; `held` says what an unset variable should hold."""
+    if not around.secrets_read:
+        return SECRET_NOT_READ
     if text.startswith("file:"):
-        return _secret_file(text.removeprefix("file:"), around)
+        return _secret_file(text.removeprefix("file:"), around)[0]
     if not text:
         raise Fault("found an empty text")
     return expand(text, around.environ, f"it to hold {held}", "set it, or use file:PATH")
+
+
+def secret_and_mark(text: str, around: Surroundings) -> tuple[str, bool]:
+    """A secret, and whether its file begins with a byte order mark. Raises Fault."""
+    if not text.startswith("file:") or not around.secrets_read:
+        return secret(text, around), False
+    return _secret_file(text.removeprefix("file:"), around)
 
 
 def credential(text: str, around: Surroundings) -> str:
@@ -177,7 +191,7 @@ def file_path(text: str, around: Surroundings) -> str:
     return os.path.abspath(around.base / path)
 
 
-def _secret_file(path: str, around: Surroundings) -> str:
+def _secret_file(path: str, around: Surroundings) -> tuple[str, bool]:
     full = around.base / expand(path, around.environ, "it to hold a part of the path")
     # The path is shown as written: a variable in it stays a name.
     expected, hint = "a file that holds only the secret", "a relative path starts at the configuration's folder"
@@ -187,19 +201,23 @@ def _secret_file(path: str, around: Surroundings) -> str:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
         raise Fault(f"the file {quoted(path)} cannot be read ({reason})", expected, hint) from None
-    return _secret_text(content, f"the file {quoted(path)}", expected)
+    value = _secret_text(content, f"the file {quoted(path)}", expected)
+    return value, content.startswith(codecs.BOM_UTF8)
 
 
 def _secret_text(content: bytes, subject: str, expected: str) -> str:
     if len(content) > _SECRET_FILE_BYTES_MAX:
         raise Fault(f"{subject} is over 64 KiB", expected)
     try:
-        text = content.decode()
+        # Editors of some systems begin a file with a mark, which is no part of the secret.
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = None
     # Outside the handler: the decoding error carries the content along.
     if text is None:
-        raise Fault(f"{subject} is not UTF-8 text", expected)
+        raise Fault(f"{subject} is not UTF-8 text", expected, "save it as UTF-8")
+    if "\0" in text:
+        raise Fault(f"{subject} has NUL characters in it, as UTF-16 text has", expected, "save it as UTF-8")
     value = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
     if not value:
         raise Fault(f"{subject} is empty", expected)

@@ -6,6 +6,9 @@ from typing import Any
 
 from longstop.model.delivery import DeadReason
 
+_DELIVERED_TWICE = "killed before its 2xx was noted: same webhook-id, once more"
+"""At least once is not exactly once; by its `webhook-id` the destination can tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -79,7 +82,7 @@ class Report:
             ("not accepted", len(after.given_up), "handed over in vain: the sender gave up" if after.given_up else ""),
             ("redeliveries recognised", self.redeliveries, "sent again, kept once"),
             ("attempts", self.attempts, f"of {after.accepted} deliveries"),
-            ("delivered twice", again, "at least once: an attempt's end was lost" if again else ""),
+            ("delivered twice", again, _DELIVERED_TWICE if again else "no attempt was cut off behind its answer"),
             ("dead before replay", sum(self.dead.values()), _by_reason(self.dead)),
             ("delivered", after.delivered, "reached the destination as they were sent"),
             ("missing after replay", len(after.missing), ""),

@@ -19,10 +19,11 @@ from longstop.model.errors import LongstopError
 from longstop.wiring import serve
 
 
-def run(json: bool = False) -> int:
+def run(json: bool = False, keep: bool = False) -> int:
     """Run the demo; the exit status: 0 where nothing is missing, 1 otherwise, 130 where it was interrupted.
 
     json: the final report goes to standard output as one JSON object, everything else to standard error.
+    keep: configuration, database and log are left for whoever wants to look at them.
     """
     console = Console(stderr=json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="longstop-demo-"))
@@ -35,10 +36,15 @@ def run(json: bool = False) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("\n  Stopped. Nothing is left running.")
     finally:
-        if status == 1:
-            console.print(f"  Database and log are kept for you in {folder}", soft_wrap=True)
+        if status == 1 or keep:
+            console.print(f"  Configuration, database and log are kept for you in {folder}", soft_wrap=True)
+            console.print(f"    cd {folder} && longstop status && longstop events list", soft_wrap=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+    if status == 0:
+        console.print(
+            "  Next: `longstop init` writes a configuration of your own, `longstop serve` starts it.", soft_wrap=True
+        )
     return status
 
 

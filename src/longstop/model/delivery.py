@@ -32,11 +32,15 @@ class Trigger(StrEnum):
     PARK = "park"
     REPLAY = "replay"
     DISCARD = "discard"
+    EXPEDITE = "expedite"
+    """What waits is due at once."""
 
 
 TRANSITIONS: Mapping[tuple[State, Trigger], State] = MappingProxyType(
     {
         (State.SCHEDULED, Trigger.LEASE): State.LEASED,
+        (State.SCHEDULED, Trigger.EXPEDITE): State.SCHEDULED,
+        (State.SCHEDULED, Trigger.DISCARD): State.DISCARDED,
         (State.LEASED, Trigger.SUCCEED): State.DELIVERED,
         (State.LEASED, Trigger.RETRY): State.SCHEDULED,
         (State.LEASED, Trigger.PARK): State.DEAD,
@@ -73,6 +77,17 @@ class DeadReason(StrEnum):
     """Quarantine: the request was authentic and could not be read."""
     CRASHED = "crashed"
     """The worker, or the handler's own process, died under it again and again."""
+
+
+class Wait(StrEnum):
+    """Why a scheduled delivery has a time before which it is not tried."""
+
+    BACKOFF = "backoff"
+    """Its last attempt failed."""
+    RETRY_AFTER = "retry_after"
+    """The destination asked to be left alone for longer than the backoff."""
+    REPLAY = "replay"
+    """A person sends it again, one after the other."""
 
 
 class OutcomeKind(StrEnum):
@@ -131,6 +146,11 @@ class Attempt:
     frames: str | None = None
     """See Outcome."""
 
+    @property
+    def ended_at_ms(self) -> int:
+        """When its outcome was known."""
+        return self.started_at_ms + self.duration_ms
+
 
 @value(frozen=True, slots=True)
 class Transition:
@@ -145,6 +165,8 @@ class Transition:
     """Its successors need not wait for it any longer."""
     lane: str | None = None
     """replay: the lane that it goes to; None: the one that it is in, or for one that was skipped its source's own."""
+    wait: Wait | None = None
+    """Why it is not due at once, where it leads to `scheduled`."""
 
 
 @value(frozen=True, slots=True)
@@ -194,6 +216,10 @@ class Delivery:
 
     skipped: bool = False
     """It died, and its key went on without it: what came after it may have been delivered before it is."""
+    wait: Wait | None = None
+    """Why `due_at_ms` is what it is, where it is scheduled; None: nothing has made it wait."""
+    replaced_by: str | None = None
+    """The id of the event that a person sent in its place, edited; replays of many leave it out then."""
 
     def leased(self, worker: str, now_ms: int, until_ms: int) -> Self:
         """This delivery under a new lease, with the next fencing token."""
@@ -235,6 +261,7 @@ class Delivery:
             lane=None if transition.leaves_lane else self.lane,
             skipped=self.skipped or (transition.leaves_lane and self.lane is not None),
             ended_at_ms=transition.at_ms if ended else None,
+            wait=None if ended else transition.wait,
             leased_at_ms=None,
             lease_until_ms=None,
             worker=None,
@@ -249,6 +276,8 @@ class Delivery:
             lost=0,
             expires_at_ms=None,
             lane=self._lane_again() if transition.lane is None else transition.lane,
+            # Whoever sends this one again thinks otherwise of what was sent in its place.
+            replaced_by=None,
         )
 
     def _lane_again(self) -> str | None:

@@ -13,11 +13,15 @@ class LongstopError(Exception):
 
 
 class ConfigurationError(LongstopError):
-    """The configuration cannot be used. `problems` holds every one that was found, not just the first."""
+    """The configuration cannot be used. `problems` holds every one that was found, not just the first.
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    warnings: what works besides and is hardly meant, as far as it can be told of such a one.
+    """
+
+    def __init__(self, problems: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.warnings = warnings
 
 
 # -- accepting ----------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import random
 import re
 import uuid
 
+END_CHARS = 8
+"""How many of an id's last characters tell it from others on a screen: nearly half of its dice."""
 _COUNTER_BITS = 74
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 _LOW_BITS = 48

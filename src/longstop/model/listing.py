@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from longstop.model.action import ActionRecord
+from longstop.model.action import ActionRecord, Edit
 from longstop.model.delivery import Attempt, DeadReason, Delivery, State
 from longstop.model.event import Event
 from longstop.model.value import value
@@ -20,6 +20,10 @@ class KeptEvent:
     redeliveries: int
     """How often the sender sent it again."""
     deliveries: tuple[Delivery, ...]
+    made_by: Edit | None = None
+    """Who sent this event in the place of its parent, when and why."""
+    edits: tuple[Edit, ...] = ()
+    """What was sent in its place, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

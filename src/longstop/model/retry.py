@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Literal
 
-from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger
+from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger, Wait
 
 RETRIED_STATUSES = frozenset({408, 425, 429})
 """Client errors that say "not now" rather than "never" (RFC 9110, RFC 8470, RFC 6585); every 5xx is retried too."""
@@ -91,11 +91,13 @@ def _retry_or_park(
 ) -> Transition:
     asked_ms = min(round((outcome.retry_after_s or 0) * 1000), policy.retry_after_cap_ms)
     # The longer of the two: never before the destination asked for, and "Retry-After: 0" is no licence to hammer.
-    due_at_ms = now_ms + max(asked_ms, backoff_ms(policy, max(failures, 1), rng))
+    backoff = backoff_ms(policy, max(failures, 1), rng)
+    due_at_ms = now_ms + max(asked_ms, backoff)
     spent = policy.attempts is not None and delivery.tries >= policy.attempts
     if not probe and (spent or due_at_ms > delivery.round_at_ms + policy.max_age_ms):
         return _park(policy, now_ms, DeadReason.EXHAUSTED)
-    return Transition(Trigger.RETRY, now_ms, due_at_ms=due_at_ms)
+    wait = Wait.RETRY_AFTER if asked_ms > backoff else Wait.BACKOFF
+    return Transition(Trigger.RETRY, now_ms, due_at_ms=due_at_ms, wait=wait)
 
 
 def _park(policy: RetryPolicy, now_ms: int, reason: DeadReason) -> Transition:

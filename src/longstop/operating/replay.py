@@ -1,4 +1,4 @@
-"""What people decide: select, preview, send again; or discard, with a reason.
+"""What people decide: select, preview, send again, hurry what waits; or discard, with a reason.
 
 A replay gives a delivery a new round with a fresh budget. Two things are sent again as *new* events whose
 parent is the kept one, because nothing kept is ever changed: an edited body, and an event that was never
@@ -8,9 +8,9 @@ given to a destination (quarantined or unrouted), which is read and routed anew 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from longstop.model.action import Action
+from longstop.model.action import Action, Edit
 from longstop.model.append import Append, initial_deliveries
-from longstop.model.delivery import Delivery, State, Transition, Trigger
+from longstop.model.delivery import Delivery, State, Transition, Trigger, Wait
 from longstop.model.errors import BodyTooLargeError, LongstopError, MalformedError, NotFoundError
 from longstop.model.event import Event, Headers, Origin
 from longstop.model.exchange import Reading, Request
@@ -22,6 +22,23 @@ from longstop.ports import Clock, Source, Store
 SAMPLE = 10
 AT_ONCE = 500
 """How many deliveries are listed, or acted on, in one go."""
+
+_DEAD = frozenset({State.DEAD})
+_WAITING = frozenset({State.SCHEDULED})
+_ENDED = frozenset({State.DELIVERED, State.DEAD, State.DISCARDED})
+DEAD_OR_ENDED = (_DEAD, _ENDED)
+"""What an event's id stands for where it is sent again: what is dead of it, or else all that has ended."""
+DEAD_OR_WAITING = (_DEAD, _WAITING)
+"""The same where it is given up."""
+WAITING = (_WAITING,)
+"""The same where it is expedited."""
+
+
+_ONLY = {
+    Trigger.REPLAY: "only what has ended is sent again",
+    Trigger.DISCARD: "only what is dead or waits is given up",
+    Trigger.EXPEDITE: "only what waits can be expedited",
+}
 
 
 class ReplayError(LongstopError):
@@ -47,8 +64,19 @@ class Done:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EditPlan:
+    """An event to be sent in the place of a kept one."""
+
+    parent: Event
+    append: Append
+    """The new event and its deliveries."""
+    replaces: tuple[Delivery, ...]
+    """Those of the kept one that it takes the place of."""
+
+
 class Replay:
-    """Replays and discards, on behalf of the person `by`."""
+    """Replays, discards, expedites and edits, on behalf of the person `by`."""
 
     def __init__(
         self, store: Store, sources: Mapping[str, Source], router: Router, clock: Clock, ids: IdFactory, by: str
@@ -60,41 +88,49 @@ class Replay:
         self._ids = ids
         self._by = by
 
-    async def select(self, wanted: DeliveryFilter) -> AsyncIterator[Delivery]:
-        """The deliveries that a filter selects, oldest first."""
+    async def select(self, wanted: DeliveryFilter, including_edited: bool = True) -> AsyncIterator[Delivery]:
+        """The deliveries that a filter selects, oldest first.
+
+        including_edited: also those in whose place a person sent an edited event.
+        """
         after: str | None = None
         while True:
             listing = await self._store.find_deliveries(wanted, Page(AT_ONCE, after, newest_first=False))
             for delivery in listing.rows:
-                yield delivery
+                if including_edited or delivery.replaced_by is None:
+                    yield delivery
             after = listing.next_after
             if after is None:
                 return
 
-    async def preview(self, wanted: DeliveryFilter) -> Preview:
+    async def preview(self, wanted: DeliveryFilter, including_edited: bool = True) -> Preview:
         """How many deliveries a filter selects, and the oldest of them."""
         count = 0
         sample: list[Delivery] = []
-        async for delivery in self.select(wanted):
+        async for delivery in self.select(wanted, including_edited):
             count += 1
             if len(sample) < SAMPLE:
                 sample.append(delivery)
         return Preview(count, tuple(sample))
 
-    async def by_id(self, id_: str) -> tuple[Delivery, ...]:
-        """What a person means by an id: the delivery; of an event its dead deliveries, or else all that have ended.
+    async def by_id(self, id_: str, prefer: Sequence[frozenset[State]] = DEAD_OR_ENDED) -> tuple[Delivery, ...]:
+        """What a person means by an id: the delivery; of an event those in the first of these states that it has any.
 
-        Empty for an event that no route wanted. Raises NotFoundError.
+        Empty where it has none in any of them. Raises NotFoundError.
         """
         delivery = await self._store.delivery(id_)
         if delivery is not None:
             return (delivery,)
         kept = await self._event(id_)
-        dead = tuple(each for each in kept.deliveries if each.state is State.DEAD)
-        return dead or tuple(each for each in kept.deliveries if each.ended_at_ms is not None)
+        chosen = (tuple(each for each in kept.deliveries if each.state in states) for states in prefer)
+        return next((each for each in chosen if each), ())
 
     async def replay(
-        self, deliveries: Sequence[Delivery], rate_per_s: float | None = None, offset: int = 0
+        self,
+        deliveries: Sequence[Delivery],
+        rate_per_s: float | None = None,
+        offset: int = 0,
+        why: str | None = None,
     ) -> list[Done]:
         """Start a new round for each delivery.
 
@@ -106,40 +142,53 @@ class Replay:
         actions: list[Action] = []
         for place, delivery in enumerate(deliveries, offset):
             if not delivery.destination:
-                done.append(await self._read_again(delivery))
+                done.append(await self._read_again(delivery, why))
                 continue
             due_at_ms = now_ms + (round(place * 1000 / rate_per_s) if rate_per_s else 0)
             lane = self._router.lane(delivery.source, delivery.destination, delivery.key)
-            actions.append(Action(delivery.id, Transition(Trigger.REPLAY, now_ms, due_at_ms, lane=lane), self._by))
+            wait = Wait.REPLAY if due_at_ms > now_ms else None
+            transition = Transition(Trigger.REPLAY, now_ms, due_at_ms, lane=lane, wait=wait)
+            actions.append(Action(delivery.id, transition, self._by, why))
         return done + await self._act(actions)
+
+    async def expedite(self, deliveries: Sequence[Delivery], why: str | None = None) -> list[Done]:
+        """Have each delivery that waits tried at once. One that is held still waits for those before it."""
+        now_ms = self._clock.now_ms()
+        transition = Transition(Trigger.EXPEDITE, now_ms, due_at_ms=now_ms)
+        return await self._act([Action(each.id, transition, self._by, why) for each in deliveries])
 
     async def discard(self, deliveries: Sequence[Delivery], why: str) -> list[Done]:
         """Give up on each delivery, for a reason that is recorded."""
         transition = Transition(Trigger.DISCARD, self._clock.now_ms())
         return await self._act([Action(each.id, transition, self._by, why) for each in deliveries])
 
-    async def edit(self, id_: str, body: bytes) -> Event:
+    async def plan_edit(self, id_: str, body: bytes) -> EditPlan:
+        """What `edit` would do. Nothing is kept. Raises as it does."""
+        delivery = await self._store.delivery(id_)
+        kept = await self._event(delivery.event_id if delivery else id_)
+        # A person edits text: whatever the old body was packed with, the new one is not.
+        plain = Headers((name, value) for name, value in kept.event.headers if name.lower() != "content-encoding")
+        targets = (delivery,) if delivery else await self.by_id(id_) or kept.deliveries
+        destinations = {each.destination: Target() for each in targets if each.destination}
+        append = self._anew(replace(kept.event, headers=plain), body, destinations)
+        return EditPlan(kept.event, append, targets)
+
+    async def edit(self, id_: str, body: bytes, why: str | None = None) -> Event:
         """Send a new event with this body in place of a kept one; the kept one stays as it is.
 
         It goes where the delivery went, or for an event's id to its dead deliveries' destinations (or else all of
         its destinations); one that had none yet is routed by what the new body says.
         Raises NotFoundError, and ReplayError where the new body cannot be read.
         """
-        delivery = await self._store.delivery(id_)
-        kept = await self._event(delivery.event_id if delivery else id_)
-        # A person edits text: whatever the old body was packed with, the new one is not.
-        plain = Headers((name, value) for name, value in kept.event.headers if name.lower() != "content-encoding")
-        old = replace(kept.event, headers=plain)
-        targets = (delivery,) if delivery else await self.by_id(id_) or kept.deliveries
-        return await self._send_anew(old, body, {each.destination: Target() for each in targets if each.destination})
+        return await self.carry_out(await self.plan_edit(id_, body), why)
 
-    async def route_again(self, id_: str) -> Event:
+    async def route_again(self, id_: str, why: str | None = None) -> Event:
         """Send an event that no route wanted, as a new one, where today's routes want it.
 
         Raises ReplayError where they still do not.
         """
         kept = await self._event(id_)
-        return await self._send_anew(kept.event, kept.event.body, {})
+        return await self.carry_out(EditPlan(kept.event, self._anew(kept.event, kept.event.body, {}), ()), why)
 
     async def _event(self, id_: str) -> KeptEvent:
         kept = await self._store.event(id_)
@@ -147,17 +196,17 @@ class Replay:
             raise NotFoundError(f"no event or delivery has the id {id_}; longstop events list and dead list show ids")
         return kept
 
-    async def _read_again(self, delivery: Delivery) -> Done:
+    async def _read_again(self, delivery: Delivery, why: str | None) -> Done:
         """Send a quarantined request anew, if it can be read by now; then the quarantined one is done with."""
         try:
-            event = await self.route_again(delivery.event_id)
+            event = await self.route_again(delivery.event_id, why)
         except ReplayError as error:
             return Done(delivery.id, delivery.event_id, None, str(error))
         discard = Transition(Trigger.DISCARD, self._clock.now_ms())
         await self._store.act([Action(delivery.id, discard, self._by, f"read again as event {event.id}")])
         return Done(delivery.id, event.id, State.SCHEDULED)
 
-    async def _send_anew(self, old: Event, body: bytes, destinations: dict[str, Target]) -> Event:
+    def _anew(self, old: Event, body: bytes, destinations: dict[str, Target]) -> Append:
         """destinations: where it goes, at once: in a lane it would wait behind the dead one whose place it takes.
 
         None of them: where today's routes want it.
@@ -180,8 +229,13 @@ class Replay:
         destinations = destinations or self._router.destinations(event.source, reading, event.headers)
         if not destinations:
             raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
-        deliveries = initial_deliveries(event, destinations, lambda: self._ids.make(now_ms))
-        await self._store.append([Append(event, deliveries)])
+        return Append(event, initial_deliveries(event, destinations, lambda: self._ids.make(now_ms)))
+
+    async def carry_out(self, plan: EditPlan, why: str | None = None) -> Event:
+        """Keep the new event and the record of who sent it and why; it is delivered as any other."""
+        event = plan.append.event
+        edit = Edit(event.id, plan.parent.id, event.received_at_ms, self._by, why)
+        await self._store.replace(plan.append, edit, [each.id for each in plan.replaces])
         return event
 
     def _read(self, old: Event, body: bytes, routed: bool) -> Reading:
@@ -189,7 +243,10 @@ class Replay:
         if source is None:
             if routed:
                 return Reading(type=old.type, key=old.key, occurred_at_ms=old.occurred_at_ms)
-            raise ReplayError(f"event {old.id}: its source {old.source} is no longer configured")
+            raise ReplayError(
+                f"event {old.id}: its source {old.source} is not in the configuration, or is wrong there; "
+                "`longstop check` says more"
+            )
         try:
             return source.read(Request(old.headers, body))
         except (MalformedError, BodyTooLargeError) as error:
@@ -209,5 +266,5 @@ class Replay:
         found = await self._store.delivery(action.delivery_id)
         if found is None:
             return Done(action.delivery_id, "", None, "no such delivery")
-        error = f"it is {found.state}, and a delivery that is {found.state} cannot {action.transition.trigger}"
+        error = f"it is {found.state}; {_ONLY[action.transition.trigger]}"
         return Done(found.id, found.event_id, None, error)

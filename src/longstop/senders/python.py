@@ -134,10 +134,27 @@ def timed_out(timeout_s: float) -> Outcome:
     return Outcome(OutcomeKind.RETRY, error=f"timeout: the handler was not done after {timeout_s:g} s")
 
 
-def resolve_handler(path: str) -> Callable[..., Any]:
+def expect_takes(handler: Handler, name: str, *arguments: str) -> None:
+    """Raise ConfigurationError where a handler cannot be called with these: every event would fail at it."""
+    try:
+        signature = inspect.signature(handler)
+    except (ValueError, TypeError):
+        # Some callables written in C do not tell.
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        wanted = " and ".join(f"the {each}" for each in arguments)
+        many = "one argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+        problem = f"it takes {signature}, expected a function that is called with {many}: {wanted}"
+        raise _unresolved(name, problem) from None
+
+
+def resolve_handler(path: str, *arguments: str) -> Callable[..., Any]:
     """The function that `package.module:function` names; after the colon, dots lead into classes.
 
-    Imports the module. Raises ConfigurationError, which says what of it was not found.
+    arguments: what it is called with; the event alone, unless told otherwise. Imports the module. Raises
+    ConfigurationError, which says what of it was not found, or that it cannot be called so.
     """
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
@@ -150,6 +167,7 @@ def resolve_handler(path: str) -> Callable[..., Any]:
     if not callable(found):
         raise _unresolved(path, f"{name} is {type(found).__name__}, expected a function")
     function: Callable[..., Any] = found
+    expect_takes(function, path, *(arguments or ("event",)))
     return function
 
 

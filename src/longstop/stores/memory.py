@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
-from longstop.model.action import Action, ActionRecord, Pause
+from longstop.model.action import Action, ActionRecord, Edit, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
@@ -21,7 +21,7 @@ from longstop.model.delivery import Attempt, DeadReason, Delivery, State
 from longstop.model.error_group import group_of, says
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
-from longstop.model.ids import id_ms
+from longstop.model.ids import END_CHARS, id_ms
 from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
 from longstop.model.listing import (
     Counts,
@@ -34,6 +34,8 @@ from longstop.model.listing import (
     Page,
     Recount,
 )
+from longstop.model.node import FORGOTTEN_AFTER_MS, Node
+from longstop.model.recent import Recent
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
 from longstop.stores.memory_rejections import MemoryRejections
 
@@ -77,6 +79,9 @@ class MemoryStore(MemoryRejections):
         """(destination, lane) to the sorted ids of what is scheduled, leased or dead there."""
         self._free: dict[tuple[str, str], Delivery] = {}
         """(destination, lane) to the one of it that stands in `_due`; the others are held."""
+        self._edits: dict[str, Edit] = {}
+        """By the id of the new event."""
+        self._nodes: dict[str, Node] = {}
         self._pauses: dict[str, Pause] = {}
         self._circuits: dict[str, Circuit] = {}
         self._lived_ms: int | None = None
@@ -213,6 +218,68 @@ class MemoryStore(MemoryRejections):
         self._wake_if_enlisted()
         return results
 
+    async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
+        """Keep an event in the place of another one."""
+        self._refuse_taken_ids([append])
+        self._keep(append)
+        self._edits[edit.event_id] = edit
+        for id_ in delivery_ids:
+            if id_ in self._deliveries:
+                self._put(replace(self._deliveries[id_], replaced_by=edit.event_id))
+        self._wake_if_enlisted()
+
+    async def ahead(self, delivery_id: str) -> Delivery | None:
+        """What a held delivery waits for."""
+        held = self._deliveries.get(delivery_id)
+        if held is None or held.lane is None or held.state is not State.SCHEDULED:
+            return None
+        place = (held.destination, held.lane)
+        leased = (each for each in map(self._deliveries.__getitem__, self._leased) if _place(each) == place)
+        first = next(leased, None) or self._deliveries[self._lanes[place][0]]
+        return None if first.id == held.id else first
+
+    async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
+        """Ids that begin or end so."""
+        end = part if len(part) == END_CHARS else None
+        ids = (*self._events, *self._deliveries)
+        found = [id_ for id_ in ids if id_.startswith(part) or id_[-END_CHARS:] == end]
+        return sorted(found, reverse=True)[:limit]
+
+    async def recent(self, since_ms: int, limit: int) -> Recent:
+        """What happened since a time."""
+        events = [each for each in self._events.values() if each.received_at_ms >= since_ms]
+        attempts = [
+            (self._deliveries[id_], each)
+            for id_, attempts in self._attempts.items()
+            for each in attempts
+            if each.ended_at_ms >= since_ms
+        ]
+        actions = [
+            (self._deliveries[id_], each)
+            for id_, records in self._actions.items()
+            for each in records
+            if each.at_ms >= since_ms
+        ]
+        return Recent(
+            tuple(replace(each, body=b"") for each in sorted(events, key=lambda e: (e.received_at_ms, e.id))[:limit]),
+            tuple(sorted(attempts, key=lambda row: (row[1].ended_at_ms, row[0].id))[:limit]),
+            tuple(sorted(actions, key=lambda row: row[1].at_ms)[:limit]),
+        )
+
+    async def beat(self, node: Node) -> None:
+        """Note that a process is there."""
+        self._nodes[node.name] = node
+        oldest_ms = node.seen_at_ms - FORGOTTEN_AFTER_MS
+        self._nodes = {name: each for name, each in self._nodes.items() if each.seen_at_ms >= oldest_ms}
+
+    async def leave(self, name: str) -> None:
+        """Note that a process has ended."""
+        self._nodes.pop(name, None)
+
+    async def nodes(self) -> Sequence[Node]:
+        """The processes that are there."""
+        return [self._nodes[name] for name in sorted(self._nodes)]
+
     async def pause(self, pause: Pause) -> bool:
         """Let nothing more be leased for a destination."""
         earlier = self._pauses.get(pause.destination)
@@ -306,6 +373,7 @@ class MemoryStore(MemoryRejections):
             del self._delivery_ids[bisect_left(self._delivery_ids, delivery_id)]
             self._attempts.pop(delivery_id, None)
             self._actions.pop(delivery_id, None)
+        self._edits.pop(event_id, None)
         del self._event_ids[bisect_left(self._event_ids, event_id)]
         del self._events[event_id], self._redeliveries[event_id]
 
@@ -458,9 +526,10 @@ class MemoryStore(MemoryRejections):
 
     def _settle_one(self, settlement: Settlement) -> LeaseLostError | None:
         settled = settlement.delivery
-        if self._held(settled.id, settled.token) is None:
+        held = self._held(settled.id, settled.token)
+        if held is None:
             return LeaseLostError(settled.id, settled.token)
-        self._put(settled)
+        self._put(replace(settled, replaced_by=held.replaced_by))
         if settlement.attempt is not None:
             self._attempts.setdefault(settled.id, []).append(settlement.attempt)
         return None
@@ -482,7 +551,9 @@ class MemoryStore(MemoryRejections):
 
     def _kept(self, event_id: str) -> KeptEvent:
         deliveries = tuple(self._deliveries[id_] for id_ in self._delivery_ids_of[event_id])
-        return KeptEvent(self._events[event_id], self._redeliveries[event_id], deliveries)
+        edits = sorted((each for each in self._edits.values() if each.parent == event_id), key=lambda e: e.event_id)
+        made_by = self._edits.get(event_id)
+        return KeptEvent(self._events[event_id], self._redeliveries[event_id], deliveries, made_by, tuple(edits))
 
     def _event_fits(self, event_id: str, wanted: EventFilter) -> bool:
         event = self._events[event_id]

@@ -11,7 +11,7 @@ from longstop.model.settings import ALERT_TIMEOUT_MS, DestinationSettings
 from longstop.operating.alerts import Alerts
 from longstop.ports import Alerter, Clock, Sender
 from longstop.senders.alert_function import FunctionAlerter
-from longstop.senders.python import PythonSender, resolve_handler
+from longstop.senders.python import PythonSender, expect_takes, resolve_handler
 from longstop.senders.transactional import TransactionalSender
 
 Handlers = Mapping[str, Callable[..., Any]]
@@ -56,8 +56,17 @@ def _transactional(settings: DestinationSettings, config: Config, handlers: Hand
     if config.store.path is None:
         problem = f'destinations.{settings.name}.transaction: found it with store.url = "memory://"'
         raise ConfigurationError((f"{problem}; expected a store with transactions: sqlite:///FILE",))
-    handler = resolve_handler(settings.handler) if settings.handler is not None else handlers[settings.name]
-    return TransactionalSender(settings, handler)
+    return TransactionalSender(settings, handler_of(settings, handlers))
+
+
+def handler_of(settings: DestinationSettings, handlers: Handlers) -> Callable[..., Any]:
+    """The function that a destination calls. Raises ConfigurationError where there is none that can be called so."""
+    arguments = ("event", "transaction") if settings.transaction else ("event",)
+    if settings.handler is not None:
+        return resolve_handler(settings.handler, *arguments)
+    handler = handlers[settings.name]
+    expect_takes(handler, getattr(handler, "__qualname__", repr(handler)), *arguments)
+    return handler
 
 
 def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> Sender:
@@ -66,12 +75,10 @@ def _sender(settings: DestinationSettings, handlers: Handlers, clock: Clock) -> 
         from longstop.senders.http import HttpSender
 
         return HttpSender(settings, clock)
-    if settings.handler is not None:
-        # Imported in any case: a handler that is not there is to be found out now, and not at the first event.
-        handler = resolve_handler(settings.handler)
-        if settings.isolation == "process":
-            from longstop.senders.process import ProcessSender
+    # Imported in any case: a handler that is not there is to be found out now, and not at the first event.
+    handler = handler_of(settings, handlers)
+    if settings.isolation == "process":
+        from longstop.senders.process import ProcessSender
 
-            return ProcessSender(settings)
-        return PythonSender(settings, handler)
-    return PythonSender(settings, handlers[settings.name])
+        return ProcessSender(settings)
+    return PythonSender(settings, handler)

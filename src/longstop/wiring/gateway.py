@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from longstop import __version__
 from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.ingest import Ingest
 from longstop.accepting.rejections import Rejections
@@ -19,7 +20,10 @@ from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.pauses import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
+from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
+from longstop.model.node import Node
+from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
 from longstop.ports import Clock, Store, Watch
@@ -29,6 +33,7 @@ from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_
 from longstop.wiring.parts import clock_repairs, parts, reader, watermarks
 from longstop.wiring.role import Role
 
+ROLES = {Role.INGEST: ("ingest",), Role.WORK: ("work",), Role.BOTH: ("ingest", "work")}
 log = structlog.get_logger("longstop")
 
 
@@ -47,6 +52,9 @@ class Gateway:
         on_alert: Sequence[OnAlert] = (),
         clock: Clock | None = None,
     ) -> None:
+        if config.passed_over:
+            # Its secrets were not read: it would believe whoever knows what stands in for them.
+            raise ConfigurationError(config.passed_over)
         # Late, as in `destinations`: a command that only looks at the store has no use for it.
         from longstop.telemetry.metrics import Metrics
 
@@ -92,6 +100,7 @@ class Gateway:
         policies = {each.name: each.retry for each in config.destinations}
         self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
         self._clock_repairs = clock_repairs(config, self._parts, watch)
+        self._heartbeat = Heartbeat(store, clock, _node(worker, role, clock))
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
@@ -113,6 +122,7 @@ class Gateway:
             self._background(self._clock_repairs.run(), "clock_repairs")
             self._background(self._parts.retention().run(), "retention")
             self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
+        self._background(self._heartbeat.run(), "heartbeat")
         for alerts in self._alerts:
             alerts.start()
 
@@ -133,6 +143,7 @@ class Gateway:
             await self._rejections.stop()
         if self._reader is not None:
             await self._reader.close()
+        await self._heartbeat.leave()
         await self._parts.store.close()
 
     @property
@@ -165,3 +176,8 @@ class Gateway:
         if not task.cancelled() and task.exception() is not None:
             log.critical("failed", task=task.get_name(), exc_info=task.exception())
             self.failed.set()
+
+
+def _node(name: str, role: Role, clock: Clock) -> Node:
+    now_ms = clock.now_ms()
+    return Node(name, ROLES[role], __version__, now_ms, now_ms)

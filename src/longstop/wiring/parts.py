@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
+from longstop.model.settings import SourceSettings, VerifySettings
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.operating.retention import Retention
@@ -29,6 +31,9 @@ from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
+
+_ALERTS = re.compile(r"(?:^|: )alerts[.:]")
+"""A problem with the table `[alerts]`, with or without its line."""
 
 
 @dataclass
@@ -61,7 +66,10 @@ class Parts:
         return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
 
     def release(self, source: str) -> Release:
-        """The service that releases what is held of a source."""
+        """The service that releases what is held of a source. Raises ConfigurationError where secrets were not read."""
+        if self.config.passed_over:
+            # Whoever knows what stands in for them could have signed what is held.
+            raise ConfigurationError(self.config.passed_over)
         (settings,) = (each for each in self.config.sources if each.name == source)
         return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
 
@@ -82,16 +90,21 @@ class Parts:
     async def alert(self, change: CircuitChange) -> str | None:
         """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""
         if self.config.alerts is None:
-            return None
+            left_out = [each for each in self.config.passed_over if _ALERTS.search(each)]
+            return left_out[0] if left_out else None
         from longstop.senders.alert_hook import HookAlerter
 
         return await HookAlerter(self.config.alerts).tell(Alert.of(change))
 
 
 def parts(config: Config, clock: Clock | None = None) -> Parts:
-    """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError."""
+    """The parts that a configuration describes. Nothing is opened yet. Raises ConfigurationError.
+
+    Of one that passes over what is wrong, a source that cannot be built is left out too.
+    """
     assert set(KINDS) == set(SOURCE_KINDS), "the configuration and the sources disagree on the kinds"
-    sources = {settings.name: build(settings) for settings in config.sources}
+    make = _reading if config.passed_over else build
+    sources = {settings.name: made for settings in config.sources if (made := make(settings)) is not None}
     routes = (
         Route(
             each.source,
@@ -119,6 +132,14 @@ def reader(config: Config) -> ReadingProcess:
 
 def _ordered(config: Config) -> tuple[str, ...]:
     return tuple(each.name for each in config.destinations if each.ordered)
+
+
+def _reading(settings: SourceSettings) -> Source | None:
+    """A source for what is kept already: its secrets were not read, so it may be one that cannot verify."""
+    for possible in (settings, replace(settings, secrets=(), verify=VerifySettings(scheme="none"))):
+        with contextlib.suppress(ConfigurationError):
+            return build(possible)
+    return None
 
 
 def _store(config: Config) -> Store:

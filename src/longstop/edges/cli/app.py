@@ -57,13 +57,19 @@ COMMANDS = (
         "events show", "longstop.edges.cli.events:show_event", "Show an event, whole, with all that was done with it"
     ),
     Command("dead list", "longstop.edges.cli.dead:list_dead", "List what could not be delivered, and why"),
+    Command("dead summary", "longstop.edges.cli.dead:summarize_dead", "Say what they died of, and how many of each"),
     Command("replay", "longstop.edges.cli.replay:replay", "Send events again"),
-    Command("discard", "longstop.edges.cli.discard:discard", "Give up on dead deliveries, for a reason"),
+    Command("expedite", "longstop.edges.cli.expedite:expedite", "Have what waits tried at once"),
+    Command("discard", "longstop.edges.cli.discard:discard", "Give up on what is dead or waits, for a reason"),
     Command("pause", "longstop.edges.cli.pause:pause", "Send a destination nothing for a while; events for it wait"),
     Command("resume", "longstop.edges.cli.pause:resume", "Let a paused destination go on"),
     Command("backup", "longstop.edges.cli.backup:backup", "Copy the store into a file, while it is in use"),
     Command("purge", "longstop.edges.cli.purge:purge", "Forget now what is old enough, or count it"),
-    Command("status", "longstop.edges.cli.status:status", "Count what waits, is delivered, is dead"),
+    Command(
+        "status", "longstop.edges.cli.status:status", "Count what waits, is delivered, is dead; say who is at work"
+    ),
+    Command("tail", "longstop.edges.cli.tail:tail", "Show what happens, as it happens"),
+    Command("completion", "longstop.edges.cli.completion:completion", "Let a shell complete command lines"),
 )
 """In the order in which a person meets them."""
 

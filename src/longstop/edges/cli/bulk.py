@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longstop.edges.cli import output, rows
-from longstop.edges.cli.errors import DONE, FAILED, say
-from longstop.edges.cli.listing import not_found
+from longstop.edges.cli import listings, output, rows
+from longstop.edges.cli.errors import DONE, FAILED, CommandError, say
+from longstop.edges.cli.ids import meant, not_found
+from longstop.edges.cli.known import expect_known
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, Program, on_store
 from longstop.edges.cli.selection import Selection
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LongstopError, NotFoundError
+from longstop.model.ids import is_id
 
 if TYPE_CHECKING:
     from longstop.operating.replay import Done, Replay
@@ -46,11 +48,25 @@ class Decision:
     """A decision on a selection, as one command asks for it.
 
     verb: what is said of it at the end, as `replayed`.
+    prefer: which of an event's deliveries its id stands for, as in `Replay.by_id`.
     routes_again: whether events without a delivery are routed anew; otherwise there is nothing to decide on.
+    including_edited: whether filters also select what was replaced by an edited event.
     """
 
-    def __init__(self, verb: str, selection: Selection, decide: Decide, *, json: bool, routes_again: bool) -> None:
+    def __init__(
+        self,
+        verb: str,
+        selection: Selection,
+        decide: Decide,
+        *,
+        json: bool,
+        prefer: Sequence[frozenset[State]],
+        routes_again: bool = False,
+        including_edited: bool = True,
+    ) -> None:
         self._verb = verb
+        self._prefer = prefer
+        self._including_edited = including_edited
         self._selection = selection
         self._decide = decide
         self._json = json
@@ -65,18 +81,20 @@ class Decision:
             count, sample = len(named.deliveries) + len(named.unrouted), tuple(named.deliveries[:SHOWN])
             self._tell(named.failed if not self._json else [])
         else:
-            found = await service.preview(self._selection.wanted)
+            await self._expect_known(parts)
+            found = await service.preview(self._selection.wanted, self._including_edited)
             count, sample = found.count, found.sample
         if self._json:
             output.json_line({"count": count, "sample": [rows.dead_row(delivery) for delivery in sample]})
         else:
             output.line(f"{count} would be {self._verb}; nothing was changed.")
             if sample:
-                rows.delivery_table(sample)
+                listings.write_deliveries(sample, parts.clock.now_ms())
         return FAILED if self._selection.ids and named.failed else DONE
 
     async def carry_out(self, parts: Parts, service: "Replay") -> int:
         """Decide on all of it; FAILED where something could not be done."""
+        await self._expect_known(parts)
         try:
             if self._selection.ids:
                 await self._carry_out_named(await self._named(parts, service), service)
@@ -96,35 +114,47 @@ class Decision:
     async def _carry_out_found(self, service: "Replay") -> None:
         offset = 0
         with output.progress(self._verb, None) as advance:
-            async for chunk in _chunks(service.select(self._selection.wanted)):
+            async for chunk in _chunks(service.select(self._selection.wanted, self._including_edited)):
                 self._tell_done(await self._decide(service, chunk, offset))
                 offset += len(chunk)
                 advance(len(chunk))
 
+    async def _expect_known(self, parts: Parts) -> None:
+        if not self._selection.ids:
+            await expect_known(parts, self._selection.wanted.source, self._selection.wanted.destination)
+
     async def _named(self, parts: Parts, service: "Replay") -> Named:
         named = Named()
         seen: set[str] = set()
-        for id_ in self._selection.ids:
+        for text in self._selection.ids:
+            id_ = text
             try:
-                found = await service.by_id(id_)
-            except NotFoundError:
-                named.failed.append(result(id_, None, None, not_found(id_)))
+                id_ = await meant(parts, text)
+                found = await service.by_id(id_, self._prefer)
+            except NotFoundError as error:
+                named.failed.append(result(id_, None, None, not_found(id_) if is_id(id_) else str(error)))
+                continue
+            except CommandError as error:
+                named.failed.append(result(id_, None, None, str(error)))
                 continue
             named.deliveries += [delivery for delivery in found if delivery.id not in seen]
             seen.update(delivery.id for delivery in found)
             if not found:
-                await self._without_ended(parts, id_, named)
+                await self._without_any(parts, id_, named)
         return named
 
-    async def _without_ended(self, parts: Parts, id_: str, named: Named) -> None:
+    async def _without_any(self, parts: Parts, id_: str, named: Named) -> None:
         # An event whose deliveries are all under way must not be taken for an unrouted one: it would be sent twice.
         kept = await parts.store.event(id_)
         if kept is not None and kept.deliveries:
-            named.failed.append(result(id_, id_, None, "all of its deliveries are still under way; wait for their end"))
+            states = ", ".join(dict.fromkeys(each.state.value for each in kept.deliveries))
+            error = f"it has nothing that can be {self._verb}: its deliveries are {states}"
+            named.failed.append(result(id_, id_, None, error))
         elif self._routes_again:
             named.unrouted.append(id_)
         else:
-            named.failed.append(result(id_, id_, None, "no route wanted it, so it has no delivery to give up on"))
+            error = f"no route wanted it, so it has no delivery that could be {self._verb}"
+            named.failed.append(result(id_, id_, None, error))
 
     def _tell_done(self, done: Sequence["Done"]) -> None:
         self._tell([result(each.delivery_id, each.event_id, each.state, each.error) for each in done])
@@ -144,7 +174,7 @@ class Decision:
         if self._json:
             return
         if self._done == self._errors == 0:
-            say(["No dead delivery matches; nothing was changed."])
+            say([f"Nothing matches that could be {self._verb}; nothing was changed."])
         else:
             output.line(f"{self._done} {self._verb}" + (f", {self._errors} could not be" if self._errors else ""))
 

@@ -20,14 +20,15 @@ def check(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program:
     meaning = ""
     try:
         settings = program.load(config)
-        problems, warnings, meaning = program.unusable(settings), settings.warnings, describe(settings)
+        problems, warnings, meaning = program.unusable(settings, config), settings.warnings, describe(settings)
     except ConfigurationError as error:
-        problems = error.problems
+        problems, warnings = error.problems, error.warnings
     if json:
         row = {"config": str(config), "ok": not problems, "problems": list(problems), "warnings": list(warnings)}
         output.json_line(row)
     elif problems:
-        say([*problems, f"longstop: {len(problems)} problem{'s' if len(problems) > 1 else ''} in {config}"])
+        say([*problems, *(f"warning: {each}" for each in warnings)])
+        say([f"longstop: {len(problems)} problem{'s' if len(problems) > 1 else ''} in {config}"])
     else:
         for text in meaning.split("\n"):
             output.line(text)

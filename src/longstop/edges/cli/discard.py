@@ -1,7 +1,7 @@
-"""Give up on dead deliveries, for a reason."""
+"""Give up on what is dead or waits, for a reason."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -10,7 +10,8 @@ from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.selection import All, DryRun, Ids, selected
-from longstop.model.delivery import Delivery
+from longstop.model.delivery import Delivery, State
+from longstop.operating.replay import DEAD_OR_WAITING
 
 if TYPE_CHECKING:
     from longstop.operating.replay import Done, Replay
@@ -23,18 +24,23 @@ def discard(
     why: Annotated[str, Parameter(help="The reason, kept with your name.")],
     which: DeadOptions = NO_DEAD_OPTIONS,
     all_: All = False,
+    state: Annotated[Literal["dead", "scheduled"], Parameter(help="Filters choose among those that are so.")] = "dead",
     dry_run: DryRun = False,
     config: ConfigPath = DEFAULT_CONFIG,
     json: AsJson = False,
     program: Injected,
 ) -> int:
-    """Give up on dead deliveries, for a reason. Nothing is erased: `longstop replay ID` takes it back."""
-    selection = selected(ids or [], which, all_, program)
+    """Give up on what is dead or waits, for a reason. Nothing is erased: `longstop replay ID` takes it back.
+
+    A replay that has not gone out yet is taken back with it. An event's id stands for its dead deliveries, or where it
+    has none for those that wait.
+    """
+    selection = selected(ids or [], which, all_, program, State(state))
     if not why.strip():
         raise UsageError("--why: found nothing in it; expected the reason, for whoever asks one day")
 
     async def decide(service: "Replay", deliveries: Sequence[Delivery], _offset: int) -> "list[Done]":
         return await service.discard(deliveries, why)
 
-    decision = Decision("discarded", selection, decide, json=json, routes_again=False)
+    decision = Decision("discarded", selection, decide, json=json, prefer=DEAD_OR_WAITING)
     return decide_on_store(program, config, decision, dry_run)

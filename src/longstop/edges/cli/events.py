@@ -1,52 +1,82 @@
 """What was accepted, and what became of it."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output, rows
+from longstop.edges.cli import listings, output, rows
 from longstop.edges.cli.errors import DONE, UsageError
+from longstop.edges.cli.event_page import print_event
 from longstop.edges.cli.filters import NO_EVENT_OPTIONS, EventOptions
-from longstop.edges.cli.listing import json_lines, not_found, say_if_none_or_more
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
+from longstop.edges.cli.ids import meant, not_found
+from longstop.edges.cli.known import expect_known
+from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
+from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
 from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.cli.standing import Waits, standing, waits
 from longstop.model.credentials import credential_headers
+from longstop.model.delivery import Delivery, State
 from longstop.model.errors import NotFoundError
-from longstop.model.listing import History, KeptEvent, Page
-
-PREVIEW_CHARS = 2000
-"""How much of a body `events show` prints for people."""
-ANSWER_CHARS = 200
-"""How much of a destination's answer."""
+from longstop.model.listing import History, KeptEvent, Listing, Page
 
 
 def list_events(
     *,
     which: EventOptions = NO_EVENT_OPTIONS,
+    oldest_first: OldestFirst = False,
     limit: Limit = 50,
+    after: After = None,
     config: ConfigPath = DEFAULT_CONFIG,
     json: AsJson = False,
     program: Injected,
 ) -> int:
-    """List what was accepted, newest first."""
-    page, wanted = Page(checked_limit(limit)), which.filter(program.clock.now_ms())
+    """List what was accepted, newest first. What waits says what for, and until when."""
+    now_ms = program.clock.now_ms()
+    page, wanted, of_deliveries = page_of(limit, oldest_first, after), which.filter(now_ms), which.of_deliveries(now_ms)
 
     async def work(parts: Parts) -> int:
-        found = await parts.store.find_events(wanted, page)
+        await expect_known(parts, which.source, of_deliveries.destination if of_deliveries else None)
+
+        async def ask(page: Page) -> Listing[Any]:
+            if of_deliveries is not None:
+                return await parts.store.find_deliveries(of_deliveries, page)
+            return await parts.store.find_events(wanted, page)
+
+        found = await ask(page)
+        events = await _events_of(parts, found) if of_deliveries is not None else found.rows
+        reasons = await _why_they_wait(parts, events)
         if json:
-            json_lines(rows.event_row(kept) for kept in found.rows)
-        elif found.rows:
-            rows.event_table(found.rows)
-        say_if_none_or_more("event", len(found.rows), found.next_after)
+            json_lines(rows.event_row(kept, reasons) for kept in events)
+        elif events:
+            listings.write_events(events, now_ms, reasons)
+        await say_what_is_not_shown("event", found, page, ask)
         return DONE
 
     return on_store(program, config, work)
 
 
+async def _events_of(parts: Parts, found: Listing[Delivery]) -> list[KeptEvent]:
+    """The events of deliveries, each once."""
+    ids = dict.fromkeys(delivery.event_id for delivery in found.rows)
+    events = [await parts.store.event(id_) for id_ in ids]
+    return [kept for kept in events if kept is not None]
+
+
+async def _why_they_wait(parts: Parts, events: Sequence[KeptEvent]) -> Mapping[str, Waits]:
+    """Delivery id to why it waits."""
+    waiting = [each for kept in events for each in kept.deliveries if each.state is State.SCHEDULED]
+    if not waiting:
+        return {}
+    stands = await standing(parts)
+    return {each.id: await waits(parts, stands, each) for each in waiting}
+
+
 def show_event(
-    id_: Annotated[str, Parameter(name="ID", help="Of an event, or of one of its deliveries.")],
+    id_: Annotated[
+        str, Parameter(name="ID", help="Of an event, or of one of its deliveries; or its last eight characters.")
+    ],
     /,
     *,
     raw: Annotated[
@@ -70,19 +100,21 @@ def show_event(
             sys.stdout.buffer.write(kept.event.body)
             sys.stdout.buffer.flush()
             return DONE
-        detail = {**rows.detail_row(kept, histories, secret_headers(parts)), "archived_in": archived_in}
+        reasons = await _why_they_wait(parts, [kept])
+        told = rows.detail_row(kept, histories, secret_headers(parts), reasons)
+        detail = {**told, "archived_in": archived_in}
         if json:
             output.json_line(detail)
         else:
-            _print_event(kept, detail)
+            print_event(kept, detail, reasons, parts.clock.now_ms())
         return DONE
 
     return on_store(program, config, work)
 
 
-async def _find(parts: Parts, id_: str) -> tuple[KeptEvent, Sequence[History], str | None]:
+async def _find(parts: Parts, text: str) -> tuple[KeptEvent, Sequence[History], str | None]:
     """The event that is meant, what was done with it, and in which file it is where it has been archived."""
-    id_ = id_.strip().lower()
+    id_ = await meant(parts, text)
     kept = await parts.store.event(id_)
     if kept is None and (delivery := await parts.store.delivery(id_)) is not None:
         kept = await parts.store.event(delivery.event_id)
@@ -98,63 +130,3 @@ def secret_headers(parts: Parts) -> set[str]:
     """Headers that carry a credential as the configuration has it. A signature is none: it proves one body only."""
     names = (credential_headers(source) for source in parts.config.sources)
     return {name.decode("latin-1") for each in names for name in each}
-
-
-_SHOWN = "id source type key dedup received_at occurred_at origin parent redeliveries".split()
-
-
-def _print_event(kept: KeptEvent, detail: rows.Row) -> None:
-    if detail["archived_in"] is not None:
-        output.line(f"archived in   {detail['archived_in']}")
-    for name in _SHOWN:
-        if detail[name] is not None:
-            output.line(f"{name:12}  {detail[name]}")
-    output.line()
-    for name, value in detail["headers"]:
-        output.line(f"{name}: {value}")
-    output.line()
-    _print_body(kept.event.body, detail["body"])
-    if not kept.deliveries:
-        output.line("No route wanted it: it is kept as unrouted.")
-    for delivery, told in zip(detail["deliveries"], detail["history"], strict=True):
-        _print_delivery(delivery, told)
-
-
-def _print_body(body: bytes, text: str | None) -> None:
-    if text is None:
-        output.line(f"({len(body)} bytes that are not UTF-8 text; --raw writes them)")
-    else:
-        # Indented, because a body may have lines that look like ours.
-        for part in text[:PREVIEW_CHARS].splitlines():
-            output.line(f"  {part}")
-        if len(text) > PREVIEW_CHARS:
-            output.line(f"(… {len(body)} bytes in all; --raw writes them)")
-    output.line()
-
-
-def _print_delivery(delivery: rows.Row, told: rows.Row) -> None:
-    reason = f" ({delivery['reason']})" if delivery["reason"] else ""
-    skipped = ", skipped: its key went on without it" if delivery["skipped"] else ""
-    name = delivery["destination"] or "quarantine"
-    output.line(f"{name}: {delivery['state']}{reason}{skipped}   delivery {delivery['id']}")
-    lines = [(each["started_at"], _attempt_lines(each)) for each in told["attempts"]]
-    lines += [(each["at"], _action_lines(each)) for each in told["actions"]]
-    for _, told_lines in sorted(lines, key=lambda line: line[0]):
-        for text in told_lines:
-            output.line(text)
-    output.line()
-
-
-def _attempt_lines(attempt: rows.Row) -> list[str]:
-    status = f"  HTTP {attempt['status']}" if attempt["status"] else ""
-    error = f"  {attempt['error']}" if attempt["error"] else ""
-    head = f"  {attempt['started_at']}  attempt {attempt['number']}  {attempt['outcome']}{status}"
-    lines = [f"{head}  {attempt['duration_ms']} ms{error}"]
-    if attempt["answer"] and attempt["outcome"] != "success":
-        lines.append(f"    answered: {attempt['answer'][:ANSWER_CHARS]}")
-    return lines + [f"    at {frame}" for frame in attempt["frames"]]
-
-
-def _action_lines(action: rows.Row) -> list[str]:
-    why = f": {action['why']}" if action["why"] else ""
-    return [f"  {action['at']}  {action['action']} by {action['by']}{why}"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output, rows
+from longstop.edges.cli import output, rows, times
 from longstop.edges.cli.errors import DONE, CommandError, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.person import person
@@ -77,7 +77,7 @@ def resume(
         elif ended or closed:
             said = [f"its pause is over, which was {_since(pause)}"] if ended and pause else []
             if closed and circuit:
-                since = output.for_people(circuit.opened_at_ms)
+                since = times.moment(circuit.opened_at_ms)
                 said.append(f"its circuit is closed, which was open since {since}: {circuit.why}")
             output.line("; ".join([f"{destination} goes on", *said, f"{held} {_deliveries(held)} for it"]))
         else:
@@ -97,7 +97,7 @@ async def _circuit_of(parts: Parts, destination: str) -> Circuit | None:
 
 def _since(pause: Pause) -> str:
     why = f": {pause.why}" if pause.why else ""
-    return f"since {output.for_people(pause.at_ms)} by {pause.by}{why}"
+    return f"since {times.moment(pause.at_ms)} by {pause.by}{why}"
 
 
 async def _close(parts: Parts, circuit: Circuit) -> bool:

@@ -4,10 +4,12 @@ The commands see only these protocols: so they need no import of the composition
 until a command asks for it.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from longstop.edges.cli.errors import say
 
 if TYPE_CHECKING:
     from longstop.config import Config
@@ -69,6 +71,12 @@ class Program(Protocol):
         more_in_code: destinations it does not describe are taken for an application's, and are no error.
         """
 
+    def load_for_store(self, path: Path, needed: Collection[str]) -> "Config":
+        """What a command that looks or decides needs of a configuration: its store, and whatever else is sound.
+
+        needed: the tables that have to be right. `passed_over` says what else is not. Raises ConfigurationError.
+        """
+
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         """The parts that a configuration describes, with the store open. Raises ConfigurationError, StoreError."""
 
@@ -84,19 +92,44 @@ class Program(Protocol):
     def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
         """Run a gateway until it is told to stop; the exit status. `ready` gets the URL that senders post to, or ""."""
 
-    def unusable(self, config: "Config") -> tuple[str, ...]:
-        """Problems that show only when the parts are built: a handler's module that is missing, say."""
+    def unusable(self, config: "Config", path: Path) -> tuple[str, ...]:
+        """Problems that show only when the parts are built: a handler's module that is missing, say.
 
-    def demo(self, json: bool) -> int:
-        """Run the demonstration; its exit status."""
+        path: of the file, for the lines.
+        """
+
+    def demo(self, json: bool, keep: bool) -> int:
+        """Run the demonstration; its exit status. keep: what it was done with stays."""
 
 
-def on_store(program: Program, config: Path, work: Callable[[Parts], Awaitable[int]]) -> int:
-    """Read the configuration, open its store, do the work, close; the exit status."""
-    settings = program.load(config, more_in_code=True)
+def on_store(
+    program: Program,
+    config: Path,
+    work: Callable[[Parts], Awaitable[int]],
+    *,
+    needed: Collection[str] = ("store",),
+    whole: bool = False,
+) -> int:
+    """Read the configuration, open its store, do the work, close; the exit status.
+
+    needed: the tables that have to be right; whole: all of it has to be.
+    """
+    settings = program.load(config, more_in_code=True) if whole else for_looking(program, config, needed)
 
     async def main() -> int:
         async with program.opened(settings) as parts:
             return await work(parts)
 
     return program.run(main())
+
+
+def for_looking(program: Program, config: Path, needed: Collection[str] = ("store",)) -> "Config":
+    """The configuration for a command that looks or decides; what it passes over is said in one line."""
+    settings = program.load_for_store(config, needed)
+    if settings.passed_over:
+        first, *others = settings.passed_over
+        place = first.partition(": ")[0] if first.startswith(f"{config}:") else str(config)
+        what = first.removeprefix(f"{place}: ").partition(";")[0]
+        more = f", and {len(others)} more" if others else ""
+        say([f"longstop: passes over {place}: {what}{more} (`longstop check` says all)"])
+    return settings

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output
+from longstop.edges.cli import output, times
 from longstop.edges.cli.errors import DONE, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Parts, on_store
@@ -35,13 +35,14 @@ def purge(
         if trust_clock:
             await retention.trust_clock()
         elif (behind_ms := await retention.behind_ms()) > BEHIND_MS:
-            ahead = f"The clock is {output.age(behind_ms)} ahead of what the store has lived through"
+            ahead = f"The clock is {times.span(behind_ms)} ahead of what the store has lived through"
             say([f"{ahead}, so ages are counted from then; --trust-clock counts them from now."])
         numbers = await (retention.count() if dry_run else retention.sweep())
         _tell(numbers, dry_run, json)
         return DONE
 
-    return on_store(program, config, work)
+    # Of a mistyped age or archive nothing may be guessed: what is forgotten is gone.
+    return on_store(program, config, work, needed=("store", "retention"))
 
 
 def _tell(numbers: dict[Kind, int], dry_run: bool, json: bool) -> None:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output
 from longstop.edges.cli.bulk import Decision, decide_on_store
-from longstop.edges.cli.errors import DONE, UsageError
+from longstop.edges.cli.edited import send_edited
+from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, parse_rate
-from longstop.edges.cli.person import person
-from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.cli.program import on_store
 from longstop.edges.cli.selection import All, DryRun, Ids, selected
-from longstop.model.delivery import Delivery, State
+from longstop.model.delivery import Delivery
+from longstop.operating.replay import DEAD_OR_ENDED
 
 if TYPE_CHECKING:
     from longstop.operating.replay import Done, Replay
@@ -28,6 +28,10 @@ def replay(
     which: DeadOptions = NO_DEAD_OPTIONS,
     all_: All = False,
     dry_run: DryRun = False,
+    why: Annotated[str | None, Parameter(help="The reason, kept with your name.")] = None,
+    including_edited: Annotated[
+        bool, Parameter(help="Filters also select what was replaced by an edited event.", show_default=False)
+    ] = False,
     rate: Annotated[str | None, Parameter(help='At most so many: "5/s", "300/m".')] = None,
     edit: Annotated[
         Path | None,
@@ -43,33 +47,31 @@ def replay(
     By id, or every dead delivery that the filters of `longstop dead list` select.
     An event's id stands for its dead deliveries, or where it has none for all that have ended.
     An event that no route wanted is sent where today's routes want it.
+    With --edit and --dry-run: what would change, and where it would go.
     """
     selection = selected(ids or [], which, all_, program)
     rate_per_s = parse_rate(rate)
     if edit is not None:
-        _refuse_edit_of_many(selection.ids, dry_run)
+        _refuse_edit_of_many(selection.ids)
         refuse_option(edit)
         body = read_bytes(edit)
-        return on_store(program, config, lambda parts: _edit(parts, selection.ids[0], body, json))
+        return on_store(program, config, lambda parts: send_edited(parts, selection.ids[0], body, why, dry_run, json))
 
     async def decide(service: "Replay", deliveries: Sequence[Delivery], offset: int) -> "list[Done]":
-        return await service.replay(deliveries, rate_per_s, offset)
+        return await service.replay(deliveries, rate_per_s, offset, why)
 
-    decision = Decision("replayed", selection, decide, json=json, routes_again=True)
+    decision = Decision(
+        "replayed",
+        selection,
+        decide,
+        json=json,
+        prefer=DEAD_OR_ENDED,
+        routes_again=True,
+        including_edited=including_edited,
+    )
     return decide_on_store(program, config, decision, dry_run)
 
 
-def _refuse_edit_of_many(ids: Sequence[str], dry_run: bool) -> None:
+def _refuse_edit_of_many(ids: Sequence[str]) -> None:
     if len(ids) != 1:
         raise UsageError(f"--edit: found {len(ids) or 'no'} ids; expected exactly one, for one body is one event")
-    if dry_run:
-        raise UsageError("--edit and --dry-run exclude each other; expected one of them")
-
-
-async def _edit(parts: Parts, id_: str, body: bytes, json: bool) -> int:
-    event = await parts.replay(person()).edit(id_, body)
-    if json:
-        output.json_line({"id": id_, "event_id": event.id, "state": State.SCHEDULED.value, "error": None})
-    else:
-        output.line(f"Event {event.id} is sent with the new body; {event.parent} is kept as it was.")
-    return DONE

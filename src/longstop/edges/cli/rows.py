@@ -1,24 +1,26 @@
-"""Rows: what a listing shows of an event and of a delivery, for programs and for people."""
+"""Rows for programs: the fields of an event, a delivery, a group of the dead. docs/cli.md describes each."""
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from longstop.edges.cli import output
-from longstop.edges.cli.output import for_people, rfc3339
-from longstop.model.action import ActionRecord, Pause
+from longstop.edges.cli.output import rfc3339
+from longstop.edges.cli.standing import NOT, Waits
+from longstop.model.action import ActionRecord, Edit, Pause
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.event import Event, Headers
-from longstop.model.listing import History, KeptEvent
+from longstop.model.listing import DeadGroup, History, KeptEvent
 
 MASK = "(not shown)"
 
 Row = dict[str, Any]
+NONE_WAITS: Mapping[str, Waits] = MappingProxyType({})
 
 
-def event_row(kept: KeptEvent) -> Row:
-    """The stable fields of `events list`."""
+def event_row(kept: KeptEvent, waits: Mapping[str, Waits] = NONE_WAITS) -> Row:
+    """The stable fields of `events list`. `waits`: delivery id to why it waits."""
     event = kept.event
     return {
         "id": event.id,
@@ -32,11 +34,24 @@ def event_row(kept: KeptEvent) -> Row:
         "origin": event.origin.value,
         "parent": event.parent,
         "redeliveries": kept.redeliveries,
-        "deliveries": [_of_event(delivery) for delivery in kept.deliveries],
+        "made_by": _edit_row(kept.made_by) if kept.made_by else None,
+        "edits": [_edit_row(edit) for edit in kept.edits],
+        "deliveries": [_of_event(delivery, waits.get(delivery.id, NOT)) for delivery in kept.deliveries],
     }
 
 
-def _of_event(delivery: Delivery) -> Row:
+def _edit_row(edit: Edit) -> Row:
+    return {
+        "event_id": edit.event_id,
+        "parent": edit.parent,
+        "at": rfc3339(edit.at_ms),
+        "by": edit.by,
+        "why": edit.why,
+    }
+
+
+def _of_event(delivery: Delivery, waits: Waits) -> Row:
+    waiting = waits.waiting
     return {
         "id": delivery.id,
         "destination": delivery.destination or None,
@@ -44,6 +59,11 @@ def _of_event(delivery: Delivery) -> Row:
         "attempts": delivery.attempts,
         "skipped": delivery.skipped,
         "reason": delivery.reason.value if delivery.reason else None,
+        "due_at": rfc3339(delivery.due_at_ms) if delivery.state is State.SCHEDULED else None,
+        "waits_for": waiting.why.value if waiting else None,
+        "held_by": waits.held_by,
+        "expires_at": rfc3339(delivery.expires_at_ms),
+        "replaced_by": delivery.replaced_by,
     }
 
 
@@ -64,14 +84,35 @@ def dead_row(delivery: Delivery) -> Row:
         "received_at": rfc3339(delivery.received_at_ms),
         "dead_at": rfc3339(delivery.ended_at_ms) if delivery.state is State.DEAD else None,
         "skipped": delivery.skipped,
+        "replaced_by": delivery.replaced_by,
     }
 
 
-def detail_row(kept: KeptEvent, histories: Sequence[History], secret_headers: Collection[str]) -> Row:
+def group_row(group: DeadGroup) -> Row:
+    """The stable fields of `dead summary`."""
+    return {
+        "destination": group.destination or None,
+        "reason": group.reason.value,
+        "status": group.status,
+        "error": group.error or None,
+        "count": group.count,
+        "keys": group.keys,
+        "first_at": rfc3339(group.first_at_ms),
+        "last_at": rfc3339(group.last_at_ms),
+        "sample": list(group.sample),
+    }
+
+
+def detail_row(
+    kept: KeptEvent,
+    histories: Sequence[History],
+    secret_headers: Collection[str],
+    waits: Mapping[str, Waits] = NONE_WAITS,
+) -> Row:
     """The stable fields of `events show`: those of the list, the headers, the body, what was done."""
     told = zip(kept.deliveries, histories, strict=True)
     return {
-        **event_row(kept),
+        **event_row(kept, waits),
         "headers": masked(kept.event.headers, secret_headers),
         **_body(kept.event),
         "history": [
@@ -136,52 +177,3 @@ def masked(headers: Headers, secret_headers: Collection[str]) -> list[list[str]]
     Events are kept without any; those that an earlier version kept may hold one.
     """
     return [[name, MASK if name.lower() in secret_headers and value != NOT_KEPT else value] for name, value in headers]
-
-
-# -- for people ---------------------------------------------------------------------------------
-
-
-def event_table(events: Sequence[KeptEvent]) -> None:
-    """A table of events, each with where its deliveries stand."""
-    rows = [
-        (
-            (kept.event.id, for_people(kept.event.received_at_ms)),
-            (kept.event.source, *_named(kept.event.type, kept.event.key)),
-            str(len(kept.event.body)),
-            [_standing(delivery) for delivery in kept.deliveries] or "unrouted",
-        )
-        for kept in events
-    ]
-    output.table(("event, received", "from", "bytes", "deliveries"), rows, right=("bytes",))
-
-
-def _named(type_: str | None, key: str | None) -> list[str]:
-    return [text for text in (type_, key) if text is not None]
-
-
-def _standing(delivery: Delivery) -> str:
-    reason = f" ({delivery.reason})" if delivery.reason else ""
-    return f"{delivery.destination or 'quarantine'}: {delivery.state}{reason}"
-
-
-def delivery_table(deliveries: Sequence[Delivery]) -> None:
-    """A table of dead deliveries, each with why it is dead."""
-    rows = [
-        (
-            (delivery.id, f"{for_people(delivery.ended_at_ms)}, {_tries(delivery.attempts)}"),
-            (f"{delivery.source} → {delivery.destination or 'quarantine'}", *_named(delivery.type, delivery.key)),
-            _why(delivery),
-        )
-        for delivery in deliveries
-    ]
-    output.table(("delivery, dead since", "event", "why"), rows)
-
-
-def _tries(attempts: int) -> str:
-    return f"{attempts} attempt{'' if attempts == 1 else 's'}"
-
-
-def _why(delivery: Delivery) -> list[str]:
-    said = delivery.last_error or (f"HTTP {delivery.last_status}" if delivery.last_status else "")
-    first = delivery.reason.value if delivery.reason else delivery.state.value
-    return [first, said] if said else [first]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
+from longstop.edges.cli.errors import say
 from longstop.edges.cli.handlers import import_from_here
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Program, RoleName
@@ -39,12 +40,20 @@ def work(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", p
     return _run(program, config, "work", log_level)
 
 
-def demo(*, json: AsJson = False, program: Injected) -> int:
+def demo(
+    *,
+    keep: Annotated[
+        bool, Parameter(name="--keep", help="Leave configuration, database and log behind.", show_default=False)
+    ] = False,
+    json: AsJson = False,
+    program: Injected,
+) -> int:
     """See it work, in under a minute: a sender, a destination that fails and goes down, nothing lost.
 
-    Everything happens in a temporary folder. Exits with 0 only if every event was delivered.
+    Everything happens in a temporary folder, which is gone in the end without --keep. Exits with 0 only if every event
+    was delivered.
     """
-    return program.demo(json)
+    return program.demo(json, keep)
 
 
 def _run(program: Program, path: ConfigPath, role: RoleName, log_level: str) -> int:
@@ -53,6 +62,7 @@ def _run(program: Program, path: ConfigPath, role: RoleName, log_level: str) -> 
     import_from_here()
     configure_logs(log_level)
     config = program.load(path)
+    say([f"warning: {each}" for each in config.warnings])
 
     def ready(url: str) -> None:
         for text in announcement(config, role, url):

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output
+from longstop.edges.cli import output, tables
 from longstop.edges.cli.captured_request import captured
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
-from longstop.edges.cli.program import Program
+from longstop.edges.cli.program import Program, for_looking
 from longstop.edges.cli.rows import text_or_base64
+from longstop.edges.cli.tables import Column
 from longstop.model.errors import StoreError
 from longstop.model.exchange import Request
 from longstop.model.listing import Page
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from longstop.operating.dry_run import DryRun, TriedRoute
 
 Row = dict[str, Any]
+COLUMNS = (
+    Column("source"),
+    Column("kind", least=8),
+    Column("verified by", least=8),
+    Column("path"),
+    Column("to", least=8),
+    Column("refused", least=8),
+)
 Name = Annotated[str, Parameter(name="NAME", help="A source of the configuration.")]
 
 
@@ -35,7 +44,7 @@ def list_sources(
     *, limit: Limit = 50, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected
 ) -> int:
     """List the sources of the configuration."""
-    settings = program.load(config, more_in_code=True)
+    settings = for_looking(program, config)
     shown = settings.sources[: checked_limit(limit)]
     counts, held = refusals(program, settings)
     rows = [{**_row(settings, each), **_refused_row(each.name, counts, held)} for each in shown]
@@ -44,10 +53,17 @@ def list_sources(
             output.json_line(row)
     else:
         cells = [
-            (row["name"], row["kind"], row["verified"], row["path"], row["to"] or "unrouted", _refused_cell(row))
+            (
+                row["name"],
+                row["kind"],
+                row["verified"],
+                row["path"],
+                ", ".join(row["to"]) or "unrouted",
+                _refused_cell(row),
+            )
             for row in rows
         ]
-        output.table(("source", "kind", "verified by", "path", "to", "refused"), cells)
+        tables.write(COLUMNS, cells)
     return DONE
 
 
@@ -81,16 +97,16 @@ def _refused_row(name: str, counts: Sequence[RejectionCount], held: Sequence[Hel
     }
 
 
-def _refused_cell(row: Row) -> list[str] | str:
-    lines = [f"{number} {reason}" for reason, number in row["refused"].items()]
+def _refused_cell(row: Row) -> str:
+    told = [f"{number} {reason}" for reason, number in row["refused"].items()]
     if row["held"]:
-        lines.append(f"{row['held']} held")
-    return lines or "-"
+        told.append(f"{row['held']} held")
+    return ", ".join(told)
 
 
 def show_source(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
     """Show a source, whole, without its secrets."""
-    settings = program.load(config, more_in_code=True)
+    settings = for_looking(program, config)
     source = named(settings, name)
     row = {**_row(settings, source), **_details(source)}
     if json:

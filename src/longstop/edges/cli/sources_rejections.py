@@ -4,13 +4,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output
+from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, UsageError, say
 from longstop.edges.cli.listing import json_lines
+from longstop.edges.cli.listings import time_cell
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.rows import Row, text_or_base64
 from longstop.edges.cli.sources import named
+from longstop.edges.cli.tables import Column
 from longstop.model.listing import Page
 from longstop.model.rejection import UNKNOWN, Rejection, RejectionCount
 
@@ -42,7 +44,7 @@ def list_rejections(
             json_lines(map(rejection_row, found.rows))
             return DONE
         if found.rows:
-            _table(found.rows)
+            _write(found.rows, parts.clock.now_ms())
         _say_counts([each for each in await parts.store.rejection_counts() if each.source == source])
         return DONE
 
@@ -71,16 +73,29 @@ def rejection_row(rejection: Rejection) -> Row:
     }
 
 
-def _table(rejections: tuple[Rejection, ...]) -> None:
-    cells = [
+COLUMNS = (
+    Column("rejection"),
+    Column("when", right=True),
+    Column("answer", right=True),
+    Column("reason", least=8),
+    Column("from", least=9),
+    Column("what is wrong", least=20),
+)
+
+
+def _write(rejections: tuple[Rejection, ...], now_ms: int) -> None:
+    rows = [
         (
-            (each.id, output.for_people(each.at_ms)),
-            (f"{each.status} {each.reason.value}", each.request.client or "-"),
-            _wrong(each),
+            each.id,
+            time_cell(each.at_ms, now_ms),
+            str(each.status),
+            each.reason.value,
+            each.request.client or "",
+            "; ".join(_wrong(each)),
         )
         for each in rejections
     ]
-    output.table(("rejection, at", "answer, from", "what is wrong"), cells)
+    tables.write(COLUMNS, rows)
 
 
 def _wrong(rejection: Rejection) -> list[str]:
@@ -93,4 +108,4 @@ def _say_counts(counts: list[RejectionCount]) -> None:
     if not counts:
         say(["Nothing was refused lately."])
     for each in counts:
-        say([f"{each.count} refused as {each.reason.value} since {output.for_people(each.first_at_ms)}."])
+        say([f"{each.count} refused as {each.reason.value} since {times.moment(each.first_at_ms)}."])

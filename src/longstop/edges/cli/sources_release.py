@@ -37,7 +37,8 @@ def release(
             _print(released, dry_run)
         return DONE
 
-    return on_store(program, config, work)
+    # Its secrets are what this is about.
+    return on_store(program, config, work, whole=True)
 
 
 def _row(released: "Released") -> dict[str, object]:

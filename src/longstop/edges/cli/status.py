@@ -1,61 +1,112 @@
-"""How it stands: what waits, is delivered, is dead, by destination."""
+"""How it stands: what waits, is delivered, is dead, by destination; what is held back, and who is at work."""
 
 from collections.abc import Sequence
 
-from longstop.edges.cli import output, rows
+from longstop.edges.cli import output, rows, tables, times
 from longstop.edges.cli.errors import DONE, say
+from longstop.edges.cli.known import QUARANTINE
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.output import rfc3339
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.refused import print_refused, refused_rows
+from longstop.edges.cli.tables import Column
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
 from longstop.model.listing import Counts
+from longstop.model.node import Node
+
+STATES = tuple(state.value for state in State)
+COLUMNS = (
+    Column("destination", least=8),
+    *(Column(state, right=True) for state in STATES),
+    Column("oldest", right=True),
+    Column("next due", right=True),
+)
 
 
 def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
-    """Count what waits, is delivered and is dead, by destination."""
+    """Count what waits, is delivered and is dead, by destination; say what is held back and who is at work."""
 
     async def work(parts: Parts) -> int:
-        counts = await parts.store.counts()
+        store, now_ms = parts.store, parts.clock.now_ms()
         names = [each.name for each in parts.config.destinations]
-        row = status_row(counts, names, await parts.store.pauses(), await parts.store.circuits(), parts.clock.now_ms())
-        row |= refused_rows(await parts.store.rejection_counts(), await parts.store.held_counts())
+        counts, pauses, circuits, nodes = (
+            await store.counts(),
+            await store.pauses(),
+            await store.circuits(),
+            await store.nodes(),
+        )
+        refused = refused_rows(await store.rejection_counts(), await store.held_counts())
         if json:
-            output.json_line(row)
+            output.json_line({**status_row(counts, names, pauses, circuits, nodes, now_ms), **refused})
         else:
-            _print_status(row)
-            print_refused(row)
+            _print_destinations(counts, names_in(counts, names, pauses, circuits), now_ms)
+            output.line()
+            for name, value in _facts(counts, pauses, circuits, nodes, now_ms):
+                output.line(f"{name:14}  {value}")
+            print_refused(refused)
+            _say_who_is_gone(names_in(counts, [], pauses, circuits), names)
         return DONE
 
     return on_store(program, config, work)
 
 
-def status_row(
-    counts: Counts, configured: list[str], pauses: Sequence[Pause], circuits: Sequence[Circuit], now_ms: int
-) -> rows.Row:
-    """The stable fields of `status`. Destinations: the configured ones, then those only the store knows."""
+def names_in(
+    counts: Counts, configured: Sequence[str], pauses: Sequence[Pause], circuits: Sequence[Circuit]
+) -> list[str]:
+    """Destinations: the configured ones, then those only the store knows."""
     stopped = {each.destination for each in pauses} | {each.destination for each in circuits}
-    others = {*counts.deliveries, *stopped} - set(configured)
-    names = [*configured, *sorted(others)]
+    return [*configured, *sorted({*counts.deliveries, *stopped} - set(configured))]
+
+
+def status_row(
+    counts: Counts,
+    configured: Sequence[str],
+    pauses: Sequence[Pause],
+    circuits: Sequence[Circuit],
+    nodes: Sequence[Node],
+    now_ms: int,
+) -> rows.Row:
+    """The stable fields of `status`."""
     oldest_at_ms = counts.oldest_waiting_at_ms
     paused = {each.destination: each for each in pauses}
     opened = {each.destination: each for each in circuits}
     return {
         "events": counts.events,
         "unrouted": counts.unrouted,
-        "oldest_waiting_at": output.rfc3339(oldest_at_ms),
+        "oldest_waiting_at": rfc3339(oldest_at_ms),
         "oldest_waiting_s": None if oldest_at_ms is None else max(now_ms - oldest_at_ms, 0) / 1000,
+        "accepting": _runs(nodes, "ingest", now_ms),
+        "delivering": _runs(nodes, "work", now_ms),
+        "nodes": [_node_row(node, now_ms) for node in nodes],
         "destinations": [
             {
                 "destination": name or None,
                 "configured": name in configured,
                 **rows.pause_row(paused.get(name)),
                 "circuit": _circuit_row(opened.get(name)),
+                "oldest_waiting_at": rfc3339(counts.oldest_waiting.get(name)),
+                "next_due_at": rfc3339(counts.next_due.get(name)),
                 **{state.value: counts.deliveries.get(name, {}).get(state, 0) for state in State},
             }
-            for name in names
+            for name in names_in(counts, configured, pauses, circuits)
         ],
+    }
+
+
+def _runs(nodes: Sequence[Node], role: str, now_ms: int) -> bool:
+    return any(role in node.roles and node.runs(now_ms) for node in nodes)
+
+
+def _node_row(node: Node, now_ms: int) -> rows.Row:
+    return {
+        "name": node.name,
+        "roles": list(node.roles),
+        "version": node.version,
+        "started_at": rfc3339(node.started_at_ms),
+        "seen_at": rfc3339(node.seen_at_ms),
+        "running": node.runs(now_ms),
     }
 
 
@@ -64,30 +115,58 @@ def _circuit_row(circuit: Circuit | None) -> rows.Row | None:
     if circuit is None:
         return None
     return {
-        "opened_at": output.rfc3339(circuit.opened_at_ms),
-        "probe_at": output.rfc3339(circuit.probe_at_ms),
+        "opened_at": rfc3339(circuit.opened_at_ms),
+        "probe_at": rfc3339(circuit.probe_at_ms),
         "why": circuit.why,
     }
 
 
-def _print_status(row: rows.Row) -> None:
-    states = [state.value for state in State]
+# -- for people -----------------------------------------------------------------------------------
+
+
+def _print_destinations(counts: Counts, names: Sequence[str], now_ms: int) -> None:
     table = [
-        (each["destination"] or "quarantine", *(str(each[state]) for state in states)) for each in row["destinations"]
+        (
+            name or QUARANTINE,
+            *(str(counts.deliveries.get(name, {}).get(state, 0)) for state in State),
+            times.ago(counts.oldest_waiting.get(name), now_ms),
+            times.ago(counts.next_due.get(name), now_ms),
+        )
+        for name in names
     ]
-    output.table(("destination", *states), table, right=states)
-    output.line()
-    output.line(f"events          {row['events']}")
-    output.line(f"unrouted        {row['unrouted']}")
-    waits = row["oldest_waiting_s"]
-    output.line(f"oldest waiting  {'nothing waits' if waits is None else output.age(round(waits * 1000))}")
-    for each in row["destinations"]:
-        if each["paused_at"]:
-            why = f": {each['paused_why']}" if each["paused_why"] else ""
-            output.line(f"paused          {each['destination']}, since {each['paused_at']} by {each['paused_by']}{why}")
-        if circuit := each["circuit"]:
-            output.line(f"circuit open    {each['destination']}, since {circuit['opened_at']}: {circuit['why']}")
-            output.line(f"                next probe at {circuit['probe_at']}")
-    gone = [each["destination"] for each in row["destinations"] if not each["configured"] and each["destination"]]
+    tables.write(COLUMNS, table)
+
+
+def _facts(
+    counts: Counts, pauses: Sequence[Pause], circuits: Sequence[Circuit], nodes: Sequence[Node], now_ms: int
+) -> list[tuple[str, str]]:
+    oldest_at_ms = counts.oldest_waiting_at_ms
+    facts = [
+        ("events", str(counts.events)),
+        ("unrouted", str(counts.unrouted)),
+        ("oldest waiting", "nothing waits" if oldest_at_ms is None else times.when(oldest_at_ms, now_ms)),
+        *(("gateway", _about_node(node, now_ms)) for node in nodes),
+    ]
+    if not _runs(nodes, "work", now_ms):
+        facts.append(("gateway", "none delivers; `longstop serve` starts one"))
+    for pause in pauses:
+        why = f": {pause.why}" if pause.why else ""
+        facts.append(("paused", f"{pause.destination}, by {pause.by}, since {times.when(pause.at_ms, now_ms)}{why}"))
+    for circuit in circuits:
+        since = times.when(circuit.opened_at_ms, now_ms)
+        facts.append(("circuit open", f"{circuit.destination}, since {since}: {circuit.why}"))
+        facts.append(("", f"next probe {times.when(circuit.probe_at_ms, now_ms)}"))
+    return facts
+
+
+def _about_node(node: Node, now_ms: int) -> str:
+    roles = "accepts and delivers" if len(node.roles) > 1 else {"ingest": "accepts", "work": "delivers"}[node.roles[0]]
+    if node.runs(now_ms):
+        return f"{node.name} {roles}, version {node.version}, started {times.when(node.started_at_ms, now_ms)}"
+    return f"{node.name} ended without a word; last seen {times.when(node.seen_at_ms, now_ms)}"
+
+
+def _say_who_is_gone(in_store: Sequence[str], configured: Sequence[str]) -> None:
+    gone = [name for name in in_store if name and name not in configured]
     if gone:
-        say([f"No longer configured, so nothing is delivered there: {', '.join(gone)}"])
+        say([f"Not in the configuration, so nothing is delivered there: {', '.join(gone)}"])

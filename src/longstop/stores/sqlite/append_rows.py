@@ -38,7 +38,7 @@ _SAID = {
     **{"event_id": "NEW.id", "source": "NEW.source", "type": "NEW.type", "key": "NEW.key"},
     "received_at_ms": "NEW.received_at_ms",
     **dict.fromkeys(("attempts", "tries", "lost", "token", "skipped"), "0"),
-    **dict.fromkeys(("leased_at_ms", "lease_until_ms", "worker", "last_status"), "NULL"),
+    **dict.fromkeys(("leased_at_ms", "lease_until_ms", "worker", "last_status", "wait", "replaced_by"), "NULL"),
     "round": "1",
 }
 """What need not be said of each delivery: it is copied from the event, or the same for all that are new."""

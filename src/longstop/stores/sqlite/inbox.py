@@ -64,9 +64,11 @@ _CHANGE = """
     UPDATE deliveries SET state = ?, due_at_ms = ?, round = ?, round_at_ms = ?, attempts = ?, tries = ?, lost = ?,
         leased_at_ms = NULL, lease_until_ms = NULL, worker = NULL,
         reason = ?, last_status = ?, last_error = ?, ended_at_ms = ?, lane = ?, expires_at_ms = ?, skipped = ?,
-        dead_group = ?
+        dead_group = ?, wait = ?
     WHERE id = ?
 """
+_REPLACED_BY = "UPDATE deliveries SET replaced_by = ? WHERE id = ?"
+"""No part of _CHANGE: a worker's image of what it tried is older than what a person did meanwhile."""
 _HELD = "SELECT lane FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
 _EXPIRED = f"""
     SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries
@@ -83,10 +85,11 @@ def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Recei
         # One statement is a transaction by itself.
         append_rows.insert(connection, [*rows, append_rows.of_batch(appends, rows)])
         return append_rows.receipts(connection, appends)
-    return in_transaction(connection, lambda inside: _append_many(inside, appends, rows))
+    return in_transaction(connection, lambda inside: append_many(inside, appends, rows))
 
 
-def _append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
+def append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
+    """The same within a transaction, for rows of any number."""
     for start in range(0, len(rows), append_rows.ROWS_MAX):
         append_rows.insert(connection, rows[start : start + append_rows.ROWS_MAX])
     append_rows.insert(connection, [append_rows.of_batch(appends, rows)])
@@ -216,6 +219,7 @@ def _change(connection: apsw.Connection, old: State, new: Delivery, old_lane: st
         new.expires_at_ms,
         new.skipped,
         dead_groups.join(connection, new) if new.state is State.DEAD else None,
+        new.wait.value if new.wait else None,
         new.id,
     )
     connection.execute(_CHANGE, values)
@@ -246,6 +250,8 @@ def _act_one(connection: apsw.Connection, action: Action, moved: Deltas) -> Deli
         return None
     _change(connection, old.state, new, old.lane)
     moved.moved(old.destination, old.state, new.state)
+    if new.replaced_by != old.replaced_by:
+        connection.execute(_REPLACED_BY, (new.replaced_by, new.id))
     record = (old.id, action.transition.trigger.value, action.transition.at_ms, action.by, action.why)
     connection.execute(_INSERT_ACTION, record)
     return new

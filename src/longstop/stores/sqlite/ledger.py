@@ -7,7 +7,7 @@ import apsw
 from longstop.model.action import Pause
 from longstop.model.delivery import Delivery
 from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
-from longstop.stores.sqlite import find_deliveries, find_events
+from longstop.stores.sqlite import edits, find_deliveries, find_events
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -34,8 +34,10 @@ def event(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
 
 
 def _kept(connection: apsw.Connection, row: tuple[Any, ...]) -> KeptEvent:
-    rows = connection.execute(f"{_DELIVERY} WHERE event_id = ? ORDER BY id", (row[0],))
-    return KeptEvent(to_event(row[:-1]), row[-1], tuple(to_delivery(each) for each in rows))
+    deliveries = connection.execute(f"{_DELIVERY} WHERE event_id = ? ORDER BY id", (row[0],))
+    standing = tuple(to_delivery(each) for each in deliveries)
+    edited = edits.made_by(connection, row[0]), edits.edits(connection, row[0])
+    return KeptEvent(to_event(row[:-1]), row[-1], standing, *edited)
 
 
 def delivery(connection: apsw.Connection, delivery_id: str) -> Delivery | None:

@@ -64,6 +64,8 @@ _DELETE = (
     _OF_DELIVERIES.format("attempts"),
     _OF_DELIVERIES.format("actions"),
     f"DELETE FROM deliveries WHERE event_id {_THESE}",
+    # By the new event: the trail of the kept one is there for as long as what was sent in its place.
+    f"DELETE FROM edits WHERE event_id {_THESE}",
     f"DELETE FROM events WHERE id {_THESE}",
 )
 

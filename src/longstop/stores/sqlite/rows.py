@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from longstop.model.action import ActionRecord
-from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger
+from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger, Wait
 from longstop.model.event import Event, Headers, Origin
 
 Row = tuple[Any, ...]
@@ -18,7 +18,8 @@ ROWS_MAX = 64
 
 DELIVERY_COLUMNS = (
     "id event_id source type key received_at_ms destination state due_at_ms lane round round_at_ms attempts tries lost "
-    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms expires_at_ms skipped"
+    "token leased_at_ms lease_until_ms worker reason last_status last_error ended_at_ms expires_at_ms skipped "
+    "wait replaced_by"
 ).split()
 EVENT_COLUMNS = "id source received_at_ms type key dedup origin parent occurred_at_ms headers body".split()
 ATTEMPT_COLUMNS = "number round started_at_ms duration_ms outcome status error answer frames".split()
@@ -80,6 +81,7 @@ def to_event(row: Row) -> Event:
 _STATE = DELIVERY_COLUMNS.index("state")
 _REASON = DELIVERY_COLUMNS.index("reason")
 _SKIPPED = DELIVERY_COLUMNS.index("skipped")
+_WAIT = DELIVERY_COLUMNS.index("wait")
 
 
 def to_delivery(row: Row) -> Delivery:
@@ -88,6 +90,7 @@ def to_delivery(row: Row) -> Delivery:
     values[_STATE] = State(values[_STATE])
     values[_REASON] = DeadReason(values[_REASON]) if values[_REASON] else None
     values[_SKIPPED] = bool(values[_SKIPPED])
+    values[_WAIT] = Wait(values[_WAIT]) if values[_WAIT] else None
     return Delivery(*values)
 
 

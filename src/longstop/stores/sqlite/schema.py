@@ -195,6 +195,27 @@ MIGRATIONS: tuple[str, ...] = (
         WHERE state = 'scheduled' AND held = 0 AND attempts > 0;
     """,
     ledger_schema.MIGRATION,
+    """
+    ALTER TABLE deliveries ADD COLUMN wait TEXT;
+    ALTER TABLE deliveries ADD COLUMN replaced_by TEXT;
+    CREATE TABLE edits (
+        event_id TEXT PRIMARY KEY,
+        parent TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        "by" TEXT NOT NULL,
+        why TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX edits_parent ON edits (parent, event_id);
+    CREATE TABLE nodes (
+        name TEXT PRIMARY KEY,
+        roles TEXT NOT NULL,
+        version TEXT NOT NULL,
+        started_at_ms INTEGER NOT NULL,
+        seen_at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX attempts_ended ON attempts (started_at_ms + duration_ms);
+    CREATE INDEX actions_at ON actions (at_ms);
+    """,
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from longstop.model.action import Action, Pause
+from longstop.model.action import Action, Edit, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
 from longstop.model.clock_guard import ClockRepair
@@ -27,6 +27,8 @@ from longstop.model.listing import (
     Page,
     Recount,
 )
+from longstop.model.node import Node
+from longstop.model.recent import Recent
 from longstop.model.rejection import HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.sqlite import (
@@ -36,9 +38,12 @@ from longstop.stores.sqlite import (
     clock_repair,
     counters,
     dead_groups,
+    edits,
     inbox,
     lanes,
     ledger,
+    looking,
+    nodes,
     recount,
     rejections,
     retention,
@@ -218,6 +223,35 @@ class SqliteStore:
         if any(each and lanes.may_let_go(each) for each in results):
             self._wake()
         return results
+
+    async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
+        """See ports.Ledger."""
+        await self._transact(lambda connection: edits.replace(connection, append, edit, delivery_ids))
+        self._wake()
+
+    async def ahead(self, delivery_id: str) -> Delivery | None:
+        """See ports.Ledger."""
+        return await self._reader.call(lambda connection: looking.ahead(connection, delivery_id))
+
+    async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
+        """See ports.Ledger."""
+        return await self._reader.call(lambda connection: looking.find_ids(connection, part, limit))
+
+    async def recent(self, since_ms: int, limit: int) -> Recent:
+        """See ports.Ledger."""
+        return await self._reader.call(lambda connection: looking.recent(connection, since_ms, limit))
+
+    async def beat(self, node: Node) -> None:
+        """See ports.Ledger."""
+        await self._transact(lambda connection: nodes.beat(connection, node))
+
+    async def leave(self, name: str) -> None:
+        """See ports.Ledger."""
+        await self._transact(lambda connection: nodes.leave(connection, name))
+
+    async def nodes(self) -> Sequence[Node]:
+        """See ports.Ledger."""
+        return await self._reader.call(nodes.nodes)
 
     async def pause(self, pause: Pause) -> bool:
         """See ports.Ledger."""

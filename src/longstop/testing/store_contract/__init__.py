@@ -32,10 +32,13 @@ from longstop.testing.store_contract import (
     counts,
     dead_groups,
     dedup,
+    edit,
     extend,
     held_requests,
     lease,
     listing,
+    looking,
+    nodes,
     order,
     pause,
     rejections,
@@ -71,6 +74,9 @@ CHECKS: tuple[Check, ...] = checks_of(
     turns,
     clock,
     retention,
+    edit,
+    looking,
+    nodes,
 )
 """Every check that any store passes."""
 

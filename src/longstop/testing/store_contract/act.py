@@ -4,24 +4,29 @@ import asyncio
 from dataclasses import replace
 
 from longstop.model.action import Action, ActionRecord
-from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
+from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger, Wait
 from longstop.model.lease import Settlement
 from longstop.model.listing import History
 from longstop.model.retry import expiry
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append, make_quarantined
+from longstop.testing.store_contract.arrival import expect_wake
 from longstop.testing.store_contract.check import expect, expect_equal
 from longstop.testing.store_contract.steps import (
+    FAILURE,
     attempts_of,
     delivered,
     discard,
     expect_unchanged,
+    expedite,
+    in_lane,
     lease,
     lease_one,
     parked,
     replay,
     settle_one,
     settled,
+    settlement,
     standing,
     to_retry,
 )
@@ -102,15 +107,67 @@ async def check_delivered_and_discarded_are_replayed(store: Store) -> None:
 
 
 async def check_states_are_guarded(store: Store) -> None:
-    """What is under way is not replayed, and only what is dead is discarded."""
+    """What waits or is under way is not replayed, what is under way or delivered is not discarded, and only what
+    waits is expedited."""
     await store.append([make_append(1), make_append(2, due_at_ms=AT_MS + 9_000)])
     waiting = delivery_id(event_id(2), 0)
     claim = await lease_one(store)
-    for of_delivery in (waiting, claim.delivery.id):
-        await _expect_refused(store, replay(of_delivery))
-        await _expect_refused(store, discard(of_delivery))
+    await _expect_refused(store, replay(waiting))
+    for action in (replay, discard, expedite):
+        await _expect_refused(store, action(claim.delivery.id))
     await settled(store, delivered(claim))
-    await _expect_refused(store, discard(claim.delivery.id))
+    for action in (discard, expedite):
+        await _expect_refused(store, action(claim.delivery.id))
+
+
+async def check_expedited_is_due_at_once(store: Store) -> None:
+    """What waits is leased at once, on the budget it had; who wanted it is on record."""
+    await store.append([make_append(1)])
+    late = await settled(store, to_retry(await lease_one(store), AT_MS + 9_000))
+    woken = asyncio.Event()
+    store.on_arrival(woken.set)
+    action = expedite(late.id, LATER_MS)
+    expected = late.after(action.transition)
+    expect_equal(await _one(store, action), expected, "result")
+    await expect_wake(woken, "what is expedited")
+    expect_equal((expected.due_at_ms, expected.round, expected.tries), (LATER_MS, 1, 1), "due time, round and tries")
+    expect_equal((await lease_one(store, LATER_MS)).delivery.id, late.id, "the claim")
+    records = (await store.history(late.id)).actions
+    expect_equal(records, (ActionRecord(Trigger.EXPEDITE, LATER_MS, "ada", None),), "actions")
+
+
+async def check_why_it_waits_is_kept(store: Store) -> None:
+    """Until it is due for another reason or done with."""
+    await store.append([make_append(1)])
+    for wait in Wait:
+        claim = await lease_one(store, LATER_MS)
+        transition = Transition(Trigger.RETRY, LATER_MS, due_at_ms=LATER_MS, wait=wait)
+        waiting = await settled(store, settlement(claim, FAILURE, transition))
+        expect_equal(waiting.wait, wait, "why it waits")
+    done = await settled(store, delivered(await lease_one(store, LATER_MS)))
+    expect_equal(done.wait, None, "why it waits when it is delivered")
+
+
+async def check_a_replay_is_taken_back(store: Store) -> None:
+    """What is scheduled is let go: discarded, never leased, with the reason on record."""
+    dead = await _dead(store)
+    await _one(store, replay(dead.id, LATER_MS))
+    result = await _one(store, discard(dead.id, LATER_MS))
+    expect_equal(result and (result.state, result.ended_at_ms), (State.DISCARDED, LATER_MS), "state and its time")
+    expect_equal((await lease(store, LATER_MS * 2)).claims, (), "claims")
+    triggers = [each.trigger for each in (await store.history(dead.id)).actions]
+    expect_equal(triggers, [Trigger.REPLAY, Trigger.DISCARD], "actions")
+
+
+async def check_discarding_lets_the_next_of_a_lane_go(store: Store) -> None:
+    """The first that waits is given up: the one behind it is free."""
+    await store.append([in_lane(make_append(n, due_at_ms=AT_MS + 9_000 if n == 1 else None)) for n in (1, 2)])
+    expect_equal((await lease(store)).claims, (), "claims while the first waits")
+    woken = asyncio.Event()
+    store.on_arrival(woken.set)
+    await _one(store, discard(delivery_id(event_id(1), 0)))
+    await expect_wake(woken, "what is behind one that was discarded")
+    expect_equal((await lease_one(store)).event.id, event_id(2), "the event that may go")
 
 
 async def check_refused_action_ends_no_lease(store: Store) -> None:

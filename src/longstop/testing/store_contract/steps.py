@@ -1,5 +1,6 @@
 """The steps that checks are written in: accept, lease, settle, and what they leave behind."""
 
+from dataclasses import replace
 from typing import Any
 
 from longstop.model.action import Action
@@ -126,6 +127,17 @@ def discard(delivery_id: str, at_ms: int = AT_MS + 1_000, **changes: Any) -> Act
     """A person's decision to let it go."""
     transition = Transition(Trigger.DISCARD, at_ms)
     return Action(delivery_id, transition, **({"by": "ada", "why": "a test order"} | changes))
+
+
+def expedite(delivery_id: str, at_ms: int = AT_MS + 1_000, **changes: Any) -> Action:
+    """A person's decision to have what waits tried at once."""
+    transition = Transition(Trigger.EXPEDITE, at_ms, due_at_ms=at_ms)
+    return Action(delivery_id, transition, **({"by": "ada", "why": None} | changes))
+
+
+def in_lane(append: Append, lane: str = "lane") -> Append:
+    """The same with its deliveries in a lane."""
+    return replace(append, deliveries=tuple(replace(each, lane=lane) for each in append.deliveries))
 
 
 async def expect_unchanged(store: Store, before: Delivery, history: History) -> None:

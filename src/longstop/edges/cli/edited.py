@@ -1,0 +1,82 @@
+"""An edited replay: what changes in the body and where it goes, and then the new event itself."""
+
+import difflib
+import json as json_module
+from typing import TYPE_CHECKING
+
+from longstop.edges.cli import output
+from longstop.edges.cli.errors import DONE, say
+from longstop.edges.cli.ids import meant, short
+from longstop.edges.cli.person import person
+from longstop.edges.cli.program import Parts
+from longstop.model.delivery import State
+
+if TYPE_CHECKING:
+    from longstop.operating.replay import EditPlan
+
+
+async def send_edited(parts: Parts, text: str, body: bytes, why: str | None, dry_run: bool, json: bool) -> int:
+    """Send a body in the place of the one that an id stands for; or only say what that would change."""
+    id_ = await meant(parts, text)
+    service = parts.replay(person())
+    plan = await service.plan_edit(id_, body)
+    if dry_run:
+        _show(plan, json)
+        return DONE
+    event = await service.carry_out(plan, why)
+    if json:
+        output.json_line({"id": id_, "event_id": event.id, "state": State.SCHEDULED.value, "error": None})
+    else:
+        output.line(f"Event {event.id} is sent with the new body; {event.parent} is kept as it was.")
+        _say_what_is_held(plan)
+    return DONE
+
+
+def _say_what_is_held(plan: "EditPlan") -> None:
+    """The kept one is still dead, and where order matters others of its key wait for what becomes of it."""
+    for each in plan.replaces:
+        if each.state is State.DEAD and each.lane is not None:
+            say(
+                [
+                    f"Others of key {each.key} for {each.destination} wait for the kept one; "
+                    f"`longstop discard {short(each.id)} --why …` lets them go."
+                ]
+            )
+
+
+def _show(plan: "EditPlan", json: bool) -> None:
+    event = plan.append.event
+    destinations = [each.destination for each in plan.append.deliveries]
+    diff = body_diff(plan.parent.body, event.body)
+    if json:
+        row = {"parent": plan.parent.id, "type": event.type, "key": event.key, "destinations": destinations}
+        output.json_line({**row, "replaces": [each.id for each in plan.replaces], "diff": diff})
+        return
+    for text in diff or ["(the bodies are the same)"]:
+        output.line(text)
+    output.line()
+    for name, old, new in (("type", plan.parent.type, event.type), ("key", plan.parent.key, event.key)):
+        output.line(f"{name:12}  {new or '-'}" + (f" (was {old or '-'})" if old != new else ""))
+    output.line(f"{'would go to':12}  {', '.join(destinations)}")
+    output.line("Nothing was changed.")
+
+
+def body_diff(old: bytes, new: bytes) -> list[str]:
+    """A unified diff of two bodies. Two JSON bodies are laid out first: mostly each is one long line."""
+    before, after = _laid_out(old), _laid_out(new)
+    if before is None or after is None:
+        before, after = _as_text(old), _as_text(new)
+    lines = difflib.unified_diff(before, after, "kept", "edited", lineterm="")
+    return list(lines)
+
+
+def _laid_out(body: bytes) -> list[str] | None:
+    try:
+        document = json_module.loads(body.removeprefix(b"\xef\xbb\xbf"))
+        return json_module.dumps(document, indent=2, ensure_ascii=False).splitlines()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _as_text(body: bytes) -> list[str]:
+    return body.decode(errors="backslashreplace").splitlines()

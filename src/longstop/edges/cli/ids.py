@@ -1,0 +1,62 @@
+"""What a person means by an id: all of it, a beginning that only one has, or its last eight characters."""
+
+import re
+
+from longstop.edges.cli.errors import CommandError
+from longstop.edges.cli.program import Parts
+from longstop.model.errors import NotFoundError
+from longstop.model.ids import END_CHARS, is_id
+
+_PART = re.compile(r"[0-9a-f-]{4,35}")
+_SHOWN = 6
+
+
+def short(id_: str) -> str:
+    """As much of an id as tells it from others on a screen; every command takes it."""
+    return id_[-END_CHARS:]
+
+
+def normal(text: str) -> str:
+    """An id as it was typed or pasted, in the one form that ids have."""
+    return text.strip().lower()
+
+
+async def meant(parts: Parts, text: str) -> str:
+    """The id of an event or a delivery that a text stands for.
+
+    Where an event and its own deliveries are all that fits, it is the event. Raises CommandError where several are
+    meant, NotFoundError where none is.
+    """
+    text = normal(text)
+    if is_id(text):
+        return text
+    if not _PART.fullmatch(text):
+        raise NotFoundError(not_found(text))
+    found = list(await parts.store.find_ids(text, _SHOWN + 1))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise NotFoundError(
+            f"no id begins with {text}, and none of the latest ends with it; `longstop events list --json` and "
+            "`longstop dead list --json` show whole ids"
+        )
+    events = {(await _event_of(parts, id_)) for id_ in found}
+    if len(events) == 1:
+        return events.pop()
+    listed = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
+    raise CommandError(f"{text} may be any of {listed}; give more of it")
+
+
+async def _event_of(parts: Parts, id_: str) -> str:
+    delivery = await parts.store.delivery(id_)
+    return delivery.event_id if delivery else id_
+
+
+def not_found(id_: str) -> str:
+    """What to say of an id that nothing has."""
+    if not is_id(id_):
+        return (
+            f'found "{id_}"; expected an id such as 019ab0c2-7d1e-7000-8000-0123456789ab, its beginning or its last '
+            f"{END_CHARS} characters; `events list` shows ids"
+        )
+    return f"no event or delivery has the id {id_}; `longstop events list` and `longstop dead list` show ids"

@@ -1,0 +1,30 @@
+"""Names that a person gives: one that nobody knows is a slip of the finger, and not an empty listing."""
+
+import difflib
+from collections.abc import Collection
+
+from longstop.edges.cli.errors import CommandError
+from longstop.edges.cli.program import Parts
+
+QUARANTINE = "quarantine"
+"""How the place of requests that could not be read is called, which are for no destination yet."""
+
+
+async def expect_known(parts: Parts, source: str | None, destination: str | None) -> None:
+    """Raise CommandError for a source or destination that neither the configuration nor the store has."""
+    counts = await parts.store.counts()
+    if source is not None:
+        expect_one_of("source", source, {*(each.name for each in parts.config.sources), *counts.sources})
+    if destination:
+        in_store = set(counts.deliveries) - {""}
+        expect_one_of("destination", destination, {*(each.name for each in parts.config.destinations), *in_store})
+
+
+def expect_one_of(what: str, name: str, known: Collection[str]) -> None:
+    """Raise CommandError for a name that is none of these."""
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    listed = ", ".join(sorted(known)) or "(there is none)"
+    raise CommandError(f'found no {what} "{name}"; expected one of: {listed}{hint}')

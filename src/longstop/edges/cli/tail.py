@@ -1,0 +1,46 @@
+"""What happens now, a readable line each, as the store tells it: the gateway is another process."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longstop.edges.cli import output
+from longstop.edges.cli.happenings import Happening, Happenings
+from longstop.edges.cli.known import QUARANTINE, expect_known
+from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.program import Parts, on_store
+
+EVERY_S = 0.5
+"""How often the store is asked."""
+
+
+def tail(
+    *,
+    source: Annotated[str | None, Parameter(help="Only what is of this source.")] = None,
+    destination: Annotated[str | None, Parameter(help="Only what is for this destination.")] = None,
+    since: Annotated[float, Parameter(name="--last", help="Begin so many seconds ago.")] = 0.0,
+    config: ConfigPath = DEFAULT_CONFIG,
+    json: AsJson = False,
+    program: Injected,
+) -> int:
+    """Show what happens, as it happens, until Ctrl-C: accepted, delivered, retrying, dead, decided, paused."""
+
+    async def work(parts: Parts) -> int:
+        wanted = "" if destination == QUARANTINE else destination
+        await expect_known(parts, source, wanted)
+        happenings = Happenings(parts.store, parts.clock.now_ms() - round(since * 1000), source, wanted)
+        while True:
+            for happening in await happenings.next():
+                _tell(happening, json)
+            sys.stdout.flush()
+            await parts.clock.sleep(EVERY_S)
+
+    return on_store(program, config, work)
+
+
+def _tell(happening: Happening, json: bool) -> None:
+    if json:
+        output.json_line(happening.row())
+    else:
+        output.line(happening.line())

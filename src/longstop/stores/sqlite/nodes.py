@@ -1,0 +1,27 @@
+"""The processes on this store: a row each, which it renews as long as it is there."""
+
+import apsw
+
+from longstop.model.node import FORGOTTEN_AFTER_MS, Node
+
+_BEAT = "INSERT OR REPLACE INTO nodes (name, roles, version, started_at_ms, seen_at_ms) VALUES (?, ?, ?, ?, ?)"
+_FORGET = "DELETE FROM nodes WHERE seen_at_ms < ?"
+_LEAVE = "DELETE FROM nodes WHERE name = ?"
+_NODES = "SELECT name, roles, version, started_at_ms, seen_at_ms FROM nodes ORDER BY name"
+
+
+def beat(connection: apsw.Connection, node: Node) -> None:
+    """Write a node's row anew."""
+    values = (node.name, " ".join(node.roles), node.version, node.started_at_ms, node.seen_at_ms)
+    connection.execute(_BEAT, values)
+    connection.execute(_FORGET, (node.seen_at_ms - FORGOTTEN_AFTER_MS,))
+
+
+def leave(connection: apsw.Connection, name: str) -> None:
+    """Take a node's row away."""
+    connection.execute(_LEAVE, (name,))
+
+
+def nodes(connection: apsw.Connection) -> list[Node]:
+    """All rows, by name."""
+    return [Node(name, tuple(roles.split()), *rest) for name, roles, *rest in connection.execute(_NODES)]

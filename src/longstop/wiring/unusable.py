@@ -1,0 +1,60 @@
+"""What is wrong with a configuration that reads well: what shows only when its parts are built."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+from longstop.clock import SystemClock
+from longstop.config import Config
+from longstop.model.errors import ConfigurationError
+from longstop.model.settings import DestinationSettings
+from longstop.wiring.destinations import handler_of
+from longstop.wiring.parts import parts
+
+
+def unusable(config: Config) -> tuple[str, ...]:
+    """Problems that keep a gateway from starting, or every event of a destination from arriving. Nothing is opened."""
+    checks: list[Callable[[], object]] = [partial(parts, config), partial(_store_folder, config)]
+    checks += [partial(_handler, each) for each in config.destinations if each.handler]
+    if any(each.url for each in config.destinations):
+        from longstop.senders.http import HttpSender
+
+        checks += [partial(HttpSender, each, SystemClock()) for each in config.destinations if each.url]
+    if config.alerts is not None:
+        from longstop.senders.alert_hook import HookAlerter
+
+        checks.append(partial(HookAlerter, config.alerts))
+    problems: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigurationError as error:
+            problems += error.problems
+    return tuple(problems)
+
+
+def _handler(destination: DestinationSettings) -> None:
+    try:
+        handler_of(destination, {})
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            tuple(f"destinations.{destination.name}.handler: {each}" for each in error.problems)
+        ) from None
+
+
+def _store_folder(config: Config) -> None:
+    """Raise ConfigurationError where the store's file cannot be made or written."""
+    path = config.store.path
+    if path is None:
+        return
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        _refuse(f"found a folder at {path}", "a file, or none yet", "add the name of a file to it")
+    if not os.path.isdir(folder):
+        _refuse(f"found no folder {folder}", "the folder of the database to be there", f"mkdir -p {folder}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        _refuse(f"found that {path} cannot be written", "a file that this user may write", "mend its permissions")
+
+
+def _refuse(found: str, expected: str, hint: str) -> None:
+    raise ConfigurationError((f"store.url: {found}; expected {expected}; {hint}",))
