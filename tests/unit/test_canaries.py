@@ -11,7 +11,7 @@ import pytest
 import structlog
 from cli_program import TEXT, FakeProgram
 
-from longstop.edges.cli import output
+from longstop.edges.cli import output, tables
 from longstop.model.action import Action, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
@@ -25,7 +25,7 @@ from longstop.telemetry.logs import configure_logs
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_delivery, make_event
 
 CANARY = (
-    "C\x00\x07\x1b]0;title\x07\x1b[2J\x7f\x85\x9b31m\u200b\u202e\u2066\u2028\r\n9999-12-31 [info] forged\ud800\ue000"
+    "C\t\x00\x07\x1b]0;title\x07\x1b[2J\x7f\x85\x9b31m\u200b\u202e\u2066\u2028\r\n9999-12-31 [info] forged\ud800\ue000"
 )
 WIRE = CANARY.encode("utf-8", "surrogatepass").decode("latin-1")
 DESTINATION = "crm\x1b[31m\u202e"
@@ -116,7 +116,8 @@ def test_no_command_shows_what_others_wrote_as_anything_but_text(
     program.cli(*command, *(["--json"] if json_ else []))
     out, err = capsys.readouterr()
     assert out + err, "it says something"
-    assert seen(out + err) == set()
+    # Between the cells of a listing, and nowhere else: see test_tables_and_lines_escape.
+    assert seen(out + err) <= {"\t"}
     assert not any(line.startswith("9999-12-31") for line in (out + err).split("\n")), "no line of theirs"
 
 
@@ -179,6 +180,8 @@ def test_json_is_visible_ascii_and_says_the_same(number: int, capsys: pytest.Cap
 
 
 def test_tables_and_lines_escape(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("a", "b"), [(CANARY, (CANARY, CANARY))])
+    tables.write([tables.Column("a"), tables.Column("b")], [(CANARY, CANARY)])
+    out = capsys.readouterr().out
+    assert (seen(out), out.count("\t"), out.count("\n")) == ({"\t"}, 1, 1)
     output.line(CANARY)
     assert seen(capsys.readouterr().out) == set()

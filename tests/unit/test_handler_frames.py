@@ -143,7 +143,7 @@ async def test_a_long_traceback_costs_no_more_than_a_short_one(module: Any) -> N
 async def test_a_handler_that_was_not_entered_has_no_frames(way: Callable[..., Any], module: Any) -> None:
     outcome = await way(module, "takes_nothing")
     assert outcome.frames is None
-    assert "takes_nothing() takes 0 positional arguments" in outcome.error
+    assert "takes_nothing" in outcome.error
 
 
 @pytest.mark.parametrize("way", [in_process, isolated])
