@@ -23,7 +23,17 @@ _OLDEST = """
     SELECT received_at_ms FROM deliveries WHERE id =
         (SELECT min(id) FROM deliveries WHERE destination = ? AND ended_at_ms IS NULL)
 """
-_NEXT_DUE = "SELECT min(due_at_ms) FROM deliveries WHERE destination = ? AND state = 'scheduled' AND held = 0"
+# One look into each of the two indexes of what is scheduled: a condition that is in neither would read all of it.
+_NEXT_DUE = """
+    SELECT min(due) FROM (
+        SELECT (SELECT due_at_ms FROM deliveries INDEXED BY deliveries_untried
+                WHERE destination = ?1 AND state = 'scheduled' AND held = 0 AND attempts = 0
+                ORDER BY due_at_ms LIMIT 1) AS due
+        UNION ALL
+        SELECT (SELECT due_at_ms FROM deliveries INDEXED BY deliveries_tried
+                WHERE destination = ?1 AND state = 'scheduled' AND held = 0 AND attempts > 0
+                ORDER BY due_at_ms LIMIT 1))
+"""
 _WAITING = (State.SCHEDULED, State.LEASED)
 
 
