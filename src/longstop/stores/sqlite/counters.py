@@ -23,7 +23,14 @@ _OLDEST = """
     SELECT received_at_ms FROM deliveries WHERE id =
         (SELECT min(id) FROM deliveries WHERE destination = ? AND ended_at_ms IS NULL)
 """
-_NEXT_DUE = "SELECT min(due_at_ms) FROM deliveries WHERE destination = ? AND state = 'scheduled' AND held = 0"
+# What was tried and what was never have an index each; without saying which, all that waits would be gone through.
+_NEXT_DUE = """
+    SELECT min(at) FROM (
+        SELECT min(due_at_ms) AS at FROM deliveries
+            WHERE destination = ?1 AND state = 'scheduled' AND held = 0 AND attempts = 0
+        UNION ALL SELECT min(due_at_ms) FROM deliveries
+            WHERE destination = ?1 AND state = 'scheduled' AND held = 0 AND attempts > 0)
+"""
 _WAITING = (State.SCHEDULED, State.LEASED)
 
 
