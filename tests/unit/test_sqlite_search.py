@@ -18,7 +18,16 @@ from longstop.model.lease import LeaseRequest
 from longstop.model.listing import DeliveryFilter, Drift, EventFilter, Page
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore, append_rows, dead_groups, find_deliveries, key_places, recount, walk
+from longstop.stores.sqlite import (
+    SqliteStore,
+    append_rows,
+    counters,
+    dead_groups,
+    find_deliveries,
+    key_places,
+    recount,
+    walk,
+)
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event, make_quarantined
 from longstop.testing.store_contract.steps import LEASE_MS, dead_of, discard, replay, settlement
 
@@ -213,6 +222,18 @@ async def test_an_error_too_many_joins_the_other_errors_and_is_found_there(
         found = (await sqlite.find_deliveries(DeliveryFilter(state=State.DEAD, error=word), Page())).rows
         assert [row.last_error for row in found] == [word]
     assert await recounted(sqlite) == []
+
+
+@pytest.mark.parametrize("query", [counters._OLDEST, counters._NEXT_DUE, counters._ALL])
+async def test_counting_looks_up_and_goes_through_nothing(query: str, stores: list[Store]) -> None:
+    sqlite: Any = stores[1]
+    values = ("crm",) if "?" in query else ()
+    plan = await sqlite._reader.call(lambda each: each.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall())
+    steps = [str(row[3]) for row in plan]
+    # Each that reads deliveries does so by an index that begins with the destination, or by the id.
+    of_deliveries = [step for step in steps if " deliveries" in step]
+    assert all("(destination=?)" in step or "(id=?)" in step for step in of_deliveries), steps
+    assert not any(step.startswith("SCAN deliveries") for step in steps), steps
 
 
 # -- drift --------------------------------------------------------------------------------------------------
