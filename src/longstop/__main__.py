@@ -29,10 +29,10 @@ class _Program:
 
         return SystemClock()
 
-    def load(self, path: Path, more_in_code: bool = False) -> "Config":
+    def load(self, path: Path, app: str | None = None, more_in_code: bool = False) -> "Config":
         from longstop import config
 
-        return config.load(path, environ=os.environ, more_in_code=more_in_code)
+        return config.load(path, environ=os.environ, handlers=_handlers(app), more_in_code=more_in_code)
 
     def load_for_store(self, path: Path, needed: Collection[str]) -> "Config":
         from longstop import config
@@ -60,21 +60,32 @@ class _Program:
 
         return serve.run(main)
 
-    def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
+    def serve(
+        self, config: "Config", role: RoleName, ready: Callable[[str], None], app: str | None = None
+    ) -> Coroutine[Any, Any, int]:
         from longstop.wiring import Role, serve
 
-        return serve.serve(config, Role[role.upper()], ready)
+        return serve.serve(config, Role[role.upper()], ready, _handlers(app))
 
-    def unusable(self, config: "Config", path: Path) -> tuple[str, ...]:
+    def unusable(self, config: "Config", path: Path, app: str | None = None) -> tuple[str, ...]:
         from longstop.config import placed_in
         from longstop.wiring.unusable import unusable
 
-        return placed_in(path, unusable(config))
+        return placed_in(path, unusable(config, _handlers(app)))
 
     def demo(self, json: bool, keep: bool) -> int:
         from longstop.demo.run import run
 
         return run(json=json, keep=keep)
+
+
+def _handlers(app: str | None) -> Mapping[str, Callable[..., Any]]:
+    """The handlers that an application's code registers, by destination. Raises ConfigurationError."""
+    if app is None:
+        return {}
+    from longstop.embed import gateway_at
+
+    return gateway_at(app).handlers
 
 
 def command() -> int:

@@ -3,6 +3,7 @@ code can ask for itself: publish, find, replay.
 """
 
 import contextlib
+import importlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from longstop.edges.senders_http.app import IngestApp, Scope
 from longstop.edges.senders_http.body_limits import Receive
 from longstop.model.alert import Alert
 from longstop.model.delivery import Delivery
-from longstop.model.errors import NotFoundError
+from longstop.model.errors import ConfigurationError, NotFoundError
 from longstop.model.event import Event, Headers, Receipt
 from longstop.model.exchange import Request
 from longstop.model.handler import Transaction
@@ -169,3 +170,21 @@ class Longstop:
         if self._gateway is None:
             raise RuntimeError("the gateway is not running; start it, or ask within `async with gateway.lifespan():`")
         return self._gateway
+
+
+def gateway_at(path: str) -> Longstop:
+    """The gateway that `module:name` names; the module is imported. Raises ConfigurationError."""
+    module_name, colon, name = path.partition(":")
+    expected = 'expected an application\'s gateway as "myapp.main:gateway"'
+    if not (module_name and colon and name):
+        raise ConfigurationError((f"--app: found {path!r}; {expected}",))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        found = f"importing {module_name} failed: {type(error).__name__}: {error}"
+        raise ConfigurationError((f"--app: found {path!r}; {expected}; {found}",)) from error
+    gateway = getattr(module, name, None)
+    if not isinstance(gateway, Longstop):
+        found = f"{module_name} has no {name}" if gateway is None else f"{name} is {type(gateway).__name__}"
+        raise ConfigurationError((f"--app: found {path!r}; {expected}; {found}, and no Longstop",))
+    return gateway

@@ -62,7 +62,7 @@ class FakeProgram:
     clock: StandingClock = field(default_factory=StandingClock)
     problems: tuple[str, ...] = ()
 
-    def load(self, path: Path, more_in_code: bool = False) -> config.Config:
+    def load(self, path: Path, app: str | None = None, more_in_code: bool = False) -> config.Config:
         return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))
 
     def load_for_store(self, path: Path, needed: Collection[str]) -> config.Config:
@@ -83,11 +83,13 @@ class FakeProgram:
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(main)
 
-    async def serve(self, settings: config.Config, role: str, ready: Callable[[str], None]) -> int:
+    async def serve(
+        self, settings: config.Config, role: str, ready: Callable[[str], None], app: str | None = None
+    ) -> int:
         ready("http://0.0.0.0:8080" if role != "work" else "")
         return 0
 
-    def unusable(self, settings: config.Config, path: Path) -> tuple[str, ...]:
+    def unusable(self, settings: config.Config, path: Path, app: str | None = None) -> tuple[str, ...]:
         return self.problems
 
     def demo(self, json: bool, keep: bool) -> int:

@@ -12,6 +12,7 @@ import structlog
 
 from longstop.clock import SystemClock
 from longstop.config import Config
+from longstop.wiring.destinations import Handlers
 from longstop.wiring.gateway import Gateway
 from longstop.wiring.role import Role
 
@@ -25,7 +26,7 @@ THREADS_SWITCH_S = 0.0005
 it again several times; with the interpreter's own 5 ms a flood of requests made each commit ten times as slow."""
 
 
-async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int:
+async def serve(config: Config, role: Role, ready: Callable[[str], None], handlers: Handlers | None = None) -> int:
     """Run a gateway until SIGTERM or SIGINT; the process's exit status.
 
     `ready` is called once everything runs, with the URL that senders post to (empty without the ingest role).
@@ -36,7 +37,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None]) -> int
 
     # Bound before the store is opened: a second gateway on the same port touches nothing.
     listening = bind(config.server.host, config.server.port) if Role.INGEST in role else None
-    gateway = Gateway(config, role)
+    gateway = Gateway(config, role, handlers)
     stop = _stop_signal()
     await gateway.start()
     server = None

@@ -8,14 +8,16 @@ from longstop.clock import SystemClock
 from longstop.config import Config
 from longstop.model.errors import ConfigurationError
 from longstop.model.settings import DestinationSettings
-from longstop.wiring.destinations import handler_of
+from longstop.wiring.destinations import Handlers, handler_of
 from longstop.wiring.parts import parts
 
 
-def unusable(config: Config) -> tuple[str, ...]:
+def unusable(config: Config, handlers: Handlers) -> tuple[str, ...]:
     """Problems that keep a gateway from starting, or every event of a destination from arriving. Nothing is opened."""
     checks: list[Callable[[], object]] = [partial(parts, config), partial(_store_folder, config)]
-    checks += [partial(_handler, each) for each in config.destinations if each.handler]
+    checks += [
+        partial(_handler, each, handlers) for each in config.destinations if each.handler or each.name in handlers
+    ]
     if any(each.url for each in config.destinations):
         from longstop.senders.http import HttpSender
 
@@ -33,9 +35,9 @@ def unusable(config: Config) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _handler(destination: DestinationSettings) -> None:
+def _handler(destination: DestinationSettings, handlers: Handlers) -> None:
     try:
-        handler_of(destination, {})
+        handler_of(destination, handlers)
     except ConfigurationError as error:
         raise ConfigurationError(
             tuple(f"destinations.{destination.name}.handler: {each}" for each in error.problems)

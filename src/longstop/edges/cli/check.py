@@ -3,14 +3,15 @@
 from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE, FAILED, say
 from longstop.edges.cli.handlers import import_from_here
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.options import DEFAULT_CONFIG, AppPath, AsJson, ConfigPath, Injected
 from longstop.model.errors import ConfigurationError
 
 
-def check(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def check(*, config: ConfigPath = DEFAULT_CONFIG, app: AppPath = None, json: AsJson = False, program: Injected) -> int:
     """Say all that is wrong with the configuration, or what it means.
 
-    Handlers are imported, so one that is missing is found here and not at the first event.
+    Handlers are imported, so one that is missing is found here and not at the first event. Those that an application
+    registers in its code are known with --app.
     """
     from longstop.config import describe
 
@@ -19,8 +20,8 @@ def check(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program:
     warnings: tuple[str, ...] = ()
     meaning = ""
     try:
-        settings = program.load(config)
-        problems, warnings, meaning = program.unusable(settings, config), settings.warnings, describe(settings)
+        settings = program.load(config, app)
+        problems, warnings, meaning = program.unusable(settings, config, app), settings.warnings, describe(settings)
     except ConfigurationError as error:
         problems, warnings = error.problems, error.warnings
     if json:

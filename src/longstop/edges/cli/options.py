@@ -14,6 +14,14 @@ DEFAULT_CONFIG = Path("longstop.toml")
 ConfigPath = Annotated[
     Path, Parameter(name="--config", env_var="LONGSTOP_CONFIG", help="The configuration file.", show_default=True)
 ]
+AppPath = Annotated[
+    str | None,
+    Parameter(
+        name="--app",
+        env_var="LONGSTOP_APP",
+        help='An application\'s gateway, as "myapp.main:gateway": its module is imported for the handlers in it.',
+    ),
+]
 AsJson = Annotated[bool, Parameter(name="--json", help="For programs: one JSON object a line.", show_default=False)]
 Limit = Annotated[int, Parameter(name="--limit", help="At most so many rows.", show_default=True)]
 Injected = Annotated[Program, Parameter(parse=False)]

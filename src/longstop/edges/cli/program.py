@@ -65,10 +65,11 @@ class Program(Protocol):
     def clock(self) -> "Clock":
         """The time."""
 
-    def load(self, path: Path, more_in_code: bool = False) -> "Config":
+    def load(self, path: Path, app: str | None = None, more_in_code: bool = False) -> "Config":
         """The configuration in a file. Raises ConfigurationError.
 
-        more_in_code: destinations it does not describe are taken for an application's, and are no error.
+        app: the gateway of an application, `module:name`, whose handlers are known. more_in_code: destinations it does
+        not describe are taken for some application's, and are no error.
         """
 
     def load_for_store(self, path: Path, needed: Collection[str]) -> "Config":
@@ -89,10 +90,12 @@ class Program(Protocol):
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         """Run a coroutine to its end; what it returns."""
 
-    def serve(self, config: "Config", role: RoleName, ready: Callable[[str], None]) -> Coroutine[Any, Any, int]:
+    def serve(
+        self, config: "Config", role: RoleName, ready: Callable[[str], None], app: str | None = None
+    ) -> Coroutine[Any, Any, int]:
         """Run a gateway until it is told to stop; the exit status. `ready` gets the URL that senders post to, or ""."""
 
-    def unusable(self, config: "Config", path: Path) -> tuple[str, ...]:
+    def unusable(self, config: "Config", path: Path, app: str | None = None) -> tuple[str, ...]:
         """Problems that show only when the parts are built: a handler's module that is missing, say.
 
         path: of the file, for the lines.

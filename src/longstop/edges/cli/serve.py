@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from longstop.edges.cli import output
 from longstop.edges.cli.errors import say
 from longstop.edges.cli.handlers import import_from_here
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.options import DEFAULT_CONFIG, AppPath, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Program, RoleName
 
 if TYPE_CHECKING:
@@ -22,22 +22,41 @@ LogLevel = Annotated[
 ]
 
 
-def serve(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", program: Injected) -> int:
+def serve(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    app: AppPath = None,
+    log_level: LogLevel = "info",
+    program: Injected,
+) -> int:
     """Accept events and deliver them, until SIGTERM or Ctrl-C.
 
-    Handlers are imported from the current folder, or from what is installed.
+    Handlers are imported from the current folder, or from what is installed. With --app those that an application
+    registers in its code are called, in this process and without the application itself.
     """
-    return _run(program, config, "both", log_level)
+    return _run(program, config, app, "both", log_level)
 
 
-def ingest(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", program: Injected) -> int:
+def ingest(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    app: AppPath = None,
+    log_level: LogLevel = "info",
+    program: Injected,
+) -> int:
     """Only accept events, until SIGTERM or Ctrl-C. `longstop work` delivers them."""
-    return _run(program, config, "ingest", log_level)
+    return _run(program, config, app, "ingest", log_level)
 
 
-def work(*, config: ConfigPath = DEFAULT_CONFIG, log_level: LogLevel = "info", program: Injected) -> int:
+def work(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    app: AppPath = None,
+    log_level: LogLevel = "info",
+    program: Injected,
+) -> int:
     """Only deliver events, until SIGTERM or Ctrl-C. `longstop ingest` accepts them."""
-    return _run(program, config, "work", log_level)
+    return _run(program, config, app, "work", log_level)
 
 
 def demo(
@@ -56,12 +75,12 @@ def demo(
     return program.demo(json, keep)
 
 
-def _run(program: Program, path: ConfigPath, role: RoleName, log_level: str) -> int:
+def _run(program: Program, path: ConfigPath, app: str | None, role: RoleName, log_level: str) -> int:
     from longstop.telemetry.logs import configure_logs
 
     import_from_here()
     configure_logs(log_level)
-    config = program.load(path)
+    config = program.load(path, app)
     say([f"warning: {each}" for each in config.warnings])
 
     def ready(url: str) -> None:
@@ -69,7 +88,7 @@ def _run(program: Program, path: ConfigPath, role: RoleName, log_level: str) -> 
             output.line(text)
         sys.stdout.flush()
 
-    return program.run(program.serve(config, role, ready))
+    return program.run(program.serve(config, role, ready, app))
 
 
 def announcement(config: "Config", role: RoleName, url: str) -> list[str]:

@@ -30,7 +30,9 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
 
     async def work(parts: Parts) -> int:
         store, now_ms = parts.store, parts.clock.now_ms()
-        names = [each.name for each in parts.config.destinations]
+        # Those that routes name, too: an application may have their handlers in its code.
+        described = [each.name for each in parts.config.destinations]
+        names = list(dict.fromkeys([*described, *(name for route in parts.config.routes for name in route.to)]))
         counts, pauses, circuits, nodes = (
             await store.counts(),
             await store.pauses(),
