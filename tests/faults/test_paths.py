@@ -59,7 +59,12 @@ def test_a_path_leads_to_a_source_or_nowhere(site: Site, path: str) -> None:
 @pytest.mark.parametrize("option", ["--source", "--type", "--key", "--contains"])
 def test_a_filter_s_text_is_only_ever_compared(site: Site, option: str, text: str) -> None:
     for listing in ("events", "dead"):
-        assert site.ask(listing, "list", option, text).rows == []
+        if option == "--source":
+            # A name that nothing has is a slip of the finger.
+            refused = site.cli(listing, "list", option, text, "--json")
+            assert (refused.exit, refused.out, "found no source" in refused.err) == (1, b"", True)
+        else:
+            assert site.ask(listing, "list", option, text).rows == []
     assert len(site.ask("events", "list").rows) == 2
     assert len(site.ask("dead", "list").rows) == 1
 
