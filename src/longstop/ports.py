@@ -20,7 +20,7 @@ from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Headers, Receipt
 from longstop.model.exchange import Answer, Reading, Request
 from longstop.model.handler import Transaction
-from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.model.listing import (
     BackedUp,
     Counts,
@@ -82,7 +82,7 @@ class Inbox(Protocol):
         of those with the fewest `tries`, the longest due first.
         """
 
-    async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """Hold leases until a later time; for each, None or the error that says it is lost."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
@@ -303,7 +303,7 @@ class Transactions(Protocol):
 
     async def settle_with(
         self,
-        hold: Hold,
+        lease: LeaseRef,
         work: Callable[[Transaction], None],
         done: Callable[[], Settlement],
         timeout_s: float,
@@ -401,7 +401,7 @@ class TransactionalSender(Protocol):
         """What it means that `call` raised this."""
 
 
-class Watch(Protocol):
+class CircuitListener(Protocol):
     """Hears of what happens to the circuits that this process opens and closes."""
 
     def circuit_changed(self, change: CircuitChange) -> None:

@@ -50,6 +50,6 @@ def test_checks_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
     assert {check.concern for check in store_contract.CHECKS} == {
         "append", "dedup", "lease", "settle", "rescue", "extend", "listing", "act", "counts", "arrival", "order",
-        "pause", "circuit", "search", "dead_groups", "retention", "rejections", "held_requests", "turns", "clock",
-        "edit", "looking", "nodes",
+        "pause", "circuit", "search", "dead_groups", "retention", "rejections", "held_requests", "retry_share", "clock",
+        "edit", "lookups", "nodes",
     }  # fmt: skip

@@ -15,7 +15,7 @@ from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
 from longstop.model.lease import Claim
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.model.retry import RetryPolicy
-from longstop.ports import Store, Watch
+from longstop.ports import CircuitListener, Store
 from longstop.stores.memory import MemoryStore
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import FaultyStore, ScriptedSender
@@ -35,7 +35,7 @@ class Works:
         policy: RetryPolicy = PLAIN,
         worker: str = "worker-1",
         breaker: BreakerPolicy | None = None,
-        watches: Sequence[Watch] = (),
+        listeners: Sequence[CircuitListener] = (),
         **senders: ScriptedSender | tuple[ScriptedSender, int],
     ) -> None:
         self.store: Any = FaultyStore(store or MemoryStore())
@@ -46,7 +46,7 @@ class Works:
             Destination(name, sender, policy, room, breaker=breaker) for name, (sender, room) in pairs.items()
         ]
         self.deliver = AttemptRunner(GroupCommit(self.store.settle), self.clock, random.Random(1))
-        self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS, watches)
+        self.dispatch = Dispatch(self.store, self.deliver, destinations, self.clock, worker, LEASE_MS, listeners)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Works":

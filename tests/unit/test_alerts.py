@@ -145,7 +145,7 @@ async def test_deliveries_do_not_wait_for_a_hook_that_hangs() -> None:
     alerts = started(alerter)
     sender = ScriptedSender(*[FAILED] * 4)
     breaker = BreakerPolicy(failures=4, probes=1)
-    async with Works(breaker=breaker, watches=[alerts], crm=(sender, 4)) as works:
+    async with Works(breaker=breaker, listeners=[alerts], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         await works.clock.sleep(5)
         assert set(await states(works.store)) == {State.DELIVERED}

@@ -206,7 +206,7 @@ async def test_a_store_that_is_down_does_not_lose_the_opening() -> None:
 async def test_opening_and_closing_are_told_once_with_why_and_for_how_long() -> None:
     noted = Noted()
     sender = ScriptedSender(*[FAILED] * 5)
-    async with Works(policy=ONCE, breaker=BREAKER, watches=[noted], crm=(sender, 4)) as works:
+    async with Works(policy=ONCE, breaker=BREAKER, listeners=[noted], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         await settle_down()
         opened = CircuitChange("crm", "opened", "4 events in a row failed", AT_MS)
@@ -222,8 +222,8 @@ async def test_of_several_workers_the_one_that_did_it_tells() -> None:
     store, ours, theirs = MemoryStore(), Noted(), Noted()
     sender = ScriptedSender(*[FAILED] * 8)
     async with (
-        Works(store, ONCE, breaker=BREAKER, watches=[ours], crm=(sender, 4)) as one,
-        Works(store, ONCE, "worker-2", breaker=BREAKER, watches=[theirs], crm=(sender, 4)) as other,
+        Works(store, ONCE, breaker=BREAKER, listeners=[ours], crm=(sender, 4)) as one,
+        Works(store, ONCE, "worker-2", breaker=BREAKER, listeners=[theirs], crm=(sender, 4)) as other,
     ):
         await store.append([make_append(n) for n in range(1, 41)])
         await settle_down()
@@ -236,7 +236,7 @@ async def test_of_several_workers_the_one_that_did_it_tells() -> None:
 @on_virtual_time
 async def test_what_another_process_opens_and_closes_is_seen_and_not_told() -> None:
     noted = Noted()
-    async with Works(breaker=BREAKER, watches=[noted], crm=ScriptedSender()) as works:
+    async with Works(breaker=BREAKER, listeners=[noted], crm=ScriptedSender()) as works:
         circuit = Circuit("crm", AT_MS, AT_MS + 600_000, 15_000, "elsewhere")
         await works.store.change_circuit("crm", 0, circuit)
         assert not works.dispatch.is_open("crm")
@@ -252,7 +252,7 @@ async def test_what_another_process_opens_and_closes_is_seen_and_not_told() -> N
 async def test_a_probe_that_succeeds_after_a_person_closed_the_circuit_tells_nothing() -> None:
     noted = Noted()
     sender = ScriptedSender(*[FAILED] * 4)
-    async with Works(breaker=replace(BREAKER, probes=1), watches=[noted], crm=(sender, 4)) as works:
+    async with Works(breaker=replace(BREAKER, probes=1), listeners=[noted], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         await settle_down()
         gate = sender.hold()
@@ -270,7 +270,7 @@ async def test_a_probe_that_succeeds_after_a_person_closed_the_circuit_tells_not
 async def test_a_watch_that_raises_harms_no_delivery_and_keeps_nothing_from_the_next() -> None:
     broken, noted = Noted(RuntimeError("a fault")), Noted()
     sender = ScriptedSender(*[FAILED] * 4)
-    async with Works(policy=ONCE, breaker=BREAKER, watches=[broken, noted], crm=(sender, 4)) as works:
+    async with Works(policy=ONCE, breaker=BREAKER, listeners=[broken, noted], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         # Less than a lease: what is not settled by then was harmed.
         await works.clock.sleep(20)

@@ -17,7 +17,7 @@ from longstop.delivering.dispatch import breaker_of
 from longstop.group_commit import GroupCommit
 from longstop.model.delivery import DeadReason, Delivery, OutcomeKind, State
 from longstop.model.errors import ConfigurationError, HandlerRaisedError, LeaseLostError
-from longstop.model.lease import Claim, Hold, LeaseRequest
+from longstop.model.lease import Claim, LeaseRef, LeaseRequest
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import DestinationSettings
 from longstop.senders.transactional import TransactionalSender
@@ -220,7 +220,7 @@ async def test_a_lost_lease_calls_nothing(tmp_path: Path) -> None:
     await bench.store.open()
     await bench.store.append([make_append(1)])
     claim = await bench._lease()
-    stale = Hold(claim.delivery.id, claim.delivery.token + 1)
+    stale = LeaseRef(claim.delivery.id, claim.delivery.token + 1)
 
     def never(_: Transaction) -> None:
         raise AssertionError("called under a lost lease")
@@ -237,7 +237,7 @@ async def test_what_takes_too_long_is_undone(tmp_path: Path) -> None:
     claim = await bench._lease()
     with pytest.raises(HandlerRaisedError) as raised:
         await bench.store.settle_with(
-            Hold(claim.delivery.id, claim.delivery.token),
+            LeaseRef(claim.delivery.id, claim.delivery.token),
             lambda transaction: book(claim.event, transaction),
             lambda: pytest.fail("settled"),
             -1.0,

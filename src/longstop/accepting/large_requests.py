@@ -28,7 +28,7 @@ class Held:
         self._by_source: dict[str, int] = {}
 
     def acquire_nowait(self, name: str, size: int) -> bool:
-        """Hold a body of so many bytes of this source, if there is room for it. Whoever acquired it releases it.
+        """Take a body of so many bytes of this source, if there is room for it. Whoever acquired it releases it.
 
         For a body that is the only one of its source there always is: its size has a limit of its own.
         """

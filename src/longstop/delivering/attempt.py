@@ -12,7 +12,7 @@ from longstop.group_commit import GroupCommit
 from longstop.model.breaker import BreakerPolicy, Circuit
 from longstop.model.delivery import Attempt, Delivery, Outcome, OutcomeKind, State
 from longstop.model.errors import HandlerRaisedError, LeaseLostError, StoreUnavailableError
-from longstop.model.lease import Claim, Hold, Settlement
+from longstop.model.lease import Claim, LeaseRef, Settlement
 from longstop.model.retry import RetryPolicy, decide, expiry
 from longstop.ports import Clock, Sender, TransactionalSender, Transactions
 
@@ -124,10 +124,10 @@ class AttemptRunner:
             now_ms = self._clock.now_ms()
             return settled(delivery, success, started_at_ms, destination.policy, now_ms, self._rng, probe)
 
-        hold = Hold(delivery.id, delivery.token)
+        lease = LeaseRef(delivery.id, delivery.token)
         try:
             lost = await self._transactions.settle_with(
-                hold, lambda transaction: handler.call(claim.event, transaction), done, handler.timeout_s
+                lease, lambda transaction: handler.call(claim.event, transaction), done, handler.timeout_s
             )
         except HandlerRaisedError as raised:
             return handler.judge(raised.error)

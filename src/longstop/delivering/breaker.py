@@ -14,7 +14,7 @@ from longstop.model.concurrency_limit import Limiter
 from longstop.model.delivery import Delivery, Outcome
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.evidence import VOICES, Evidence, Tally
-from longstop.ports import Clock, Inbox, Watch
+from longstop.ports import CircuitListener, Clock, Inbox
 
 log = structlog.get_logger("longstop.delivering.breaker")
 
@@ -32,7 +32,7 @@ class Breaker:
 
     timeout_ms: of an attempt. retry_after_cap_ms: the longest Retry-After that is honoured.
     rate_per_s: attempts a second that this worker may begin; None: any number.
-    watches: are told when this worker has opened or closed the circuit.
+    listeners: are told when this worker has opened or closed the circuit.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Breaker:
         timeout_ms: int,
         retry_after_cap_ms: int,
         rate_per_s: float | None = None,
-        watches: Sequence[Watch] = (),
+        listeners: Sequence[CircuitListener] = (),
     ) -> None:
         self._name = name
         self._policy = policy
@@ -57,7 +57,7 @@ class Breaker:
         self._cap_ms = retry_after_cap_ms
         self._tally = Tally(policy)
         self._bucket = None if rate_per_s is None else TokenBucket(rate_per_s, 0, burst_s=0.1)
-        self._watches = watches
+        self._listeners = listeners
         self._circuit: Circuit | None = None
         """As last seen in the store."""
         self._opening = False
@@ -186,7 +186,7 @@ class Breaker:
         return changed
 
     def _tell(self, change: CircuitChange) -> None:
-        for watch in self._watches:
+        for watch in self._listeners:
             try:
                 watch.circuit_changed(change)
             except Exception:

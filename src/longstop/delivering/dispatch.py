@@ -13,8 +13,8 @@ from longstop.model.breaker import Circuit
 from longstop.model.concurrency_limit import Limiter
 from longstop.model.delivery import Delivery
 from longstop.model.errors import StoreUnavailableError
-from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest
-from longstop.ports import Clock, Inbox, Watch
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest
+from longstop.ports import CircuitListener, Clock, Inbox
 
 log = structlog.get_logger("longstop.delivering.dispatch")
 
@@ -33,16 +33,16 @@ class Dispatch:
         clock: Clock,
         worker: str,
         lease_ms: int,
-        watches: Sequence[Watch] = (),
+        listeners: Sequence[CircuitListener] = (),
     ) -> None:
         self._inbox = inbox
         self._deliver = deliver
         self._destinations = {each.name: each for each in destinations}
-        self._breakers = {name: breaker_of(each, inbox, clock, watches) for name, each in self._destinations.items()}
+        self._breakers = {name: breaker_of(each, inbox, clock, listeners) for name, each in self._destinations.items()}
         self._clock = clock
         self._worker = worker
         self._lease_ms = lease_ms
-        self._running: dict[Hold, asyncio.Task[None]] = {}
+        self._running: dict[LeaseRef, asyncio.Task[None]] = {}
         self._more: set[str] = set()
         """Destinations that may have something due left: they got as much as they had room for, or had none."""
         self._more_retries: set[str] = set()
@@ -147,20 +147,20 @@ class Dispatch:
     def _start(self, claim: Claim, circuit: Circuit | None) -> None:
         destination = self._destinations[claim.delivery.destination]
         breaker = self._breakers[destination.name]
-        hold = Hold(claim.delivery.id, claim.delivery.token)
+        lease = LeaseRef(claim.delivery.id, claim.delivery.token)
         task = asyncio.create_task(self._deliver.run(claim, destination, breaker, circuit))
-        self._running[hold] = task
+        self._running[lease] = task
         breaker.begun(claim.delivery)
-        task.add_done_callback(lambda task: self._done(hold, claim.delivery, task))
+        task.add_done_callback(lambda task: self._done(lease, claim.delivery, task))
 
-    def _done(self, hold: Hold, delivery: Delivery, task: asyncio.Task[None]) -> None:
+    def _done(self, lease: LeaseRef, delivery: Delivery, task: asyncio.Task[None]) -> None:
         destination = delivery.destination
-        del self._running[hold]
+        del self._running[lease]
         self._breakers[destination].done(delivery)
         if destination in self._more or destination in self._more_retries:
             self._wake.set()
         if not task.cancelled() and task.exception() is not None:
-            log.error("attempt_failed", delivery_id=hold.delivery_id, exc_info=task.exception())
+            log.error("attempt_failed", delivery_id=lease.delivery_id, exc_info=task.exception())
 
     async def _wait(self, next_due_at_ms: int | None) -> None:
         wait_s = LOOK_AGAIN_S
@@ -173,18 +173,20 @@ class Dispatch:
             pass
 
     async def _extend(self) -> None:
-        holds = list(self._running)
-        if not holds:
+        leases = list(self._running)
+        if not leases:
             return
-        results = await self._inbox.extend(holds, self._clock.now_ms() + self._lease_ms)
-        for hold, lost in zip(holds, results, strict=True):
-            task = self._running.get(hold)
+        results = await self._inbox.extend(leases, self._clock.now_ms() + self._lease_ms)
+        for lease, lost in zip(leases, results, strict=True):
+            task = self._running.get(lease)
             if lost is not None and task is not None:
-                log.warning("lease_lost", delivery_id=hold.delivery_id)
+                log.warning("lease_lost", delivery_id=lease.delivery_id)
                 task.cancel()
 
 
-def breaker_of(destination: Destination, inbox: Inbox, clock: Clock, watches: Sequence[Watch] = ()) -> Breaker:
+def breaker_of(
+    destination: Destination, inbox: Inbox, clock: Clock, listeners: Sequence[CircuitListener] = ()
+) -> Breaker:
     """What a worker begins with to know of a destination."""
     return Breaker(
         destination.name,
@@ -195,7 +197,7 @@ def breaker_of(destination: Destination, inbox: Inbox, clock: Clock, watches: Se
         timeout_ms=destination.timeout_ms,
         retry_after_cap_ms=destination.policy.retry_after_cap_ms,
         rate_per_s=destination.rate_per_s,
-        watches=watches,
+        listeners=listeners,
     )
 
 

@@ -56,8 +56,8 @@ class LeaseBatch:
 
 
 @value(frozen=True, slots=True)
-class Hold:
-    """A lease that is to be extended."""
+class LeaseRef:
+    """Which lease is meant: the delivery, and the token that it was leased with."""
 
     delivery_id: str
     token: int

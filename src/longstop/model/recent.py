@@ -1,4 +1,4 @@
-"""What has happened lately, in the order in which it did: what a person who watches a gateway sees go by."""
+"""What has happened lately, in the order in which it did: what a person who listeners a gateway sees go by."""
 
 from dataclasses import dataclass
 

@@ -22,7 +22,7 @@ from longstop.model.error_group import group_of, says
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.ids import END_CHARS, id_ms
-from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.model.listing import (
     Counts,
     DeadGroup,
@@ -116,9 +116,9 @@ class MemoryStore(MemoryRejections):
         opened = {name: self._circuits[name] for name in request.room if name in self._circuits}
         return LeaseBatch(claims, self._next_due_at_ms(request), opened)
 
-    async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """Hold leases until a later time."""
-        return [self._extend_one(hold, until_ms) for hold in holds]
+        return [self._extend_one(lease, until_ms) for lease in leases]
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """End leases whose token is still the delivery's."""
@@ -517,10 +517,10 @@ class MemoryStore(MemoryRejections):
         holds = delivery is not None and delivery.state is State.LEASED and delivery.token == token
         return delivery if holds else None
 
-    def _extend_one(self, hold: Hold, until_ms: int) -> LeaseLostError | None:
-        held = self._held(hold.delivery_id, hold.token)
+    def _extend_one(self, lease: LeaseRef, until_ms: int) -> LeaseLostError | None:
+        held = self._held(lease.delivery_id, lease.token)
         if held is None:
-            return LeaseLostError(hold.delivery_id, hold.token)
+            return LeaseLostError(lease.delivery_id, lease.token)
         self._put(replace(held, lease_until_ms=until_ms))
         return None
 

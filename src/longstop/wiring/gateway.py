@@ -17,7 +17,7 @@ from longstop.config import Config
 from longstop.delivering.attempt import AttemptRunner
 from longstop.delivering.clock_watch import ClockWatch
 from longstop.delivering.dispatch import Dispatch
-from longstop.delivering.pauses import PauseLog
+from longstop.delivering.pause_log import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
 from longstop.model.errors import ConfigurationError
@@ -26,7 +26,7 @@ from longstop.model.node import Node
 from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
-from longstop.ports import Clock, Store, Watch
+from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
 from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
@@ -95,8 +95,8 @@ class Gateway:
         if Role.INGEST in role:
             self.metrics.watch_refusals(self._parts.sources, self._rejections.totals)
         self._alerts = build_alerts(config, on_alert) if Role.WORK in role else []
-        watches: list[Watch] = [self.metrics, *self._alerts]
-        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, watches)
+        listeners: list[CircuitListener] = [self.metrics, *self._alerts]
+        self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, listeners)
         policies = {each.name: each.retry for each in config.destinations}
         self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
         self._clock_repairs = clock_repairs(config, self._parts, watch)

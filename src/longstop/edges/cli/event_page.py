@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from longstop.edges.cli import listings, output, rows, times
-from longstop.edges.cli.standing import NOT, Waits
+from longstop.edges.cli.waiting import NOT, Waits
 from longstop.model.action import Edit
 from longstop.model.delivery import Delivery
 from longstop.model.listing import KeptEvent

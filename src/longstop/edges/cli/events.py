@@ -15,7 +15,7 @@ from longstop.edges.cli.known import expect_known
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
 from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.cli.standing import Waits, standing, waits
+from longstop.edges.cli.waiting import Waits, standing, waits
 from longstop.model.credentials import credential_headers
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import NotFoundError

@@ -6,8 +6,8 @@ from longstop.edges.cli import tables, times
 from longstop.edges.cli.ids import short
 from longstop.edges.cli.known import QUARANTINE
 from longstop.edges.cli.output import rfc3339
-from longstop.edges.cli.standing import NOT, Waits
 from longstop.edges.cli.tables import Column
+from longstop.edges.cli.waiting import NOT, Waits
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import DeadGroup, KeptEvent
 from longstop.model.waiting import WaitsFor

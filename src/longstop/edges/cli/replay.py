@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from longstop.edges.cli.bulk import Decision, decide_on_store
-from longstop.edges.cli.edited import send_edited
+from longstop.edges.cli.edited_replay import send_edited
 from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions

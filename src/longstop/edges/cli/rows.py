@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from longstop.edges.cli.output import rfc3339
-from longstop.edges.cli.standing import NOT, Waits
+from longstop.edges.cli.waiting import NOT, Waits
 from longstop.model.action import ActionRecord, Edit, Pause
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.delivery import Attempt, Delivery, State

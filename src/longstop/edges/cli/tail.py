@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
-from longstop.edges.cli.happenings import Happening, Happenings
+from longstop.edges.cli.activity import Activity, ActivityLine
 from longstop.edges.cli.known import QUARANTINE, expect_known
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Parts, on_store
@@ -29,18 +29,18 @@ def tail(
     async def work(parts: Parts) -> int:
         wanted = "" if destination == QUARANTINE else destination
         await expect_known(parts, source, wanted)
-        happenings = Happenings(parts.store, parts.clock.now_ms() - round(since * 1000), source, wanted)
+        activity = Activity(parts.store, parts.clock.now_ms() - round(since * 1000), source, wanted)
         while True:
-            for happening in await happenings.next():
-                _tell(happening, json)
+            for line in await activity.next():
+                _tell(line, json)
             sys.stdout.flush()
             await parts.clock.sleep(EVERY_S)
 
     return on_store(program, config, work)
 
 
-def _tell(happening: Happening, json: bool) -> None:
+def _tell(line: ActivityLine, json: bool) -> None:
     if json:
-        output.json_line(happening.row())
+        output.json_line(line.row())
     else:
-        output.line(happening.line())
+        output.line(line.line())

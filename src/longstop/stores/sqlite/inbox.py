@@ -10,7 +10,7 @@ from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError
 from longstop.model.event import Receipt
-from longstop.model.lease import Claim, Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.sqlite import append_rows, circuits, counters, dead_groups, lanes
 from longstop.stores.sqlite.connection import in_transaction
 from longstop.stores.sqlite.counters import Deltas
@@ -180,12 +180,12 @@ def _claim(connection: apsw.Connection, row: tuple[object, ...], request: LeaseR
     return Claim(delivery, to_event(row[width:]))
 
 
-def extend(connection: apsw.Connection, holds: Sequence[Hold], until_ms: int) -> list[LeaseLostError | None]:
+def extend(connection: apsw.Connection, leases: Sequence[LeaseRef], until_ms: int) -> list[LeaseLostError | None]:
     """Move the end of each lease that is still held."""
     results: list[LeaseLostError | None] = []
-    for hold in holds:
-        connection.execute(_EXTEND, (until_ms, hold.delivery_id, hold.token))
-        results.append(None if connection.changes() else LeaseLostError(hold.delivery_id, hold.token))
+    for lease in leases:
+        connection.execute(_EXTEND, (until_ms, lease.delivery_id, lease.token))
+        results.append(None if connection.changes() else LeaseLostError(lease.delivery_id, lease.token))
     return results
 
 

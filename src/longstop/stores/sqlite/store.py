@@ -14,7 +14,7 @@ from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
-from longstop.model.lease import Hold, LeaseBatch, LeaseRequest, Settlement
+from longstop.model.lease import LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.model.listing import (
     BackedUp,
     Counts,
@@ -42,7 +42,7 @@ from longstop.stores.sqlite import (
     inbox,
     lanes,
     ledger,
-    looking,
+    lookups,
     nodes,
     recount,
     rejections,
@@ -144,9 +144,9 @@ class SqliteStore:
         """See ports.Inbox."""
         return await self._transact(lambda connection: inbox.lease(connection, request))
 
-    async def extend(self, holds: Sequence[Hold], until_ms: int) -> Sequence[LeaseLostError | None]:
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
-        return await self._transact(lambda connection: inbox.extend(connection, holds, until_ms))
+        return await self._transact(lambda connection: inbox.extend(connection, leases, until_ms))
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
@@ -157,14 +157,14 @@ class SqliteStore:
 
     async def settle_with(
         self,
-        hold: Hold,
+        lease: LeaseRef,
         work: Callable[[Transaction], None],
         done: Callable[[], Settlement],
         timeout_s: float,
     ) -> LeaseLostError | None:
         """See ports.Transactions. Nothing else is written meanwhile, so a handler had better be quick."""
         lost = await self._transact(
-            lambda connection: transactions.settle_with(connection, hold, work, done, timeout_s)
+            lambda connection: transactions.settle_with(connection, lease, work, done, timeout_s)
         )
         self._wake()
         return lost
@@ -231,15 +231,15 @@ class SqliteStore:
 
     async def ahead(self, delivery_id: str) -> Delivery | None:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: looking.ahead(connection, delivery_id))
+        return await self._reader.call(lambda connection: lookups.ahead(connection, delivery_id))
 
     async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: looking.find_ids(connection, part, limit))
+        return await self._reader.call(lambda connection: lookups.find_ids(connection, part, limit))
 
     async def recent(self, since_ms: int, limit: int) -> Recent:
         """See ports.Ledger."""
-        return await self._reader.call(lambda connection: looking.recent(connection, since_ms, limit))
+        return await self._reader.call(lambda connection: lookups.recent(connection, since_ms, limit))
 
     async def beat(self, node: Node) -> None:
         """See ports.Ledger."""

@@ -12,7 +12,7 @@ import apsw
 
 from longstop.model.errors import HandlerRaisedError, LeaseLostError
 from longstop.model.handler import Row, Transaction
-from longstop.model.lease import Hold, Settlement
+from longstop.model.lease import LeaseRef, Settlement
 from longstop.stores.sqlite import inbox
 
 OURS = frozenset(
@@ -31,14 +31,14 @@ _TABLE_SECOND = frozenset(
 
 def settle_with(
     connection: apsw.Connection,
-    hold: Hold,
+    lease: LeaseRef,
     work: Callable[[Transaction], None],
     done: Callable[[], Settlement],
     timeout_s: float,
 ) -> LeaseLostError | None:
     """Call `work`, then settle as `done` says. Raises HandlerRaisedError where `work` raised or took too long."""
-    if connection.execute(_HELD, (hold.delivery_id, hold.token)).fetchone() is None:
-        return LeaseLostError(hold.delivery_id, hold.token)
+    if connection.execute(_HELD, (lease.delivery_id, lease.token)).fetchone() is None:
+        return LeaseLostError(lease.delivery_id, lease.token)
     with _HandlerTransaction(connection, time.monotonic() + timeout_s) as transaction:
         try:
             work(transaction)

@@ -37,7 +37,7 @@ from longstop.testing.store_contract import (
     held_requests,
     lease,
     listing,
-    looking,
+    lookups,
     nodes,
     order,
     pause,
@@ -45,9 +45,9 @@ from longstop.testing.store_contract import (
     reopen,
     rescue,
     retention,
+    retry_share,
     search,
     settle,
-    turns,
 )
 from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, checks_of, reopen_checks_of
 
@@ -71,11 +71,11 @@ CHECKS: tuple[Check, ...] = checks_of(
     dead_groups,
     rejections,
     held_requests,
-    turns,
+    retry_share,
     clock,
     retention,
     edit,
-    looking,
+    lookups,
     nodes,
 )
 """Every check that any store passes."""

@@ -9,7 +9,7 @@ from services import on_virtual_time
 from structlog.testing import capture_logs
 
 from longstop.delivering import pauses
-from longstop.delivering.pauses import LOOK_S, PauseLog
+from longstop.delivering.pause_log import LOOK_S, PauseLog
 from longstop.model.action import Pause
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.memory import MemoryStore

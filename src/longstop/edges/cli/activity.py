@@ -30,7 +30,7 @@ _DID = {
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class ActivityLine:
     """One thing that happened."""
 
     at_ms: int
@@ -76,7 +76,7 @@ class Happening:
         return "  ".join(filter(None, parts))
 
 
-class Happenings:
+class Activity:
     """Looks into a store again and again.
 
     source, destination: only what is of them; None: of any.
@@ -89,10 +89,10 @@ class Happenings:
         self._destination = destination
         self._seen: dict[tuple[str, str, int], int] = {}
         """What was told, and its time."""
-        self._pauses: dict[str, Happening] | None = None
-        self._circuits: dict[str, Happening] | None = None
+        self._pauses: dict[str, ActivityLine] | None = None
+        self._circuits: dict[str, ActivityLine] | None = None
 
-    async def next(self) -> list[Happening]:
+    async def next(self) -> list[ActivityLine]:
         """What is new since the last look, in the order of time."""
         found = [*self._of_recent(await self._look()), *await self._of_destinations()]
         return sorted((each for each in found if self._fits(each)), key=lambda each: each.at_ms)
@@ -134,12 +134,12 @@ class Happenings:
         self._seen[key] = at_ms
         return new
 
-    def _fits(self, happening: Happening) -> bool:
-        return (self._source is None or happening.source == self._source) and (
-            self._destination is None or happening.destination == self._destination
+    def _fits(self, line: ActivityLine) -> bool:
+        return (self._source is None or line.source == self._source) and (
+            self._destination is None or line.destination == self._destination
         )
 
-    def _of_recent(self, recent: Recent) -> Iterator[Happening]:
+    def _of_recent(self, recent: Recent) -> Iterator[ActivityLine]:
         for event in recent.events:
             yield _of_event(event)
         for delivery, attempt in recent.attempts:
@@ -147,16 +147,16 @@ class Happenings:
         for delivery, action in recent.actions:
             yield _of_action(delivery, action)
 
-    async def _of_destinations(self) -> list[Happening]:
+    async def _of_destinations(self) -> list[ActivityLine]:
         """Pauses and circuits that began or ended since the last look; the first look only takes note."""
         pauses = {
-            each.destination: Happening(
+            each.destination: ActivityLine(
                 each.at_ms, "paused", destination=each.destination, about=f"by {each.by}" + _because(each.why)
             )
             for each in await self._ledger.pauses()
         }
         circuits = {
-            each.destination: Happening(
+            each.destination: ActivityLine(
                 each.opened_at_ms, "circuit_opened", destination=each.destination, about=each.why
             )
             for each in await self._ledger.circuits()
@@ -170,24 +170,26 @@ class Happenings:
 
 
 def _changes(
-    before: dict[str, Happening] | None, now: dict[str, Happening], ended: str, at_ms: int
-) -> Iterator[Happening]:
+    before: dict[str, ActivityLine] | None, now: dict[str, ActivityLine], ended: str, at_ms: int
+) -> Iterator[ActivityLine]:
     if before is None:
         return
-    for name, happening in now.items():
-        if before.get(name) != happening:
-            yield happening
+    for name, line in now.items():
+        if before.get(name) != line:
+            yield line
     for name in before:
         if name not in now:
-            yield Happening(at_ms, ended, destination=name)
+            yield ActivityLine(at_ms, ended, destination=name)
 
 
-def _of_event(event: Event) -> Happening:
+def _of_event(event: Event) -> ActivityLine:
     about = "" if event.parent is None else f"in the place of {short(event.parent)}"
-    return Happening(event.received_at_ms, "accepted", event.id, None, event.source, None, event.type, event.key, about)
+    return ActivityLine(
+        event.received_at_ms, "accepted", event.id, None, event.source, None, event.type, event.key, about
+    )
 
 
-def _of_attempt(delivery: Delivery, attempt: Attempt) -> Happening:
+def _of_attempt(delivery: Delivery, attempt: Attempt) -> ActivityLine:
     what = _became(delivery, attempt)
     took = f"{attempt.duration_ms} ms"
     said = attempt.error or (f"HTTP {attempt.status}" if attempt.status else "")
@@ -206,13 +208,13 @@ def _became(delivery: Delivery, attempt: Attempt) -> str:
     return "dead" if attempt.outcome is OutcomeKind.REJECT or (latest and delivery.state is State.DEAD) else "retrying"
 
 
-def _of_action(delivery: Delivery, action: ActionRecord) -> Happening:
+def _of_action(delivery: Delivery, action: ActionRecord) -> ActivityLine:
     what = _DID.get(action.trigger.value, action.trigger.value)
     return _of(delivery, action.at_ms, what, f"by {action.by}" + _because(action.why))
 
 
-def _of(delivery: Delivery, at_ms: int, what: str, about: str) -> Happening:
-    return Happening(
+def _of(delivery: Delivery, at_ms: int, what: str, about: str) -> ActivityLine:
+    return ActivityLine(
         at_ms,
         what,
         delivery.event_id,

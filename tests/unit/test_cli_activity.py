@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram, StandingClock
 
-from longstop.edges.cli import happenings as happenings_module
-from longstop.edges.cli.happenings import Happenings
+from longstop.edges.cli import activity as happenings_module
+from longstop.edges.cli.activity import Activity
 from longstop.model.action import Action, Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, DeadReason, OutcomeKind, Transition, Trigger
@@ -28,12 +28,12 @@ def scenario(test: Callable[[MemoryStore], Coroutine[Any, Any, None]]) -> Callab
     return run
 
 
-def watching(store: MemoryStore, source: str | None = None, destination: str | None = None) -> Happenings:
-    return Happenings(store, AT_MS, source, destination)
+def watching(store: MemoryStore, source: str | None = None, destination: str | None = None) -> Activity:
+    return Activity(store, AT_MS, source, destination)
 
 
-async def said(happenings: Happenings) -> list[str]:
-    return [each.what for each in await happenings.next()]
+async def said(activity: Activity) -> list[str]:
+    return [each.what for each in await activity.next()]
 
 
 async def attempted(store: MemoryStore, outcome: OutcomeKind, transition: Transition, at_ms: int = AT_MS) -> None:
@@ -46,41 +46,41 @@ async def attempted(store: MemoryStore, outcome: OutcomeKind, transition: Transi
 
 @scenario
 async def test_each_thing_is_told_once(store: MemoryStore) -> None:
-    happenings = watching(store)
-    assert await said(happenings) == []
+    activity = watching(store)
+    assert await said(activity) == []
     await store.append([make_append(1), make_append(2, received_at_ms=AT_MS + 1)])
-    assert await said(happenings) == ["accepted", "accepted"]
-    assert await said(happenings) == []
+    assert await said(activity) == ["accepted", "accepted"]
+    assert await said(activity) == []
     await attempted(store, OutcomeKind.RETRY, Transition(Trigger.RETRY, AT_MS + 8, due_at_ms=AT_MS + 9), AT_MS + 2)
     await attempted(store, OutcomeKind.SUCCESS, Transition(Trigger.SUCCEED, AT_MS + 10), AT_MS + 4)
-    (retrying, delivered) = await happenings.next()
+    (retrying, delivered) = await activity.next()
     assert (retrying.what, retrying.about) == ("retrying", "attempt 1: it is down")
     assert (delivered.what, delivered.about, delivered.destination) == ("delivered", "7 ms", "crm")
     park = Transition(Trigger.PARK, AT_MS + 20, reason=DeadReason.EXHAUSTED)
     await attempted(store, OutcomeKind.RETRY, park, AT_MS + 15)
-    assert [(each.what, each.about) for each in await happenings.next()] == [("dead", "attempt 2: it is down")]
+    assert [(each.what, each.about) for each in await activity.next()] == [("dead", "attempt 2: it is down")]
     await store.act([Action(delivery_id(event_id(1), 0), Transition(Trigger.DISCARD, AT_MS + 30), "ann", "no use")])
-    assert [(each.what, each.about) for each in await happenings.next()] == [("discarded", "by ann: no use")]
-    assert await said(happenings) == []
+    assert [(each.what, each.about) for each in await activity.next()] == [("discarded", "by ann: no use")]
+    assert await said(activity) == []
 
 
 @scenario
 async def test_what_is_written_down_late_is_told_all_the_same(store: MemoryStore) -> None:
-    happenings = watching(store)
+    activity = watching(store)
     await store.append([make_append(9, received_at_ms=AT_MS + 2_500)])
-    assert await said(happenings) == ["accepted"]
+    assert await said(activity) == ["accepted"]
     await store.append([make_append(1, received_at_ms=AT_MS + 1)])
-    assert await said(happenings) == ["accepted"]
-    assert await said(happenings) == []
+    assert await said(activity) == ["accepted"]
+    assert await said(activity) == []
 
 
 @scenario
 async def test_more_than_a_look_takes_is_told_in_several(store: MemoryStore) -> None:
     at_once, happenings_module.AT_ONCE = happenings_module.AT_ONCE, 3
     try:
-        happenings = watching(store)
+        activity = watching(store)
         await store.append([make_append(n, received_at_ms=AT_MS + n) for n in range(1, 11)])
-        told = [each.event_id for _ in range(8) for each in await happenings.next()]
+        told = [each.event_id for _ in range(8) for each in await activity.next()]
     finally:
         happenings_module.AT_ONCE = at_once
     assert told == [event_id(n) for n in range(1, 11)]
@@ -89,19 +89,19 @@ async def test_more_than_a_look_takes_is_told_in_several(store: MemoryStore) -> 
 @scenario
 async def test_pauses_and_circuits_are_told_when_they_begin_and_end(store: MemoryStore) -> None:
     await store.pause(Pause("lake", AT_MS - 50, "bob"))
-    happenings = watching(store)
-    assert await said(happenings) == [], "it was paused before"
+    activity = watching(store)
+    assert await said(activity) == [], "it was paused before"
     await store.pause(Pause("crm", AT_MS + 1, "ann", "it is mended"))
     await store.change_circuit("crm", 0, OPEN)
-    found = await happenings.next()
+    found = await activity.next()
     assert [(each.what, each.about) for each in found] == [
         ("paused", "by ann: it is mended"),
         ("circuit_opened", "20 attempts in a row failed"),
     ]
     await store.resume("crm")
     await store.change_circuit("crm", 1, None)
-    assert await said(happenings) == ["resumed", "circuit_closed"]
-    assert await said(happenings) == []
+    assert await said(activity) == ["resumed", "circuit_closed"]
+    assert await said(activity) == []
 
 
 @scenario

@@ -1,4 +1,4 @@
-"""What a person who watches asks: what happened lately, what is meant by a part of an id, who goes first in a lane."""
+"""What a person who watches asks: what happened lately, what a part of an id means, who goes first in a lane."""
 
 import apsw
 

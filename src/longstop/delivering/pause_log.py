@@ -7,7 +7,7 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.model.times import rfc3339
 from longstop.ports import Clock, Ledger
 
-log = structlog.get_logger("longstop.delivering.pauses")
+log = structlog.get_logger("longstop.delivering.pause_log")
 
 LOOK_S = 5.0
 """How long a pause may go unsaid. It holds at once: the store gives nothing out."""
