@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ from longstop.edges.senders_http.app import IngestApp
 from longstop.edges.senders_http.descriptors import CONNECTIONS_MAX, raise_descriptor_limit
 from longstop.edges.senders_http.head_limits import HEADER_BYTES_MAX, HEADERS_MAX
 from longstop.edges.senders_http.server import ListenError, SendersServer, bind
+from longstop.edges.senders_http.thread_switching import HURRIED_S, ThreadSwitching
 from longstop.model.signing import sign
 
 BODY = b'{"id": 1}'
@@ -323,3 +325,19 @@ async def test_a_stop_does_not_wait_for_who_never_ends(served: Served, monkeypat
     await asyncio.wait_for(served.server.stop(), PATIENCE_S)
     assert await client.closed()
     assert not served.server.tasks
+
+
+async def test_threads_switch_sooner_only_while_turns_are_asked_for() -> None:
+    usual_s = sys.getswitchinterval()
+    switching = ThreadSwitching(asyncio.get_running_loop())
+    try:
+        switching.hurry()
+        assert sys.getswitchinterval() == pytest.approx(min(usual_s, HURRIED_S))
+        switching._look()
+        assert sys.getswitchinterval() == pytest.approx(HURRIED_S), "one was asked for since the last look"
+        switching._look()
+        assert sys.getswitchinterval() == pytest.approx(usual_s)
+        switching.hurry()
+    finally:
+        switching.calm()
+    assert sys.getswitchinterval() == pytest.approx(usual_s)

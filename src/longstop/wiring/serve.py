@@ -4,7 +4,6 @@ import asyncio
 import gc
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from longstop.edges.operators.server import OperatorsServer
 
 log = structlog.get_logger("longstop")
-
-THREADS_SWITCH_S = 0.0005
-"""How long the store's thread waits for an event loop that is busy. Each commit gives the interpreter away and asks for
-it again several times; with the interpreter's own 5 ms a flood of requests made each commit ten times as slow."""
 
 
 async def serve(config: Config, role: Role, ready: Callable[[str], None], handlers: Handlers | None = None) -> int:
@@ -47,7 +42,6 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
         await server.start()
     operators = await _operators_side(config, gateway, ready=lambda: gateway.ready and not stop.is_set())
     _tune_garbage_collection()
-    sys.setswitchinterval(THREADS_SWITCH_S)
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
     log.info("stopping")

@@ -13,6 +13,7 @@ import structlog
 
 from longstop.edges.senders_http.connection import Connection, WholeRequestApp
 from longstop.edges.senders_http.descriptors import raise_descriptor_limit
+from longstop.edges.senders_http.thread_switching import ThreadSwitching
 from longstop.model.errors import LongstopError
 from longstop.ports import Clock
 
@@ -73,6 +74,7 @@ class SendersServer:
         self._gone = asyncio.Event()
         self._turns: deque[Connection] = deque()
         self._is_giving_turns = False
+        self._switching = ThreadSwitching(self._loop)
         self._date_line = ""
         self._date_until_s = 0.0
 
@@ -101,6 +103,7 @@ class SendersServer:
         for connection in list(self._connections):
             connection.abort()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        self._switching.calm()
 
     # -- the connections' calls ------------------------------------------------------------------
 
@@ -132,6 +135,7 @@ class SendersServer:
     def ask_for_turn(self, connection: Connection) -> None:
         """Have its `take_turn` called when what came meanwhile on others was looked at."""
         self._turns.append(connection)
+        self._switching.hurry()
         if not self._is_giving_turns:
             self._is_giving_turns = True
             self._loop.call_soon(self._give_turn)
