@@ -132,6 +132,14 @@ class Longstop:
         """Whether attempts are under way."""
         return self._running().is_busy()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What a part of the running gateway ended with, which never should; None: it is whole, or does not run.
+
+        What was accepted is safe, but may not go out until the gateway is started again.
+        """
+        return None if self._gateway is None else self._gateway.failure
+
     # -- what an application's code asks for ---------------------------------------------------------
 
     async def publish(self, source: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> Receipt:

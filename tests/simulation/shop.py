@@ -21,6 +21,7 @@ from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
 from longstop.testing.builders import make_delivery, make_event
 from longstop.testing.clock import VirtualClock
+from longstop.testing.tasks import end_tasks
 
 LEASE_MS = 30_000
 DAY_MS = 86_400_000
@@ -127,9 +128,7 @@ class Shop:
         try:
             yield self
         finally:
-            for task in (*tasks, *self.dispatch._running.values()):
-                task.cancel()
-            await asyncio.gather(*tasks, *self.dispatch._running.values(), return_exceptions=True)
+            await end_tasks(tasks, self.dispatch._running.values())
 
 
 def poisonous(shop: "Shop", outcome: Outcome = ANSWERED) -> Callable[[Claim, int], Outcome]:

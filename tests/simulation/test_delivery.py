@@ -50,6 +50,7 @@ from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import FaultyStore
+from longstop.testing.tasks import end_tasks
 
 SEEDS = {"memory": 800, "sqlite": 200}
 SHARES = 4
@@ -194,11 +195,7 @@ class Worker:
         """Nothing more of it reaches the store, and nobody is told."""
         for name in ("settle", "extend", "lease", "change_circuit"):
             self.store.fail(name, times=10**9)
-        left = {*self._tasks, *self._dispatch._running.values()}
-        while left:
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=0)
+        await end_tasks(self._tasks, self._dispatch._running.values())
 
     async def stop(self) -> None:
         """End as a process does that was asked to."""

@@ -19,6 +19,7 @@ from longstop.ports import CircuitListener, Store
 from longstop.stores.memory import MemoryStore
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import FaultyStore, ScriptedSender
+from longstop.testing.tasks import end_tasks
 
 LEASE_MS = 30_000
 PLAIN = RetryPolicy(attempts=3, first_ms=1_000, jitter="none")
@@ -60,12 +61,7 @@ class Works:
     async def crash(self) -> None:
         """End as a killed process does: nothing more of it reaches the store, and nobody is told."""
         self.store.fail("settle", times=10**9)
-        left = {*self._tasks, *self.dispatch._running.values()}
-        while left:
-            # Once is not enough: an attempt that is broken off wants to say so first.
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=0)
+        await end_tasks(self._tasks, self.dispatch._running.values())
 
     async def attempt(self, claim: Claim, destination: Destination) -> None:
         """One attempt, without the dispatcher."""

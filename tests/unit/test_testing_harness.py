@@ -7,6 +7,7 @@ import pytest
 from longstop import Event, Longstop, Origin, Reject, RetryLater, State
 from longstop.model.delivery import DeadReason
 from longstop.model.event import ReceiptStatus
+from longstop.stores.memory import MemoryStore
 from longstop.testing import Harness, StandInTransaction, VirtualClock, make_event, run
 
 CONFIG = """
@@ -108,6 +109,38 @@ def test_an_application_publishes_finds_and_replays(gateway: Longstop) -> None:
             assert await app.states(receipt.event_id) == {"crm": State.DELIVERED}
 
     run(main)
+
+
+@pytest.mark.parametrize("looks", ["idle", "advance", "at the end"])
+def test_a_gateway_of_which_a_part_failed_is_not_idle(
+    looks: str, gateway: Longstop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.handler("crm")(lambda _: None)
+    went_on: list[str] = []
+
+    def breaks(*_: object) -> None:
+        raise ValueError("a bug")
+
+    async def main() -> None:
+        async with Harness(gateway, environ=ENVIRON) as app:
+            assert gateway.failure is None
+            await app.idle()
+            monkeypatch.setattr(MemoryStore, "lease", breaks)
+            await app.post("shop", b'{"id": 1}')
+            if looks == "idle":
+                await app.idle()
+            elif looks == "advance":
+                await app.advance(seconds=1)
+            else:
+                await VirtualClock().sleep(1)
+                assert str(gateway.failure) == "a bug"
+            went_on.append(looks)
+
+    with pytest.raises(RuntimeError, match="part of the gateway failed") as caught:
+        run(main)
+    assert str(caught.value.__cause__) == "a bug"
+    assert went_on == (["at the end"] if looks == "at the end" else [])
+    assert gateway.failure is None, "it does not run any more"
 
 
 async def test_nothing_is_asked_of_a_gateway_that_does_not_run(gateway: Longstop) -> None:

@@ -1,6 +1,7 @@
 """Virtual time: it jumps when everybody waits, stands still when somebody works, and never spins."""
 
 import asyncio
+import gc
 import socket
 import threading
 import time
@@ -149,6 +150,45 @@ def test_what_is_ready_comes_before_a_jump() -> None:
         return loop.time()
 
     assert run(main) == 0
+
+
+def test_what_is_to_end_the_test_ends_it_from_any_of_its_tasks() -> None:
+    ended: list[str] = []
+
+    async def works() -> None:
+        await asyncio.sleep(5)
+        pytest.fail("it took too long")
+
+    async def main() -> None:
+        working = asyncio.create_task(works())
+        try:
+            await asyncio.sleep(HOUR_S)
+        except asyncio.CancelledError:
+            ended.append("main")
+            raise
+        finally:
+            assert working.done()
+
+    with pytest.raises(pytest.fail.Exception, match="took too long"):
+        run(main)
+    assert ended == ["main"], "what it has open is closed"
+
+
+def test_an_error_in_a_task_is_its_own_affair_and_asyncio_tells_of_it_where_nobody_asks() -> None:
+    told: list[object] = []
+
+    async def works() -> None:
+        raise ValueError("a bug")
+
+    async def main() -> str:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        asyncio.create_task(works())  # noqa: RUF006
+        await asyncio.sleep(1)
+        gc.collect()
+        return "went on"
+
+    assert run(main) == "went on"
+    assert [str(each) for each in told] == ["a bug"]
 
 
 def test_two_runs_are_alike() -> None:

@@ -14,21 +14,29 @@ An hour of sleep passes at once, always the same way:
 Time moves only while everybody waits. It stands still while a function runs in an executor, and within
 `VirtualLoop.standstill()`; for the rest, what another thread or process is about to do counts as nothing:
 a timer that is set meanwhile fires first.
+
+What is meant to end a whole test (`pytest.fail`, a test's time limit) ends it here also where it is raised in one of
+its tasks. In any other loop only the task would be gone, and the test would go on without it.
 """
 
 import asyncio
 import math
 import selectors
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+_Coroutine = Generator[Any, None, T] | Coroutine[Any, Any, T]
 
 START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when virtual time begins unless told otherwise."""
+
+
+_ASYNCIO_RAISES = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+"""Those that are no Exception and that asyncio knows what to do with."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -42,6 +50,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         # Whole nanoseconds: adding up floats would drift away from the milliseconds people compute with.
         self._elapsed_ns = 0
         self._standing = 0
+        self._ended_by: BaseException | None = None
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
@@ -84,6 +93,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             yield
         finally:
             self._standing -= 1
+
+    def create_task(self, coro: _Coroutine[T], **options: Any) -> asyncio.Task[T]:
+        """As any loop does it; a task that ends with an exception which is no Exception ends the run."""
+        task = super().create_task(coro, **options)
+        task.add_done_callback(self._look_at_its_end)
+        return task
+
+    def _look_at_its_end(self, task: asyncio.Task[Any]) -> None:
+        # Not by exception(): asyncio would take it for looked at, and not tell of those that nobody asks for.
+        error = task._exception
+        if error is not None and not isinstance(error, (Exception, *_ASYNCIO_RAISES)):
+            self._ended_by = error
+            self.stop()
+
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
+        """As any loop does it. Raises, too, what a task ended with that is no Exception."""
+        try:
+            return super().run_until_complete(future)
+        except RuntimeError:
+            error, self._ended_by = self._ended_by, None
+            if error is None:
+                raise
+            raise error from None
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As any loop does it; time stands still until the function has returned or was given up."""

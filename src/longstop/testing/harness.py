@@ -60,6 +60,10 @@ class Gateway(Protocol):
         """See Longstop."""
 
     @property
+    def failure(self) -> BaseException | None:
+        """See Longstop."""
+
+    @property
     def ingest(self) -> Callable[[Any, Any, Any], Awaitable[None]]:
         """See Longstop."""
 
@@ -107,8 +111,11 @@ class Harness:
         await self._gateway.start(store=self._store, clock=self._clock, environ=self._environ)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        failure = self._gateway.failure
         await self._gateway.stop()
+        if kind is None:
+            _expect_whole(failure)
 
     @property
     def now_ms(self) -> int:
@@ -128,17 +135,22 @@ class Harness:
         return await self._call(f"/{source}{path_below(settings)}", body, everything)
 
     async def advance(self, *, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
-        """Let time pass. Whatever comes due in it happens in its order."""
+        """Let time pass. Whatever comes due in it happens in its order. Raises RuntimeError as `idle`."""
         await self._clock.sleep(hours * 3600 + minutes * 60 + seconds)
+        _expect_whole(self._gateway.failure)
 
     async def idle(self) -> None:
-        """Returns when no attempt is under way and none is due now. Raises TimeoutError after an hour."""
+        """Returns when no attempt is under way and none is due now.
+
+        Raises TimeoutError after an hour, RuntimeError where a part of the gateway failed: it would be idle for ever.
+        """
         until_ms = self.now_ms + round(BUSY_S_MAX * 1000)
         await self._clock.sleep(STEP_S)
         while self._gateway.is_busy():
             if self.now_ms > until_ms:
                 raise TimeoutError(f"attempts are still under way after {BUSY_S_MAX:g} virtual seconds")
             await self._clock.sleep(STEP_S)
+        _expect_whole(self._gateway.failure)
 
     async def deliveries(self, wanted: DeliveryFilter | None = None) -> list[Delivery]:
         """The deliveries that a filter selects, oldest first; without one, all."""
@@ -181,3 +193,8 @@ class Harness:
         start, end = sent
         said = tuple((name.decode(), text.decode("latin-1")) for name, text in start["headers"])
         return Posted(start["status"], end["body"], said)
+
+
+def _expect_whole(failure: BaseException | None) -> None:
+    if failure is not None:
+        raise RuntimeError("a part of the gateway failed, and what it did is done no more; see the cause") from failure

@@ -40,8 +40,8 @@ log = structlog.get_logger("longstop")
 class Gateway:
     """A running Longstop: accepting, delivering or both.
 
-    A task of its own that ends with an error is reported by `failed`: the process should then end and be
-    started again, because half a gateway would look alive.
+    A task of its own that ends with an error is reported by `failed`, and `failure` is that error: the process should
+    then end and be started again, because half a gateway would look alive.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Gateway:
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
+        self.failure: BaseException | None = None
 
     async def start(self) -> None:
         """Open the store and begin. Raises StoreError."""
@@ -175,6 +176,7 @@ class Gateway:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("failed", task=task.get_name(), exc_info=task.exception())
+            self.failure = self.failure or task.exception()
             self.failed.set()
 
 
