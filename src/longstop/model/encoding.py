@@ -71,10 +71,10 @@ def in_utf8(request: Request) -> Request:
 
 def _charset(request: Request) -> str | None:
     """The name of a charset other than UTF-8 that the request names, if it is one of those known here."""
-    _, _, parameters = (request.headers.get("content-type") or "").partition(";")
-    if not parameters:
+    types = request.headers.wire_values("content-type")
+    if not types or b";" not in types[0]:
         return None
-    found = _CHARSET.search(parameters)
+    found = _CHARSET.search(types[0].decode("latin-1").partition(";")[2])
     return _CHARSETS.get(found[1].lower()) if found else None
 
 

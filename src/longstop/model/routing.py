@@ -1,7 +1,8 @@
 """Routes: which destinations an event goes to, and which other events it waits for there."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from longstop.model.delivery import lane_of
@@ -81,23 +82,35 @@ class Router:
             self._routes.setdefault(route.source, []).append(route)
             if route.order_with is not None:
                 self._order_with.update({(route.source, name): route.order_with for name in route.to})
+        # Where nothing depends on the event, it is worked out once: this is asked for each.
+        self._always = {source: self._destinations_of(source) for source in self._routes if self._is_plain(source)}
+
+    def _is_plain(self, source: str) -> bool:
+        routes = self._routes[source]
+        return all(route.when is None and self._ordered.isdisjoint(route.to) for route in routes)
+
+    def _destinations_of(self, source: str) -> Mapping[str, Target]:
+        limits: dict[str, int | None] = {}
+        for route in self._routes[source]:
+            _widen(limits, route)
+        return MappingProxyType({name: Target(limit) for name, limit in limits.items()})
 
     def routes(self, source: str) -> tuple[Route, ...]:
         """The routes of a source, in the order of the configuration."""
         return tuple(self._routes.get(source, ()))
 
-    def destinations(self, source: str, reading: Reading, headers: Headers) -> dict[str, Target]:
+    def destinations(self, source: str, reading: Reading, headers: Headers) -> Mapping[str, Target]:
         """Every destination that some route of the source names for an event, each once, in the routes' order.
 
         Of several routes that name one the longest `expire_after_ms` counts.
         """
+        always = self._always.get(source)
+        if always is not None:
+            return always
         wanted: dict[str, int | None] = {}
         for route in self._routes.get(source, ()):
             if route.wants(reading, headers):
-                for name in route.to:
-                    known = wanted.get(name, 0)
-                    limit = route.expire_after_ms
-                    wanted[name] = None if limit is None or known is None else max(limit, known)
+                _widen(wanted, route)
         return {name: Target(limit, self.lane(source, name, reading.key)) for name, limit in wanted.items()}
 
     def lane(self, source: str, destination: str, key: str | None) -> str | None:
@@ -109,3 +122,10 @@ class Router:
         if key is None or destination not in self._ordered:
             return None
         return lane_of(source, key, self._order_with.get((source, destination)))
+
+
+def _widen(limits: dict[str, int | None], route: Route) -> None:
+    """Add a route's destinations, each with the longest of the limits that routes name for it."""
+    for name in route.to:
+        known, limit = limits.get(name, 0), route.expire_after_ms
+        limits[name] = None if limit is None or known is None else max(limit, known)

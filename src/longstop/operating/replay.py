@@ -226,10 +226,10 @@ class Replay:
             parent=old.id,
             occurred_at_ms=reading.occurred_at_ms,
         )
-        destinations = destinations or self._router.destinations(event.source, reading, event.headers)
-        if not destinations:
+        wanted = destinations or self._router.destinations(event.source, reading, event.headers)
+        if not wanted:
             raise ReplayError(f"event {old.id}: no route of source {old.source} wants it; add a [[routes]] entry")
-        return Append(event, initial_deliveries(event, destinations, lambda: self._ids.make(now_ms)))
+        return Append(event, initial_deliveries(event, wanted, lambda: self._ids.make(now_ms)))
 
     async def carry_out(self, plan: EditPlan, why: str | None = None) -> Event:
         """Keep the new event and the record of who sent it and why; it is delivered as any other."""

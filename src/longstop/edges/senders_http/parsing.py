@@ -4,6 +4,8 @@ The parser is httptools: llhttp, which is as strict about framing as a server ha
 here: it has no limits, and takes what follows a request that asks for another protocol for that protocol.
 """
 
+from abc import ABC, abstractmethod
+
 import httptools
 import structlog
 
@@ -28,7 +30,7 @@ request that is served."""
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
 
-class RequestParser:
+class RequestParser(ABC):
     """What a connection is, as far as it reads. The connection itself makes requests of what is found."""
 
     def __init__(self) -> None:
@@ -60,29 +62,29 @@ class RequestParser:
 
     # -- what a connection makes of it -----------------------------------------------------------
 
+    @abstractmethod
     def _head_came(self, method: str, version: str, keep_alive: bool) -> None:
         """A head is complete: `_url`, `_headers`, `_framing`. The phase becomes BODY, UNWANTED or OVER, or stays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _payload_came(self, size: int) -> None:
         """So much was added to `_body`, which is counted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _request_came(self) -> None:
         """A request is complete, and the phase is HEAD."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wait_for_rest(self) -> None:
         """A head has begun, or trailers have: the rest of them has to come in time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse(self, status: int, title: str) -> None:
         """What follows cannot be read: the phase becomes OVER."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse_body(self, error: IngestError) -> None:
         """What comes of this body is not wanted any more: the phase becomes OVER."""
-        raise NotImplementedError
 
     # -- parsing ---------------------------------------------------------------------------------
 
