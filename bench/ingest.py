@@ -31,6 +31,7 @@ CONTENDERS = {
     "longstop": "Longstop: durable, verified, deduplicated",
     "fastapi": "FastAPI handler that stores nothing",
     "asgi": "plain ASGI handler that stores nothing",
+    "embedded": "Longstop embedded in a FastAPI application",
 }
 CONFIG = """
 [server]
@@ -60,8 +61,8 @@ def free_port() -> int:
 @contextmanager
 def serving(name: str, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The contender as a process of its own, listening."""
+    (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=free_port()))
     if name == "longstop":
-        (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=free_port()))
         command = [sys.executable, "-m", "longstop", "ingest"]
     else:
         command = [sys.executable, str(HERE / "peers.py"), name, str(port)]

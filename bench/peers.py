@@ -1,12 +1,13 @@
-"""The handlers that ingest is measured beside. They store nothing: what they answer 200 to is gone if they crash.
+"""The handlers that ingest is measured beside. Two store nothing: what they answer 200 to is gone if they crash. The
+third is Longstop itself, embedded in a FastAPI application.
 
-`python bench/peers.py fastapi|asgi PORT` serves one on uvicorn, with the parser that Longstop uses.
+`python bench/peers.py fastapi|asgi|embedded PORT` serves one on uvicorn, with the parser that Longstop uses.
 """
 
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -24,6 +25,18 @@ def fastapi_app() -> Any:
     return app
 
 
+def embedded_app() -> Any:
+    """Longstop within an application: mounted in FastAPI, with the configuration of the current folder."""
+    from fastapi import FastAPI
+
+    from longstop import Longstop
+
+    gateway = Longstop("longstop.toml")
+    app = FastAPI(lifespan=gateway.lifespan)
+    app.mount("/webhooks", gateway.ingest)
+    return app
+
+
 async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
     """As little as a handler can do: read the body, parse it, answer."""
     body, more = b"", True
@@ -38,11 +51,11 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def main(name: str, port: int) -> None:
-    app = fastapi_app() if name == "fastapi" else asgi_app
-    await uvicorn.Server(uvicorn_config(app, port)).serve()
+    app = {"fastapi": fastapi_app, "embedded": embedded_app, "asgi": lambda: asgi_app}[name]()
+    await uvicorn.Server(uvicorn_config(app, port, "on" if name == "embedded" else "off")).serve()
 
 
-def uvicorn_config(app: Any, port: int) -> uvicorn.Config:
+def uvicorn_config(app: Any, port: int, lifespan: Literal["on", "off"] = "off") -> uvicorn.Config:
     """The fastest that uvicorn has: no access log, no look for proxies, no websockets."""
     return uvicorn.Config(
         app,
@@ -50,7 +63,7 @@ def uvicorn_config(app: Any, port: int) -> uvicorn.Config:
         port=port,
         http="httptools",
         ws="none",
-        lifespan="off",
+        lifespan=lifespan,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
