@@ -36,6 +36,8 @@ class Reply:
     """Not before `Destination.release`."""
     after_s: float = 0.0
     """Take so long over it."""
+    cut: bool = False
+    """Close the connection within the answer's first line."""
 
 
 OK = Reply()
@@ -49,6 +51,8 @@ class Destination:
         self.port = port
         self.script: Script = lambda _arrival: OK
         self.arrivals: list[Arrival] = []
+        self.taken: list[Arrival] = []
+        """Those that were answered 2xx, in the order of the answers."""
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._released = asyncio.Event()
@@ -126,4 +130,15 @@ class Destination:
             await self._released.wait()
         if reply.after_s:
             await asyncio.sleep(reply.after_s)
+        if reply.cut:
+            _cut(request)
+        elif reply.status < 300:
+            self.taken.append(arrival)
         return web.Response(status=reply.status, body=reply.body, headers=dict(reply.headers))
+
+
+def _cut(request: web.BaseRequest) -> None:
+    """End the connection within the first line of the answer."""
+    assert request.transport is not None
+    request.transport.write(b"HTTP/1.1 2")
+    request.transport.close()
