@@ -223,6 +223,7 @@ def see_whose_and_since_when(shell: Shell) -> None:
 def see_what_waits(shell: Shell) -> None:
     held = shell.lines("longstop events list --state held --destination crm --limit 1000")
     assert len(held) == 90
+    assert all(re.search(rf"held by {ID.pattern}", cells[-1]) for cells in held), "whole ids in a pipe"
     dead = {each["id"] for each in shell.rows("longstop dead list --destination crm --limit 100")}
     waiting = shell.rows("longstop events list --state held --limit 1000")
     assert {each["deliveries"][0]["held_by"] for each in waiting} == dead

@@ -43,7 +43,7 @@ def test_what_they_died_of(program: FakeProgram, capsys: Capture) -> None:
     assert sorted((each["destination"] or "", each["count"]) for each in others) == [("", 1), ("ledger", 1)]
     assert program.cli("dead", "summary", "--destination", "crm") == 0
     assert capsys.readouterr().out == (
-        "2\t2\tcrm\trejected\t422\t2026-01-01T00:01:00.000Z\t2026-01-01T00:03:00.000Z\tHTTP #\n"
+        "2\t2\tcrm\trejected\t422\t2026-01-01T00:01:00.000Z\t2026-01-01T00:03:00.000Z\tHTTP 422\n"
     )
     assert [each["reason"] for each in rows(program, capsys, "dead", "summary", "--destination", "quarantine")] == [
         "malformed"

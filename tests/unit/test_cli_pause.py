@@ -73,8 +73,8 @@ def test_a_second_pause_says_why_from_now_on(
 
 
 CLOSED = (
-    "crm goes on; its circuit is closed, which was open since 2026-01-01 00:58:44Z: 20 events in a row failed; "
-    "2 deliveries wait for it\n"
+    "crm goes on; 2 deliveries wait for it\n"
+    "  its circuit was open since 2026-01-01 00:58:44Z: 20 events in a row failed\n"
 )
 
 
@@ -149,7 +149,7 @@ def test_for_people(program: FakeProgram, capsys: Capture) -> None:
         (("pause", "crm"), "crm is paused already, since 2026-01-01 01:00:00Z by ann"),
         (
             ("resume", "crm"),
-            "crm goes on; its pause is over, which was since 2026-01-01 01:00:00Z by ann; 2 deliveries wait for it",
+            "crm goes on; 2 deliveries wait for it\n  it was paused since 2026-01-01 01:00:00Z by ann",
         ),
         (("pause", "in-code"), "in-code is paused; 1 delivery waits for it so far"),
     ):

@@ -37,9 +37,11 @@ def test_a_terminal_gets_titles_and_what_fits(capsys: Capture, monkeypatch: pyte
         "00000000   1  connection refused, and t…",
         "11111111  20  \\x1b]0;title\\x07\\n\\t",
     ]
-    on_terminal(monkeypatch, 200)
-    tables.write(COLUMNS, ROWS)
-    assert "a note  connection refused, and that at length" in capsys.readouterr().out
+    for width in (200, 66):
+        # The second has just enough room for all of it.
+        on_terminal(monkeypatch, width)
+        tables.write(COLUMNS, ROWS)
+        assert "a note  connection refused, and that at length" in capsys.readouterr().out
 
 
 def test_markup_is_text(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def _moment(text: str) -> str:
 
 def _attempt_lines(attempt: rows.Row) -> list[str]:
     status = f"  HTTP {attempt['status']}" if attempt["status"] else ""
-    error = f"  {attempt['error']}" if attempt["error"] else ""
+    error = f"  {attempt['error']}" if attempt["error"] and attempt["error"] not in status else ""
     head = f"  {_moment(attempt['started_at'])}  attempt {attempt['number']}  {attempt['outcome']}{status}"
     lines = [f"{head}  {attempt['duration_ms']} ms{error}"]
     if attempt["answer"] and attempt["outcome"] != "success":

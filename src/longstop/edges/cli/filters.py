@@ -37,7 +37,9 @@ class DeadOptions:
     key: KeyName = None
     reason: Annotated[DeadReason | None, Parameter(help="Dead for this reason.")] = None
     status: Annotated[int | None, Parameter(help="Last answered with this HTTP status.")] = None
-    error: Annotated[str | None, Parameter(help="The last error holds this text, as `dead summary` has it.")] = None
+    error: Annotated[
+        str | None, Parameter(help="The last error holds this text, as it is or as `dead summary` has it.")
+    ] = None
     since: Annotated[str | None, Parameter(help=f"Dead since. {_TIMES}")] = None
     until: Annotated[str | None, Parameter(help="Dead before; times as for --since.")] = None
     contains: Contains = None

@@ -9,6 +9,7 @@ from longstop.edges.cli.output import rfc3339
 from longstop.edges.cli.tables import Column
 from longstop.edges.cli.waiting import NOT, Waits
 from longstop.model.delivery import Delivery, State
+from longstop.model.error_group import group_of
 from longstop.model.listing import DeadGroup, KeptEvent
 from longstop.model.waiting import WaitsFor
 
@@ -87,9 +88,14 @@ def why_waits(waits: Waits, now_ms: int) -> str:
     assert waits.waiting is not None
     why, until_ms = waits.waiting.why, waits.waiting.until_ms
     if why is WaitsFor.HELD:
-        return f"held by {short(waits.held_by or '')}"
+        return f"held by {_other(waits.held_by or '')}"
     said = _SAID.get(why, why.value)
     return f"{said}, {times.ago(until_ms, now_ms)}" if until_ms is not None and until_ms > now_ms else said
+
+
+def _other(id_: str) -> str:
+    """The id of another row, within a cell."""
+    return short(id_) if tables.on_terminal() else id_
 
 
 DELIVERIES = (
@@ -154,8 +160,13 @@ def write_groups(groups: Sequence[DeadGroup], now_ms: int) -> None:
             str(each.status or ""),
             time_cell(each.first_at_ms, now_ms),
             time_cell(each.last_at_ms, now_ms),
-            each.error,
+            _error_of(each),
         )
         for each in groups
     ]
     tables.write(GROUPS, rows)
+
+
+def _error_of(group: DeadGroup) -> str:
+    """What they died of. Where that is a status alone, its number, which is the same for all of the group."""
+    return f"HTTP {group.status}" if group.status and group.error == group_of(f"HTTP {group.status}") else group.error

@@ -75,11 +75,11 @@ def resume(
             row = {"destination": destination, "paused": False, "changed": ended or closed, "held": held}
             output.json_line({**row, "pause_ended": ended, "circuit_closed": closed})
         elif ended or closed:
-            said = [f"its pause is over, which was {_since(pause)}"] if ended and pause else []
+            output.line(f"{destination} goes on; {held} {_deliveries(held)} for it")
+            if ended and pause:
+                output.line(f"  it was paused {_since(pause)}")
             if closed and circuit:
-                since = times.moment(circuit.opened_at_ms)
-                said.append(f"its circuit is closed, which was open since {since}: {circuit.why}")
-            output.line("; ".join([f"{destination} goes on", *said, f"{held} {_deliveries(held)} for it"]))
+                output.line(f"  its circuit was open since {times.moment(circuit.opened_at_ms)}: {circuit.why}")
         else:
             output.line(f"{destination} was not paused, and its circuit is closed")
         return DONE

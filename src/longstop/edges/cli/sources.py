@@ -13,6 +13,7 @@ from longstop.edges.cli.captured_request import captured
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
+from longstop.edges.cli.ids import short
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Program, for_looking
 from longstop.edges.cli.rows import text_or_base64
@@ -162,14 +163,14 @@ def _captured(file: Path | None, name: str, header: tuple[str, ...]) -> Request:
 
 
 def find_sample(program: Program, config: "Config", name: str, id_: str) -> Rejection:
-    """The sample of this id, of this source or of the unknown names. Raises CommandError."""
+    """The sample of this id, or that ends with it, of this source or of the unknown names. Raises CommandError."""
     found: list[Rejection] = []
 
     async def ask() -> int:
         async with program.opened(config) as parts:
             for source in (name, UNKNOWN):
                 page = await parts.store.rejections(source, Page(SAMPLES_KEPT))
-                found.extend(each for each in page.rows if each.id == id_)
+                found.extend(each for each in page.rows if id_ in (each.id, short(each.id)))
         return DONE
 
     if program.has_store(config):

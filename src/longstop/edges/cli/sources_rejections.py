@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, UsageError, say
 from longstop.edges.cli.listing import json_lines
-from longstop.edges.cli.listings import time_cell
+from longstop.edges.cli.listings import id_cell, time_cell
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.rows import Row, text_or_base64
@@ -86,7 +86,7 @@ COLUMNS = (
 def _write(rejections: tuple[Rejection, ...], now_ms: int) -> None:
     rows = [
         (
-            each.id,
+            id_cell(each.id),
             time_cell(each.at_ms, now_ms),
             str(each.status),
             each.reason.value,
@@ -108,4 +108,4 @@ def _say_counts(counts: list[RejectionCount]) -> None:
     if not counts:
         say(["Nothing was refused lately."])
     for each in counts:
-        say([f"{each.count} refused as {each.reason.value} since {times.moment(each.first_at_ms)}."])
+        say([f"{each.count} refused since {times.moment(each.first_at_ms)}, reason {each.reason.value}."])

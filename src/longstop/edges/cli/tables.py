@@ -16,7 +16,7 @@ from longstop.model.printable import printable
 
 GAP = "  "
 WIDE = 120
-"""From so many columns on there is room for everything but whole ids."""
+"""From so many columns on nothing is left out, and what does not fit is cut."""
 WIDE_FOR_IDS = 150
 
 
@@ -29,7 +29,7 @@ class Column(NamedTuple):
     least: int | None = None
     """It may be cut down to so many characters; None: it is never cut."""
     wide_only: bool = False
-    """It is left out on a terminal that is narrower than WIDE."""
+    """It is left out on a terminal that is narrower than WIDE, where not all of it fits."""
 
 
 def on_terminal() -> bool:
@@ -49,7 +49,8 @@ def write(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         sys.stdout.writelines("\t".join(row) + "\n" for row in shown)
         return
     room = width()
-    places = [place for place, column in enumerate(columns) if room >= WIDE or not column.wide_only]
+    whole = room >= WIDE or _fits(columns, shown, room)
+    places = [place for place, column in enumerate(columns) if whole or not column.wide_only]
     chosen = [[row[place] for place in places] for row in shown]
     for text in lines([columns[place] for place in places], chosen, room):
         sys.stdout.write(text + "\n")
@@ -58,11 +59,20 @@ def write(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> list[str]:
     """The lines of a table that is at most `room` characters wide, the titles first."""
     titles = [column.title for column in columns]
-    widths = [max(cells(text) for text in column) for column in zip(titles, *rows, strict=True)]
-    widths = _fitted(columns, widths, room)
+    widths = _fitted(columns, _widths(columns, rows), room)
     head = _line(columns, titles, widths)
     bold = on_terminal() and "NO_COLOR" not in os.environ
     return [f"\x1b[1m{head}\x1b[0m" if bold else head, *(_line(columns, row, widths) for row in rows)]
+
+
+def _fits(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> bool:
+    return sum(_widths(columns, rows)) + len(GAP) * (len(columns) - 1) <= room
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    """How wide each column is where nothing is cut."""
+    titles = [column.title for column in columns]
+    return [max(cells(text) for text in column) for column in zip(titles, *rows, strict=True)]
 
 
 def _fitted(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
