@@ -120,7 +120,7 @@ def test_status_knows_whether_anybody_is_at_work(folder: Path, gateway: "subproc
 def test_tail_tells_what_another_process_does(folder: Path, gateway: "subprocess.Popen[bytes]") -> None:
     assert gateway.poll() is None
     tail = subprocess.Popen(
-        [*PROGRAM, "tail", "--json", "--last", "60"],
+        [*PROGRAM, "tail", "--json", "--since", "1m"],
         cwd=folder,
         env=SHELL,
         stdout=subprocess.PIPE,

@@ -132,7 +132,7 @@ class Stops(StandingClock):
 def test_tail_goes_on_until_it_is_interrupted(json_: bool, capsys: pytest.CaptureFixture[str]) -> None:
     program = FakeProgram(clock=Stops())
     program.keep(make_append(1, received_at_ms=NOW_MS - 5_000, type="\x1b[1mpaid"))
-    assert program.cli("tail", "--last", "10", *(["--json"] if json_ else [])) == 130
+    assert program.cli("tail", "--since", "10s", *(["--json"] if json_ else [])) == 130
     out = capsys.readouterr().out
     if json_:
         row = json.loads(out)

@@ -176,4 +176,7 @@ def test_status_shows_what_is_paused(program: FakeProgram, capsys: Capture) -> N
     }
     assert paused == {"crm": ("2026-01-01T01:00:00.000Z", "ann", "migration"), "in-code": (None, None, None)}
     program.cli("status")
-    assert "paused          crm, by ann, since 2026-01-01 01:00:00Z (now): migration\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "paused          crm, by ann, since 2026-01-01 01:00:00Z (now): migration\n" in shown
+    next_due = {cells[0]: cells[-1] for line in shown.splitlines() if len(cells := line.split("\t")) > 1}
+    assert next_due == {"crm": "paused", "in-code": "now"}, "what is overdue is due now"

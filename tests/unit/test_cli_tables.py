@@ -37,7 +37,7 @@ def test_a_terminal_gets_titles_and_what_fits(capsys: Capture, monkeypatch: pyte
         "00000000   1  connection refused, and t…",
         "11111111  20  \\x1b]0;title\\x07\\n\\t",
     ]
-    for width in (200, 66):
+    for width in (200, 60):
         # The second has just enough room for all of it.
         on_terminal(monkeypatch, width)
         tables.write(COLUMNS, ROWS)

@@ -92,7 +92,7 @@ SHOWN: dict[str, Callable[[FakeProgram, Capture, Path], Row]] = {
     "`status`": lambda p, c, _: ask(p, c, "status"),
     "A node": lambda p, c, _: ask(p, c, "status")["nodes"][0],
     "A destination": lambda p, c, _: ask(p, c, "status")["destinations"][0],
-    "`tail`": lambda p, c, _: ask(p, c, "tail", "--last", "7200"),
+    "`tail`": lambda p, c, _: ask(p, c, "tail", "--since", "2h"),
     "`pause`": lambda p, c, _: ask(p, c, "pause", "crm"),
     "`resume`": lambda p, c, _: ask(p, c, "resume", "crm"),
     "`purge`": lambda p, c, _: ask(p, c, "purge", "--dry-run"),

@@ -16,7 +16,7 @@ from longstop.model.listing import DeliveryFilter, EventFilter
 _AGO = re.compile(r"(\d{1,9})(s|m|h|d|w)")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d.*)?")
-_TIMES = 'Take "15m" for 15 minutes ago (s, m, h, d, w), a date, or a time such as 2026-01-31T09:30:00Z.'
+TIMES = 'Take "15m" for 15 minutes ago (s, m, h, d, w), a date, or a time such as 2026-01-31T09:30:00Z.'
 
 Standing = Literal["scheduled", "held", "leased", "delivered", "dead", "discarded"]
 SourceName = Annotated[str | None, Parameter(help="Of this source.")]
@@ -40,7 +40,7 @@ class DeadOptions:
     error: Annotated[
         str | None, Parameter(help="The last error holds this text, as it is or as `dead summary` has it.")
     ] = None
-    since: Annotated[str | None, Parameter(help=f"Dead since. {_TIMES}")] = None
+    since: Annotated[str | None, Parameter(help=f"Dead since. {TIMES}")] = None
     until: Annotated[str | None, Parameter(help="Dead before; times as for --since.")] = None
     contains: Contains = None
 
@@ -81,7 +81,7 @@ class EventOptions:
     source: SourceName = None
     type: TypeName = None
     key: KeyName = None
-    since: Annotated[str | None, Parameter(help=f"Received since. {_TIMES}")] = None
+    since: Annotated[str | None, Parameter(help=f"Received since. {TIMES}")] = None
     until: Annotated[str | None, Parameter(help="Received before; times as for --since.")] = None
     contains: Contains = None
     unrouted: Annotated[bool, Parameter(help="Only events that no route wanted.", show_default=False)] = False

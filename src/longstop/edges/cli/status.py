@@ -1,6 +1,6 @@
 """How it stands: what waits, is delivered, is dead, by destination; what is held back, and who is at work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from longstop.edges.cli import output, rows, tables, times
 from longstop.edges.cli.errors import DONE, say
@@ -43,7 +43,11 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
         if json:
             output.json_line({**status_row(counts, names, pauses, circuits, nodes, now_ms), **refused})
         else:
-            _print_destinations(counts, names_in(counts, names, pauses, circuits), now_ms)
+            held_back = {
+                **{each.destination: "circuit open" for each in circuits},
+                **{each.destination: "paused" for each in pauses},
+            }
+            _print_destinations(counts, names_in(counts, names, pauses, circuits), held_back, now_ms)
             output.line()
             for name, value in _facts(counts, pauses, circuits, nodes, now_ms):
                 output.line(f"{name:14}  {value}")
@@ -126,17 +130,24 @@ def _circuit_row(circuit: Circuit | None) -> rows.Row | None:
 # -- for people -----------------------------------------------------------------------------------
 
 
-def _print_destinations(counts: Counts, names: Sequence[str], now_ms: int) -> None:
+def _print_destinations(counts: Counts, names: Sequence[str], held_back: Mapping[str, str], now_ms: int) -> None:
     table = [
         (
             name or QUARANTINE,
             *(str(counts.deliveries.get(name, {}).get(state, 0)) for state in State),
             times.ago(counts.oldest_waiting.get(name), now_ms),
-            times.ago(counts.next_due.get(name), now_ms),
+            _next_due(counts.next_due.get(name), held_back.get(name), now_ms),
         )
         for name in names
     ]
     tables.write(COLUMNS, table)
+
+
+def _next_due(due_at_ms: int | None, held_back: str | None, now_ms: int) -> str:
+    """When the next goes out; where nothing does, why. What is overdue goes out now."""
+    if due_at_ms is None:
+        return "-"
+    return held_back or times.ago(max(due_at_ms, now_ms), now_ms)
 
 
 def _facts(

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from longstop.edges.cli import output
 from longstop.edges.cli.activity import Activity, ActivityLine
+from longstop.edges.cli.filters import TIMES, parse_time
 from longstop.edges.cli.known import QUARANTINE, expect_known
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Parts, on_store
@@ -19,17 +20,20 @@ def tail(
     *,
     source: Annotated[str | None, Parameter(help="Only what is of this source.")] = None,
     destination: Annotated[str | None, Parameter(help="Only what is for this destination.")] = None,
-    since: Annotated[float, Parameter(name="--last", help="Begin so many seconds ago.")] = 0.0,
+    since: Annotated[str | None, Parameter(help=f"Begin with what has happened since. {TIMES}")] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Show what happens, as it happens, until Ctrl-C: accepted, delivered, retrying, dead, decided, paused."""
 
+    now_ms = program.clock.now_ms()
+    since_ms = parse_time("--since", since, now_ms)
+
     async def work(parts: Parts) -> int:
         wanted = "" if destination == QUARANTINE else destination
         await expect_known(parts, source, wanted)
-        activity = Activity(parts.store, parts.clock.now_ms() - round(since * 1000), source, wanted)
+        activity = Activity(parts.store, now_ms if since_ms is None else since_ms, source, wanted)
         while True:
             for line in await activity.next():
                 _tell(line, json)
