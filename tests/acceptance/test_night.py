@@ -86,10 +86,12 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.typed: set[str] = set()
 
     def __call__(self, line: str, status: int = 0) -> str:
         """What a command line writes, piped; fails where its exit status is another."""
         print(f"$ {line}")
+        self.typed.add(form(line))
         ran = subprocess.run(
             line.replace("longstop ", f"{shlex.quote(sys.executable)} -m longstop "),
             shell=True,
@@ -118,6 +120,12 @@ class Shell:
         (status,) = self.rows("longstop status")
         (row,) = [each for each in status["destinations"] if each["destination"] == destination]
         return +Counter({name: row[name] for name in ("scheduled", "leased", "delivered", "dead", "discarded")})
+
+
+def form(line: str) -> str:
+    """A command line without what differs from night to night: ids, how many rows, for whom."""
+    text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{8}\b", "ID", line)
+    return re.sub(r" --limit \d+| --json", "", text)
 
 
 def body(conversation: int, turn: int) -> bytes:
@@ -170,6 +178,7 @@ def test_a_night_is_got_through_from_a_shell_without_secrets(site: Site) -> None
     let_it_go(shell)
     see_it_drained(shell, original)
     account(shell, site, accepted, original, edited, given_up)
+    assert described() <= shell.typed
     gateway.stop()
 
 
@@ -206,12 +215,15 @@ def see_what_fails(shell: Shell) -> None:
 
 
 def see_whose_and_since_when(shell: Shell) -> None:
-    refused = shell.lines("longstop dead list --destination crm --reason rejected --status 422")
+    refused = shell.lines("longstop dead list --destination crm --reason rejected")
+    assert refused == shell.lines("longstop dead list --status 422")
     assert len(refused) == 8
     assert all(ID.fullmatch(cells[0]) for cells in refused)
     conversations = {f"conversation-{number:03}" for number in range(0, 16, 2)}
     assert {cell for cells in refused for cell in cells if cell.startswith("conversation-")} == conversations
     assert len(shell.lines("longstop dead list --error 'timed out after # s'")) == 6
+    locked = {f"conversation-{number:03}" for number in range(16, 36, 2)}
+    assert set(shell("longstop dead list --status 500 | cut -f6").split()) == locked
     (found,) = shell.lines("longstop dead list --key conversation-016")
     assert "500" in found
     (found,) = shell.lines("longstop dead list --limit 100 | grep conversation-000")
@@ -224,6 +236,10 @@ def see_what_waits(shell: Shell) -> None:
     held = shell.lines("longstop events list --state held --destination crm --limit 1000")
     assert len(held) == 90
     assert all(re.search(rf"held by {ID.pattern}", cells[-1]) for cells in held), "whole ids in a pipe"
+    assert shell("longstop events list --state held --limit 1000 | wc -l").strip() == "90"
+    first, second, *behind = reversed(shell.lines("longstop events list --key conversation-000"))
+    assert (first[-1], second[-1]) == ("crm: delivered", "crm: dead (rejected)")
+    assert all("crm: scheduled (held by " in cells[-1] for cells in behind)
     dead = {each["id"] for each in shell.rows("longstop dead list --destination crm --limit 100")}
     waiting = shell.rows("longstop events list --state held --limit 1000")
     assert {each["deliveries"][0]["held_by"] for each in waiting} == dead
@@ -300,6 +316,14 @@ def account(shell: Shell, site: Site, accepted: list[str], original: str, edited
         ids = [sent["id"] for sent in taken.values() if sent["conversationId"] == name]
         assert ids == sorted(ids), name
     trail_of_the_edit(shell, original, edited)
+
+
+def described() -> set[str]:
+    """The command lines of the walk-through in docs/operate.md."""
+    _, _, section = (Path(__file__).parents[2] / "docs/operate.md").read_text().partition("\n## A night\n")
+    lines = re.findall(r"^\$ (.+)$", section.partition("\n## ")[0], re.MULTILINE)
+    assert len(lines) > 15
+    return {form(line) for line in lines}
 
 
 def trail_of_the_edit(shell: Shell, original: str, edited: str) -> None:
