@@ -341,6 +341,49 @@ def test_every_page_is_linked_from_another() -> None:
     assert [page.name for page in pages if f"docs/sources/{page.name}" not in readme] == []
 
 
+def classes() -> dict[str, set[str]]:
+    """The names of each class's methods and fields, by the class's name."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "src/longstop").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                names = found.setdefault(node.name, set())
+                names |= {each.name for each in ast.walk(node) if isinstance(each, ast.FunctionDef)}
+                names |= {each.name for each in ast.walk(node) if isinstance(each, ast.AsyncFunctionDef)}
+    return found
+
+
+def test_every_method_that_is_named_exists() -> None:
+    known = classes()
+    pages = [(ROOT / name).read_text() for name in ("docs/architecture.md", "docs/guarantees.md", "CONTRIBUTING.md")]
+    named = [pair for page in pages for pair in re.findall(r"`([A-Z]\w+)\.(\w+)`", page)]
+    assert [pair for pair in named if pair[1] not in known.get(pair[0], ())] == []
+
+
+def test_the_table_of_ports_has_every_method() -> None:
+    known = classes()
+    _, _, section = (ROOT / "docs/architecture.md").read_text().partition("\n## The ports")
+    rows = re.findall(r"^\| (?:`(\w+)`)? ?\| [^|]+ \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    told: dict[str, set[str]] = {}
+    port = ""
+    for name, methods in rows:
+        port = name or port
+        told.setdefault(port, set()).update(re.findall(r"`(\w+)`", methods))
+    assert told == {"Inbox": known["Inbox"], "Ledger": known["Ledger"]}
+
+
+def test_the_picture_of_the_rooms_has_every_room() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    picture = page.partition("<!-- rooms: begin -->")[2].partition("<!-- rooms: end -->")[0]
+    top = [
+        path for path in (ROOT / "src/longstop").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    inner = [path for path in (ROOT / "src/longstop/edges").iterdir() if (path / "__init__.py").exists()]
+    names = {path.name + ("/" if path.is_dir() else "") for path in top} - {"__init__.py", "edges/"}
+    names |= {f"edges/{path.name}/" for path in inner}
+    assert set(re.findall(r"(?:edges/)?\b\w+(?:/|\.py)|__main__\.py", picture)) - {"br/"} == names
+
+
 def test_every_file_that_is_named_exists() -> None:
     named = {
         (page, name)
