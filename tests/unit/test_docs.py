@@ -18,6 +18,7 @@ from longstop.config import load, parse, shape, values
 from longstop.config.values import Surroundings
 from longstop.edges.cli import app
 from longstop.edges.cli.starter import STARTER
+from longstop.model.delivery import DeadReason, OutcomeKind, State
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Event
 from longstop.model.settings import AuthScheme, Scheme
@@ -339,6 +340,14 @@ def test_every_page_is_linked_from_another() -> None:
     readme = (ROOT / "README.md").read_text()
     pages = sorted((ROOT / "docs/sources").glob("*.md"))
     assert [page.name for page in pages if f"docs/sources/{page.name}" not in readme] == []
+
+
+def test_the_glossary_is_in_order_and_knows_every_word_of_the_states() -> None:
+    page = (ROOT / "docs/glossary.md").read_text()
+    terms = re.findall(r"^\*\*(.+?)\.\*\* ", page, re.MULTILINE)
+    assert terms == sorted(set(terms), key=str.lower)
+    words = [each.value for kind in (State, DeadReason, OutcomeKind) for each in kind]
+    assert [word for word in words if f"`{word}`" not in page] == []
 
 
 def classes() -> dict[str, set[str]]:
