@@ -295,12 +295,18 @@ def test_the_description_names_everything() -> None:
         "  route       → crm  when type == 'Text'  (type: the body's, else the event's)",
         "source        orders (generic)  POST http://127.0.0.1:8080/webhooks/orders",
         "  no route    its events are kept as unrouted",
-        "destination   crm  http://127.0.0.1:9000/events  attempts of 10 s at most, for 3 d",
-        "destination   code  a handler registered in code  attempts of 10 s at most, for 3 d",
+        "destination   crm  http://127.0.0.1:9000/events  tried for 3 d, 10 s an attempt",
+        "destination   code  a handler registered in code  tried for 3 d, 10 s an attempt",
     ]
 
 
 # -- the starter --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("attempts", "said"), [(1, "1 time"), (8, "8 times")])
+def test_a_number_of_attempts_is_told(attempts: int, said: str) -> None:
+    text = EXAMPLE.replace("retry = {", f"retry = {{ attempts = {attempts},")
+    assert f"tried {said} at most for 3 d" in describe(read(text, SECRETS, handlers=("code",)))
 
 
 def test_the_starter_starts_with_an_empty_environment() -> None:

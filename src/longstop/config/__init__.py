@@ -367,8 +367,8 @@ def _seen(route: RouteSettings) -> str:
 
 def _destination_line(config: Config, destination: DestinationSettings) -> str:
     retry = destination.retry
-    budget = "attempts" if retry.attempts is None else f"{retry.attempts} attempt{'s' if retry.attempts > 1 else ''}"
-    times = f"{budget} of {destination.timeout_ms / 1000:g} s at most, for {_span(retry.max_age_ms)}"
+    most = "" if retry.attempts is None else f" {retry.attempts} time{'s' if retry.attempts > 1 else ''} at most"
+    times = f"tried{most} for {_span(retry.max_age_ms)}, {destination.timeout_ms / 1000:g} s an attempt"
     return f"destination   {destination.name}  {config.targets[destination.name]}  {times}"
 
 

@@ -1,4 +1,4 @@
-"""Pausing a destination and letting it go on. What is for it meanwhile is held, never discarded."""
+"""Pausing a destination and letting it go on. What is for it meanwhile waits, and is never discarded."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ def pause(
     json: AsJson = False,
     program: Injected,
 ) -> int:
-    """Send a destination nothing more until `longstop resume`. Events for it are accepted and held.
+    """Send a destination nothing more until `longstop resume`. Events for it are accepted, and wait.
 
     Attempts that are under way go on to their end. A pause outlives a restart. Of one that is paused already, --why
     changes the reason.
@@ -62,7 +62,7 @@ def resume(
     json: AsJson = False,
     program: Injected,
 ) -> int:
-    """End a destination's pause: what was held goes out now. One whose circuit is open is tried again at once."""
+    """End a destination's pause: what waits for it goes out now. One whose circuit is open is tried again at once."""
 
     async def work(parts: Parts) -> int:
         pause, circuit = await _pause_of(parts, destination), await _circuit_of(parts, destination)
