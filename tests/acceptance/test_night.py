@@ -230,6 +230,7 @@ def see_whose_and_since_when(shell: Shell) -> None:
     assert ID.fullmatch(found[0])
     told = shell(f"longstop events show {found[0]}")
     assert "the number has no country code" in told
+    assert told.count("HTTP 422") == 1, "said once"
 
 
 def see_what_waits(shell: Shell) -> None:
