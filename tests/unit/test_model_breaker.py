@@ -148,6 +148,31 @@ def test_slow_answers_lower_it() -> None:
     assert limiter.limit == 28
 
 
+@pytest.mark.parametrize(
+    ("quickest_ms", "idle_ms", "took_ms", "slow"),
+    [
+        # Twice as long as the quickest, and 20 ms more.
+        (100, 0, 220, False),
+        (100, 0, 221, True),
+        (0, 0, 20, False),
+        (0, 0, 21, True),
+        # The quickest is forgotten by 2 % a second, up to twice its time at a look.
+        (100, 10_000, 260, False),
+        (100, 10_000, 261, True),
+        (100, 500_000, 420, False),
+        (100, 500_000, 421, True),
+        # Where no time has passed nothing is forgotten, nor where the clock went back.
+        (50_000, 0, 100_021, True),
+        (50_000, -40_000, 100_021, True),
+    ],
+)
+def test_an_answer_is_slow_beside_the_quickest_lately(quickest_ms: int, idle_ms: int, took_ms: int, slow: bool) -> None:
+    limiter = Limiter(8, adaptive=True)
+    limiter.ended(True, 1_000_000 - quickest_ms, 1_000_000, running=1)
+    limiter.ended(True, 1_000_000 + idle_ms - took_ms, 1_000_000 + idle_ms, running=1)
+    assert limiter.limit == (7 if slow else 8)
+
+
 def test_it_never_falls_below_one() -> None:
     limiter = Limiter(8, adaptive=True)
     for at_ms in range(100, 10_000, 100):

@@ -14,6 +14,7 @@ from longstop.model.delivery import (
     State,
     Transition,
     Trigger,
+    lane_of,
     next_state,
 )
 from longstop.model.errors import TransitionError
@@ -94,6 +95,28 @@ def test_a_replay_begins_a_round_with_a_fresh_budget(state: State) -> None:
     assert (new.round, new.round_at_ms, new.due_at_ms) == (2, AT_MS + 7, AT_MS + 9)
     assert (new.tries, new.lost, new.attempts, new.token) == (0, 0, 11, 11)
     assert (new.reason, new.ended_at_ms) == (None, None)
+
+
+REPLAYED = Transition(Trigger.REPLAY, AT_MS)
+
+
+def test_a_replay_of_what_was_skipped_goes_into_its_source_s_own_lane_for_its_key() -> None:
+    skipped = delivery(key="k", lane="@all:k").leased("w", AT_MS, AT_MS + 1)
+    skipped = skipped.after(Transition(Trigger.PARK, AT_MS, leaves_lane=True))
+    assert (skipped.lane, skipped.skipped) == (None, True)
+    assert skipped.after(REPLAYED).lane == lane_of(skipped.source, "k") == f"{skipped.source}:k"
+    assert skipped.after(replace(REPLAYED, lane="@all:k")).lane == "@all:k", "whoever replays it may know better"
+    assert replace(skipped, key=None).after(REPLAYED).lane is None, "without a key there is no order"
+
+
+def test_a_replay_of_what_was_not_skipped_stays_in_its_lane() -> None:
+    assert delivery(State.DEAD, key="k", lane="@all:k").after(REPLAYED).lane == "@all:k"
+    assert delivery(State.DEAD, key="k").after(REPLAYED).lane is None
+
+
+def test_what_was_in_no_lane_is_not_skipped() -> None:
+    alone = delivery().leased("w", AT_MS, AT_MS + 1).after(Transition(Trigger.PARK, AT_MS, leaves_lane=True))
+    assert not alone.skipped
 
 
 def test_what_is_discarded_is_no_longer_dead_of_anything() -> None:

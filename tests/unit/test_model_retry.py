@@ -1,6 +1,8 @@
 """Backoff, Retry-After, and what becomes of a delivery after each kind of outcome."""
 
 import random
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -204,6 +206,22 @@ def test_which_statuses_are_retried_can_be_chosen() -> None:
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value, AT_MS) == seconds
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Kiritimati")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+@pytest.mark.parametrize("value", ["Thu, 01 Jan 2026 00:01:00 GMT", "Thu Jan  1 00:01:00 2026"])
+def test_a_date_is_in_utc_wherever_the_gateway_stands(value: str) -> None:
+    assert parse_retry_after(value, AT_MS) == 60.0
+    assert parse_retry_after(value, AT_MS + 59_500) == 0.5
 
 
 @given(st.text(max_size=60))
