@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from longstop.model.breaker import PATIENCE, BreakerPolicy, Circuit, asked_ms, opened, works
+from longstop.model.breaker import PATIENCE, BreakerPolicy, Circuit, CircuitChange, asked_ms, opened, works
 from longstop.model.concurrency_limit import START, Limiter
 from longstop.model.delivery import Outcome, OutcomeKind
 from longstop.testing.builders import make_delivery, make_event
@@ -74,6 +74,7 @@ def test_probes_that_succeed_close_it_whatever_fails_between_them() -> None:
     once = CIRCUIT.after_success(POLICY, 5_000)
     assert once is not None
     assert (once.passed, once.probe_at_ms) == (1, 5_000), "the next one goes out at once"
+    assert once.version == CIRCUIT.version + 1
     failed = once.after_failure(POLICY, 5_100, 0)
     assert (failed.passed, failed.probe_at_ms) == (1, 6_100), "it takes some: it is asked again soon"
     assert failed.after_success(POLICY, 6_100) is None
@@ -86,6 +87,23 @@ def test_one_that_takes_some_is_asked_often_and_one_that_then_takes_none_less_an
         circuit = circuit.after_failure(POLICY, 0, 0)
         waits.append(circuit.probe_at_ms)
     assert waits == [1_000] * PATIENCE + [2_000, 4_000, 8_000, 8_000]
+
+
+def test_a_probe_that_leaves_is_waited_for_and_is_a_change_as_any_other() -> None:
+    probed = CIRCUIT.probed(2_000, "k")
+    assert (probed.probe_at_ms, probed.probe_key, probed.version) == (2_000 + 15_000, "k", CIRCUIT.version + 1)
+    put_off = probed.put_off(90_000)
+    assert (put_off.probe_at_ms, put_off.version) == (90_000, CIRCUIT.version + 2)
+
+
+def test_the_probes_take_turns_with_the_newest_and_the_oldest() -> None:
+    assert [replace(CIRCUIT, failed=failed).newest_first for failed in range(4)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(("now_ms", "open_s"), [(4_500, 3.5), (1_000, 0.0), (0, 0.0)])
+def test_an_outage_is_as_long_as_it_was_and_never_shorter_than_nothing(now_ms: int, open_s: float) -> None:
+    change = CircuitChange.closed(replace(CIRCUIT, opened_at_ms=1_000), "its probes succeeded", now_ms)
+    assert change == CircuitChange("crm", "closed", "its probes succeeded", now_ms, open_s)
 
 
 def test_a_probe_is_of_another_key_where_there_is_one() -> None:
