@@ -159,6 +159,33 @@ def test_an_error_halves_it_once_for_all_that_were_under_way() -> None:
     assert limiter.limit in (8, 9)
 
 
+@pytest.mark.parametrize(("before", "doubles_to"), [(32, 16), (12, 6)])
+def test_an_adaptive_limit_doubles_to_half_of_what_it_was_before_the_ramp(before: int, doubles_to: int) -> None:
+    limiter = Limiter(64, adaptive=True)
+    full(limiter, before - START, 0)
+    assert limiter.limit == before
+    limiter.ramp()
+    assert limiter.limit == 1
+    full(limiter, doubles_to - 1, 0)
+    assert limiter.limit == doubles_to
+    # From here on it grows by one for each round trip.
+    full(limiter, doubles_to - 1, 0)
+    assert limiter.limit == doubles_to
+    full(limiter, 2, 0)
+    assert limiter.limit == doubles_to + 1
+
+
+def test_a_limit_of_one_is_still_one_after_a_ramp() -> None:
+    limiter = Limiter(8, adaptive=True)
+    for at_ms in range(100, 1_000, 100):
+        full(limiter, 1, at_ms, worked=False)
+    limiter.ramp()
+    full(limiter, 1, 2_000)
+    assert limiter.limit == 2, "a round trip of one"
+    full(limiter, 1, 2_000)
+    assert limiter.limit == 2
+
+
 def test_slow_answers_lower_it() -> None:
     limiter = Limiter(64, adaptive=True)
     full(limiter, 24, 0)
