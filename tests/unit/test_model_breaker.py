@@ -55,7 +55,7 @@ def test_an_event_that_asks_for_time_again_and_again_asks_for_itself() -> None:
 def test_it_opens_until_the_first_probe_or_for_as_long_as_was_asked() -> None:
     assert opened("crm", "…", POLICY, 500, 0, 15_000) == Circuit("crm", 500, 1_500, 15_000, "…")
     asked = opened("crm", "…", POLICY, 500, 300, 15_000)
-    assert asked.probe_at_ms == 800
+    assert (asked.probe_at_ms, asked.passed) == (800, 1)
     assert asked.after_success(POLICY, 800) is None, "it said when to come back, and is believed"
 
 
