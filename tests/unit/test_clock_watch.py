@@ -136,6 +136,9 @@ async def test_a_jump_is_counted_and_told_once() -> None:
         assert watch.look() == AT_MS + 1_000 + HOUR_MS
         watch.look()
     assert watch.jumps == 1
+    clock.jump(-60)
+    watch.look()
+    assert watch.jumps == 2
     (told,) = logged
     assert (told["event"], told["by_s"]) == ("clock_jumped", 3_600)
     assert (told["from_ms"], told["to_ms"]) == (AT_MS + 1_000, AT_MS + 1_000 + HOUR_MS)

@@ -32,11 +32,11 @@ def test_a_clock_that_is_set_back_grants_nothing_and_does_not_stop_the_bucket() 
 
 def test_a_backlog_closes_at_its_mark_and_opens_well_below() -> None:
     backlog = Backlog(100)
-    seen = []
+    seen = [backlog.full]
     for waiting in (100, 101, 95, 91, 90, 100, 101):
         backlog.seen(waiting, 0, 0)
         seen.append(backlog.full)
-    assert seen == [False, True, True, True, False, False, True]
+    assert seen == [False, False, True, True, True, False, False, True]
 
 
 def test_the_wait_follows_from_how_fast_deliveries_end() -> None:

@@ -124,6 +124,7 @@ def full(limiter: Limiter, times: int, at_ms: int, took_ms: int = 10, worked: bo
 
 def test_a_fixed_limit_stays_where_it_is() -> None:
     limiter = Limiter(32)
+    assert limiter.limit == 32
     full(limiter, 100, 0, worked=False)
     full(limiter, 100, 0, took_ms=60_000)
     assert limiter.limit == 32
@@ -157,6 +158,16 @@ def test_an_error_halves_it_once_for_all_that_were_under_way() -> None:
     # From here on it grows by one for each round trip, not for each success.
     full(limiter, 8, at_ms=300)
     assert limiter.limit in (8, 9)
+
+
+def test_what_began_by_the_moment_of_an_error_does_not_lower_it_again() -> None:
+    limiter = Limiter(64, adaptive=True)
+    limiter.ended(False, 0, 100, running=8)
+    assert limiter.limit == START // 2
+    limiter.ended(False, 100, 200, running=8)
+    assert limiter.limit == START // 2
+    limiter.ended(False, 101, 200, running=8)
+    assert limiter.limit == START // 4
 
 
 @pytest.mark.parametrize(("before", "doubles_to"), [(32, 16), (12, 6)])

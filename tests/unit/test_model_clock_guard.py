@@ -60,11 +60,27 @@ def test_there_and_back() -> None:
     assert watched.translated_ms(AT_MS + 15_000 + YEAR_MS, now_ms) == AT_MS + 15_000
 
 
-def test_a_jump_is_forgotten_after_a_month_and_not_before() -> None:
-    for elapsed_ms, remembered in ((REMEMBERED_MS - 1, 2), (REMEMBERED_MS, 1)):
+def test_an_instant_of_the_very_jump_is_before_it() -> None:
+    for by_ms in (HOUR_MS, -HOUR_MS):
         watched = guard()
-        watched.look(AT_MS + HOUR_MS, 0)
-        watched.look(AT_MS + elapsed_ms + 2 * HOUR_MS, elapsed_ms)
+        watched.look(AT_MS + 10_000 + by_ms, 10_000)
+        now_ms = AT_MS + 15_000 + by_ms
+        assert watched.translated_ms(AT_MS + 10_000, now_ms) == AT_MS + 10_000 + by_ms
+        assert watched.translated_ms(now_ms, now_ms) == now_ms, "and of now is now"
+
+
+def test_how_long_the_machine_has_run_is_no_jump() -> None:
+    watched = ClockGuard(AT_MS, 5_000)
+    assert watched.look(AT_MS + 1_000, 6_000) is None
+    assert watched.steady_ms(6_000) == 1_000
+
+
+def test_a_jump_is_forgotten_after_a_month_and_not_before() -> None:
+    began_ms = 7 * REMEMBERED_MS
+    for elapsed_ms, remembered in ((REMEMBERED_MS - 1, 2), (REMEMBERED_MS, 1)):
+        watched = ClockGuard(AT_MS, began_ms)
+        watched.look(AT_MS + HOUR_MS, began_ms)
+        watched.look(AT_MS + elapsed_ms + 2 * HOUR_MS, began_ms + elapsed_ms)
         assert watched.ahead_ms() == remembered * HOUR_MS
 
 
@@ -129,6 +145,7 @@ def test_a_backoff_from_a_clock_that_was_ahead_is_over_and_its_round_goes_on(rou
 def test_only_a_replay_that_was_not_tried_yet_waits_as_long_as_it_was_asked_to(spent: dict[str, int]) -> None:
     due_at_ms = AT_MS + WAIT_MS + 1
     assert REPAIR.repaired(waiting(due_at_ms, AT_MS - HOUR_MS, round=2)) is None
+    assert REPAIR.repaired(waiting(due_at_ms, AT_MS, round=2)) is None
     assert REPAIR.repaired(waiting(due_at_ms, AT_MS - HOUR_MS)) == waiting(AT_MS, AT_MS - HOUR_MS), "no replay"
     tried = waiting(due_at_ms, AT_MS - HOUR_MS, round=2, **spent)
     assert REPAIR.repaired(tried) == waiting(AT_MS, AT_MS - HOUR_MS, round=2, **spent)

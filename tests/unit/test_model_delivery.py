@@ -14,6 +14,7 @@ from longstop.model.delivery import (
     State,
     Transition,
     Trigger,
+    Wait,
     lane_of,
     next_state,
 )
@@ -95,6 +96,24 @@ def test_a_replay_begins_a_round_with_a_fresh_budget(state: State) -> None:
     assert (new.round, new.round_at_ms, new.due_at_ms) == (2, AT_MS + 7, AT_MS + 9)
     assert (new.tries, new.lost, new.attempts, new.token) == (0, 0, 11, 11)
     assert (new.reason, new.ended_at_ms) == (None, None)
+
+
+def test_what_cannot_happen_is_refused_with_what_can() -> None:
+    with pytest.raises(TransitionError) as refused:
+        next_state(State.DEAD, Trigger.SUCCEED)
+    assert str(refused.value) == "a delivery that is dead cannot succeed; from dead it can only: discard, replay"
+
+
+def test_only_what_waits_has_a_wait_and_only_what_is_dead_a_reason() -> None:
+    retried = Transition(Trigger.RETRY, AT_MS, AT_MS + 5, reason=DeadReason.REJECTED, wait=Wait.BACKOFF)
+    assert (leased().after(retried).wait, leased().after(retried).reason) == (Wait.BACKOFF, None)
+    parked = replace(retried, trigger=Trigger.PARK)
+    assert (leased().after(parked).wait, leased().after(parked).reason) == (None, DeadReason.REJECTED)
+
+
+def test_a_replay_is_of_use_for_ever_and_in_nobody_s_place() -> None:
+    again = delivery(State.DEAD, expires_at_ms=AT_MS, replaced_by="other").after(REPLAYED)
+    assert (again.expires_at_ms, again.replaced_by) == (None, None)
 
 
 REPLAYED = Transition(Trigger.REPLAY, AT_MS)

@@ -87,6 +87,20 @@ def test_where_nothing_arrives_for_ten_minutes_a_quarter_is_enough(events: int, 
     assert (tally.count(failed(0, failures=9), at_ms) is not None) is opens
 
 
+def test_the_ten_minutes_count_from_the_first_of_the_run() -> None:
+    for at_ms, opens in ((1_599_999, False), (1_600_000, True)):
+        tally = Tally(NEVER_BY_RATE)
+        said(tally, failed(0), at_ms=1_000_000)
+        said(tally, failed(1), at_ms=1_300_000)
+        assert (tally.count(failed(0, failures=9), at_ms) is not None) is opens
+
+
+def test_one_is_told_as_one() -> None:
+    one, two = (Tally(replace(NEVER_BY_RATE, failures=count)) for count in (1, 2))
+    assert said(one, failed(1)) == ["1 event in a row failed"]
+    assert said(two, failed(1), failed(2)) == [None, "2 events in a row failed"]
+
+
 @pytest.mark.parametrize(("share", "most"), [(0.0, 40), (0.5, 45), (0.9, 140)])
 def test_where_many_fail_anyway_it_takes_a_longer_run_and_a_real_outage_is_seen_all_the_same(
     share: float, most: int
@@ -142,7 +156,7 @@ def test_suspects_are_remembered_and_of_too_many_the_youngest(monkeypatch: pytes
     for remembered, opens in ((8, True), (16, False)):
         monkeypatch.setattr(evidence, "SUSPECTS", remembered)
         tally = Tally(NEVER_BY_RATE)
-        said(tally, *[arrived()] * 100, *old, arrived(), *young, arrived())
+        said(tally, *[arrived()] * 100, *old, arrived(), *young, *[arrived()] * 9)
         assert said(tally, *young) == [None] * 8
         assert (said(tally, *old)[-1] is not None) is opens
 
@@ -187,3 +201,14 @@ def test_what_is_older_than_the_window_does_not_count(at_ms: int, opens: bool) -
     tally = Tally(NEVER_BY_RUN)
     said(tally, *[arrived(failures=1)] * 3, *map(failed, range(6)))
     assert (tally.count(failed(7), at_ms) is not None) is opens
+
+
+def test_what_is_not_listened_to_any_more_does_not_count_in_the_window_either() -> None:
+    some = [arrived(failures=1)] * 3 + [failed(n, VOICES) for n in range(100)]
+    assert said(Tally(NEVER_BY_RUN), *some) == [None] * 103
+
+
+def test_a_part_of_the_window_goes_as_a_whole() -> None:
+    tally = Tally(NEVER_BY_RUN)
+    said(tally, *[arrived(failures=1)] * 3, *map(failed, range(6)), at_ms=999)
+    assert tally.count(failed(7), 10_000) is None
