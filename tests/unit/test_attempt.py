@@ -9,12 +9,14 @@ import pytest
 from services import FAILED, PLAIN, REJECTED, Works, all_deliveries, on_virtual_time, settle_down, states
 from structlog.testing import capture_logs
 
-from longstop.delivering.attempt import SETTLE_AGAIN_S, AttemptRunner, Destination
+from longstop.delivering.attempt import SETTLE_AGAIN_S, AttemptRunner, Destination, settled
+from longstop.delivering.dispatch import breaker_of
 from longstop.group_commit import GroupCommit
 from longstop.model.append import Append
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import ANSWER_BYTES_KEPT, DeadReason, Outcome, OutcomeKind, State
 from longstop.model.lease import Claim, LeaseRequest, Settlement
-from longstop.testing.builders import AT_MS, make_append
+from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event
 from longstop.testing.fakes import ScriptedSender
 
 
@@ -153,6 +155,31 @@ async def test_attempts_that_end_together_share_a_commit() -> None:
         await settle_down()
         assert len(await all_deliveries(works.store)) == 20
         assert works.store.calls["settle"] <= 2
+
+
+def test_a_probe_that_fails_is_recorded_and_ends_no_round_however_spent() -> None:
+    spent = make_delivery(make_event(1), attempts=9, tries=9).leased("w", AT_MS, AT_MS + 30_000)
+    failed = replace(FAILED, frames="crm.py:7 in update")
+    probed = settled(spent, failed, AT_MS, PLAIN, AT_MS, random.Random(1), probe=True)
+    assert (probed.delivery.state, probed.delivery.tries) == (State.SCHEDULED, 9)
+    assert probed.attempt is not None
+    assert (probed.attempt.number, probed.attempt.duration_ms, probed.attempt.frames) == (10, 0, failed.frames)
+    plain = settled(spent, failed, AT_MS, PLAIN, AT_MS, random.Random(1))
+    assert (plain.delivery.state, plain.delivery.reason) == (State.DEAD, DeadReason.EXHAUSTED)
+
+
+@on_virtual_time
+async def test_the_probe_of_an_open_circuit_costs_nothing_and_moves_the_circuit() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    circuit = Circuit("crm", AT_MS, AT_MS, answer_ms=15_000, why="…")
+    assert await works.store.change_circuit("crm", 0, circuit)
+    crm = Destination("crm", ScriptedSender(FAILED), replace(PLAIN, attempts=1), 1)
+    await works.deliver.run(claim, crm, breaker_of(crm, works.store, works.clock), circuit)
+    delivery = await works.one()
+    assert (delivery.state, delivery.attempts, delivery.tries) == (State.SCHEDULED, 1, 0)
+    (after,) = await works.store.circuits()
+    assert (after.failed, after.version) == (1, 2)
 
 
 # -- what is told -------------------------------------------------------------------------------------
