@@ -5,14 +5,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from services import FAILED, PLAIN, REJECTED, Works, all_deliveries, on_virtual_time, settle_down, states
+from structlog.testing import capture_logs
 
-from longstop.delivering.attempt import SETTLE_AGAIN_S, AttemptRunner, Destination
+from longstop.delivering.attempt import SETTLE_AGAIN_S, AttemptRunner, Destination, settled
+from longstop.delivering.dispatch import breaker_of
 from longstop.group_commit import GroupCommit
 from longstop.model.append import Append
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import ANSWER_BYTES_KEPT, DeadReason, Outcome, OutcomeKind, State
 from longstop.model.lease import Claim, LeaseRequest, Settlement
-from longstop.testing.builders import AT_MS, make_append
+from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event
 from longstop.testing.fakes import ScriptedSender
 
 
@@ -151,3 +155,146 @@ async def test_attempts_that_end_together_share_a_commit() -> None:
         await settle_down()
         assert len(await all_deliveries(works.store)) == 20
         assert works.store.calls["settle"] <= 2
+
+
+def test_a_probe_that_fails_is_recorded_and_ends_no_round_however_spent() -> None:
+    spent = make_delivery(make_event(1), attempts=9, tries=9).leased("w", AT_MS, AT_MS + 30_000)
+    failed = replace(FAILED, frames="crm.py:7 in update")
+    probed = settled(spent, failed, AT_MS, PLAIN, AT_MS, random.Random(1), probe=True)
+    assert (probed.delivery.state, probed.delivery.tries) == (State.SCHEDULED, 9)
+    assert probed.attempt is not None
+    assert (probed.attempt.number, probed.attempt.duration_ms, probed.attempt.frames) == (10, 0, failed.frames)
+    plain = settled(spent, failed, AT_MS, PLAIN, AT_MS, random.Random(1))
+    assert (plain.delivery.state, plain.delivery.reason) == (State.DEAD, DeadReason.EXHAUSTED)
+
+
+@on_virtual_time
+async def test_the_probe_of_an_open_circuit_costs_nothing_and_moves_the_circuit() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    circuit = Circuit("crm", AT_MS, AT_MS, answer_ms=15_000, why="…")
+    assert await works.store.change_circuit("crm", 0, circuit)
+    crm = Destination("crm", ScriptedSender(FAILED), replace(PLAIN, attempts=1), 1)
+    await works.deliver.run(claim, crm, breaker_of(crm, works.store, works.clock), circuit)
+    delivery = await works.one()
+    assert (delivery.state, delivery.attempts, delivery.tries) == (State.SCHEDULED, 1, 0)
+    (after,) = await works.store.circuits()
+    assert (after.failed, after.version) == (1, 2)
+
+
+# -- what is told -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (Outcome(OutcomeKind.SUCCESS, 204), {"event": "delivered", "log_level": "debug"}),
+        (
+            Outcome(OutcomeKind.RETRY, 503, "busy"),
+            {"event": "retrying", "log_level": "warning", "error": "busy", "due_at_ms": AT_MS + 1_000},
+        ),
+        (
+            Outcome(OutcomeKind.REJECT, 422, "no such customer"),
+            {"event": "dead", "log_level": "error", "error": "no such customer", "reason": "rejected"},
+        ),
+    ],
+)
+def test_the_end_of_an_attempt_is_told_with_whose_it_is(outcome: Outcome, told: dict[str, object]) -> None:
+    @on_virtual_time
+    async def scenario() -> None:
+        works = Works(crm=ScriptedSender())
+        claim = await claimed(works)
+        with capture_logs() as logged:
+            await works.attempt(claim, Destination("crm", ScriptedSender(outcome), PLAIN, 1))
+        assert logged == [{**told, **names(claim), "attempts": 1}]
+
+    scenario()
+
+
+@on_virtual_time
+async def test_one_that_its_key_goes_on_without_is_told_as_skipped_and_one_that_came_too_late_without_an_error() -> (
+    None
+):
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    skipping, late = replace(claim.delivery, lane="k"), replace(claim.delivery, expires_at_ms=AT_MS)
+    with capture_logs() as logged:
+        crm = Destination("crm", ScriptedSender(REJECTED), replace(PLAIN, on_dead="skip"), 1)
+        await works.attempt(Claim(skipping, claim.event), crm)
+    assert [(each["event"], each["skipped"]) for each in logged] == [("dead", True)]
+    works = Works(crm=ScriptedSender())
+    await claimed(works)
+    with capture_logs() as logged:
+        await works.attempt(Claim(late, claim.event), crm)
+    assert logged == [
+        {"event": "dead", "log_level": "error", "reason": "expired", "error": None, **names(claim), "attempts": 0}
+    ]
+
+
+@on_virtual_time
+async def test_a_handler_that_raised_is_told_with_its_traceback() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    raised = Outcome(OutcomeKind.RETRY, error="ValueError: no", traceback="Traceback …", raised=True)
+    with capture_logs() as logged:
+        await works.attempt(claim, Destination("crm", ScriptedSender(raised), PLAIN, 1))
+    assert logged[0] == {
+        "event": "handler_raised",
+        "log_level": "warning",
+        "exception": "Traceback …",
+        "error": "ValueError: no",
+        **names(claim),
+        "attempts": 0,
+    }
+
+
+@on_virtual_time
+async def test_a_settlement_that_fails_and_one_that_is_refused_are_told() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works, until_ms=AT_MS + 1)
+    crm = Destination("crm", ScriptedSender(), PLAIN, 1)
+    works.store.fail("settle")
+    with capture_logs() as logged:
+        await works.attempt(claim, crm)
+        await works.attempt(claim, crm)
+    assert [(each["event"], each["log_level"]) for each in logged] == [
+        ("settle_failed", "error"),
+        ("delivered", "debug"),
+        ("lease_lost", "warning"),
+    ]
+    assert "told to fail" in logged[0]["error"]
+    assert all(each.items() >= names(claim).items() for each in logged)
+
+
+@on_virtual_time
+async def test_a_sender_that_breaks_is_told_as_what_it_is() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    with capture_logs() as logged:
+        await works.attempt(claim, Destination("crm", ScriptedSender(ValueError("a bug")), PLAIN, 1))
+    assert [(each["event"], each["log_level"]) for each in logged] == [
+        ("sender_failed", "error"),
+        ("retrying", "warning"),
+    ]
+    assert logged[0].items() >= names(claim).items()
+
+
+@on_virtual_time
+async def test_what_is_broken_off_says_so_on_its_record() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    sender = ScriptedSender()
+    sender.hold()
+    trying = asyncio.create_task(works.attempt(claim, Destination("crm", sender, PLAIN, 1)))
+    await works.clock.sleep(3)
+    trying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trying
+    delivery = await works.one()
+    (attempt,) = (await works.store.history(delivery.id)).attempts
+    assert attempt.error == "interrupted: the gateway stopped before the destination answered"
+    assert (attempt.outcome, attempt.started_at_ms, attempt.duration_ms) == (OutcomeKind.INTERRUPTED, AT_MS, 3_000)
+
+
+def names(claim: Claim) -> dict[str, object]:
+    return {"delivery_id": claim.delivery.id, "event_id": claim.event.id, "destination": "crm"}

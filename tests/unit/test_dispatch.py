@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from services import FAILED, LEASE_MS, REJECTED, Works, all_deliveries, on_virtual_time, settle_down, states
+from structlog.testing import capture_logs
 
 from longstop.delivering.dispatch import LOOK_AGAIN_S
 from longstop.model.action import Action
@@ -258,6 +259,21 @@ async def test_what_takes_longer_than_the_limit_is_broken_off_and_rescheduled() 
 
 
 @on_virtual_time
+async def test_a_stop_ends_though_what_it_breaks_off_cannot_be_settled() -> None:
+    sender = ScriptedSender()
+    sender.hold()
+    async with Works(crm=sender) as works:
+        await works.store.append([make_append(1)])
+        await settle_down()
+        works.store.stall("settle")
+        assert works.dispatch.is_busy()
+        with capture_logs() as logged:
+            await works.dispatch.stop(10)
+        assert works.clock.now_ms() == AT_MS + 20_000, "the limit to end by itself, and the limit to settle"
+        assert logged == [{"event": "interrupted", "log_level": "warning", "attempts": 1, "after_s": 10}]
+
+
+@on_virtual_time
 async def test_what_was_being_leased_when_the_stop_came_is_waited_for_too() -> None:
     sender = ScriptedSender()
     async with Works(crm=sender) as works:
@@ -274,6 +290,7 @@ async def test_what_was_being_leased_when_the_stop_came_is_waited_for_too() -> N
 @on_virtual_time
 async def test_a_stop_of_an_idle_dispatcher_ends_its_loop() -> None:
     async with Works(crm=ScriptedSender()) as works:
+        assert not works.dispatch.is_busy()
         await works.dispatch.stop(10)
         await settle_down()
         assert works._tasks[0].done()

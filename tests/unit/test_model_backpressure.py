@@ -32,21 +32,23 @@ def test_a_clock_that_is_set_back_grants_nothing_and_does_not_stop_the_bucket() 
 
 def test_a_backlog_closes_at_its_mark_and_opens_well_below() -> None:
     backlog = Backlog(100)
-    seen = []
+    seen = [backlog.full]
     for waiting in (100, 101, 95, 91, 90, 100, 101):
         backlog.seen(waiting, 0, 0)
         seen.append(backlog.full)
-    assert seen == [False, True, True, True, False, False, True]
+    assert seen == [False, False, True, True, True, False, False, True]
 
 
 def test_the_wait_follows_from_how_fast_deliveries_end() -> None:
     backlog = Backlog(100)
-    backlog.seen(300, 0, 0)
+    backlog.seen(300, 0, 70_000)
     assert backlog.wait_s() is None
-    backlog.seen(290, 10, 1_000)
+    backlog.seen(290, 10, 71_000)
     assert backlog.wait_s() == pytest.approx((290 - 90) / 10)
-    backlog.seen(290, 10, 2_000)
+    backlog.seen(290, 10, 72_000)
     assert backlog.wait_s() == pytest.approx((290 - 90) / 7)
+    backlog.seen(90, 10, 73_000)
+    assert backlog.wait_s() == 0, "there is room"
 
 
 def test_a_replay_is_no_negative_speed() -> None:
@@ -69,3 +71,25 @@ def test_never_early_never_over_what_the_sender_s_rules_allow(wait_s: float | No
 def test_senders_refused_together_do_not_come_back_together(wait_s: float | None, most_s: int) -> None:
     told = {retry_after_s(wait_s, most_s, random.Random(seed)) for seed in range(200)}
     assert len(told) >= 2
+
+
+class Loaded(random.Random):
+    """Dice that always show the same."""
+
+    def __init__(self, shows: float) -> None:
+        super().__init__()
+        self._shows = shows
+
+    def random(self) -> float:
+        return self._shows
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "most_s", "earliest", "middle", "latest"),
+    [(20, 60, 20, 25, 30), (0.1, 60, 1, 1, 2), (50, 60, 50, 60, 60), (60, 60, 60, 45, 31), (None, 60, 60, 45, 31)],
+)
+def test_it_is_spread_over_half_as_much_again_and_at_the_most_over_its_upper_half(
+    wait_s: float | None, most_s: int, earliest: int, middle: int, latest: int
+) -> None:
+    told = [retry_after_s(wait_s, most_s, Loaded(shows)) for shows in (0.0, 0.5, 0.999)]
+    assert told == [earliest, middle, latest]

@@ -14,6 +14,8 @@ from longstop.model.delivery import (
     State,
     Transition,
     Trigger,
+    Wait,
+    lane_of,
     next_state,
 )
 from longstop.model.errors import TransitionError
@@ -94,6 +96,46 @@ def test_a_replay_begins_a_round_with_a_fresh_budget(state: State) -> None:
     assert (new.round, new.round_at_ms, new.due_at_ms) == (2, AT_MS + 7, AT_MS + 9)
     assert (new.tries, new.lost, new.attempts, new.token) == (0, 0, 11, 11)
     assert (new.reason, new.ended_at_ms) == (None, None)
+
+
+def test_what_cannot_happen_is_refused_with_what_can() -> None:
+    with pytest.raises(TransitionError) as refused:
+        next_state(State.DEAD, Trigger.SUCCEED)
+    assert str(refused.value) == "a delivery that is dead cannot succeed; from dead it can only: discard, replay"
+
+
+def test_only_what_waits_has_a_wait_and_only_what_is_dead_a_reason() -> None:
+    retried = Transition(Trigger.RETRY, AT_MS, AT_MS + 5, reason=DeadReason.REJECTED, wait=Wait.BACKOFF)
+    assert (leased().after(retried).wait, leased().after(retried).reason) == (Wait.BACKOFF, None)
+    parked = replace(retried, trigger=Trigger.PARK)
+    assert (leased().after(parked).wait, leased().after(parked).reason) == (None, DeadReason.REJECTED)
+
+
+def test_a_replay_is_of_use_for_ever_and_in_nobody_s_place() -> None:
+    again = delivery(State.DEAD, expires_at_ms=AT_MS, replaced_by="other").after(REPLAYED)
+    assert (again.expires_at_ms, again.replaced_by) == (None, None)
+
+
+REPLAYED = Transition(Trigger.REPLAY, AT_MS)
+
+
+def test_a_replay_of_what_was_skipped_goes_into_its_source_s_own_lane_for_its_key() -> None:
+    skipped = delivery(key="k", lane="@all:k").leased("w", AT_MS, AT_MS + 1)
+    skipped = skipped.after(Transition(Trigger.PARK, AT_MS, leaves_lane=True))
+    assert (skipped.lane, skipped.skipped) == (None, True)
+    assert skipped.after(REPLAYED).lane == lane_of(skipped.source, "k") == f"{skipped.source}:k"
+    assert skipped.after(replace(REPLAYED, lane="@all:k")).lane == "@all:k", "whoever replays it may know better"
+    assert replace(skipped, key=None).after(REPLAYED).lane is None, "without a key there is no order"
+
+
+def test_a_replay_of_what_was_not_skipped_stays_in_its_lane() -> None:
+    assert delivery(State.DEAD, key="k", lane="@all:k").after(REPLAYED).lane == "@all:k"
+    assert delivery(State.DEAD, key="k").after(REPLAYED).lane is None
+
+
+def test_what_was_in_no_lane_is_not_skipped() -> None:
+    alone = delivery().leased("w", AT_MS, AT_MS + 1).after(Transition(Trigger.PARK, AT_MS, leaves_lane=True))
+    assert not alone.skipped
 
 
 def test_what_is_discarded_is_no_longer_dead_of_anything() -> None:

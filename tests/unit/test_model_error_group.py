@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longstop.model.error_group import LENGTH_MAX, group_of, has_variables, may_say, says
+from longstop.model.error_group import LENGTH_MAX, OTHER, group_of, has_variables, may_say, says
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,22 @@ def test_no_group_is_passed_over_whose_errors_may_say_it(error: str, start: int,
     wanted = error[start:end]
     if has_variables(wanted):
         assert may_say(group_of(error), wanted)
+
+
+@pytest.mark.parametrize(
+    ("group", "wanted", "may"),
+    [
+        # The words at the ends of what is looked for may be parts of longer ones; those between are whole.
+        ("order # is unknown", "der 4711 is unk", True),
+        ("order # is unknown", "an order 4711 was unknown", False),
+        ("order # is unknown", "an invoice 4711 is", False),
+        ("order # is unknown", "order 4711 was unknown", False),
+        ("connection refused", "4711", False),
+        (OTHER, "an order 4711 was unknown", True),
+        # What stood behind the cut is not in the group's text.
+        ("o" * LENGTH_MAX, "an order 4711 was unknown", True),
+        ("#" + "o" * (LENGTH_MAX - 2), "an order 4711 was unknown", False),
+    ],
+)
+def test_groups_that_cannot_say_it_are_passed_over(group: str, wanted: str, may: bool) -> None:
+    assert may_say(group, wanted) is may

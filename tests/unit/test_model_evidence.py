@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from longstop.model import evidence
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.evidence import VOICES, Evidence, Tally
 
@@ -86,6 +87,20 @@ def test_where_nothing_arrives_for_ten_minutes_a_quarter_is_enough(events: int, 
     assert (tally.count(failed(0, failures=9), at_ms) is not None) is opens
 
 
+def test_the_ten_minutes_count_from_the_first_of_the_run() -> None:
+    for at_ms, opens in ((1_599_999, False), (1_600_000, True)):
+        tally = Tally(NEVER_BY_RATE)
+        said(tally, failed(0), at_ms=1_000_000)
+        said(tally, failed(1), at_ms=1_300_000)
+        assert (tally.count(failed(0, failures=9), at_ms) is not None) is opens
+
+
+def test_one_is_told_as_one() -> None:
+    one, two = (Tally(replace(NEVER_BY_RATE, failures=count)) for count in (1, 2))
+    assert said(one, failed(1)) == ["1 event in a row failed"]
+    assert said(two, failed(1), failed(2)) == [None, "2 events in a row failed"]
+
+
 @pytest.mark.parametrize(("share", "most"), [(0.0, 40), (0.5, 45), (0.9, 140)])
 def test_where_many_fail_anyway_it_takes_a_longer_run_and_a_real_outage_is_seen_all_the_same(
     share: float, most: int
@@ -101,6 +116,49 @@ def test_where_many_are_answered_with_an_error_no_answer_is_still_seen_soon() ->
     tally = Tally(BreakerPolicy())
     said(tally, *mixed(0.9, 2_000, seed=1), arrived())
     assert until_open(tally, [failed(-n, answered=False) for n in range(1, 1_000)]) == 20
+
+
+def usual_of(rounds: int, silent: int) -> Tally:
+    """So many times four new events failed and the fifth arrived; so many of the first that failed had no answer."""
+    tally = Tally(BreakerPolicy(failures=40, calls=1_000_000))
+    for number in range(rounds * 4):
+        said(tally, failed(f"usual {number}", answered=number >= silent))
+        if number % 4 == 3:
+            said(tally, arrived())
+    return tally
+
+
+@pytest.mark.parametrize(
+    ("rounds", "silent", "answered", "needed"),
+    [
+        # Of 100, with ten more of which the square root of a half fails: 87.1 of 110, so 40 / (2 log2(110 / 87.1)).
+        (20, 0, True, 60),
+        (20, 25, True, 60),
+        # Of no answer three times 25: 82.1 of 110.
+        (20, 25, False, 48),
+        (20, 40, False, 60),
+        (20, 0, False, 20),
+        # Of 400 the older half is forgotten: 167.1 of 210, and of no answer 157.1.
+        (79, 0, True, 62),
+        (80, 0, True, 61),
+        (80, 100, False, 48),
+    ],
+)
+def test_how_long_a_run_has_to_be_follows_from_what_is_usual(
+    rounds: int, silent: int, answered: bool, needed: int
+) -> None:
+    outage = [failed(n, answered=answered) for n in range(1_000)]
+    assert until_open(usual_of(rounds, silent), outage) == needed
+
+
+def test_suspects_are_remembered_and_of_too_many_the_youngest(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, young = [failed(f"old {n}") for n in range(8)], [failed(f"young {n}") for n in range(8)]
+    for remembered, opens in ((8, True), (16, False)):
+        monkeypatch.setattr(evidence, "SUSPECTS", remembered)
+        tally = Tally(NEVER_BY_RATE)
+        said(tally, *[arrived()] * 100, *old, arrived(), *young, *[arrived()] * 9)
+        assert said(tally, *young) == [None] * 8
+        assert (said(tally, *old)[-1] is not None) is opens
 
 
 def test_an_outage_is_not_taken_for_what_is_usual() -> None:
@@ -143,3 +201,14 @@ def test_what_is_older_than_the_window_does_not_count(at_ms: int, opens: bool) -
     tally = Tally(NEVER_BY_RUN)
     said(tally, *[arrived(failures=1)] * 3, *map(failed, range(6)))
     assert (tally.count(failed(7), at_ms) is not None) is opens
+
+
+def test_what_is_not_listened_to_any_more_does_not_count_in_the_window_either() -> None:
+    some = [arrived(failures=1)] * 3 + [failed(n, VOICES) for n in range(100)]
+    assert said(Tally(NEVER_BY_RUN), *some) == [None] * 103
+
+
+def test_a_part_of_the_window_goes_as_a_whole() -> None:
+    tally = Tally(NEVER_BY_RUN)
+    said(tally, *[arrived(failures=1)] * 3, *map(failed, range(6)), at_ms=999)
+    assert tally.count(failed(7), 10_000) is None

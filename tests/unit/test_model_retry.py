@@ -1,13 +1,15 @@
 """Backoff, Retry-After, and what becomes of a delivery after each kind of outcome."""
 
 import random
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger
+from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger, Wait
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy, backoff_ms, classify_status, decide, parse_retry_after
 from longstop.testing.builders import AT_MS, make_delivery, make_event
 
@@ -79,6 +81,7 @@ def test_the_last_attempt_of_the_budget_is_the_last(tries: int, dead: bool) -> N
     transition = decided(OutcomeKind.RETRY, replace(PLAIN, attempts=8), tries=tries, attempts=tries)
     assert (transition.reason is DeadReason.EXHAUSTED) == dead
     assert transition.trigger is (Trigger.PARK if dead else Trigger.RETRY)
+    assert transition.at_ms == NOW_MS
 
 
 def test_by_default_there_is_no_last_attempt_but_an_age_and_a_wait_of_a_quarter_of_an_hour() -> None:
@@ -110,10 +113,21 @@ def test_age_counts_from_the_round_not_from_arrival() -> None:
 
 @pytest.mark.parametrize(
     ("asked_s", "wait_ms"),
-    [(None, 1000), (0.0, 1000), (0.5, 1000), (1.5, 1500), (60.0, 60_000), (3600.0, 3_600_000), (YEAR_S, 3_600_000)],
+    [
+        (None, 1000),
+        (0.0, 1000),
+        (0.5, 1000),
+        (1.0, 1000),
+        (1.5, 1500),
+        (60.0, 60_000),
+        (3600.0, 3_600_000),
+        (YEAR_S, 3_600_000),
+    ],
 )
 def test_the_longer_of_backoff_and_what_was_asked_up_to_the_cap(asked_s: float | None, wait_ms: int) -> None:
-    assert decided(OutcomeKind.RETRY, after_s=asked_s).due_at_ms == NOW_MS + wait_ms
+    transition = decided(OutcomeKind.RETRY, after_s=asked_s)
+    assert transition.due_at_ms == NOW_MS + wait_ms
+    assert transition.wait is (Wait.RETRY_AFTER if wait_ms > 1000 else Wait.BACKOFF)
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.LOST, OutcomeKind.CRASHED])
@@ -122,6 +136,7 @@ def test_a_payload_under_which_workers_keep_dying_is_poison(lost: int, dead: boo
     transition = decided(kind, lost=lost, tries=0)
     assert (transition.reason is DeadReason.CRASHED) == dead
     assert (transition.due_at_ms is None) == dead
+    assert transition.at_ms == NOW_MS
 
 
 def test_a_lost_lease_is_tried_again_at_once_and_a_crash_after_a_backoff_of_its_own_count() -> None:
@@ -204,6 +219,22 @@ def test_which_statuses_are_retried_can_be_chosen() -> None:
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value, AT_MS) == seconds
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Kiritimati")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+@pytest.mark.parametrize("value", ["Thu, 01 Jan 2026 00:01:00 GMT", "Thu Jan  1 00:01:00 2026"])
+def test_a_date_is_in_utc_wherever_the_gateway_stands(value: str) -> None:
+    assert parse_retry_after(value, AT_MS) == 60.0
+    assert parse_retry_after(value, AT_MS + 59_500) == 0.5
 
 
 @given(st.text(max_size=60))

@@ -31,6 +31,13 @@ def test_every_route_that_wants_the_body_names_its_destinations_once() -> None:
     assert routed(router, "unknown", {}) == {}
 
 
+def test_the_routes_of_a_source_are_told_in_their_order() -> None:
+    first, second, other = Route("shop", ("crm",)), Route("shop", ("bi",)), Route("other", ("x",))
+    router = Router([first, other, second])
+    assert router.routes("shop") == (first, second)
+    assert router.routes("unknown") == ()
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.lists(st.sampled_from("xyz"), max_size=3).map(tuple))))
 def test_an_event_has_one_delivery_at_most_for_a_destination(routes: list[tuple[str, tuple[str, ...]]]) -> None:
     router = Router(Route(source, to) for source, to in routes)
@@ -141,4 +148,5 @@ def test_a_quarantined_request_is_dead_from_the_start() -> None:
     delivery = quarantine_delivery(event, "the body is not JSON", "1")
     assert (delivery.state, delivery.reason) == (State.DEAD, DeadReason.MALFORMED)
     assert (delivery.destination, delivery.last_error) == ("", "the body is not JSON")
-    assert delivery.ended_at_ms == event.received_at_ms
+    assert delivery.ended_at_ms == delivery.received_at_ms == event.received_at_ms
+    assert delivery.id == "1"

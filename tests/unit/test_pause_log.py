@@ -8,7 +8,7 @@ import structlog
 from services import on_virtual_time
 from structlog.testing import capture_logs
 
-from longstop.delivering import pauses
+from longstop.delivering import pause_log
 from longstop.delivering.pause_log import LOOK_S, PauseLog
 from longstop.model.action import Pause
 from longstop.model.errors import StoreUnavailableError
@@ -20,7 +20,7 @@ from longstop.testing.clock import VirtualClock
 @pytest.fixture(autouse=True)
 def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
     # A gateway embedded in an earlier test may have bound the module's own for good.
-    monkeypatch.setattr(pauses, "log", structlog.get_logger())
+    monkeypatch.setattr(pause_log, "log", structlog.get_logger())
 
 
 @on_virtual_time
@@ -37,6 +37,7 @@ async def test_each_pause_is_told_once_and_again_when_its_reason_changes() -> No
         task.cancel()
     told: list[tuple[Any, ...]] = [(each["event"], each.get("by"), each.get("why")) for each in logged]
     assert told == [("paused", "ann", "migration"), ("paused", "bob", "until 15:00"), ("resumed", None, None)]
+    assert {each["destination"] for each in logged} == {"crm"}
     assert {each.get("since") for each in logged[:2]} == {"2026-01-01T00:00:00.000Z"}
 
 
@@ -56,3 +57,4 @@ async def test_a_store_that_cannot_say_is_asked_again() -> None:
         await clock.sleep(LOOK_S * 1.5)
         task.cancel()
     assert [each["event"] for each in logged] == ["pauses_unknown", "paused"]
+    assert "locked" in logged[0]["error"]

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from typing import Any
+from typing import Any, ClassVar
 
 from services import FAILED, LEASE_MS, PLAIN, Works, on_virtual_time, settle_down, states
+from structlog.testing import capture_logs
 
 from longstop.delivering.attempt import settled
 from longstop.delivering.rescue import BATCH, EVERY_S, FORGET_AFTER_MS, FORGET_EVERY_MS, Rescue
@@ -37,7 +38,11 @@ async def test_what_a_crashed_worker_held_is_tried_again_and_the_loss_is_on_reco
     await clock.sleep(LEASE_MS / 1000 - 0.001)
     assert await rescuer(store).rescue() == 0
     await clock.sleep(0.001)
-    assert await rescuer(store).rescue() == 1
+    with capture_logs() as logged:
+        assert await rescuer(store).rescue() == 1
+    (told,) = logged
+    assert (told["event"], told["log_level"], told["worker"]) == ("rescued", "warning", "worker-1")
+    assert (told["delivery_id"], told["event_id"]) == (make_append(1).deliveries[0].id, make_append(1).event.id)
     async with Works(store, crm=ScriptedSender()) as works:
         delivery = await works.one()
         lost, success = (await store.history(delivery.id)).attempts
@@ -80,15 +85,45 @@ async def test_a_destination_that_is_no_longer_configured_is_rescued_too() -> No
 
 
 @on_virtual_time
+async def test_a_clock_that_was_set_forward_takes_nobody_for_dead_until_the_living_have_extended_their_leases() -> None:
+    store, clock = MemoryStore(), VirtualClock()
+    rescue = Rescue(store, {"crm": PLAIN}, clock, random.Random(1), LEASE_MS)
+    await store.append([make_append(1)])
+    await lease(store)
+    assert await rescue.rescue() == 0
+    clock.jump(3_600)
+    for _ in range(2):
+        assert await rescue.rescue() == 0, "every lease seems to have run out"
+        await clock.sleep(LEASE_MS / 2000)
+    assert await rescue.rescue() == 1
+
+
+@on_virtual_time
+async def test_it_asks_for_no_more_than_a_batch_at_once() -> None:
+    class Asked(MemoryStore):
+        asked: ClassVar[list[int]] = []
+
+        async def expired(self, now_ms: int, limit: int) -> Any:
+            self.asked.append(limit)
+            return await super().expired(now_ms, limit)
+
+    assert await rescuer(Asked()).rescue() == 0
+    assert Asked.asked == [BATCH]
+
+
+@on_virtual_time
 async def test_it_goes_on_for_ever_though_the_store_fails_now_and_then() -> None:
     store, clock = FaultyStore(MemoryStore()), VirtualClock()
     running = asyncio.create_task(rescuer(store).run())
     store.fail("expired", times=2)
     await store.append([make_append(1)])
     await store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS + 100))
-    await clock.sleep(3 * EVERY_S)
-    await settle_down()
+    with capture_logs() as logged:
+        await clock.sleep(3 * EVERY_S)
+        await settle_down()
     assert await states(store) == [State.SCHEDULED]
+    assert [each["event"] for each in logged] == ["rescue_failed", "rescue_failed", "rescued"]
+    assert "told to fail" in logged[0]["error"]
     running.cancel()
 
 

@@ -4,19 +4,22 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from services import on_virtual_time
+from structlog.testing import capture_logs
 
 from longstop import Event, Reject, RetryLater, Transaction
 from longstop.config import parse
 from longstop.delivering.attempt import AttemptRunner, Destination
 from longstop.delivering.dispatch import breaker_of
 from longstop.group_commit import GroupCommit
+from longstop.model.breaker import Circuit
 from longstop.model.delivery import DeadReason, Delivery, OutcomeKind, State
-from longstop.model.errors import ConfigurationError, HandlerRaisedError, LeaseLostError
+from longstop.model.errors import ConfigurationError, HandlerRaisedError, LeaseLostError, StoreUnavailableError
 from longstop.model.lease import Claim, LeaseRef, LeaseRequest
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import DestinationSettings
@@ -51,24 +54,24 @@ class Bench:
         self.store = SqliteStore(path, watch_s=None, threaded=False)
         self._handler = handler
 
-    async def deliver(self) -> Delivery:
+    async def deliver(self, probe: Circuit | None = None) -> Delivery:
         """Keep an event, lease it, have it handled; the delivery as it then is."""
         await self.store.open()
         await self.store.append([make_append(1)])
         claim = await self._lease()
-        return await self.handle(claim)
+        return await self.handle(claim, probe)
 
     async def _lease(self) -> Claim:
         (claim,) = (await self.store.lease(LeaseRequest("w", {"crm": 1}, AT_MS, AT_MS + 30_000))).claims
         return claim
 
-    async def handle(self, claim: Claim) -> Delivery:
+    async def handle(self, claim: Claim, probe: Circuit | None = None) -> Delivery:
         """One attempt."""
         clock = VirtualClock()
         sender = TransactionalSender(DestinationSettings("crm"), self._handler)
         destination = Destination("crm", sender, POLICY, 1, transactional=sender)
         deliver = AttemptRunner(GroupCommit(self.store.settle), clock, random.Random(1), self.store)
-        await deliver.run(claim, destination, breaker_of(destination, self.store, clock))
+        await deliver.run(claim, destination, breaker_of(destination, self.store, clock), probe)
         found = await self.store.delivery(claim.delivery.id)
         assert found is not None
         return found
@@ -110,6 +113,43 @@ async def test_its_writes_are_there_with_delivered(tmp_path: Path) -> None:
     assert bench.rows() == [(delivery.event_id, "order.paid")]
     (attempt,) = (await bench.store.history(delivery.id)).attempts
     assert (attempt.outcome, attempt.number) == (OutcomeKind.SUCCESS, 1)
+
+
+@on_virtual_time
+async def test_what_it_delivered_is_told_and_so_is_what_came_too_late(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "store.db", book)
+    with capture_logs() as logged:
+        delivery = await bench.deliver()
+    names = {"delivery_id": delivery.id, "event_id": delivery.event_id, "destination": "crm", "attempts": 0}
+    assert logged == [{"event": "delivered", "log_level": "debug", **names}]
+    event = await bench.store.event(delivery.event_id)
+    assert event is not None
+    with capture_logs() as logged:
+        await bench.handle(Claim(replace(delivery, attempts=0), event.event))
+    assert logged == [{"event": "lease_lost", "log_level": "warning", **names}]
+    assert len(bench.rows()) == 1
+
+
+@on_virtual_time
+async def test_a_transaction_that_cannot_be_committed_is_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "store.db", book)
+
+    async def down(*_: object) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    bench.store.settle_with = down  # type: ignore[method-assign, assignment]
+    delivery = await bench.deliver()
+    assert (delivery.state, delivery.tries) == (State.SCHEDULED, 1)
+    assert (delivery.last_error or "").startswith("the transaction was not committed: ")
+    assert "the disk is full" in (delivery.last_error or "")
+
+
+@on_virtual_time
+async def test_as_a_probe_it_is_at_nobody_s_expense(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "store.db", book)
+    circuit = Circuit("crm", AT_MS, AT_MS, 15_000, "…")
+    delivery = await bench.deliver(probe=circuit)
+    assert (delivery.state, delivery.attempts, delivery.tries) == (State.DELIVERED, 1, 0)
 
 
 @pytest.mark.parametrize(
