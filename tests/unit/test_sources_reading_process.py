@@ -52,15 +52,42 @@ async def test_what_the_source_cannot_read_it_cannot_either(reader: ReadingProce
     assert reading.dedup == b"1"
 
 
-async def test_a_worker_that_dies_makes_its_request_malformed_and_the_next_one_gets_another(
-    reader: ReadingProcess,
+async def test_where_nothing_depends_on_the_event_it_is_routed_as_well() -> None:
+    reader = ReadingProcess(Setup((SHOP,), (RouteSpec("shop", ("all", "crm"), None, None),)))
+    try:
+        _, destinations = await reader.read("shop", Request(Headers(), b'{"id":1}'), 30)
+    finally:
+        await reader.close()
+    assert dict(destinations) == {"all": Target(), "crm": Target()}
+
+
+async def test_a_worker_that_was_killed_costs_nothing_and_a_request_that_ends_two_is_malformed(
+    reader: ReadingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await reader.read("shop", Request(Headers(), b"{}"), 30)
     assert reader._worker is not None
     os.kill(reader._worker._process.pid, 9)
-    with pytest.raises(MalformedError, match="what read it ended"):
-        await reader.read("shop", Request(Headers(), b"{}"), 30)
+    reading, _ = await reader.read("shop", Request(Headers(), b'{"id":1}'), 30)
+    assert reading.dedup == b"1"
+    asked: list[object] = []
+
+    async def dies(worker: object, *_: object) -> None:
+        asked.append(worker)
+        raise EOFError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading_process._Worker, "ask", dies)
+        with pytest.raises(MalformedError, match="twice"):
+            await reader.read("shop", Request(Headers(), b"{}"), 30)
+    assert len(set(map(id, asked))) == 2
     await reader.read("shop", Request(Headers(), b"{}"), 30)
+
+
+async def test_a_fault_of_ours_is_no_fault_of_the_body(reader: ReadingProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnavailableError, match="a fault of ours"):
+        await reader.read("no source of the worker's", Request(Headers(), b"{}"), 30)
+    reading, _ = await reader.read("shop", Request(Headers(), b'{"id":1}'), 30)
+    assert reading.dedup == b"1"
 
 
 async def test_a_body_that_takes_too_long_is_malformed_and_its_worker_ends(

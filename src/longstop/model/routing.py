@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from longstop.model.delivery import lane_of
@@ -93,7 +92,8 @@ class Router:
         limits: dict[str, int | None] = {}
         for route in self._routes[source]:
             _widen(limits, route)
-        return MappingProxyType({name: Target(limit) for name, limit in limits.items()})
+        # A plain dict: it also goes to another process and back.
+        return {name: Target(limit) for name, limit in limits.items()}
 
     def routes(self, source: str) -> tuple[Route, ...]:
         """The routes of a source, in the order of the configuration."""

@@ -11,10 +11,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import structlog
+
 from longstop.model.errors import BodyTooLargeError, MalformedError, UnavailableError
 from longstop.model.exchange import Request
 from longstop.ports import Read
 from longstop.sources.reading_worker import LENGTH_BYTES, Said, Setup, frame
+
+log = structlog.get_logger("longstop.sources.reading")
 
 READ_WITHIN_S = 2.0
 """A body that takes longer to be read is kept in quarantine. A million nodes take half a second, and as long again for
@@ -28,8 +32,8 @@ _BOOT = "import sys; end, *sys.path = sys.argv[1:]\nfrom longstop.sources.readin
 class ReadingProcess:
     """Has a worker read one request at a time: whoever calls `read` waits for the last call to end.
 
-    A worker that takes too long or dies is ended and its request is malformed: it would be so each time. The next one
-    gets another worker.
+    A worker that takes too long is ended and its request is malformed: it would be so each time. Where one dies,
+    another is asked, for somebody may have killed it; a request that ends two is malformed. A fault of ours is not.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -42,23 +46,32 @@ class ReadingProcess:
 
         Raises MalformedError, BodyTooLargeError, and UnavailableError where no worker can be had within `patience_s`.
         """
+        said = await self._asked(source, request, patience_s) or await self._asked(source, request, patience_s)
+        if said is None:
+            raise MalformedError("the body cannot be read: what read it ended, twice; send it in parts")
+        if said.fault is not None:
+            log.error("reading_failed", source=source, exception=said.fault)
+            raise UnavailableError("the body could not be read for a fault of ours; send it again")
+        if said.reading is None or said.destinations is None:
+            raise BodyTooLargeError(said.too_large) if said.too_large else MalformedError(said.malformed or "")
+        return said.reading, said.destinations
+
+    async def _asked(self, source: str, request: Request, patience_s: float) -> Said | None:
+        """What a worker says of a request; None where it ended meanwhile, which need not be the request's doing."""
         worker = await self._started(patience_s)
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                said = await worker.ask(source, request)
+                return await worker.ask(source, request)
         except TimeoutError:
             self._let_go()
             raise MalformedError("the body takes too long to be read; send it in parts") from None
         except (OSError, EOFError):
             self._let_go()
-            raise MalformedError("the body cannot be read: what read it ended; send it in parts") from None
+            return None
         except BaseException:
             # In the middle of an answer: it is of no use for the next one.
             self._let_go()
             raise
-        if said.reading is None or said.destinations is None:
-            raise BodyTooLargeError(said.too_large) if said.too_large else MalformedError(said.malformed or "")
-        return said.reading, said.destinations
 
     async def close(self) -> None:
         """End the worker."""

@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import socket
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -58,6 +59,8 @@ class Said:
     destinations: Mapping[str, Target] | None = None
     malformed: str | None = None
     too_large: str | None = None
+    fault: str | None = None
+    """What went wrong with us: the request may be as good as any."""
 
 
 def frame(data: bytes) -> bytes:
@@ -100,8 +103,14 @@ def _work(end: socket.socket) -> None:
     _say(end, b"")
     while True:
         name, request = pickle.loads(_message(end))  # noqa: S301 - the gateway's own
-        said = _read(sources[name], router, replace(request, body=_message(end)))
-        _say(end, pickle.dumps(said))
+        _say(end, _answer(sources, router, name, replace(request, body=_message(end))))
+
+
+def _answer(sources: Mapping[str, Any], router: Router, name: str, request: Request) -> bytes:
+    try:
+        return pickle.dumps(_read(sources[name], router, request))
+    except Exception:
+        return pickle.dumps(Said(fault=traceback.format_exc()))
 
 
 def _read(source: Any, router: Router, request: Request) -> Said:
