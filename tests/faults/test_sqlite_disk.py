@@ -18,7 +18,9 @@ from longstop.model.append import Append
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import ReceiptStatus
 from longstop.model.listing import EventFilter, Page
+from longstop.model.retention import Cutoffs
 from longstop.stores.sqlite import SqliteStore
+from longstop.stores.sqlite.connection import in_unsynced_transaction
 from longstop.testing.builders import make_append, make_event
 
 PATIENCE_S = 20
@@ -106,6 +108,33 @@ async def test_every_append_is_synced_before_it_returns(shim: Shim, tmp_path: Pa
         assert "write" in of_log
         assert of_log[-1] == "sync", "the log was written to after its last sync, or never synced"
     await store.close()
+
+
+async def test_forgetting_waits_for_no_sync_and_the_next_append_is_synced_all_the_same(
+    shim: Shim, tmp_path: Path
+) -> None:
+    store = await opened(tmp_path / "store.db")
+    gone = Append(make_event(1))
+    await store.append([gone])
+    everything = Cutoffs(*[gone.event.received_at_ms + 1] * 4)
+    shim.log.clear()
+    assert await store.forget([gone.event.id], everything) == 1
+    assert [what for kind, what in shim.log if kind == "wal"][-1] == "write", "it is done again after a power cut"
+    await expect_synced_append(store, shim, 2)
+
+    def fails(_connection: apsw.Connection) -> None:
+        raise ValueError("told to fail")
+
+    with pytest.raises(ValueError, match="told to fail"):
+        await store._writer.call(lambda connection: in_unsynced_transaction(connection, fails))
+    await expect_synced_append(store, shim, 3)
+    await store.close()
+
+
+async def expect_synced_append(store: SqliteStore, shim: Shim, number: int) -> None:
+    shim.log.clear()
+    await store.append([make_append(number)])
+    assert [what for kind, what in shim.log if kind == "wal"][-1] == "sync"
 
 
 async def test_nothing_is_acknowledged_while_the_sync_is_under_way(shim: Shim, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ from longstop.stores.sqlite import (
     transactions,
 )
 from longstop.stores.sqlite.checkpoints import Checkpoints
-from longstop.stores.sqlite.connection import ConnectionThread, T, Work
+from longstop.stores.sqlite.connection import ConnectionThread, T, Work, in_unsynced_transaction
 from longstop.stores.sqlite.file_guard import FileGuard
 
 
@@ -300,7 +300,7 @@ class SqliteStore:
 
     async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
         """See ports.Ledger."""
-        return await self._transact(lambda connection: retention.forget(connection, event_ids, before))
+        return await self._transact_unsynced(lambda connection: retention.forget(connection, event_ids, before))
 
     async def old_attempts(self, before_ms: int, after: str | None, limit: int) -> Forgettable:
         """See ports.Ledger."""
@@ -308,7 +308,9 @@ class SqliteStore:
 
     async def forget_attempts(self, event_ids: Sequence[str], before_ms: int) -> int:
         """See ports.Ledger."""
-        return await self._transact(lambda connection: retention.forget_attempts(connection, event_ids, before_ms))
+        return await self._transact_unsynced(
+            lambda connection: retention.forget_attempts(connection, event_ids, before_ms)
+        )
 
     async def lived_until(self) -> int | None:
         """See ports.Ledger."""
@@ -370,6 +372,12 @@ class SqliteStore:
 
     async def _transact(self, work: Work[T]) -> T:
         result = await self._writer.transact(work)
+        self._written()
+        return result
+
+    async def _transact_unsynced(self, work: Work[T]) -> T:
+        """For what may be undone by a power cut, because it is found and done again: no sync is waited for."""
+        result = await self._writer.call(lambda connection: in_unsynced_transaction(connection, work))
         self._written()
         return result
 
