@@ -9,7 +9,7 @@ import pytest
 from services import FAILED, REJECTED, Noted, Works, all_deliveries, on_virtual_time, settle_down, states
 
 from longstop.delivering.attempt import Destination
-from longstop.delivering.dispatch import Dispatch
+from longstop.delivering.dispatch import Dispatch, breaker_of
 from longstop.model.append import Append
 from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange
 from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, State
@@ -118,6 +118,29 @@ async def test_one_that_was_under_way_and_asks_for_more_time_gets_it() -> None:
         circuit = await circuit_of(works)
         assert circuit is not None
         assert circuit.probe_at_ms == AT_MS + 500 + 60_000
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "tries", "put_off"), [(None, 0, False), (1.0, 0, False), (1.001, 0, True), (60.0, 3, False)]
+)
+def test_one_that_was_under_way_puts_the_probe_off_only_where_it_asks_for_longer(
+    retry_after_s: float | None, tries: int, put_off: bool
+) -> None:
+    @on_virtual_time
+    async def scenario() -> None:
+        works = Works(crm=ScriptedSender())
+        crm = Destination("crm", ScriptedSender(), ONCE, 4, breaker=BREAKER)
+        breaker = breaker_of(crm, works.store, works.clock)
+        # Without a wait of its own the probe is due already, and may be under way.
+        wait_ms = 1_000 if retry_after_s else -1_000
+        circuit = Circuit("crm", AT_MS, AT_MS + wait_ms, 15_000, "…")
+        await works.store.change_circuit("crm", 0, circuit)
+        breaker.seen(circuit)
+        delivery = make_delivery(make_event(1), tries=tries)
+        await breaker.ended(delivery, replace(FAILED, retry_after_s=retry_after_s), 0, None)
+        assert (await circuit_of(works) != circuit) is put_off
+
+    scenario()
 
 
 @on_virtual_time
