@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from services import FAILED, REJECTED, Noted, Works, all_deliveries, on_virtual_time, settle_down, states
+from structlog.testing import capture_logs
 
 from longstop.delivering.attempt import Destination
 from longstop.delivering.dispatch import Dispatch, breaker_of
@@ -238,6 +239,45 @@ async def test_opening_and_closing_are_told_once_with_why_and_for_how_long() -> 
         await works.clock.sleep(60)
         closed = CircuitChange("crm", "closed", "its probes succeeded", AT_MS + 3_000, open_s=3.0)
         assert noted.changes == [opened, closed]
+
+
+@on_virtual_time
+async def test_what_becomes_of_a_circuit_is_told_in_the_log_too() -> None:
+    sender = ScriptedSender(*[FAILED] * 5)
+    async with Works(policy=ONCE, breaker=BREAKER, crm=(sender, 4)) as works:
+        with capture_logs() as logged:
+            await works.store.append([make_append(n) for n in range(1, 11)])
+            await works.clock.sleep(60)
+    told = [each for each in logged if each["event"] in {"circuit_opened", "probe_failed", "circuit_closed"}]
+    probe = {"destination": "crm", "probe_at_ms": AT_MS + 1_000}
+    assert told == [
+        {"event": "circuit_opened", "log_level": "error", "why": "4 events in a row failed", **probe},
+        {"event": "probe_failed", "log_level": "warning", "error": FAILED.error, **probe, "probe_at_ms": AT_MS + 3_000},
+        {"event": "circuit_closed", "log_level": "info", "destination": "crm", "after_s": 3.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "tries", "waits_ms"), [(60.0, 0, 60_000), (1e9, 0, 3_600_000), (60.0, 3, 2_000), (None, 0, 2_000)]
+)
+def test_a_probe_that_asks_for_time_gets_it_up_to_the_cap_unless_it_asks_for_its_event_only(
+    asked_s: float | None, tries: int, waits_ms: int
+) -> None:
+    @on_virtual_time
+    async def scenario() -> None:
+        works = Works(crm=ScriptedSender())
+        crm = Destination("crm", ScriptedSender(), ONCE, 4, breaker=BREAKER)
+        breaker = breaker_of(crm, works.store, works.clock)
+        circuit = Circuit("crm", AT_MS, AT_MS, 15_000, "…")
+        await works.store.change_circuit("crm", 0, circuit)
+        delivery = make_delivery(make_event(1), tries=tries)
+        await breaker.ended(delivery, replace(FAILED, retry_after_s=asked_s), 0, circuit)
+        after = await circuit_of(works)
+        assert after is not None
+        assert after.probe_at_ms == AT_MS + waits_ms
+        assert breaker.is_open
+
+    scenario()
 
 
 @on_virtual_time
