@@ -185,9 +185,13 @@ async def test_a_store_that_is_down_is_asked_again() -> None:
     sender = ScriptedSender()
     async with Works(crm=sender) as works:
         works.store.fail("lease", times=3)
-        await works.store.append([make_append(1)])
-        await sender.began(1)
+        with capture_logs() as logged:
+            await works.store.append([make_append(1)])
+            await sender.began(1)
         assert works.clock.now_ms() <= AT_MS + 3 * LOOK_AGAIN_S * 1000
+        failures = [each["error"] for each in logged if each["event"] == "lease_failed"]
+        assert len(failures) == 3
+        assert all("told to fail" in each for each in failures)
 
 
 # -- leases -------------------------------------------------------------------------------------------
@@ -221,6 +225,22 @@ async def test_one_failed_extension_loses_no_lease() -> None:
         assert await works.store.expired(works.clock.now_ms(), 10) == []
         assert [each["event"] for each in logged] == ["extend_failed"]
         assert "told to fail" in logged[0]["error"]
+
+
+@on_virtual_time
+async def test_a_lease_says_whose_it_is_and_until_when() -> None:
+    sender = ScriptedSender()
+    sender.hold()
+    async with Works(crm=sender) as works:
+        await works.clock.sleep(LOOK_AGAIN_S / 2)
+        await works.store.append([make_append(1)])
+        await settle_down()
+        delivery, now_ms = await works.one(), works.clock.now_ms()
+        assert (delivery.worker, delivery.leased_at_ms, delivery.lease_until_ms) == (
+            "worker-1",
+            now_ms,
+            now_ms + LEASE_MS,
+        )
 
 
 @on_virtual_time
