@@ -281,6 +281,22 @@ def test_a_probe_that_asks_for_time_gets_it_up_to_the_cap_unless_it_asks_for_its
 
 
 @on_virtual_time
+async def test_while_it_is_being_opened_nothing_begins_and_nobody_opens_it_again() -> None:
+    works = Works(crm=ScriptedSender())
+    crm = Destination("crm", ScriptedSender(), ONCE, 4, breaker=BREAKER)
+    breaker = breaker_of(crm, works.store, works.clock)
+    gate = works.store.stall("change_circuit")
+    ends = [
+        asyncio.create_task(breaker.ended(make_delivery(make_event(number)), FAILED, 0, None)) for number in range(1, 8)
+    ]
+    await settle_down()
+    assert (breaker.room(), works.store.calls["change_circuit"]) == (0, 1)
+    gate.set()
+    await asyncio.gather(*ends)
+    assert (breaker.room(), breaker.is_open) == (4, True)
+
+
+@on_virtual_time
 async def test_of_several_workers_the_one_that_did_it_tells() -> None:
     store, ours, theirs = MemoryStore(), Noted(), Noted()
     sender = ScriptedSender(*[FAILED] * 8)
@@ -336,7 +352,9 @@ async def test_a_watch_that_raises_harms_no_delivery_and_keeps_nothing_from_the_
     async with Works(policy=ONCE, breaker=BREAKER, listeners=[broken, noted], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         # Less than a lease: what is not settled by then was harmed.
-        await works.clock.sleep(20)
+        with capture_logs() as logged:
+            await works.clock.sleep(20)
+        assert [each["destination"] for each in logged if each["event"] == "watch_failed"] == ["crm"] * 2
         assert set(await states(works.store)) == {State.DELIVERED}
         assert [each.change for each in noted.changes] == ["opened", "closed"] == [e.change for e in broken.changes]
 
