@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from services import FAILED, REJECTED, Noted, Works, all_deliveries, on_virtual_time, settle_down, states
+from structlog.testing import capture_logs
 
 from longstop.delivering.attempt import Destination
-from longstop.delivering.dispatch import Dispatch
+from longstop.delivering.dispatch import Dispatch, breaker_of
 from longstop.model.append import Append
 from longstop.model.breaker import BreakerPolicy, Circuit, CircuitChange
 from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, State
@@ -120,6 +121,29 @@ async def test_one_that_was_under_way_and_asks_for_more_time_gets_it() -> None:
         assert circuit.probe_at_ms == AT_MS + 500 + 60_000
 
 
+@pytest.mark.parametrize(
+    ("retry_after_s", "tries", "put_off"), [(None, 0, False), (1.0, 0, False), (1.001, 0, True), (60.0, 3, False)]
+)
+def test_one_that_was_under_way_puts_the_probe_off_only_where_it_asks_for_longer(
+    retry_after_s: float | None, tries: int, put_off: bool
+) -> None:
+    @on_virtual_time
+    async def scenario() -> None:
+        works = Works(crm=ScriptedSender())
+        crm = Destination("crm", ScriptedSender(), ONCE, 4, breaker=BREAKER)
+        breaker = breaker_of(crm, works.store, works.clock)
+        # Without a wait of its own the probe is due already, and may be under way.
+        wait_ms = 1_000 if retry_after_s else -1_000
+        circuit = Circuit("crm", AT_MS, AT_MS + wait_ms, 15_000, "…")
+        await works.store.change_circuit("crm", 0, circuit)
+        breaker.seen(circuit)
+        delivery = make_delivery(make_event(1), tries=tries)
+        await breaker.ended(delivery, replace(FAILED, retry_after_s=retry_after_s), 0, None)
+        assert (await circuit_of(works) != circuit) is put_off
+
+    scenario()
+
+
 @on_virtual_time
 async def test_rejections_and_handlers_that_ask_for_time_open_nothing() -> None:
     later = Outcome(OutcomeKind.RETRY, error="locked", retry_after_s=5.0)
@@ -218,6 +242,61 @@ async def test_opening_and_closing_are_told_once_with_why_and_for_how_long() -> 
 
 
 @on_virtual_time
+async def test_what_becomes_of_a_circuit_is_told_in_the_log_too() -> None:
+    sender = ScriptedSender(*[FAILED] * 5)
+    async with Works(policy=ONCE, breaker=BREAKER, crm=(sender, 4)) as works:
+        with capture_logs() as logged:
+            await works.store.append([make_append(n) for n in range(1, 11)])
+            await works.clock.sleep(60)
+    told = [each for each in logged if each["event"] in {"circuit_opened", "probe_failed", "circuit_closed"}]
+    probe = {"destination": "crm", "probe_at_ms": AT_MS + 1_000}
+    assert told == [
+        {"event": "circuit_opened", "log_level": "error", "why": "4 events in a row failed", **probe},
+        {"event": "probe_failed", "log_level": "warning", "error": FAILED.error, **probe, "probe_at_ms": AT_MS + 3_000},
+        {"event": "circuit_closed", "log_level": "info", "destination": "crm", "after_s": 3.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "tries", "waits_ms"), [(60.0, 0, 60_000), (1e9, 0, 3_600_000), (60.0, 3, 2_000), (None, 0, 2_000)]
+)
+def test_a_probe_that_asks_for_time_gets_it_up_to_the_cap_unless_it_asks_for_its_event_only(
+    asked_s: float | None, tries: int, waits_ms: int
+) -> None:
+    @on_virtual_time
+    async def scenario() -> None:
+        works = Works(crm=ScriptedSender())
+        crm = Destination("crm", ScriptedSender(), ONCE, 4, breaker=BREAKER)
+        breaker = breaker_of(crm, works.store, works.clock)
+        circuit = Circuit("crm", AT_MS, AT_MS, 15_000, "…")
+        await works.store.change_circuit("crm", 0, circuit)
+        delivery = make_delivery(make_event(1), tries=tries)
+        await breaker.ended(delivery, replace(FAILED, retry_after_s=asked_s), 0, circuit)
+        after = await circuit_of(works)
+        assert after is not None
+        assert after.probe_at_ms == AT_MS + waits_ms
+        assert breaker.is_open
+
+    scenario()
+
+
+@on_virtual_time
+async def test_while_it_is_being_opened_nothing_begins_and_nobody_opens_it_again() -> None:
+    works = Works(crm=ScriptedSender())
+    crm = Destination("crm", ScriptedSender(), ONCE, 4, breaker=BREAKER)
+    breaker = breaker_of(crm, works.store, works.clock)
+    gate = works.store.stall("change_circuit")
+    ends = [
+        asyncio.create_task(breaker.ended(make_delivery(make_event(number)), FAILED, 0, None)) for number in range(1, 8)
+    ]
+    await settle_down()
+    assert (breaker.room(), works.store.calls["change_circuit"]) == (0, 1)
+    gate.set()
+    await asyncio.gather(*ends)
+    assert (breaker.room(), breaker.is_open) == (4, True)
+
+
+@on_virtual_time
 async def test_of_several_workers_the_one_that_did_it_tells() -> None:
     store, ours, theirs = MemoryStore(), Noted(), Noted()
     sender = ScriptedSender(*[FAILED] * 8)
@@ -273,7 +352,9 @@ async def test_a_watch_that_raises_harms_no_delivery_and_keeps_nothing_from_the_
     async with Works(policy=ONCE, breaker=BREAKER, listeners=[broken, noted], crm=(sender, 4)) as works:
         await works.store.append([make_append(n) for n in range(1, 11)])
         # Less than a lease: what is not settled by then was harmed.
-        await works.clock.sleep(20)
+        with capture_logs() as logged:
+            await works.clock.sleep(20)
+        assert [each["destination"] for each in logged if each["event"] == "watch_failed"] == ["crm"] * 2
         assert set(await states(works.store)) == {State.DELIVERED}
         assert [each.change for each in noted.changes] == ["opened", "closed"] == [e.change for e in broken.changes]
 

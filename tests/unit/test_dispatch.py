@@ -139,6 +139,22 @@ async def test_places_that_become_free_while_it_asks_the_store_are_filled_at_onc
         assert works.clock.now_ms() == AT_MS
 
 
+@on_virtual_time
+async def test_a_place_that_becomes_free_is_filled_at_once_though_it_was_asked_for_while_all_were_taken() -> None:
+    sender = ScriptedSender()
+    gate = sender.hold()
+    async with Works(crm=(sender, 1)) as works:
+        await works.store.append([make_append(1)])
+        await settle_down()
+        await works.store.append([make_append(2)])
+        await settle_down()
+        assert len(sender.sent) == 1
+        gate.set()
+        await settle_down()
+        assert len(sender.sent) == 2
+        assert works.clock.now_ms() == AT_MS
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize("ended", ["delivered", "skipped", "discarded"])
 def test_the_next_of_a_lane_goes_as_soon_as_its_turn_comes(kind: str, ended: str, tmp_path: Path) -> None:
@@ -169,9 +185,13 @@ async def test_a_store_that_is_down_is_asked_again() -> None:
     sender = ScriptedSender()
     async with Works(crm=sender) as works:
         works.store.fail("lease", times=3)
-        await works.store.append([make_append(1)])
-        await sender.began(1)
+        with capture_logs() as logged:
+            await works.store.append([make_append(1)])
+            await sender.began(1)
         assert works.clock.now_ms() <= AT_MS + 3 * LOOK_AGAIN_S * 1000
+        failures = [each["error"] for each in logged if each["event"] == "lease_failed"]
+        assert len(failures) == 3
+        assert all("told to fail" in each for each in failures)
 
 
 # -- leases -------------------------------------------------------------------------------------------
@@ -200,8 +220,41 @@ async def test_one_failed_extension_loses_no_lease() -> None:
         await works.store.append([make_append(1)])
         await settle_down()
         works.store.fail("extend")
-        await works.clock.sleep(LEASE_MS / 1000)
+        with capture_logs() as logged:
+            await works.clock.sleep(LEASE_MS / 1000)
         assert await works.store.expired(works.clock.now_ms(), 10) == []
+        assert [each["event"] for each in logged] == ["extend_failed"]
+        assert "told to fail" in logged[0]["error"]
+
+
+@on_virtual_time
+async def test_a_lease_says_whose_it_is_and_until_when() -> None:
+    sender = ScriptedSender()
+    sender.hold()
+    async with Works(crm=sender) as works:
+        await works.clock.sleep(LOOK_AGAIN_S / 2)
+        await works.store.append([make_append(1)])
+        await settle_down()
+        delivery, now_ms = await works.one(), works.clock.now_ms()
+        assert (delivery.worker, delivery.leased_at_ms, delivery.lease_until_ms) == (
+            "worker-1",
+            now_ms,
+            now_ms + LEASE_MS,
+        )
+
+
+@on_virtual_time
+async def test_a_lease_is_extended_each_third_of_it_by_all_of_it() -> None:
+    sender = ScriptedSender()
+    sender.hold()
+    async with Works(crm=sender) as works:
+        await works.store.append([make_append(1)])
+        await works.clock.sleep(LEASE_MS / 3000 - 0.001)
+        assert "extend" not in works.store.calls
+        await works.clock.sleep(0.001)
+        await settle_down()
+        assert works.store.calls["extend"] == 1
+        assert (await works.one()).lease_until_ms == works.clock.now_ms() + LEASE_MS
 
 
 @on_virtual_time
@@ -216,7 +269,9 @@ async def test_an_attempt_whose_lease_is_lost_is_broken_off_and_changes_nothing(
         works.store.stall("lease")
         assert await store.settle([Settlement(lost)]) == [None]
         (claim,) = (await store.lease(LeaseRequest("other", {"crm": 1}, AT_MS, AT_MS + 10**9))).claims
-        await works.clock.sleep(LEASE_MS / 1000)
+        with capture_logs() as logged:
+            await works.clock.sleep(LEASE_MS / 1000)
+        assert {"event": "lease_lost", "log_level": "warning", "delivery_id": claim.delivery.id} in logged
         assert (sender.running, sender.cancelled) == (0, 1)
         assert await store.delivery(claim.delivery.id) == claim.delivery
         assert (await store.history(claim.delivery.id)).attempts == ()
@@ -308,6 +363,11 @@ async def test_a_fault_of_ours_in_an_attempt_stops_neither_the_loop_nor_loses_th
             raise RuntimeError("a bug")
 
         works.deliver.run = broken  # type: ignore[assignment, method-assign]
-        await works.store.append([make_append(1), make_append(2)])
-        await settle_down()
+        with capture_logs() as logged:
+            await works.store.append([make_append(1), make_append(2)])
+            await settle_down()
+        told, *others = logged
+        assert (told["event"], told["delivery_id"]) == ("attempt_failed", make_append(1).deliveries[0].id)
+        assert repr(told["exc_info"]) == "RuntimeError('a bug')"
+        assert [each["event"] for each in others] == ["delivered"]
         assert await states(works.store) == [State.LEASED, State.DELIVERED]

@@ -7,7 +7,7 @@ import pytest
 
 from longstop.model import evidence
 from longstop.model.breaker import BreakerPolicy
-from longstop.model.evidence import VOICES, Evidence, Tally
+from longstop.model.evidence import SLOTS, VOICES, Evidence, Tally
 
 POLICY = BreakerPolicy(failures=8, rate=0.5, calls=10, window_ms=10_000)
 NEVER_BY_RUN = replace(POLICY, failures=1_000_000)
@@ -212,3 +212,16 @@ def test_a_part_of_the_window_goes_as_a_whole() -> None:
     tally = Tally(NEVER_BY_RUN)
     said(tally, *[arrived(failures=1)] * 3, *map(failed, range(6)), at_ms=999)
     assert tally.count(failed(7), 10_000) is None
+
+
+def test_exactly_the_share_is_enough_and_less_is_not() -> None:
+    exactly = [*[arrived(failures=1)] * 5, *map(failed, range(5))]
+    assert said(Tally(NEVER_BY_RUN), *exactly)[-1] is not None
+    assert said(Tally(NEVER_BY_RUN), arrived(failures=1), *exactly) == [None] * 11
+
+
+def test_a_window_takes_as_much_room_as_it_has_parts_however_many_attempts_there_are() -> None:
+    tally = Tally(NEVER_BY_RUN)
+    for at_ms in range(0, 30_000, 10):
+        said(tally, arrived(), failed(at_ms), at_ms=at_ms)
+    assert len(tally._window._slots) == SLOTS

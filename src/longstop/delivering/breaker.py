@@ -1,6 +1,6 @@
 """What a worker knows of one destination's health: its circuit, how many attempts it may have under way, its rate.
 
-The rules are in `model.breaker` and `model.limit`. An open circuit is the store's: it gives nothing out for that
+The rules are in `model.breaker` and `model.concurrency_limit`. An open circuit is the store's: it gives nothing out for that
 destination but one probe at a time, to whichever worker asks. Here it is opened, and changed by what the probes say.
 """
 

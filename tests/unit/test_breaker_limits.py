@@ -1,0 +1,98 @@
+"""What a worker lets begin at a destination: what counts for its limit, and what is kept for first tries."""
+
+import pytest
+from services import FAILED, REJECTED, Works, on_virtual_time
+
+from longstop.delivering.attempt import Destination
+from longstop.delivering.breaker import Breaker
+from longstop.delivering.dispatch import breaker_of
+from longstop.model.breaker import BreakerPolicy
+from longstop.model.concurrency_limit import START
+from longstop.model.delivery import Delivery, Outcome, OutcomeKind
+from longstop.model.evidence import VOICES
+from longstop.model.retry import RetryPolicy
+from longstop.testing.builders import make_delivery, make_event
+from longstop.testing.fakes import ScriptedSender
+
+
+def breaker(works: Works, concurrency: int = 64, adaptive: bool = False, enabled: bool = True) -> Breaker:
+    policy = BreakerPolicy(enabled=enabled, failures=4, calls=1_000)
+    crm = Destination("crm", ScriptedSender(), RetryPolicy(), concurrency, adaptive, breaker=policy)
+    return breaker_of(crm, works.store, works.clock)
+
+
+def delivery(number: int = 1, **changes: int) -> Delivery:
+    return make_delivery(make_event(number), **changes)
+
+
+REFUSED = Outcome(OutcomeKind.RETRY, error="connection refused")
+BROKEN = Outcome(OutcomeKind.RETRY, status=500)
+HALF = START // 2
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize(
+    ("outcome", "tries", "limit"),
+    [
+        (FAILED, 0, HALF),
+        (REFUSED, 0, HALF),
+        (BROKEN, 0, START),
+        # One that has failed so often says nothing of the destination.
+        (FAILED, VOICES - 1, HALF),
+        (FAILED, VOICES, START),
+        (REFUSED, VOICES, START),
+        (Outcome(OutcomeKind.SUCCESS, 204), VOICES, START + 1),
+        (REJECTED, 0, START + 1),
+        (Outcome(OutcomeKind.INTERRUPTED), 0, START),
+    ],
+)
+def test_an_adaptive_limit_follows_what_speaks_of_load(outcome: Outcome, tries: int, limit: int, enabled: bool) -> None:
+    @on_virtual_time
+    async def scenario() -> None:
+        works = Works(crm=ScriptedSender())
+        crm = breaker(works, adaptive=True, enabled=enabled)
+        for number in range(START):
+            crm.begun(delivery(number))
+        assert crm.room() == 0
+        await crm.ended(delivery(tries=tries), outcome, 0, None)
+        assert crm.room() == limit - START
+
+    scenario()
+
+
+@on_virtual_time
+async def test_it_is_lowered_once_for_all_that_were_under_way() -> None:
+    works = Works(crm=ScriptedSender())
+    crm = breaker(works, adaptive=True)
+    await works.clock.sleep(0.1)
+    for began_ms, limit in ((0, START // 2), (50, START // 2), (101, START // 4)):
+        await works.clock.sleep(0.001 * (began_ms > 100))
+        await crm.ended(delivery(began_ms), FAILED, began_ms, None)
+        assert crm.room() == limit
+
+
+@on_virtual_time
+async def test_one_place_of_eight_is_kept_for_what_was_never_tried() -> None:
+    works = Works(crm=ScriptedSender())
+    assert [breaker(works, concurrency).retries() for concurrency in (1, 2, 8, 16, 64)] == [1, 1, 7, 14, 56]
+    crm, again, first = breaker(works, 8), delivery(1, attempts=1), delivery(2)
+    crm.begun(again)
+    crm.begun(again)
+    assert (crm.room(), crm.retries(), crm.retry_next) == (6, 5, False)
+    crm.begun(first)
+    assert (crm.room(), crm.retries(), crm.retry_next) == (5, 5, True)
+    crm.done(again)
+    crm.done(first)
+    assert (crm.room(), crm.retries()) == (7, 6)
+
+
+@on_virtual_time
+async def test_an_event_that_failed_before_has_half_a_voice_and_one_that_was_replayed_too() -> None:
+    for changes in ({"tries": 1}, {"round": 2}):
+        works = Works(crm=ScriptedSender())
+        crm = breaker(works)
+        for number in range(7):
+            await crm.ended(delivery(number, **changes), BROKEN, 0, None)
+        assert not crm.is_open
+        await crm.ended(delivery(7, **changes), BROKEN, 0, None)
+        assert crm.is_open
