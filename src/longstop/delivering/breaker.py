@@ -1,7 +1,8 @@
 """What a worker knows of one destination's health: its circuit, how many attempts it may have under way, its rate.
 
-The rules are in `model.breaker` and `model.concurrency_limit`. An open circuit is the store's: it gives nothing out for that
-destination but one probe at a time, to whichever worker asks. Here it is opened, and changed by what the probes say.
+The rules are in `model.breaker` and `model.concurrency_limit`. An open circuit is the store's: it gives nothing out for
+that destination but one probe at a time, to whichever worker asks. Here it is opened, and changed by what the probes
+say.
 """
 
 from collections.abc import Sequence
