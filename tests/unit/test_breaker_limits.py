@@ -1,12 +1,14 @@
 """What a worker lets begin at a destination: what counts for its limit, and what is kept for first tries."""
 
+from dataclasses import replace
+
 import pytest
 from services import FAILED, REJECTED, Works, on_virtual_time
 
 from longstop.delivering.attempt import Destination
 from longstop.delivering.breaker import Breaker
 from longstop.delivering.dispatch import breaker_of
-from longstop.model.breaker import BreakerPolicy
+from longstop.model.breaker import ASKS_HEARD, BreakerPolicy, Circuit
 from longstop.model.concurrency_limit import START
 from longstop.model.delivery import Delivery, Outcome, OutcomeKind
 from longstop.model.evidence import VOICES
@@ -84,6 +86,30 @@ async def test_one_place_of_eight_is_kept_for_what_was_never_tried() -> None:
     crm.done(again)
     crm.done(first)
     assert (crm.room(), crm.retries()) == (7, 6)
+    pair = breaker(works, 2)
+    pair.begun(again)
+    assert (pair.room(), pair.retries(), pair.wait_s()) == (1, 0, 0.0)
+
+
+@on_virtual_time
+async def test_it_begins_with_one_when_the_circuit_is_closed_and_not_before() -> None:
+    works = Works(crm=ScriptedSender())
+    crm, circuit = breaker(works, 8), Circuit("crm", 0, 1_000, answer_ms=15_000, why="…")
+    crm.seen(None)
+    crm.seen(circuit)
+    crm.seen(circuit.put_off(9_000))
+    assert crm.room() == 8
+    crm.seen(None)
+    assert crm.room() == 1
+
+
+@on_virtual_time
+async def test_an_event_that_asks_for_time_again_and_again_opens_nothing() -> None:
+    for tries, opens in ((ASKS_HEARD - 1, True), (ASKS_HEARD, False)):
+        works = Works(crm=ScriptedSender())
+        crm = breaker(works)
+        await crm.ended(delivery(tries=tries), replace(FAILED, retry_after_s=60.0), 0, None)
+        assert crm.is_open is opens
 
 
 @on_virtual_time

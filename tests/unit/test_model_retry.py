@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, Transition, Trigger, Wait
-from longstop.model.retry import RETRIED_STATUSES, RetryPolicy, backoff_ms, classify_status, decide, parse_retry_after
+from longstop.model.retry import (
+    RETRIED_STATUSES,
+    RetryPolicy,
+    backoff_ms,
+    classify_status,
+    decide,
+    expiry,
+    parse_retry_after,
+)
 from longstop.testing.builders import AT_MS, make_delivery, make_event
 
 PLAIN = RetryPolicy(jitter="none")
@@ -175,6 +183,13 @@ def test_every_decision_can_be_applied_and_none_is_due_in_the_past(
     longest = max(policy.cap_ms, policy.retry_after_cap_ms)
     assert transition.due_at_ms is None or NOW_MS <= transition.due_at_ms <= NOW_MS + longest
     assert (after.reason is not None) == (transition.trigger is Trigger.PARK)
+
+
+def test_what_is_of_no_use_any_more_ends_now_and_is_nothing_to_wait_for() -> None:
+    assert expiry(delivery(), NOW_MS) is None
+    assert expiry(delivery(expires_at_ms=NOW_MS + 1), NOW_MS) is None
+    late = Transition(Trigger.PARK, NOW_MS, reason=DeadReason.EXPIRED, leaves_lane=True)
+    assert expiry(delivery(expires_at_ms=NOW_MS), NOW_MS) == late
 
 
 # -- what an answer means -------------------------------------------------------------------------------
