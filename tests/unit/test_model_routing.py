@@ -59,6 +59,10 @@ def test_an_event_is_of_use_for_as_long_as_the_most_patient_route_says() -> None
     assert {name: target.expire_after_ms for name, target in found.items()} == {"crm": None, "pop": 5_000, "bi": 5_000}
 
 
+def test_where_every_route_asks_for_something_an_event_may_go_nowhere() -> None:
+    assert routed(Router([Route("shop", ("crm",), is_text)]), "shop", {"type": "Receipt"}) == {}
+
+
 def test_in_its_order_it_is_of_use_for_as_long_as_out_of_any() -> None:
     router = Router([Route("shop", ("crm", "bi"), is_text, expire_after_ms=1_000)], ordered=["crm"])
     found = routed(router, "shop", {"type": "Text"})
