@@ -182,6 +182,17 @@ async def test_the_probe_of_an_open_circuit_costs_nothing_and_moves_the_circuit(
     assert (after.failed, after.version) == (1, 2)
 
 
+@on_virtual_time
+async def test_the_limit_is_told_when_an_attempt_began() -> None:
+    works = Works(crm=ScriptedSender())
+    claim = await claimed(works)
+    crm = Destination("crm", ScriptedSender(FAILED), PLAIN, 64, adaptive=True)
+    breaker = breaker_of(crm, works.store, works.clock)
+    before = breaker.room()
+    await works.deliver.run(claim, crm, breaker)
+    assert breaker.room() == before // 2
+
+
 # -- what is told -------------------------------------------------------------------------------------
 
 
