@@ -23,7 +23,7 @@ log = structlog.get_logger("longstop.retention")
 EVERY_S = 60.0
 AT_ONCE = 512
 """How many are looked at, and archived, in one go."""
-IN_ONE = 64
+IN_ONE = 32
 """How many are forgotten in one transaction: a few milliseconds."""
 BEHIND_MS = 3_600_000
 """A clock that is ahead by more than this of what the store has lived through is told."""
