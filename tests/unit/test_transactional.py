@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from services import on_virtual_time
 from structlog.testing import capture_logs
@@ -24,7 +25,7 @@ from longstop.model.lease import Claim, LeaseRef, LeaseRequest
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import DestinationSettings
 from longstop.senders.transactional import TransactionalSender
-from longstop.stores.sqlite import SqliteStore
+from longstop.stores.sqlite import SqliteStore, transactions
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.clock import VirtualClock
 from longstop.wiring import Gateway
@@ -333,3 +334,13 @@ async def test_in_a_gateway_on_threads(handler: Handler, tmp_path: Path) -> None
     with sqlite3.connect(tmp_path / "store.db") as connection:
         assert connection.execute("SELECT count(*) FROM booked").fetchone() == (1,)
         assert connection.execute("SELECT state FROM deliveries").fetchone() == ("delivered",)
+
+
+async def test_every_table_of_the_stores_is_known_as_its_own(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db", watch_s=None)
+    await store.open()
+    await store.close()
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    connection = apsw.Connection(str(tmp_path / "store.db"))
+    assert {str(name) for (name,) in connection.execute(tables)} == transactions.OURS
+    connection.close()

@@ -17,7 +17,17 @@ from longstop.stores.sqlite import inbox
 
 OURS = frozenset(
     {"events", "dedup", "deliveries", "attempts", "actions", "pauses", "circuits"}
-    | {"counters", "dead_groups", "key_segments", "marks", "rejection_counts", "rejections", "held_requests"}
+    | {
+        "counters",
+        "dead_groups",
+        "key_segments",
+        "marks",
+        "rejection_counts",
+        "rejections",
+        "held_requests",
+        "edits",
+        "nodes",
+    }
 )
 _HELD = "SELECT 1 FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"
 _ENDING = frozenset(
