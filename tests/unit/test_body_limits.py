@@ -15,8 +15,8 @@ from longstop.edges.senders_http.body_limits import (
     CrowdedError,
     UnfinishedBodies,
     UnfinishedBody,
-    neighbourhood,
 )
+from longstop.model.addresses import sender_of
 from longstop.model.errors import IngestError
 
 MEBIBYTE = 1024 * 1024
@@ -143,15 +143,15 @@ async def test_nothing_is_left_of_those_that_have_ended() -> None:
     [
         ("192.0.2.1", "192.0.2.1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2::", "2001:db8:1:2::"),
-        ("fe80::1%eth0", "fe80::"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
         (None, ""),
-        ("x:y", "x:y"),
+        ("x:y", ""),
     ],
 )
 def test_who_is_taken_for_one(address: str | None, who: str) -> None:
-    assert neighbourhood(address) == who
+    assert sender_of(address) == who
 
 
 def test_the_shares_are_parts_of_the_whole() -> None:

@@ -5,11 +5,11 @@ where a share is full those give way who hold the most of it and have shown the 
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from longstop.model.addresses import sender_of
 from longstop.model.errors import BodyTooLargeError, IngestError, SlowBodyError, UnavailableError
 
 Message = MutableMapping[str, Any]
@@ -94,7 +94,7 @@ class UnfinishedBodies:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         now_s = loop.time()
-        body = UnfinishedBody(cut, neighbourhood(address), source, bears_proof, now_s, now_s)
+        body = UnfinishedBody(cut, sender_of(address), source, bears_proof, now_s, now_s)
         for share in self._shares(body):
             share.bodies[body] = None
         if not self._looking:
@@ -182,19 +182,6 @@ def _is_late(body: UnfinishedBody, now_s: float) -> bool:
 
 def _crowded() -> CrowdedError:
     return CrowdedError("too many large bodies are coming at once; send it again later")
-
-
-def neighbourhood(address: str | None) -> str:
-    """Who is taken for one: an IPv4 address, or the 64 bits of IPv6 that one customer has all of."""
-    if address is None or ":" not in address:
-        return address or ""
-    try:
-        found = ipaddress.IPv6Address(address)
-    except ValueError:
-        return address
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.IPv6Address(int(found) >> 64 << 64))
 
 
 async def read(bodies: UnfinishedBodies, receive: Receive, limit: int, *who: Any) -> bytes:

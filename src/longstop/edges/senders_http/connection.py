@@ -21,9 +21,10 @@ import httptools
 import structlog
 
 from longstop.edges.senders_http.answers import plain_problem, problem
-from longstop.edges.senders_http.body_limits import UnfinishedBodies, UnfinishedBody, neighbourhood
+from longstop.edges.senders_http.body_limits import UnfinishedBodies, UnfinishedBody
 from longstop.edges.senders_http.head_limits import CLOSE, what_is_wrong
 from longstop.edges.senders_http.parsing import BODY, OVER, UNWANTED, RequestParser
+from longstop.model.addresses import sender_of
 from longstop.model.errors import IngestError
 from longstop.model.exchange import Answer
 from longstop.model.value import value
@@ -150,7 +151,7 @@ class Connection(RequestParser, asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else None
-        self.address = neighbourhood(self._peer)
+        self.address = sender_of(self._peer)
         self.idle_since_s = self._loop.time()
         if self._server.joined(self):
             self._arm(HEAD_WITHIN_S, self._cut)
