@@ -14,6 +14,7 @@ class MemoryRejections:
     """The part of the store that keeps what was refused."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._refused: dict[tuple[str, str], RejectionCount] = {}
         self._samples: dict[str, dict[str, Rejection]] = {}
         """Source to id to sample."""

@@ -1,0 +1,43 @@
+"""The ports: what the services need of the outside, as protocols. Adapters implement them; services see only these.
+
+A store is an `Inbox` (what happens to every event) and a `Ledger` (what people ask and decide).
+Both are made of batches, because that is what every backend is good at: one transaction on SQLite and
+PostgreSQL, one pipeline on Redis, one SendMessageBatch or TransactWriteItems on AWS. Callers never
+batch by hand: `group_commit.GroupCommit` does it for all of them.
+"""
+
+from longstop.ports.archive import Archive
+from longstop.ports.clock import Clock
+from longstop.ports.decisions import Decisions
+from longstop.ports.inbox import Inbox
+from longstop.ports.ledger import Ledger
+from longstop.ports.listener import Alerter, CircuitListener
+from longstop.ports.lookups import Lookups
+from longstop.ports.nodes import Nodes
+from longstop.ports.rejections import Rejections
+from longstop.ports.retention import Retention
+from longstop.ports.sender import Sender, TransactionalSender
+from longstop.ports.source import Read, Reader, Source
+from longstop.ports.store import Backups, Store, Transactions
+
+__all__ = [
+    "Alerter",
+    "Archive",
+    "Backups",
+    "CircuitListener",
+    "Clock",
+    "Decisions",
+    "Inbox",
+    "Ledger",
+    "Lookups",
+    "Nodes",
+    "Read",
+    "Reader",
+    "Rejections",
+    "Retention",
+    "Sender",
+    "Source",
+    "Store",
+    "TransactionalSender",
+    "Transactions",
+]

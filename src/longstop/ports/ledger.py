@@ -1,0 +1,13 @@
+"""The other half of a store: what people ask and decide, a part for each subject."""
+
+from typing import Protocol
+
+from longstop.ports.decisions import Decisions
+from longstop.ports.lookups import Lookups
+from longstop.ports.nodes import Nodes
+from longstop.ports.rejections import Rejections
+from longstop.ports.retention import Retention
+
+
+class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, Protocol):
+    """What people ask and decide."""

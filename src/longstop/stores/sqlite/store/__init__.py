@@ -1,0 +1,22 @@
+"""The store: a part for each subject of the ports, over one file."""
+
+from pathlib import Path
+
+from longstop.model.listing import (
+    BackedUp,
+)
+from longstop.stores.sqlite import backup
+from longstop.stores.sqlite.store.decisions import SqliteDecisions
+from longstop.stores.sqlite.store.inbox import SqliteInbox
+from longstop.stores.sqlite.store.lookups import SqliteLookups
+from longstop.stores.sqlite.store.nodes import SqliteNodes
+from longstop.stores.sqlite.store.rejections import SqliteRejections
+from longstop.stores.sqlite.store.retention import SqliteRetention
+
+
+class SqliteStore(SqliteInbox, SqliteLookups, SqliteDecisions, SqliteNodes, SqliteRetention, SqliteRejections):
+    """Inbox and Ledger in one SQLite file; see Database for its arguments."""
+
+    async def backup(self, target: Path) -> BackedUp:
+        """See ports.Backups."""
+        return await self._searcher.view(lambda connection: backup.backup(connection, target))
