@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,6 +32,9 @@ from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
 from longstop.wiring.parts import clock_repairs, parts, reader, watermarks
 from longstop.wiring.role import Role
+
+if TYPE_CHECKING:
+    from longstop.edges.operators.api.services import Services
 
 ROLES = {Role.INGEST: ("ingest",), Role.WORK: ("work",), Role.BOTH: ("ingest", "work")}
 log = structlog.get_logger("longstop")
@@ -155,6 +158,23 @@ class Gateway:
     def replay(self, by: str) -> Replay:
         """The replay service, on behalf of a person."""
         return self._parts.replay(by)
+
+    def operators_services(self, ready: Callable[[], bool]) -> "Services":
+        """What the operators' API needs of this gateway. ready: as `GET /readyz` tells it."""
+        from longstop.edges.operators.api.services import Services
+
+        made = self._parts
+        return Services(
+            config=made.config,
+            store=made.store,
+            clock=made.clock,
+            sources=made.sources,
+            router=made.router,
+            replay=made.replay,
+            alert=made.alert,
+            ready=ready,
+            archive=made.archive,
+        )
 
     def is_busy(self) -> bool:
         """Whether attempts are under way."""

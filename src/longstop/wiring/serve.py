@@ -64,7 +64,11 @@ async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], 
     except ListenError as error:
         log.error("no_operators_side", error=str(error))
         return None
-    app = OperatorsApp(gateway.metrics.answer, ready, hosts=[config.server.admin_host])
+    # Late: FastAPI takes its time and memory, and only whoever has the port needs it.
+    from longstop.edges.operators.api.app import create_api
+
+    api = create_api(gateway.operators_services(ready))
+    app = OperatorsApp(gateway.metrics.answer, ready, hosts=[config.server.admin_host], api=api)
     server = OperatorsServer(app, listening)
     await server.start()
     return server

@@ -85,7 +85,7 @@ def status_row(
         "oldest_waiting_s": None if oldest_at_ms is None else max(now_ms - oldest_at_ms, 0) / 1000,
         "accepting": _runs(nodes, "ingest", now_ms),
         "delivering": _runs(nodes, "work", now_ms),
-        "nodes": [_node_row(node, now_ms) for node in nodes],
+        "nodes": [node_row(node, now_ms) for node in nodes],
         "destinations": [
             {
                 "destination": name or None,
@@ -105,7 +105,8 @@ def _runs(nodes: Sequence[Node], role: str, now_ms: int) -> bool:
     return any(role in node.roles and node.runs(now_ms) for node in nodes)
 
 
-def _node_row(node: Node, now_ms: int) -> rows.Row:
+def node_row(node: Node, now_ms: int) -> rows.Row:
+    """The stable fields of a node."""
     return {
         "name": node.name,
         "roles": list(node.roles),

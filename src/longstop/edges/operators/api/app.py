@@ -1,0 +1,38 @@
+"""The API as one ASGI app, made of the routers of its resources."""
+
+from fastapi import APIRouter, FastAPI
+
+from longstop import __version__
+from longstop.edges.operators.api import nodes
+from longstop.edges.operators.api.body_limit import BodyLimit
+from longstop.edges.operators.api.openapi import describe
+from longstop.edges.operators.api.problems import handle_problems
+from longstop.edges.operators.api.services import Services
+
+PREFIX = "/api/v1"
+
+ROUTERS = (nodes.router,)
+"""One for each resource: `router(services)`, with paths below PREFIX."""
+
+
+def create_api(services: Services) -> FastAPI:
+    """The app that serves everything below PREFIX."""
+    app = FastAPI(
+        title="Longstop",
+        version=__version__,
+        description="The operators' side of a durable webhook inbox.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    api = APIRouter(prefix=PREFIX)
+    for router in ROUTERS:
+        api.include_router(router(services))
+    app.include_router(api)
+    app.add_middleware(BodyLimit)
+    handle_problems(app)
+    describe(app)
+    return app

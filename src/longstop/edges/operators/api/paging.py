@@ -1,0 +1,67 @@
+"""Lists: the query that asks for a page, the cursor that goes on, and the answer around the rows."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, Field
+
+from longstop.edges.operators.api.problems import invalid
+from longstop.model.ids import is_id
+from longstop.model.listing import Listing, Page
+from longstop.model.times import rfc3339
+
+LIMIT_MAX = 500
+"""Rows of a page."""
+
+T = TypeVar("T")
+
+
+class Items(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next: str | None = Field(default=None, description="`cursor` of the next page; null: this was the last.")
+    searched_to: str | None = Field(
+        default=None,
+        description="A search that no index answers took too long: everything down to (oldest first: up to) this time "
+        "was looked at, and `next` goes on. Such a page may be short or empty.",
+    )
+
+
+def page(
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
+) -> Page:
+    """The page that a query asks for."""
+    return Page(limit, None if cursor is None else _after(cursor), newest_first=order == "newest")
+
+
+AskedPage = Annotated[Page, Depends(page)]
+
+
+def items(rows: Iterable[Any], found: Listing[Any]) -> dict[str, Any]:
+    """A listing as it is answered."""
+    return {
+        "items": list(rows),
+        "next": None if found.next_after is None else cursor_of(found.next_after),
+        "searched_to": None if found.searched_to_ms is None else rfc3339(found.searched_to_ms),
+    }
+
+
+def cursor_of(after: str) -> str:
+    """The cursor that goes on behind a row. What is in it is nobody's business."""
+    return base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
+
+
+def _after(cursor: str) -> str:
+    try:
+        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        after = ""
+    if not is_id(after):
+        raise invalid("query.cursor", cursor[:100], "expected `next` of an earlier page", "leave it out to begin anew")
+    return after

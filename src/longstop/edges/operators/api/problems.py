@@ -1,0 +1,144 @@
+"""Errors on the wire: problem+json (RFC 9457) for each, with what was found, what was expected and what to do."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from longstop.model.caller import Scope
+from longstop.model.errors import ArchiveError, LongstopError, NotFoundError, StoreUnavailableError
+from longstop.operating.replay import ReplayError
+
+log = structlog.get_logger("longstop.http")
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+"""When to ask again where the store could not answer."""
+FOUND_CHARS = 200
+"""How much of a wrong value is told."""
+_SECRET = ("password", "token", "secret")
+
+
+class Wrong(BaseModel):
+    """One thing that is wrong with a request."""
+
+    path: str = Field(description="Where: `query.limit`, `body.why`.", examples=["query.limit"])
+    found: str | None = Field(description="What stands there; null: nothing, or a secret.", examples=["0"])
+    expected: str = Field(examples=["Input should be greater than or equal to 1"])
+    hint: str | None = Field(default=None, description="What to do.")
+
+
+class Problem(BaseModel):
+    """Why a request was not done (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str | None = Field(default=None, description="What is wrong and what to do, in words.")
+    errors: list[Wrong] | None = Field(default=None, description="422: each thing that is wrong.")
+    scope: Scope | None = Field(default=None, description="403: the scope that is missing.")
+
+
+class ProblemError(LongstopError):
+    """A request that is not done, as it is answered."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[Wrong] = (),
+        scope: Scope | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.errors = tuple(errors)
+        self.scope = scope
+        self.headers = dict(headers or {})
+
+
+def invalid(path: str, found: str | None, expected: str, hint: str | None = None) -> ProblemError:
+    """A value that cannot be meant: 422."""
+    return ProblemError(
+        422, f"{path}: {expected}", errors=[Wrong(path=path, found=found, expected=expected, hint=hint)]
+    )
+
+
+_STATUS: Mapping[type[LongstopError], int] = {
+    NotFoundError: 404,
+    ReplayError: 409,
+    StoreUnavailableError: 503,
+    ArchiveError: 503,
+}
+
+
+def problem_of(error: LongstopError) -> ProblemError:
+    """An error as it is answered: by the nearest of its classes that has a status; 500 where none has."""
+    if isinstance(error, ProblemError):
+        return error
+    status = next((_STATUS[each] for each in type(error).__mro__ if each in _STATUS), 500)
+    return ProblemError(status, str(error), headers={"retry-after": str(RETRY_AFTER_S)} if status == 503 else None)
+
+
+def answer(problem: ProblemError) -> Response:
+    """A problem as the response that tells it."""
+    said: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase.capitalize(),
+        "status": problem.status,
+        "detail": str(problem) or None,
+    }
+    if problem.errors:
+        said["errors"] = [each.model_dump() for each in problem.errors]
+    if problem.scope is not None:
+        said["scope"] = problem.scope.value
+    # ASCII: what was found may hold characters that no encoding has.
+    body = json.dumps(said).encode()
+    return Response(body, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Have the app answer every error with a problem."""
+
+    @app.exception_handler(LongstopError)
+    async def ours(request: Request, error: LongstopError) -> Response:
+        problem = problem_of(error)
+        if problem.status == 500:
+            log.error("request_failed", path=request.url.path, exc_info=error)
+        return answer(problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(_request: Request, error: RequestValidationError) -> Response:
+        wrong = [_wrong(each) for each in error.errors()]
+        detail = "; ".join(f"{each.path}: {each.expected}" for each in wrong[:3])
+        return answer(ProblemError(422, detail, errors=wrong))
+
+    @app.exception_handler(HTTPException)
+    async def by_status(request: Request, error: HTTPException) -> Response:
+        detail = "" if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
+        if error.status_code == 404:
+            detail = f"{request.url.path} is no path of this API; /api/v1/openapi.json lists them"
+        return answer(ProblemError(error.status_code, detail, headers=error.headers))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_request: Request, _error: Exception) -> Response:
+        # It is raised again behind this, and logged by the server.
+        return answer(ProblemError(500, "This is a mistake of ours; the gateway's log has it."))
+
+
+def _wrong(error: Mapping[str, Any]) -> Wrong:
+    path = ".".join(map(str, error["loc"]))
+    missing = error["type"] == "missing" or any(word in path for word in _SECRET)
+    return Wrong(
+        path=path,
+        found=None if missing else repr(error["input"])[:FOUND_CHARS],
+        expected=str(error["msg"]),
+        hint=(error.get("ctx") or {}).get("hint"),
+    )

@@ -1,0 +1,30 @@
+"""What the routers need of the rest of the program; `wiring/serve.py` hands it in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from longstop.config import Config
+from longstop.model.breaker import CircuitChange
+from longstop.model.routing import Router
+from longstop.operating.replay import Replay
+from longstop.ports import Archive, Clock, Source, Store
+
+
+@dataclass(frozen=True)
+class Services:
+    """The running gateway, as the operators' side sees it."""
+
+    config: Config
+    store: Store
+    """Open for as long as the gateway runs."""
+    clock: Clock
+    sources: Mapping[str, Source]
+    router: Router
+    replay: Callable[[str], Replay]
+    """The replay service, on behalf of the person of this name."""
+    alert: Callable[[CircuitChange], Awaitable[str | None]]
+    """Tell people of a circuit that a person changed; what went wrong, None where nothing did."""
+    ready: Callable[[], bool]
+    """Whether the gateway accepts and delivers."""
+    archive: Archive | None = None
+    """Where what is forgotten is kept, if anywhere."""

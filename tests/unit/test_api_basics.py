@@ -1,0 +1,89 @@
+"""The operators' API, what all of it has in common: problems, access, pages, its description of itself."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from operators_api import asking, make_services
+
+from longstop.edges.operators.api.access import caller
+from longstop.edges.operators.api.app import ROUTERS
+from longstop.edges.operators.api.body_limit import BODY_BYTES_MAX
+from longstop.model.errors import LongstopError, StoreUnavailableError
+from longstop.stores.memory import MemoryStore
+
+
+@pytest.fixture
+async def store() -> MemoryStore:
+    made = MemoryStore()
+    await made.open()
+    return made
+
+
+@pytest.fixture
+async def api(store: MemoryStore) -> AsyncIterator[httpx.AsyncClient]:
+    async with asking(make_services(store)) as client:
+        yield client
+
+
+def is_problem(response: httpx.Response, status: int) -> bool:
+    said = response.json()
+    return (
+        response.headers["content-type"] == "application/problem+json"
+        and response.status_code == said["status"] == status
+        and {"type", "title", "detail"} <= said.keys()
+    )
+
+
+async def test_a_path_that_is_not_there_is_a_problem(api: httpx.AsyncClient) -> None:
+    response = await api.get("/api/v1/nonsense")
+    assert is_problem(response, 404)
+    assert response.json()["detail"] == ("/api/v1/nonsense is no path of this API; /api/v1/openapi.json lists them")
+
+
+async def test_another_method_is_a_problem_that_names_the_right_one(api: httpx.AsyncClient) -> None:
+    response = await api.post("/api/v1/nodes")
+    assert is_problem(response, 405)
+    assert response.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("the disk is full"), RuntimeError("oops"), LongstopError("x")])
+async def test_a_store_that_fails_is_a_problem(error: Exception, store: MemoryStore) -> None:
+    async def nodes() -> None:
+        raise error
+
+    store.nodes = nodes  # type: ignore[method-assign,assignment]
+    async with asking(make_services(store)) as api:
+        response = await api.get("/api/v1/nodes")
+    unavailable = isinstance(error, StoreUnavailableError)
+    assert is_problem(response, 503 if unavailable else 500)
+    assert response.headers.get("retry-after") == ("2" if unavailable else None)
+    assert "oops" not in response.text
+
+
+async def test_a_body_over_the_limit_is_not_taken(api: httpx.AsyncClient) -> None:
+    response = await api.post("/api/v1/nodes", headers={"content-length": str(BODY_BYTES_MAX + 1)}, content=b"")
+    assert is_problem(response, 413)
+
+
+async def test_the_api_describes_itself(api: httpx.AsyncClient) -> None:
+    described = (await api.get("/api/v1/openapi.json")).json()
+    assert described["openapi"].startswith("3.1")
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], f"{method} {path}"
+            assert operation["tags"][0] in {each["name"] for each in described["tags"]}
+            assert "application/problem+json" in operation["responses"]["503"]["content"]
+
+
+async def test_every_route_asks_who_it_is(store: MemoryStore) -> None:
+    """A route without a caller is open to everybody: none is made by forgetting."""
+
+    def asks(dependant: object) -> bool:
+        return dependant.call is caller or any(map(asks, dependant.dependencies))  # type: ignore[attr-defined]
+
+    services = make_services(store)
+    routes = [each for router in ROUTERS for each in router(services).routes if isinstance(each, APIRoute)]
+    assert len(routes) >= len(ROUTERS)
+    assert [each.path for each in routes if not asks(each.dependant)] == []
