@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram, StandingClock
 
-from longstop.edges.cli import activity as happenings_module
-from longstop.edges.cli.activity import Activity
+from longstop.edges.rows import activity as happenings_module
+from longstop.edges.rows.activity import Activity
 from longstop.model.action import Action, Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, DeadReason, OutcomeKind, Transition, Trigger

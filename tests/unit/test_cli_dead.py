@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram, make_dead
 
-from longstop.edges.cli.edited_replay import body_diff
+from longstop.edges.rows.edits import body_diff
 from longstop.model.delivery import State
 from longstop.testing.builders import delivery_id, event_id, make_quarantined
 

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from longstop.edges.cli import output, times
+from longstop.edges.cli import times
 from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.filters import DeadOptions, EventOptions
 from longstop.edges.cli.options import parse_rate
+from longstop.edges.rows.values import rfc3339
 from longstop.model.delivery import DeadReason, State
 from longstop.model.listing import DeliveryFilter, EventFilter
 from longstop.model.printable import printable
@@ -93,8 +94,8 @@ def test_no_control_character_reaches_the_terminal() -> None:
 
 
 def test_moments_and_spans() -> None:
-    assert output.rfc3339(NOW_MS + 7) == "2026-01-01T00:00:00.007Z"
-    assert output.rfc3339(None) is None
+    assert rfc3339(NOW_MS + 7) == "2026-01-01T00:00:00.007Z"
+    assert rfc3339(None) is None
     assert times.moment(NOW_MS + 999) == "2026-01-01 00:00:00Z"
     spans = [0, 999, 61_000, 7_200_000, 86_400_000, 3 * 86_400_000]
     assert [times.span(ms) for ms in spans] == ["0 ms", "999 ms", "1 min", "2 h", "1 day", "3 days"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram, StandingClock, make_dead
 
-from longstop.edges.cli.sources_rejections import rejection_row
+from longstop.edges.rows.sources import rejection_row
 from longstop.model.action import Action
 from longstop.model.delivery import Attempt, OutcomeKind, Transition, Trigger
 from longstop.model.event import Headers

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longstop.edges.cli import listings, output, rows
-from longstop.edges.cli.errors import DONE, FAILED, CommandError, say
-from longstop.edges.cli.ids import meant, not_found
-from longstop.edges.cli.known import expect_known
+from longstop.edges.cli import listings, output
+from longstop.edges.cli.errors import DONE, FAILED, say
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, Program, on_store
 from longstop.edges.cli.selection import Selection
+from longstop.edges.rows.deliveries import dead_row, result_row
+from longstop.edges.rows.ids import AmbiguousIdError, meant, not_found
+from longstop.edges.rows.known import expect_known
+from longstop.edges.rows.values import Row
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LongstopError, NotFoundError
 from longstop.model.ids import is_id
@@ -35,13 +37,8 @@ class Named:
     deliveries: list[Delivery] = field(default_factory=list)
     unrouted: list[str] = field(default_factory=list)
     """Events without any delivery."""
-    failed: list[rows.Row] = field(default_factory=list)
+    failed: list[Row] = field(default_factory=list)
     """Results of ids that mean nothing that could be decided on."""
-
-
-def result(id_: str, event_id: str | None, state: State | None, error: str | None) -> rows.Row:
-    """The stable fields of one result."""
-    return {"id": id_, "event_id": event_id or None, "state": state.value if state else None, "error": error}
 
 
 class Decision:
@@ -85,7 +82,7 @@ class Decision:
             found = await service.preview(self._selection.wanted, self._including_edited)
             count, sample = found.count, found.sample
         if self._json:
-            output.json_line({"count": count, "sample": [rows.dead_row(delivery) for delivery in sample]})
+            output.json_line({"count": count, "sample": [dead_row(delivery) for delivery in sample]})
         else:
             output.line(f"{count} would be {self._verb}; nothing was changed.")
             if sample:
@@ -132,10 +129,10 @@ class Decision:
                 id_ = await meant(parts, text)
                 found = await service.by_id(id_, self._prefer)
             except NotFoundError as error:
-                named.failed.append(result(id_, None, None, not_found(id_) if is_id(id_) else str(error)))
+                named.failed.append(result_row(id_, None, None, not_found(id_) if is_id(id_) else str(error)))
                 continue
-            except CommandError as error:
-                named.failed.append(result(id_, None, None, str(error)))
+            except AmbiguousIdError as error:
+                named.failed.append(result_row(id_, None, None, str(error)))
                 continue
             named.deliveries += [delivery for delivery in found if delivery.id not in seen]
             seen.update(delivery.id for delivery in found)
@@ -149,17 +146,17 @@ class Decision:
         if kept is not None and kept.deliveries:
             states = ", ".join(dict.fromkeys(each.state.value for each in kept.deliveries))
             error = f"it has nothing that can be {self._verb}: its deliveries are {states}"
-            named.failed.append(result(id_, id_, None, error))
+            named.failed.append(result_row(id_, id_, None, error))
         elif self._routes_again:
             named.unrouted.append(id_)
         else:
             error = f"no route wanted it, so it has no delivery that could be {self._verb}"
-            named.failed.append(result(id_, id_, None, error))
+            named.failed.append(result_row(id_, id_, None, error))
 
     def _tell_done(self, done: Sequence["Done"]) -> None:
-        self._tell([result(each.delivery_id, each.event_id, each.state, each.error) for each in done])
+        self._tell([result_row(each.delivery_id, each.event_id, each.state, each.error) for each in done])
 
-    def _tell(self, results: Sequence[rows.Row]) -> None:
+    def _tell(self, results: Sequence[Row]) -> None:
         for each in results:
             if each["error"] is None:
                 self._done += 1
@@ -179,12 +176,12 @@ class Decision:
             output.line(f"{self._done} {self._verb}" + (f", {self._errors} could not be" if self._errors else ""))
 
 
-async def _route_again(service: "Replay", id_: str) -> rows.Row:
+async def _route_again(service: "Replay", id_: str) -> Row:
     try:
         event = await service.route_again(id_)
     except LongstopError as error:
-        return result(id_, id_, None, str(error))
-    return result(id_, event.id, State.SCHEDULED, None)
+        return result_row(id_, id_, None, str(error))
+    return result_row(id_, event.id, State.SCHEDULED, None)
 
 
 async def _chunks(deliveries: AsyncIterator[Delivery]) -> AsyncIterator[list[Delivery]]:

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import listings, rows
+from longstop.edges.cli import listings
 from longstop.edges.cli.errors import DONE, say
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
-from longstop.edges.cli.known import QUARANTINE, expect_known
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.rows.deliveries import dead_row, group_row
+from longstop.edges.rows.known import as_stored, expect_known
 from longstop.model.delivery import State
 
 
@@ -31,7 +32,7 @@ def list_dead(
         await expect_known(parts, wanted.source, wanted.destination)
         found = await parts.store.find_deliveries(wanted, page)
         if json:
-            json_lines(rows.dead_row(delivery) for delivery in found.rows)
+            json_lines(dead_row(delivery) for delivery in found.rows)
         elif found.rows:
             listings.write_deliveries(found.rows, parts.clock.now_ms())
         await say_what_is_not_shown(
@@ -57,11 +58,11 @@ def summarize_dead(
     checked_limit(limit)
 
     async def work(parts: Parts) -> int:
-        wanted = "" if destination == QUARANTINE else destination
+        wanted = as_stored(destination)
         await expect_known(parts, None, wanted)
         groups = await parts.store.dead_groups(wanted, limit)
         if json:
-            json_lines(rows.group_row(group) for group in groups)
+            json_lines(group_row(group) for group in groups)
         elif groups:
             listings.write_groups(groups, parts.clock.now_ms())
         await _say_what_is_not_summed_up(parts, wanted, sum(group.count for group in groups))

@@ -1,14 +1,13 @@
 """An edited replay: what changes in the body and where it goes, and then the new event itself."""
 
-import difflib
-import json as json_module
 from typing import TYPE_CHECKING
 
 from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE, say
-from longstop.edges.cli.ids import meant, short
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts
+from longstop.edges.rows.edits import edit_row
+from longstop.edges.rows.ids import meant, short
 from longstop.model.delivery import State
 
 if TYPE_CHECKING:
@@ -46,37 +45,14 @@ def _say_what_is_held(plan: "EditPlan") -> None:
 
 def _show(plan: "EditPlan", json: bool) -> None:
     event = plan.append.event
-    destinations = [each.destination for each in plan.append.deliveries]
-    diff = body_diff(plan.parent.body, event.body)
+    row = edit_row(plan)
     if json:
-        row = {"parent": plan.parent.id, "type": event.type, "key": event.key, "destinations": destinations}
-        output.json_line({**row, "replaces": [each.id for each in plan.replaces], "diff": diff})
+        output.json_line(row)
         return
-    for text in diff or ["(the bodies are the same)"]:
+    for text in row["diff"] or ["(the bodies are the same)"]:
         output.line(text)
     output.line()
     for name, old, new in (("type", plan.parent.type, event.type), ("key", plan.parent.key, event.key)):
         output.line(f"{name:12}  {new or '-'}" + (f" (was {old or '-'})" if old != new else ""))
-    output.line(f"{'would go to':12}  {', '.join(destinations)}")
+    output.line(f"{'would go to':12}  {', '.join(row['destinations'])}")
     output.line("Nothing was changed.")
-
-
-def body_diff(old: bytes, new: bytes) -> list[str]:
-    """A unified diff of two bodies. Two JSON bodies are laid out first: mostly each is one long line."""
-    before, after = _laid_out(old), _laid_out(new)
-    if before is None or after is None:
-        before, after = _as_text(old), _as_text(new)
-    lines = difflib.unified_diff(before, after, "kept", "edited", lineterm="")
-    return list(lines)
-
-
-def _laid_out(body: bytes) -> list[str] | None:
-    try:
-        document = json_module.loads(body.removeprefix(b"\xef\xbb\xbf"))
-        return json_module.dumps(document, indent=2, ensure_ascii=False).splitlines()
-    except (ValueError, RecursionError):
-        return None
-
-
-def _as_text(body: bytes) -> list[str]:
-    return body.decode(errors="backslashreplace").splitlines()

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from longstop.edges.cli import listings, output, rows, times
-from longstop.edges.cli.waiting import NOT, Waits
+from longstop.edges.cli import listings, output, times
+from longstop.edges.rows.values import Row
+from longstop.edges.rows.waiting import NOT, Waits
 from longstop.model.action import Edit
 from longstop.model.delivery import Delivery
 from longstop.model.listing import KeptEvent
@@ -16,7 +17,7 @@ ANSWER_CHARS = 200
 _SHOWN = "id source type key dedup received_at occurred_at origin parent redeliveries".split()
 
 
-def print_event(kept: KeptEvent, detail: rows.Row, waits: Mapping[str, Waits], now_ms: int) -> None:
+def print_event(kept: KeptEvent, detail: Row, waits: Mapping[str, Waits], now_ms: int) -> None:
     """Write all that is known of an event. `detail`: its row for programs."""
     if detail["archived_in"] is not None:
         output.line(f"{'archived in':12}  {detail['archived_in']}")
@@ -61,7 +62,7 @@ def _print_body(body: bytes, text: str | None) -> None:
     output.line()
 
 
-def _print_delivery(delivery: Delivery, told: rows.Row, waits: Waits, now_ms: int) -> None:
+def _print_delivery(delivery: Delivery, told: Row, waits: Waits, now_ms: int) -> None:
     skipped = ", skipped: its key went on without it" if delivery.skipped else ""
     output.line(f"{listings.stands(delivery, waits, now_ms)}{skipped}   delivery {delivery.id}")
     if waits.held_by is not None:
@@ -80,7 +81,7 @@ def _moment(text: str) -> str:
     return f"{text[:10]} {text[11:23]}Z"
 
 
-def _attempt_lines(attempt: rows.Row) -> list[str]:
+def _attempt_lines(attempt: Row) -> list[str]:
     status = f"  HTTP {attempt['status']}" if attempt["status"] else ""
     error = f"  {attempt['error']}" if attempt["error"] and attempt["error"] not in status else ""
     head = f"  {_moment(attempt['started_at'])}  attempt {attempt['number']}  {attempt['outcome']}{status}"
@@ -90,6 +91,6 @@ def _attempt_lines(attempt: rows.Row) -> list[str]:
     return lines + [f"    at {frame}" for frame in attempt["frames"]]
 
 
-def _action_lines(action: rows.Row) -> list[str]:
+def _action_lines(action: Row) -> list[str]:
     why = f": {action['why']}" if action["why"] else ""
     return [f"  {_moment(action['at'])}  {action['action']} by {action['by']}{why}"]

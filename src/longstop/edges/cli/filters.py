@@ -1,21 +1,16 @@
 """The filters of listings, shared by the commands that list, replay, discard and expedite."""
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from longstop.edges.cli.errors import UsageError
-from longstop.edges.cli.known import QUARANTINE
+from longstop.edges.rows.known import as_stored
+from longstop.edges.rows.times import TIMES_EXPECTED, read_time
 from longstop.model.delivery import DeadReason, State
 from longstop.model.listing import DeliveryFilter, EventFilter
 
-_AGO = re.compile(r"(\d{1,9})(s|m|h|d|w)")
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d.*)?")
 TIMES = 'Take "15m" for 15 minutes ago (s, m, h, d, w), a date, or a time such as 2026-01-31T09:30:00Z.'
 
 Standing = Literal["scheduled", "held", "leased", "delivered", "dead", "discarded"]
@@ -59,7 +54,7 @@ class DeadOptions:
         return DeliveryFilter(
             state=state,
             source=self.source,
-            destination=_destination(self.destination),
+            destination=as_stored(self.destination),
             type=self.type,
             key=self.key,
             reason=self.reason,
@@ -98,7 +93,7 @@ class EventOptions:
             state=State.SCHEDULED if self.state == "held" else State(self.state) if self.state else None,
             held=True if self.state == "held" else None,
             source=self.source,
-            destination=_destination(self.destination),
+            destination=as_stored(self.destination),
             type=self.type,
             key=self.key,
             received_since_ms=parse_time("--since", self.since, now_ms),
@@ -123,11 +118,6 @@ NO_DEAD_OPTIONS = DeadOptions()
 NO_EVENT_OPTIONS = EventOptions()
 
 
-def _destination(name: str | None) -> str | None:
-    """The name as the store has it: requests that could not be read are kept for none."""
-    return "" if name == QUARANTINE else name
-
-
 def _bytes(text: str | None) -> bytes | None:
     # What a shell hands over in another encoding comes as surrogates; they become the bytes that were typed.
     return None if text is None else text.encode(errors="surrogateescape")
@@ -137,28 +127,7 @@ def parse_time(option: str, text: str | None, now_ms: int) -> int | None:
     """The time that an option names, in milliseconds since the epoch; None for None. Raises UsageError."""
     if text is None:
         return None
-    readings: tuple[Callable[[], int | None], ...] = (lambda: _ago(text, now_ms), lambda: _date(text))
-    at_ms = next((found for read in readings if (found := read()) is not None), None)
+    at_ms = read_time(text, now_ms)
     if at_ms is None:
-        raise UsageError(
-            f'{option}: found "{text}"; expected an age such as 90s, 15m, 2h or 3d, '
-            "a date such as 2026-01-31, or a time such as 2026-01-31T09:30:00Z"
-        )
+        raise UsageError(f'{option}: found "{text}"; expected {TIMES_EXPECTED}')
     return at_ms
-
-
-def _ago(text: str, now_ms: int) -> int | None:
-    found = _AGO.fullmatch(text.strip())
-    return now_ms - int(found[1]) * _UNIT_MS[found[2]] if found else None
-
-
-def _date(text: str) -> int | None:
-    if not _DATE.fullmatch(text.strip()):
-        return None
-    try:
-        at = datetime.fromisoformat(text.strip())
-        # Without a zone it is UTC, as every time that is printed.
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return round(at.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None

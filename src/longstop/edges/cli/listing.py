@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output, rows
+from longstop.edges.cli import output
 from longstop.edges.cli.errors import say
 from longstop.edges.cli.options import checked_limit
 from longstop.edges.cli.times import moment
+from longstop.edges.rows.values import Row
 from longstop.model.listing import Listing, Page
 
 OldestFirst = Annotated[bool, Parameter(name="--oldest-first", help="The oldest first.", show_default=False)]
@@ -25,7 +26,7 @@ def page_of(limit: int, oldest_first: bool, after: str | None) -> Page:
     return Page(checked_limit(limit), after, newest_first=not oldest_first)
 
 
-def json_lines(objects: Iterable[rows.Row]) -> None:
+def json_lines(objects: Iterable[Row]) -> None:
     """One object a line."""
     for row in objects:
         output.json_line(row)

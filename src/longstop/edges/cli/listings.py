@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from longstop.edges.cli import tables, times
-from longstop.edges.cli.ids import short
-from longstop.edges.cli.known import QUARANTINE
-from longstop.edges.cli.output import rfc3339
 from longstop.edges.cli.tables import Column
-from longstop.edges.cli.waiting import NOT, Waits
+from longstop.edges.rows.ids import short
+from longstop.edges.rows.known import QUARANTINE
+from longstop.edges.rows.values import rfc3339
+from longstop.edges.rows.waiting import NOT, Waits
 from longstop.model.delivery import Delivery, State
 from longstop.model.error_group import group_of
 from longstop.model.listing import DeadGroup, KeptEvent

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from longstop.model import times
 from longstop.model.printable import printable
 
 
@@ -21,11 +20,6 @@ def line(text: str = "") -> None:
 def json_line(row: Any) -> None:
     """Write one object as one line of JSON. Everything but ASCII is escaped, so it is safe on a terminal too."""
     sys.stdout.write(json.dumps(row) + "\n")
-
-
-def rfc3339(at_ms: int | None) -> str | None:
-    """`2026-01-31T09:30:00.000Z`; None for None."""
-    return None if at_ms is None else times.rfc3339(at_ms)
 
 
 @contextlib.contextmanager

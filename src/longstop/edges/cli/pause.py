@@ -4,11 +4,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output, rows, times
+from longstop.edges.cli import output, times
 from longstop.edges.cli.errors import DONE, CommandError, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.rows.status import pause_row
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import State
@@ -42,7 +43,7 @@ def pause(
         held = await _waiting(parts, destination)
         if json:
             row = {"destination": destination, "paused": True, "changed": now != earlier, "held": held}
-            output.json_line({**row, **rows.pause_row(now)})
+            output.json_line({**row, **pause_row(now)})
         elif earlier is None:
             output.line(f"{destination} is paused; {held} {_deliveries(held)} for it so far")
         elif now is None or now == earlier:

@@ -1,37 +1,10 @@
-"""What was refused and what is held, as `status` tells it."""
+"""What was refused and what is held, as `status` tells it to people."""
 
-from collections.abc import Sequence
-
-from longstop.edges.cli import output, rows
-from longstop.model.rejection import UNKNOWN, HeldCount, RejectionCount
+from longstop.edges.cli import output
+from longstop.edges.rows.values import Row
 
 
-def refused_rows(counts: Sequence[RejectionCount], held: Sequence[HeldCount]) -> rows.Row:
-    """The stable fields of `status` about requests that were refused. Source null: a name that no source has."""
-    return {
-        "refused": [
-            {
-                "source": None if each.source == UNKNOWN else each.source,
-                "reason": each.reason.value,
-                "requests": each.count,
-                "since": output.rfc3339(each.first_at_ms),
-                "last": output.rfc3339(each.last_at_ms),
-            }
-            for each in counts
-        ],
-        "held_requests": [
-            {
-                "source": each.source,
-                "requests": each.requests,
-                "bytes": each.bytes,
-                "oldest": output.rfc3339(each.oldest_at_ms),
-            }
-            for each in held
-        ],
-    }
-
-
-def print_refused(row: rows.Row) -> None:
+def print_refused(row: Row) -> None:
     """A line for each source and reason, and for each source of which requests are held."""
     for each in row["refused"]:
         source = each["source"] or "unknown names"

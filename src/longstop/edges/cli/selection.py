@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.filters import DeadOptions
-from longstop.edges.cli.ids import normal
 from longstop.edges.cli.program import Program
+from longstop.edges.rows.ids import normal
 from longstop.model.delivery import State
 from longstop.model.listing import DeliveryFilter
 

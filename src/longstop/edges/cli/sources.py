@@ -13,23 +13,22 @@ from longstop.edges.cli.captured_request import captured
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
-from longstop.edges.cli.ids import short
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Program, for_looking
-from longstop.edges.cli.rows import text_or_base64
 from longstop.edges.cli.tables import Column
+from longstop.edges.rows.ids import short
+from longstop.edges.rows.sources import dry_run_row, source_details, source_refused_row, source_row
+from longstop.edges.rows.values import Row
 from longstop.model.errors import StoreError
 from longstop.model.exchange import Request
 from longstop.model.listing import Page
 from longstop.model.rejection import SAMPLES_KEPT, UNKNOWN, HeldCount, Rejection, RejectionCount
 from longstop.model.settings import SourceSettings
-from longstop.model.signing import proof_headers, scheme_of
 
 if TYPE_CHECKING:
     from longstop.config import Config
     from longstop.operating.dry_run import DryRun, TriedRoute
 
-Row = dict[str, Any]
 COLUMNS = (
     Column("source"),
     Column("kind", least=8),
@@ -48,7 +47,7 @@ def list_sources(
     settings = for_looking(program, config)
     shown = settings.sources[: checked_limit(limit)]
     counts, held = refusals(program, settings)
-    rows = [{**_row(settings, each), **_refused_row(each.name, counts, held)} for each in shown]
+    rows = [{**source_row(settings, each), **source_refused_row(each.name, counts, held)} for each in shown]
     if json:
         for row in rows:
             output.json_line(row)
@@ -89,15 +88,6 @@ def refusals(program: Program, config: "Config") -> Refusals:
     return found
 
 
-def _refused_row(name: str, counts: Sequence[RejectionCount], held: Sequence[HeldCount]) -> Row:
-    of_it = [each for each in counts if each.source == name]
-    return {
-        "refused": {each.reason.value: each.count for each in of_it},
-        "refused_since": output.rfc3339(min((each.first_at_ms for each in of_it), default=None)),
-        "held": sum(each.requests for each in held if each.source == name),
-    }
-
-
 def _refused_cell(row: Row) -> str:
     told = [f"{number} {reason}" for reason, number in row["refused"].items()]
     if row["held"]:
@@ -109,7 +99,7 @@ def show_source(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJ
     """Show a source, whole, without its secrets."""
     settings = for_looking(program, config)
     source = named(settings, name)
-    row = {**_row(settings, source), **_details(source)}
+    row = {**source_row(settings, source), **source_details(source)}
     if json:
         output.json_line(row)
         return DONE
@@ -192,42 +182,6 @@ def named(config: "Config", name: str) -> SourceSettings:
     raise CommandError(f'found no source "{name}" in the configuration; expected one of: {known}')
 
 
-def _row(config: "Config", source: SourceSettings) -> Row:
-    to = dict.fromkeys(name for route in config.routes if route.source == source.name for name in route.to)
-    return {
-        "name": source.name,
-        "kind": source.kind,
-        "verified": _verified_by(source),
-        "path": f"/webhooks/{source.name}",
-        "to": list(to),
-    }
-
-
-def _verified_by(source: SourceSettings) -> str:
-    scheme = scheme_of(source)
-    return "its own scheme" if scheme is None else scheme.scheme
-
-
-def _details(source: SourceSettings) -> Row:
-    return {
-        "secrets": len(source.secrets),
-        "headers": list(proof_headers(source)),
-        "required_headers": list(source.required_headers),
-        "dedup": source.dedup,
-        "type": source.type,
-        "key": source.key,
-        "dedup_window_ms": source.dedup_window_ms,
-        "max_body_bytes": source.body_bytes_max,
-        "tolerance_ms": source.tolerance_ms,
-        "content_types": list(source.content_types),
-        "allow": list(source.allow),
-        "rate_per_s": source.rate_per_s,
-        "public_url": source.public_url,
-        "on_unverified": source.on_unverified,
-        "keep_rejected_bodies": source.keep_rejected_bodies,
-    }
-
-
 def _told(value: Any) -> str:
     if value is None or value == []:
         return "-"
@@ -235,20 +189,7 @@ def _told(value: Any) -> str:
 
 
 def _tell(found: "DryRun", json: bool) -> None:
-    row = {
-        "verdict": found.verdict.value,
-        "status": found.status,
-        "type": found.type,
-        "key": found.key,
-        "dedup": text_or_base64(found.dedup),
-        "occurred_at": output.rfc3339(found.occurred_at_ms),
-        "destinations": list(found.destinations),
-        "routes": [
-            {"to": list(each.to), "when": each.when or None, "matched": each.matched, "sees": dict(each.sees)}
-            for each in found.routes
-        ],
-        "problems": list(found.problems),
-    }
+    row = dry_run_row(found)
     if json:
         output.json_line(row)
         return

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli import output, tables, times
+from longstop.edges.cli import tables, times
 from longstop.edges.cli.errors import DONE, UsageError, say
 from longstop.edges.cli.listing import json_lines
 from longstop.edges.cli.listings import id_cell, time_cell
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.cli.rows import Row, text_or_base64
 from longstop.edges.cli.sources import named
 from longstop.edges.cli.tables import Column
+from longstop.edges.rows.sources import rejection_row
 from longstop.model.listing import Page
 from longstop.model.rejection import UNKNOWN, Rejection, RejectionCount
 
@@ -49,28 +49,6 @@ def list_rejections(
         return DONE
 
     return on_store(program, config, work)
-
-
-def rejection_row(rejection: Rejection) -> Row:
-    """The stable fields of `sources rejections`."""
-    request = rejection.request
-    return {
-        "id": rejection.id,
-        "source": None if rejection.source == UNKNOWN else rejection.source,
-        "at": output.rfc3339(rejection.at_ms),
-        "reason": rejection.reason.value,
-        "status": rejection.status,
-        "problems": list(rejection.problems),
-        "client": request.client,
-        "method": request.method,
-        "path": request.path,
-        "query": request.query,
-        "headers": [list(pair) for pair in request.headers],
-        "body_bytes": rejection.body_bytes,
-        "body": text_or_base64(request.body) if rejection.body_kept else None,
-        "asked": rejection.asked,
-        "nearest": rejection.nearest,
-    }
 
 
 COLUMNS = (

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from longstop.edges.cli import output, rows, tables, times
+from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, say
-from longstop.edges.cli.known import QUARANTINE
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
-from longstop.edges.cli.output import rfc3339
 from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.cli.refused import print_refused, refused_rows
+from longstop.edges.cli.refused import print_refused
 from longstop.edges.cli.tables import Column
+from longstop.edges.rows.known import QUARANTINE
+from longstop.edges.rows.status import names_in, refused_rows, runs, status_row
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
@@ -58,79 +58,6 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program
     return on_store(program, config, work)
 
 
-def names_in(
-    counts: Counts, configured: Sequence[str], pauses: Sequence[Pause], circuits: Sequence[Circuit]
-) -> list[str]:
-    """Destinations: the configured ones, then those only the store knows."""
-    stopped = {each.destination for each in pauses} | {each.destination for each in circuits}
-    return [*configured, *sorted({*counts.deliveries, *stopped} - set(configured))]
-
-
-def status_row(
-    counts: Counts,
-    configured: Sequence[str],
-    pauses: Sequence[Pause],
-    circuits: Sequence[Circuit],
-    nodes: Sequence[Node],
-    now_ms: int,
-) -> rows.Row:
-    """The stable fields of `status`."""
-    oldest_at_ms = counts.oldest_waiting_at_ms
-    paused = {each.destination: each for each in pauses}
-    opened = {each.destination: each for each in circuits}
-    return {
-        "events": counts.events,
-        "unrouted": counts.unrouted,
-        "oldest_waiting_at": rfc3339(oldest_at_ms),
-        "oldest_waiting_s": None if oldest_at_ms is None else max(now_ms - oldest_at_ms, 0) / 1000,
-        "accepting": _runs(nodes, "ingest", now_ms),
-        "delivering": _runs(nodes, "work", now_ms),
-        "nodes": [node_row(node, now_ms) for node in nodes],
-        "destinations": [
-            {
-                "destination": name or None,
-                "configured": name in configured,
-                **rows.pause_row(paused.get(name)),
-                "circuit": _circuit_row(opened.get(name)),
-                "oldest_waiting_at": rfc3339(counts.oldest_waiting.get(name)),
-                "next_due_at": rfc3339(counts.next_due.get(name)),
-                **{state.value: counts.deliveries.get(name, {}).get(state, 0) for state in State},
-            }
-            for name in names_in(counts, configured, pauses, circuits)
-        ],
-    }
-
-
-def _runs(nodes: Sequence[Node], role: str, now_ms: int) -> bool:
-    return any(role in node.roles and node.runs(now_ms) for node in nodes)
-
-
-def node_row(node: Node, now_ms: int) -> rows.Row:
-    """The stable fields of a node."""
-    return {
-        "name": node.name,
-        "roles": list(node.roles),
-        "version": node.version,
-        "started_at": rfc3339(node.started_at_ms),
-        "seen_at": rfc3339(node.seen_at_ms),
-        "running": node.runs(now_ms),
-    }
-
-
-def _circuit_row(circuit: Circuit | None) -> rows.Row | None:
-    """None: closed."""
-    if circuit is None:
-        return None
-    return {
-        "opened_at": rfc3339(circuit.opened_at_ms),
-        "probe_at": rfc3339(circuit.probe_at_ms),
-        "why": circuit.why,
-    }
-
-
-# -- for people -----------------------------------------------------------------------------------
-
-
 def _print_destinations(counts: Counts, names: Sequence[str], held_back: Mapping[str, str], now_ms: int) -> None:
     table = [
         (
@@ -161,7 +88,7 @@ def _facts(
         ("oldest waiting", "nothing waits" if oldest_at_ms is None else times.when(oldest_at_ms, now_ms)),
         *(("gateway", _about_node(node, now_ms)) for node in nodes),
     ]
-    if not _runs(nodes, "work", now_ms):
+    if not runs(nodes, "work", now_ms):
         facts.append(("gateway", "none delivers; `longstop serve` starts one"))
     for pause in pauses:
         why = f": {pause.why}" if pause.why else ""

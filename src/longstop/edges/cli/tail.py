@@ -6,11 +6,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
-from longstop.edges.cli.activity import Activity, ActivityLine
 from longstop.edges.cli.filters import TIMES, parse_time
-from longstop.edges.cli.known import QUARANTINE, expect_known
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.rows.activity import Activity, ActivityLine
+from longstop.edges.rows.ids import short
+from longstop.edges.rows.known import QUARANTINE, as_stored, expect_known
+from longstop.model.times import rfc3339
 
 EVERY_S = 0.5
 """How often the store is asked."""
@@ -31,7 +33,7 @@ def tail(
     since_ms = parse_time("--since", since, now_ms)
 
     async def work(parts: Parts) -> int:
-        wanted = "" if destination == QUARANTINE else destination
+        wanted = as_stored(destination)
         await expect_known(parts, source, wanted)
         activity = Activity(parts.store, now_ms if since_ms is None else since_ms, source, wanted)
         while True:
@@ -47,4 +49,20 @@ def _tell(line: ActivityLine, json: bool) -> None:
     if json:
         output.json_line(line.row())
     else:
-        output.line(line.line())
+        output.line(_line(line))
+
+
+def _line(line: ActivityLine) -> str:
+    """`09:30:00Z  delivered  01234567  shop → crm  order.paid  key 7  12 ms`"""
+    destination = None if line.destination is None else line.destination or QUARANTINE
+    way = " → ".join(filter(None, (line.source, destination)))
+    parts = [
+        rfc3339(line.at_ms)[11:19] + "Z",
+        f"{line.what.replace('_', ' '):14}",
+        short(line.event_id) if line.event_id else "",
+        way,
+        line.type or "",
+        f"key {line.key}" if line.key else "",
+        line.about,
+    ]
+    return "  ".join(filter(None, parts))

@@ -1,6 +1,6 @@
 """Times and durations as a person reads them: how long ago, in how long, at most one unit."""
 
-from longstop.edges.cli.output import rfc3339
+from longstop.edges.rows.values import rfc3339
 
 _UNITS = ((86_400_000, "day"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 

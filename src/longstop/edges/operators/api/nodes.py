@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from longstop.edges.cli.status import node_row
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.paging import Items
 from longstop.edges.operators.api.services import Services
+from longstop.edges.rows.status import node_row
 
 
 class Node(BaseModel):

@@ -3,15 +3,19 @@
 import difflib
 from collections.abc import Collection
 
-from longstop.edges.cli.errors import CommandError
-from longstop.edges.cli.program import Parts
+from longstop.edges.rows.looking import Looking
+from longstop.model.errors import LongstopError
 
 QUARANTINE = "quarantine"
 """How the place of requests that could not be read is called, which are for no destination yet."""
 
 
-async def expect_known(parts: Parts, source: str | None, destination: str | None) -> None:
-    """Raise CommandError for a source or destination that neither the configuration nor the store has."""
+class UnknownNameError(LongstopError):
+    """A source or a destination that neither the configuration nor the store has."""
+
+
+async def expect_known(parts: Looking, source: str | None, destination: str | None) -> None:
+    """Raise UnknownNameError for a source or destination that neither the configuration nor the store has."""
     counts = await parts.store.counts()
     if source is not None:
         expect_one_of("source", source, {*(each.name for each in parts.config.sources), *counts.sources})
@@ -21,10 +25,15 @@ async def expect_known(parts: Parts, source: str | None, destination: str | None
 
 
 def expect_one_of(what: str, name: str, known: Collection[str]) -> None:
-    """Raise CommandError for a name that is none of these."""
+    """Raise UnknownNameError for a name that is none of these."""
     if name in known:
         return
     close = difflib.get_close_matches(name, known, n=1)
     hint = f'; did you mean "{close[0]}"?' if close else ""
     listed = ", ".join(sorted(known)) or "(there is none)"
-    raise CommandError(f'found no {what} "{name}"; expected one of: {listed}{hint}')
+    raise UnknownNameError(f'found no {what} "{name}"; expected one of: {listed}{hint}')
+
+
+def as_stored(destination: str | None) -> str | None:
+    """The name as the store has it: requests that could not be read are kept for none."""
+    return "" if destination == QUARANTINE else destination

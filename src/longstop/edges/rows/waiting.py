@@ -1,9 +1,11 @@
 """What holds deliveries back at this moment, as it is gathered once for a listing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from longstop.edges.cli.program import Parts
+from longstop.edges.rows.looking import Looking
 from longstop.model.delivery import Delivery, State
+from longstop.model.listing import KeptEvent
 from longstop.model.waiting import Standing, Waiting
 
 
@@ -18,7 +20,7 @@ class Waits:
 NOT = Waits(None, None)
 
 
-async def standing(parts: Parts) -> Standing:
+async def standing(parts: Looking) -> Standing:
     """Ask the store for everything that holds deliveries back."""
     now_ms = parts.clock.now_ms()
     nodes = await parts.store.nodes()
@@ -31,9 +33,23 @@ async def standing(parts: Parts) -> Standing:
     )
 
 
-async def waits(parts: Parts, stands: Standing, delivery: Delivery) -> Waits:
+async def waits(parts: Looking, stands: Standing, delivery: Delivery) -> Waits:
     """Why one delivery waits. Only what has a lane can be held, so the store is asked of no other."""
     if delivery.state is not State.SCHEDULED:
         return NOT
     ahead = await parts.store.ahead(delivery.id) if delivery.lane is not None else None
     return Waits(stands.waiting(delivery, ahead is not None), ahead.id if ahead else None)
+
+
+async def why_they_wait(parts: Looking, events: Sequence[KeptEvent]) -> Mapping[str, Waits]:
+    """Delivery id to why it waits, for those of these events that do."""
+    return await why_each_waits(parts, [each for kept in events for each in kept.deliveries])
+
+
+async def why_each_waits(parts: Looking, deliveries: Sequence[Delivery]) -> Mapping[str, Waits]:
+    """Delivery id to why it waits, for those that do."""
+    waiting = [each for each in deliveries if each.state is State.SCHEDULED]
+    if not waiting:
+        return {}
+    stands = await standing(parts)
+    return {each.id: await waits(parts, stands, each) for each in waiting}

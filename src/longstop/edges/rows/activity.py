@@ -6,11 +6,9 @@ was told already is left out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from longstop.edges.cli.ids import short
-from longstop.edges.cli.known import QUARANTINE
-from longstop.edges.cli.output import rfc3339
+from longstop.edges.rows.ids import short
+from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, Delivery, OutcomeKind, State
 from longstop.model.event import Event
@@ -46,7 +44,7 @@ class ActivityLine:
     about: str = ""
     """In words: the error, the reason, who decided."""
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """The stable fields of `tail --json`."""
         return {
             "at": rfc3339(self.at_ms),
@@ -59,21 +57,6 @@ class ActivityLine:
             "key": self.key,
             "about": self.about or None,
         }
-
-    def line(self) -> str:
-        """`09:30:00Z  delivered  01234567  shop → crm  order.paid  key 7  12 ms`"""
-        destination = None if self.destination is None else self.destination or QUARANTINE
-        way = " → ".join(filter(None, (self.source, destination)))
-        parts = [
-            (rfc3339(self.at_ms) or "")[11:19] + "Z",
-            f"{self.what.replace('_', ' '):14}",
-            short(self.event_id) if self.event_id else "",
-            way,
-            self.type or "",
-            f"key {self.key}" if self.key else "",
-            self.about,
-        ]
-        return "  ".join(filter(None, parts))
 
 
 class Activity:

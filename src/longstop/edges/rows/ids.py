@@ -2,13 +2,16 @@
 
 import re
 
-from longstop.edges.cli.errors import CommandError
-from longstop.edges.cli.program import Parts
-from longstop.model.errors import NotFoundError
+from longstop.edges.rows.looking import Looking
+from longstop.model.errors import LongstopError, NotFoundError
 from longstop.model.ids import END_CHARS, is_id
 
 _PART = re.compile(r"[0-9a-f-]{4,35}")
 _SHOWN = 6
+
+
+class AmbiguousIdError(LongstopError):
+    """A short id that may be any of several."""
 
 
 def short(id_: str) -> str:
@@ -21,10 +24,10 @@ def normal(text: str) -> str:
     return text.strip().lower()
 
 
-async def meant(parts: Parts, text: str) -> str:
+async def meant(parts: Looking, text: str) -> str:
     """The id of an event or a delivery that a text stands for.
 
-    Where an event and its own deliveries are all that fits, it is the event. Raises CommandError where several are
+    Where an event and its own deliveries are all that fits, it is the event. Raises AmbiguousIdError where several are
     meant, NotFoundError where none is.
     """
     text = normal(text)
@@ -44,10 +47,10 @@ async def meant(parts: Parts, text: str) -> str:
     if len(events) == 1:
         return events.pop()
     listed = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
-    raise CommandError(f"{text} may be any of {listed}; give more of it")
+    raise AmbiguousIdError(f"{text} may be any of {listed}; give more of it")
 
 
-async def _event_of(parts: Parts, id_: str) -> str:
+async def _event_of(parts: Looking, id_: str) -> str:
     delivery = await parts.store.delivery(id_)
     return delivery.event_id if delivery else id_
 
