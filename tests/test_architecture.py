@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
     "telemetry": {"model"},
     "config": {"model"},
-    "edges": {"model", "ports", "config", "telemetry", "testing", *SERVICES},
+    "edges": {"model", "ports", "config", "telemetry", "testing", "client", *SERVICES},
+    "client": {"model"},
     "testing": {"model", "ports"},
 }
 

@@ -1,6 +1,7 @@
 """Rows of deliveries, and of what is dead by what it died of."""
 
 from longstop.edges.rows.values import Row, rfc3339
+from longstop.edges.rows.waiting import Waits
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import DeadGroup
 
@@ -23,6 +24,21 @@ def dead_row(delivery: Delivery) -> Row:
         "dead_at": rfc3339(delivery.ended_at_ms) if delivery.state is State.DEAD else None,
         "skipped": delivery.skipped,
         "replaced_by": delivery.replaced_by,
+    }
+
+
+def delivery_row(delivery: Delivery, waits: Waits) -> Row:
+    """Those of `dead list`, and where one stands that is not dead."""
+    waiting = waits.waiting
+    return {
+        **dead_row(delivery),
+        "ended_at": rfc3339(delivery.ended_at_ms),
+        "due_at": rfc3339(delivery.due_at_ms) if delivery.state is State.SCHEDULED else None,
+        "waits_for": waiting.why.value if waiting else None,
+        "waits_until": rfc3339(waiting.until_ms) if waiting else None,
+        "held_by": waits.held_by,
+        "expires_at": rfc3339(delivery.expires_at_ms),
+        "round": delivery.round,
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from longstop.edges.rows.ids import meant, not_found
+from longstop.edges.rows.ids import ambiguous, candidates, meant, not_found
 from longstop.edges.rows.looking import Looking
 from longstop.model.credentials import credential_headers
 from longstop.model.delivery import Delivery
@@ -29,11 +29,13 @@ async def find_event(parts: Looking, text: str) -> tuple[KeptEvent, Sequence[His
 
 async def find_delivery(parts: Looking, text: str) -> Delivery:
     """The delivery that is meant. Raises NotFoundError, AmbiguousIdError."""
-    id_ = await meant(parts, text)
-    delivery = await parts.store.delivery(id_)
-    if delivery is None:
-        raise NotFoundError(f"no delivery has the id {id_}")
-    return delivery
+    ids = await candidates(parts, text)
+    found = [each for id_ in ids if (each := await parts.store.delivery(id_)) is not None]
+    if not found:
+        raise NotFoundError(f"no delivery has the id {text}; `longstop dead list` shows some")
+    if len(found) > 1:
+        raise ambiguous(text, [each.id for each in found])
+    return found[0]
 
 
 async def events_of(parts: Looking, found: Listing[Delivery]) -> list[KeptEvent]:

@@ -1,6 +1,7 @@
 """What a person means by an id: all of it, a beginning that only one has, or its last eight characters."""
 
 import re
+from collections.abc import Sequence
 
 from longstop.edges.rows.looking import Looking
 from longstop.model.errors import LongstopError, NotFoundError
@@ -30,24 +31,38 @@ async def meant(parts: Looking, text: str) -> str:
     Where an event and its own deliveries are all that fits, it is the event. Raises AmbiguousIdError where several are
     meant, NotFoundError where none is.
     """
-    text = normal(text)
-    if is_id(text):
-        return text
-    if not _PART.fullmatch(text):
-        raise NotFoundError(not_found(text))
-    found = list(await parts.store.find_ids(text, _SHOWN + 1))
+    found = await candidates(parts, text)
     if len(found) == 1:
         return found[0]
+    events = {(await _event_of(parts, id_)) for id_ in found}
+    if len(events) == 1:
+        return events.pop()
+    raise ambiguous(text, found)
+
+
+async def candidates(parts: Looking, text: str) -> Sequence[str]:
+    """The ids of events and deliveries that a text may stand for, at least one; no more than tell that they are many.
+
+    A whole one stands for itself, whether or not there is such a thing. Raises NotFoundError where there is none.
+    """
+    text = normal(text)
+    if is_id(text):
+        return [text]
+    if not _PART.fullmatch(text):
+        raise NotFoundError(not_found(text))
+    found = await parts.store.find_ids(text, _SHOWN + 1)
     if not found:
         raise NotFoundError(
             f"no id begins with {text}, and none of the latest ends with it; `longstop events list --json` and "
             "`longstop dead list --json` show whole ids"
         )
-    events = {(await _event_of(parts, id_)) for id_ in found}
-    if len(events) == 1:
-        return events.pop()
+    return found
+
+
+def ambiguous(text: str, found: Sequence[str]) -> AmbiguousIdError:
+    """The error that lists what may be meant."""
     listed = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
-    raise AmbiguousIdError(f"{text} may be any of {listed}; give more of it")
+    return AmbiguousIdError(f"{normal(text)} may be any of {listed}; give more of it")
 
 
 async def _event_of(parts: Looking, id_: str) -> str:

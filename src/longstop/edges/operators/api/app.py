@@ -3,7 +3,7 @@
 from fastapi import APIRouter, FastAPI
 
 from longstop import __version__
-from longstop.edges.operators.api import nodes
+from longstop.edges.operators.api import dead_letters, deliveries, destinations, events, keys, nodes, sources, status
 from longstop.edges.operators.api.body_limit import BodyLimit
 from longstop.edges.operators.api.openapi import describe
 from longstop.edges.operators.api.problems import handle_problems
@@ -11,7 +11,16 @@ from longstop.edges.operators.api.services import Services
 
 PREFIX = "/api/v1"
 
-ROUTERS = (nodes.router,)
+ROUTERS = (
+    events.router,
+    deliveries.router,
+    dead_letters.router,
+    keys.router,
+    sources.router,
+    destinations.router,
+    status.router,
+    nodes.router,
+)
 """One for each resource: `router(services)`, with paths below PREFIX."""
 
 
@@ -21,10 +30,8 @@ def create_api(services: Services) -> FastAPI:
         title="Longstop",
         version=__version__,
         description="The operators' side of a durable webhook inbox.",
-        openapi_url=f"{PREFIX}/openapi.json",
-        # Their pages load scripts from elsewhere.
-        docs_url=None,
-        redoc_url=None,
+        # A route of our own serves it; the pages that FastAPI makes of it load scripts from elsewhere.
+        openapi_url=None,
         redirect_slashes=False,
     )
     app.state.services = services
@@ -34,5 +41,5 @@ def create_api(services: Services) -> FastAPI:
     app.include_router(api)
     app.add_middleware(BodyLimit)
     handle_problems(app)
-    describe(app)
+    describe(app, f"{PREFIX}/openapi.json")
     return app

@@ -1,25 +1,14 @@
-"""`GET nodes`: the processes that accept and deliver."""
+"""`nodes`: the processes that accept and deliver."""
 
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
+from longstop.client.models import Items
+from longstop.client.places import Node
 from longstop.edges.operators.api.access import Viewer
-from longstop.edges.operators.api.paging import Items
 from longstop.edges.operators.api.services import Services
 from longstop.edges.rows.status import node_row
-
-
-class Node(BaseModel):
-    """A process that accepts or delivers."""
-
-    name: str = Field(description="Its host and process id.", examples=["gw-1:4711"])
-    roles: list[str] = Field(examples=[["ingest", "work"]])
-    version: str
-    started_at: str
-    seen_at: str = Field(description="When it was last heard of.")
-    running: bool = Field(description="It was heard of within 20 s.")
 
 
 def router(services: Services) -> APIRouter:

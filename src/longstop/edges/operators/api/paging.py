@@ -3,11 +3,11 @@
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, Field
 
+from longstop.client.models import ListOrder
 from longstop.edges.operators.api.problems import invalid
 from longstop.model.ids import is_id
 from longstop.model.listing import Listing, Page
@@ -16,31 +16,29 @@ from longstop.model.times import rfc3339
 LIMIT_MAX = 500
 """Rows of a page."""
 
-T = TypeVar("T")
-
-
-class Items(BaseModel, Generic[T]):
-    """One page of a list."""
-
-    items: list[T]
-    next: str | None = Field(default=None, description="`cursor` of the next page; null: this was the last.")
-    searched_to: str | None = Field(
-        default=None,
-        description="A search that no index answers took too long: everything down to (oldest first: up to) this time "
-        "was looked at, and `next` goes on. Such a page may be short or empty.",
-    )
-
 
 def page(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
-    order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
+    order: Annotated[ListOrder, Query(description="Which come first.")] = "newest",
 ) -> Page:
     """The page that a query asks for."""
     return Page(limit, None if cursor is None else _after(cursor), newest_first=order == "newest")
 
 
 AskedPage = Annotated[Page, Depends(page)]
+
+
+def oldest_first(
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    order: Annotated[ListOrder, Query(description="Which come first.")] = "oldest",
+) -> Page:
+    """The same, of what is read from its beginning."""
+    return page(limit, cursor, order)
+
+
+PageFromTheOldest = Annotated[Page, Depends(oldest_first)]
 
 
 def items(rows: Iterable[Any], found: Listing[Any]) -> dict[str, Any]:

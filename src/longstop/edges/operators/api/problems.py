@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from longstop.edges.rows.ids import AmbiguousIdError
 from longstop.model.caller import Scope
 from longstop.model.errors import ArchiveError, LongstopError, NotFoundError, StoreUnavailableError
 from longstop.operating.replay import ReplayError
@@ -73,6 +74,7 @@ def invalid(path: str, found: str | None, expected: str, hint: str | None = None
 
 _STATUS: Mapping[type[LongstopError], int] = {
     NotFoundError: 404,
+    AmbiguousIdError: 409,
     ReplayError: 409,
     StoreUnavailableError: 503,
     ArchiveError: 503,

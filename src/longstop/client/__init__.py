@@ -1,0 +1,1 @@
+"""The client of the operators' API, and what the API shows, as classes."""

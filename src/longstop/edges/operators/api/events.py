@@ -1,0 +1,91 @@
+"""`events`: what was accepted, its body, and how a destination gets it."""
+
+import base64
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from longstop.client.models import Body, Event, EventDetail, Items, Text
+from longstop.edges.operators.api.access import Reader, Viewer
+from longstop.edges.operators.api.curl import as_curl
+from longstop.edges.operators.api.paging import AskedPage, items
+from longstop.edges.operators.api.queries import event_filter
+from longstop.edges.operators.api.services import Services
+from longstop.edges.rows.events import detail_row, event_row
+from longstop.edges.rows.found import find_event, secret_headers
+from longstop.edges.rows.values import Row
+from longstop.edges.rows.waiting import why_they_wait
+from longstop.model.listing import EventFilter, History, KeptEvent
+
+AttachmentHeaders = {
+    "x-content-type-options": "nosniff",
+    # Opened all the same, it is a page that may do nothing.
+    "content-security-policy": "default-src 'none'; sandbox",
+    "cache-control": "no-store",
+}
+
+
+def router(services: Services) -> APIRouter:
+    """The routes of this resource."""
+    api = APIRouter(prefix="/events", tags=["events"])
+
+    @api.get("", response_model=Items[Event], summary="What was accepted")
+    async def events(_who: Viewer, wanted: Annotated[EventFilter, Depends(event_filter)], page: AskedPage) -> Any:
+        found = await services.store.find_events(wanted, page)
+        waits = await why_they_wait(services, found.rows)
+        return items((event_row(kept, waits) for kept in found.rows), found)
+
+    @api.get("/{id}", response_model=EventDetail, summary="One event, and all that was done with it")
+    async def event(_who: Viewer, id: str) -> Any:
+        """The id may be a delivery's, too. The body is at `events/{id}/body`."""
+        return await shown(services, *await find_event(services, id))
+
+    @api.get(
+        "/{id}/body",
+        summary="The body, exactly as sent",
+        responses={200: {"model": Body, "content": {"application/octet-stream": {}}}},
+        response_class=Response,
+    )
+    async def body(
+        _who: Reader,
+        id: str,
+        view: Annotated[Literal["raw", "json"], Query(description="json: as text or base64, for showing.")] = "raw",
+    ) -> Any:
+        kept, _, _ = await find_event(services, id)
+        if view == "json":
+            return Response(_body(kept.event.body).model_dump_json(), media_type="application/json")
+        named = {"content-disposition": f'attachment; filename="{kept.event.id}.bin"'}
+        return Response(kept.event.body, headers=AttachmentHeaders | named, media_type="application/octet-stream")
+
+    @api.get("/{id}/curl", response_model=Text, summary="A command that sends it as a destination gets it")
+    async def curl(
+        _who: Reader,
+        id: str,
+        destination: Annotated[str | None, Query(description="Else the first of its deliveries'.")] = None,
+    ) -> Any:
+        """No credential is in it."""
+        kept, _, _ = await find_event(services, id)
+        return {"text": as_curl(services.config, kept, destination)}
+
+    return api
+
+
+async def shown(services: Services, kept: KeptEvent, histories: Sequence[History], archived_in: str | None) -> Row:
+    """An event whole, but for its body."""
+    waits = await why_they_wait(services, [kept])
+    row = detail_row(kept, histories, secret_headers(services), waits)
+    del row["body"], row["body_base64"]
+    return {
+        **row,
+        "content_type": kept.event.content_type,
+        "body_size": len(kept.event.body),
+        "archived_in": archived_in,
+    }
+
+
+def _body(body: bytes) -> Body:
+    try:
+        return Body(text=body.decode(), base64=None, masked=False)
+    except UnicodeDecodeError:
+        return Body(text=None, base64=base64.b64encode(body).decode(), masked=False)

@@ -1,0 +1,79 @@
+"""`sources`: the configured senders, what came of them, and what was refused."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from longstop.client.models import Items
+from longstop.client.places import Rejection, Source, SourceDetail
+from longstop.edges.operators.api.access import Viewer
+from longstop.edges.operators.api.paging import AskedPage, items
+from longstop.edges.operators.api.problems import ProblemError
+from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.setup_steps import setup_steps
+from longstop.edges.rows.sources import rejection_row, source_details, source_refused_row, source_row
+from longstop.edges.rows.values import Row, rfc3339
+from longstop.model.listing import EventFilter, Page
+from longstop.model.rejection import UNKNOWN
+from longstop.model.settings import SourceSettings
+
+
+def router(services: Services) -> APIRouter:
+    """The routes of this resource."""
+    api = APIRouter(prefix="/sources", tags=["sources"])
+
+    @api.get("", response_model=Items[Source], summary="The configured senders, and what came of them")
+    async def sources(_who: Viewer) -> Any:
+        counts = await services.store.counts()
+        configured = [each.name for each in services.config.sources]
+        names = [*configured, *sorted(set(counts.sources) - set(configured))]
+        return {"items": [await _row(services, name) for name in names]}
+
+    @api.get("/{name}", response_model=SourceDetail, summary="One source, and what its sender has to be told")
+    async def source(_who: Viewer, name: str) -> Any:
+        settings = named(services, name)
+        details = source_details(settings)
+        return {
+            **await _row(services, name),
+            "setup": setup_steps(settings, services.config.server.url),
+            "settings": details,
+        }
+
+    @api.get("/{name}/rejections", response_model=Items[Rejection], summary="The last requests that were refused")
+    async def rejections(_who: Viewer, name: str, page: AskedPage) -> Any:
+        """Of each source the last 20 are kept, without credentials. The source `(unknown)` is every other name."""
+        wanted = UNKNOWN if name == UNKNOWN else named(services, name).name
+        found = await services.store.rejections(wanted, page)
+        return items(map(rejection_row, found.rows), found)
+
+    return api
+
+
+def named(services: Services, name: str) -> SourceSettings:
+    """The configured source of this name. Raises a problem."""
+    for each in services.config.sources:
+        if each.name == name:
+            return each
+    known = ", ".join(each.name for each in services.config.sources)
+    raise ProblemError(404, f'found no source "{name}" in the configuration; expected one of: {known}')
+
+
+async def _row(services: Services, name: str) -> Row:
+    store = services.store
+    settings = next((each for each in services.config.sources if each.name == name), None)
+    latest = (await store.find_events(EventFilter(source=name), Page(1))).rows
+    configured: Row = (
+        source_row(services.config, settings) if settings else {"name": name, "kind": None, "verified": None, "to": []}
+    )
+    configured.pop("path", None)
+    return {
+        **configured,
+        **source_refused_row(name, await store.rejection_counts(), await store.held_counts()),
+        "configured": settings is not None,
+        "url_path": f"/webhooks/{name}",
+        "events": (await store.counts()).sources.get(name, 0),
+        "last_event_at": rfc3339(latest[0].event.received_at_ms) if latest else None,
+        "usual_gap_s": None,
+        "silent": False,
+        "duplicates": None,
+    }

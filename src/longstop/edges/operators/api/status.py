@@ -1,0 +1,97 @@
+"""`status`: how it stands, on one page; and `settings`: the configuration that is in force."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from fastapi import APIRouter
+
+from longstop import __version__
+from longstop.client.places import RunningSettings, Status
+from longstop.edges.operators.api.access import Administrator, Viewer
+from longstop.edges.operators.api.services import Services
+from longstop.edges.rows.status import refused_rows, status_row
+from longstop.edges.rows.values import MASK, Row
+from longstop.model.delivery import State
+from longstop.model.listing import Counts
+
+NOT_READY = "the gateway is stopping, a part of it has failed, or its store cannot be used; its log says which"
+
+
+def router(services: Services) -> APIRouter:
+    """The routes of this resource."""
+    api = APIRouter(tags=["gateway"])
+
+    @api.get("/status", response_model=Status, summary="How it stands: what waits, what is dead, who is at work")
+    async def status(_who: Viewer) -> Any:
+        return await status_now(services)
+
+    @api.get("/settings", response_model=RunningSettings, summary="The running configuration, secrets masked")
+    async def settings(_who: Administrator) -> Any:
+        config = services.config
+        return {
+            "version": __version__,
+            "python": platform.python_version(),
+            "store": config.store.kind,
+            "configuration": _without_secrets(config),
+            "warnings": list(config.warnings),
+        }
+
+    return api
+
+
+async def status_now(services: Services) -> Row:
+    """All of `longstop status`, and whether it is ready."""
+    store, config = services.store, services.config
+    names = list(
+        dict.fromkeys(
+            [*(each.name for each in config.destinations), *(name for route in config.routes for name in route.to)]
+        )
+    )
+    counts, ready = await store.counts(), services.ready()
+    row = status_row(
+        counts, names, await store.pauses(), await store.circuits(), await store.nodes(), services.clock.now_ms()
+    )
+    totals = _totals(counts)
+    return {
+        **row,
+        **refused_rows(await store.rejection_counts(), await store.held_counts()),
+        "ready": ready,
+        "why_not": [] if ready else [NOT_READY],
+        "counts": totals,
+        "backlog": totals["scheduled"] + totals["leased"],
+        "sources": [{"source": name, "events": number} for name, number in sorted(counts.sources.items())],
+    }
+
+
+def _totals(counts: Counts) -> Row:
+    states = {
+        state.value: sum(of_destination.get(state, 0) for of_destination in counts.deliveries.values())
+        for state in State
+    }
+    return {"events": counts.events, "unrouted": counts.unrouted, **states}
+
+
+def _without_secrets(value: Any) -> Any:
+    """Settings as plain values. A field that is not in its class's repr may hold a secret."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _field(getattr(value, each.name), each.repr) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _without_secrets(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        listed = [_without_secrets(each) for each in value]
+        return sorted(listed) if isinstance(value, (set, frozenset)) else listed
+    return value.value if isinstance(value, Enum) else value
+
+
+def _field(value: Any, shown: bool) -> Any:
+    if shown or value in (None, (), ""):
+        return _without_secrets(value)
+    if isinstance(value, tuple) and all(is_dataclass(each) for each in value):
+        return _without_secrets(value)
+    if isinstance(value, Mapping):
+        # The targets, which are for people.
+        return _without_secrets(value)
+    return [MASK] * len(value) if isinstance(value, tuple) else MASK
