@@ -10,6 +10,7 @@ from longstop.ports.archive import Archive
 from longstop.ports.clock import Clock
 from longstop.ports.decisions import Decisions
 from longstop.ports.inbox import Inbox
+from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.ledger import Ledger
 from longstop.ports.listener import Alerter, CircuitListener
 from longstop.ports.lookups import Lookups
@@ -28,6 +29,7 @@ __all__ = [
     "Clock",
     "Decisions",
     "Inbox",
+    "KeyedRequests",
     "Ledger",
     "Lookups",
     "Nodes",

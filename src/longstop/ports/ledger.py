@@ -3,11 +3,12 @@
 from typing import Protocol
 
 from longstop.ports.decisions import Decisions
+from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
 from longstop.ports.rejections import Rejections
 from longstop.ports.retention import Retention
 
 
-class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, Protocol):
+class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, KeyedRequests, Protocol):
     """What people ask and decide."""

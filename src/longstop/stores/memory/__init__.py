@@ -6,13 +6,16 @@ change and its last, so each batch is one step of the event loop: all or nothing
 
 from longstop.stores.memory.decisions import MemoryDecisions
 from longstop.stores.memory.inbox import MemoryInbox
+from longstop.stores.memory.keyed_requests import MemoryKeyedRequests
 from longstop.stores.memory.lookups import MemoryLookups
 from longstop.stores.memory.nodes import MemoryNodes
 from longstop.stores.memory.rejections import MemoryRejections
 from longstop.stores.memory.retention import MemoryRetention
 
 
-class MemoryStore(MemoryInbox, MemoryLookups, MemoryDecisions, MemoryRetention, MemoryNodes, MemoryRejections):
+class MemoryStore(
+    MemoryInbox, MemoryLookups, MemoryDecisions, MemoryRetention, MemoryNodes, MemoryRejections, MemoryKeyedRequests
+):
     """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object."""
 
     async def open(self) -> None:

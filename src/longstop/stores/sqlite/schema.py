@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
-from longstop.stores.sqlite import ledger_schema
+from longstop.stores.sqlite import keyed_requests, ledger_schema
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -216,6 +216,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX attempts_ended ON attempts (started_at_ms + duration_ms);
     CREATE INDEX actions_at ON actions (at_ms);
     """,
+    keyed_requests.MIGRATION,
 )
 
 

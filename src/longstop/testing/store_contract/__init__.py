@@ -35,6 +35,7 @@ from longstop.testing.store_contract import (
     edit,
     extend,
     held_requests,
+    keyed_requests,
     lease,
     listing,
     lookups,
@@ -77,6 +78,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     edit,
     lookups,
     nodes,
+    keyed_requests,
 )
 """Every check that any store passes."""
 

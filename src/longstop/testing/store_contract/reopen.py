@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import State
 from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
+from longstop.model.keyed_request import KeptAnswer, KeyedRequest
 from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import HoldSettings, RejectionCount, RejectionReason
 from longstop.ports import Store
@@ -132,6 +134,18 @@ async def check_an_open_circuit_survives(store: Store, reopen: Reopen) -> None:
     await store.change_circuit("crm", 0, circuit)
     async with _again(store, reopen) as second:
         expect_equal(list(await second.circuits()), [circuit], "circuits")
+
+
+async def check_a_keyed_request_survives(store: Store, reopen: Reopen) -> None:
+    """One that was answered, and one that was under way when the process ended: nobody carries it out again."""
+    answered = KeyedRequest("ann", "one", b"f", AT_MS, AT_MS + 9)
+    begun = replace(answered, key="two")
+    for each in (answered, begun):
+        await store.begin_keyed(each)
+    await store.answer_keyed(answered, KeptAnswer(200, b"{}"))
+    async with _again(store, reopen) as second:
+        expect_equal(await second.begin_keyed(answered), replace(answered, answer=KeptAnswer(200, b"{}")), "answered")
+        expect_equal(await second.begin_keyed(begun), begun, "under way")
 
 
 async def check_what_was_refused_survives(store: Store, reopen: Reopen) -> None:
