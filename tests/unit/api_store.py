@@ -20,6 +20,7 @@ TEXT = """\
 kind = "generic"
 verify = { scheme = "header", header = "X-Shop-Key" }
 secrets = ["hunter2-hunter2"]
+dedup = "id"
 type = "type"
 key = "key"
 

@@ -37,6 +37,7 @@ def make_services(store: Store, text: str = TEXT, **changes: Any) -> Services:
         "router": parts.router,
         "replay": parts.replay,
         "alert": parts.alert,
+        "ids": parts.ids,
         "ready": lambda: True,
     }
     return Services(**{**given, **changes})

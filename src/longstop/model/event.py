@@ -117,6 +117,8 @@ class Origin(StrEnum):
     """A sender posted it."""
     PUBLISH = "publish"
     """The application that embeds the gateway handed it in."""
+    TRIAL = "trial"
+    """A person tried a destination with it."""
     REPLAY = "replay"
     """A person sent a kept event again as a new one (edited, or read anew); `parent` is the first."""
 

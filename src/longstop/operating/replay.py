@@ -45,6 +45,10 @@ class ReplayError(LongstopError):
     """This cannot be sent again as asked; the message says why and what to do."""
 
 
+class UnreadableError(ReplayError):
+    """The body that is to be sent cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What a selection holds: how many deliveries, and the first few."""
@@ -162,14 +166,16 @@ class Replay:
         transition = Transition(Trigger.DISCARD, self._clock.now_ms())
         return await self._act([Action(each.id, transition, self._by, why) for each in deliveries])
 
-    async def plan_edit(self, id_: str, body: bytes) -> EditPlan:
-        """What `edit` would do. Nothing is kept. Raises as it does."""
+    async def plan_edit(self, id_: str, body: bytes, to: Sequence[str] = ()) -> EditPlan:
+        """What `edit` would do. Nothing is kept. Raises as it does. to: to these destinations instead."""
         delivery = await self._store.delivery(id_)
         kept = await self._event(delivery.event_id if delivery else id_)
         # A person edits text: whatever the old body was packed with, the new one is not.
         plain = Headers((name, value) for name, value in kept.event.headers if name.lower() != "content-encoding")
         targets = (delivery,) if delivery else await self.by_id(id_) or kept.deliveries
-        destinations = {each.destination: Target() for each in targets if each.destination}
+        if to:
+            targets = tuple(each for each in targets if each.destination in ("", *to))
+        destinations = {name: Target() for name in to or [each.destination for each in targets if each.destination]}
         append = self._anew(replace(kept.event, headers=plain), body, destinations)
         return EditPlan(kept.event, append, targets)
 
@@ -181,6 +187,16 @@ class Replay:
         Raises NotFoundError, and ReplayError where the new body cannot be read.
         """
         return await self.carry_out(await self.plan_edit(id_, body), why)
+
+    async def plan_elsewhere(self, id_: str, to: Sequence[str] = ()) -> EditPlan:
+        """A new event with the body of a kept one, which stays as it is, for destinations that it never went to.
+
+        None of them: where today's routes want it. Nothing is kept. Raises NotFoundError, ReplayError.
+        """
+        delivery = await self._store.delivery(id_)
+        old = (await self._event(delivery.event_id if delivery else id_)).event
+        destinations = {name: Target(lane=self._router.lane(old.source, name, old.key)) for name in to}
+        return EditPlan(old, self._anew(old, old.body, destinations), ())
 
     async def route_again(self, id_: str, why: str | None = None) -> Event:
         """Send an event that no route wanted, as a new one, where today's routes want it.
@@ -250,7 +266,8 @@ class Replay:
         try:
             return source.read(Request(old.headers, body))
         except (MalformedError, BodyTooLargeError) as error:
-            raise ReplayError(f"event {old.id}: {error}; send it with --edit FILE, a body that can be read") from None
+            hint = "send it with --edit FILE, a body that can be read"
+            raise UnreadableError(f"event {old.id}: {error}; {hint}") from None
 
     async def _act(self, actions: Sequence[Action]) -> list[Done]:
         done: list[Done] = []

@@ -172,6 +172,7 @@ class Gateway:
             router=made.router,
             replay=made.replay,
             alert=made.alert,
+            ids=made.ids,
             ready=ready,
             archive=made.archive,
         )

@@ -1,6 +1,6 @@
 """Pausing a destination and letting it go on. What is for it meanwhile waits, and is never discarded."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -9,13 +9,13 @@ from longstop.edges.cli.errors import DONE, CommandError, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.rows.status import pause_row
+from longstop.edges.rows.status import paused_row, resumed_row
 from longstop.model.action import Pause
-from longstop.model.breaker import Circuit, CircuitChange
-from longstop.model.delivery import State
+
+if TYPE_CHECKING:
+    from longstop.operating.pause import Pausing
 
 Destination = Annotated[str, Parameter(name="DESTINATION", help="As the configuration names it.")]
-_WAITING = (State.SCHEDULED, State.LEASED)
 
 
 def pause(
@@ -35,21 +35,15 @@ def pause(
 
     async def work(parts: Parts) -> int:
         await _expect_known(parts, destination)
-        earlier = await _pause_of(parts, destination)
-        # Whoever says no reason does not take back the one that is there.
-        if earlier is None or why is not None:
-            await parts.store.pause(Pause(destination, parts.clock.now_ms(), person(), why))
-        now = await _pause_of(parts, destination)
-        held = await _waiting(parts, destination)
+        done = await _pausing(parts).pause(destination, why)
         if json:
-            row = {"destination": destination, "paused": True, "changed": now != earlier, "held": held}
-            output.json_line({**row, **pause_row(now)})
-        elif earlier is None:
-            output.line(f"{destination} is paused; {held} {_deliveries(held)} for it so far")
-        elif now is None or now == earlier:
-            output.line(f"{destination} is paused already, {_since(earlier)}")
+            output.json_line(paused_row(destination, done))
+        elif done.earlier is None:
+            output.line(f"{destination} is paused; {_waiting(done.waiting)} for it so far")
+        elif done.now is None or not done.changed:
+            output.line(f"{destination} is paused already, {_since(done.earlier)}")
         else:
-            output.line(f"{destination} was paused already, {_since(earlier)}; the reason is now: {now.why}")
+            output.line(f"{destination} was paused already, {_since(done.earlier)}; the reason is now: {done.now.why}")
         return DONE
 
     return on_store(program, config, work)
@@ -66,21 +60,22 @@ def resume(
     """End a destination's pause: what waits for it goes out now. One whose circuit is open is tried again at once."""
 
     async def work(parts: Parts) -> int:
-        pause, circuit = await _pause_of(parts, destination), await _circuit_of(parts, destination)
-        if pause is None and circuit is None:
+        stopped = {each.destination for each in await parts.store.pauses()}
+        if destination not in stopped | {each.destination for each in await parts.store.circuits()}:
             await _expect_known(parts, destination)
-        ended = await parts.store.resume(destination)
-        closed = circuit is not None and await _close(parts, circuit)
-        held = await _waiting(parts, destination)
+        done = await _pausing(parts).resume(destination)
+        if done.alert_error is not None:
+            say([f"longstop: the alert was not sent: {done.alert_error}"])
         if json:
-            row = {"destination": destination, "paused": False, "changed": ended or closed, "held": held}
-            output.json_line({**row, "pause_ended": ended, "circuit_closed": closed})
-        elif ended or closed:
-            output.line(f"{destination} goes on; {held} {_deliveries(held)} for it")
-            if ended and pause:
-                output.line(f"  it was paused {_since(pause)}")
-            if closed and circuit:
-                output.line(f"  its circuit was open since {times.moment(circuit.opened_at_ms)}: {circuit.why}")
+            output.json_line(resumed_row(destination, done))
+        elif done.pause or done.circuit:
+            output.line(f"{destination} goes on; {_waiting(done.waiting)} for it")
+            if done.pause:
+                output.line(f"  it was paused {_since(done.pause)}")
+            if done.circuit:
+                output.line(
+                    f"  its circuit was open since {times.moment(done.circuit.opened_at_ms)}: {done.circuit.why}"
+                )
         else:
             output.line(f"{destination} was not paused, and its circuit is closed")
         return DONE
@@ -88,12 +83,10 @@ def resume(
     return on_store(program, config, work)
 
 
-async def _pause_of(parts: Parts, destination: str) -> Pause | None:
-    return next((each for each in await parts.store.pauses() if each.destination == destination), None)
+def _pausing(parts: Parts) -> "Pausing":
+    from longstop.operating.pause import Pausing
 
-
-async def _circuit_of(parts: Parts, destination: str) -> Circuit | None:
-    return next((each for each in await parts.store.circuits() if each.destination == destination), None)
+    return Pausing(parts.store, parts.clock, parts.alert, person())
 
 
 def _since(pause: Pause) -> str:
@@ -101,24 +94,8 @@ def _since(pause: Pause) -> str:
     return f"since {times.moment(pause.at_ms)} by {pause.by}{why}"
 
 
-async def _close(parts: Parts, circuit: Circuit) -> bool:
-    """A person knows that the destination works again. If it does not, the circuit opens again."""
-    if not await parts.store.change_circuit(circuit.destination, circuit.version, None):
-        return False
-    # Who closed it says so. A gateway only sees that somebody has, and of several gateways each does.
-    change = CircuitChange.closed(circuit, f"{person()} resumed it", parts.clock.now_ms())
-    if (error := await parts.alert(change)) is not None:
-        say([f"longstop: the alert was not sent: {error}"])
-    return True
-
-
-def _deliveries(number: int) -> str:
-    return "delivery waits" if number == 1 else "deliveries wait"
-
-
-async def _waiting(parts: Parts, destination: str) -> int:
-    states = (await parts.store.counts()).deliveries.get(destination, {})
-    return sum(states.get(state, 0) for state in _WAITING)
+def _waiting(number: int) -> str:
+    return f"{number} delivery waits" if number == 1 else f"{number} deliveries wait"
 
 
 async def _expect_known(parts: Parts, destination: str) -> None:

@@ -1,6 +1,7 @@
 """Rows of how it stands: destinations, processes, what was refused and what is held."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.action import Pause
@@ -9,6 +10,9 @@ from longstop.model.delivery import State
 from longstop.model.listing import Counts
 from longstop.model.node import Node
 from longstop.model.rejection import UNKNOWN, HeldCount, RejectionCount
+
+if TYPE_CHECKING:
+    from longstop.operating.pause import Paused, Resumed
 
 
 def names_in(
@@ -78,6 +82,19 @@ def pause_row(pause: Pause | None) -> Row:
         "paused_by": pause.by if pause else None,
         "paused_why": pause.why if pause else None,
     }
+
+
+def paused_row(destination: str, done: "Paused") -> Row:
+    """The stable fields of `pause`."""
+    row = {"destination": destination, "paused": True, "changed": done.changed, "held": done.waiting}
+    return {**row, **pause_row(done.now)}
+
+
+def resumed_row(destination: str, done: "Resumed") -> Row:
+    """The stable fields of `resume`."""
+    ended, closed = done.pause is not None, done.circuit is not None
+    row = {"destination": destination, "paused": False, "changed": ended or closed, "held": done.waiting}
+    return {**row, "pause_ended": ended, "circuit_closed": closed}
 
 
 def circuit_row(circuit: Circuit | None) -> Row | None:

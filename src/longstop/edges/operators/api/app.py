@@ -3,7 +3,17 @@
 from fastapi import APIRouter, FastAPI
 
 from longstop import __version__
-from longstop.edges.operators.api import dead_letters, deliveries, destinations, events, keys, nodes, sources, status
+from longstop.edges.operators.api import (
+    dead_letters,
+    deliveries,
+    destinations,
+    events,
+    keys,
+    nodes,
+    replays,
+    sources,
+    status,
+)
 from longstop.edges.operators.api.body_limit import BodyLimit
 from longstop.edges.operators.api.openapi import describe
 from longstop.edges.operators.api.problems import handle_problems
@@ -13,11 +23,14 @@ PREFIX = "/api/v1"
 
 ROUTERS = (
     events.router,
+    replays.router,
     deliveries.router,
+    deliveries.deciding_router,
     dead_letters.router,
     keys.router,
     sources.router,
     destinations.router,
+    destinations.deciding_router,
     status.router,
     nodes.router,
 )

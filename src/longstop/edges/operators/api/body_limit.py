@@ -5,8 +5,8 @@ from typing import Any
 
 from longstop.edges.operators.api.problems import ProblemError, answer
 
-BODY_BYTES_MAX = 48 * 1024 * 1024
-"""The largest body of any source (25 MiB), in base64, and some more."""
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""A body that a person has edited, or a captured request; for larger ones there is the command line."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -1,21 +1,36 @@
 """`deliveries`: one event for one destination."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
 
-from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items
-from longstop.edges.operators.api.access import Viewer
+from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items, Result
+from longstop.edges.operators.api.access import Decider, Viewer
+from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
+from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.queries import delivery_filter
+from longstop.edges.operators.api.replays import WHY_CHARS_MAX, Why
 from longstop.edges.operators.api.services import Services
-from longstop.edges.rows.deliveries import delivery_row
+from longstop.edges.rows.deliveries import delivery_row, result_row
 from longstop.edges.rows.events import action_row, attempt_row
 from longstop.edges.rows.found import find_delivery
 from longstop.edges.rows.values import Row
 from longstop.edges.rows.waiting import NOT, why_each_waits
+from longstop.model.caller import Caller
 from longstop.model.delivery import Delivery as KeptDelivery
 from longstop.model.listing import DeliveryFilter, Listing
+from longstop.operating.replay import Done
+
+NO_REASON = Why()
+
+
+class BecauseOf(BaseModel):
+    """A decision that needs a reason."""
+
+    why: str = Field(min_length=1, max_length=WHY_CHARS_MAX, examples=["the order was cancelled by phone"])
 
 
 def router(services: Services) -> APIRouter:
@@ -40,6 +55,55 @@ def router(services: Services) -> APIRouter:
         return {"items": [attempt_row(each) for each in history.attempts]}
 
     return api
+
+
+def deciding_router(services: Services) -> APIRouter:
+    """What is decided about one delivery."""
+    api = APIRouter(prefix="/deliveries", tags=["deliveries"])
+
+    @api.post("/{id}/replay", response_model=Result, status_code=202, summary="Send it again, with a fresh budget")
+    async def replay(who: Decider, id: str, once: CarriedOut, asked: Why = NO_REASON) -> Any:
+        """What has ended starts a new round. A quarantined request is read and routed anew, as a new event."""
+
+        async def act() -> Row:
+            return await replayed(services, who, id, asked.why)
+
+        return await once(Result, act, 202)
+
+    @api.post("/{id}/discard", response_model=Result, summary="Give it up, for a reason")
+    async def discard(who: Decider, id: str, asked: BecauseOf, once: CarriedOut) -> Any:
+        """What is dead or waits is not tried any more. A replay takes that back."""
+
+        async def act() -> Row:
+            found = await find_delivery(services, id)
+            return _result(await services.replay(who.name).discard([found], asked.why))
+
+        return await once(Result, act)
+
+    @api.post("/{id}/expedite", response_model=Result, status_code=202, summary="Have it tried now")
+    async def expedite(who: Decider, id: str, once: CarriedOut, asked: Why = NO_REASON) -> Any:
+        """What waits is due at once. One that is held still waits for those before it."""
+
+        async def act() -> Row:
+            found = await find_delivery(services, id)
+            return _result(await services.replay(who.name).expedite([found], asked.why))
+
+        return await once(Result, act, 202)
+
+    return api
+
+
+async def replayed(services: Services, who: Caller, id_: str, why: str | None) -> Row:
+    """Start a new round of one delivery. Raises a problem."""
+    found = await find_delivery(services, id_)
+    return _result(await services.replay(who.name).replay([found], why=why))
+
+
+def _result(done: Sequence[Done]) -> Row:
+    (result,) = done
+    if result.error is not None:
+        raise ProblemError(409, f"delivery {result.delivery_id}: {result.error}")
+    return result_row(result.delivery_id, result.event_id, result.state, None)
 
 
 async def listed(services: Services, found: Listing[KeptDelivery]) -> Row:

@@ -1,25 +1,32 @@
 """`destinations`: where deliveries go, and how they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
 
-from longstop.client.models import Items
-from longstop.client.places import Destination, DestinationDetail
-from longstop.edges.operators.api.access import Viewer
+from longstop.client.models import Items, Result
+from longstop.client.places import Destination, DestinationDetail, PauseResult, ResumeResult
+from longstop.edges.operators.api.access import Decider, Viewer
+from longstop.edges.operators.api.deliveries import NO_REASON
+from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.problems import ProblemError
+from longstop.edges.operators.api.replays import Why
 from longstop.edges.operators.api.services import Services
+from longstop.edges.rows.deliveries import result_row
 from longstop.edges.rows.events import attempt_row
 from longstop.edges.rows.known import as_stored
-from longstop.edges.rows.status import circuit_row, names_in, pause_row
+from longstop.edges.rows.status import circuit_row, names_in, pause_row, paused_row, resumed_row
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
+from longstop.model.caller import Caller
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.listing import Counts, DeliveryFilter, Page
 from longstop.model.settings import DestinationSettings
+from longstop.operating.pause import Pausing
+from longstop.operating.trial import trial_of
 
 HELD_COUNTED = 1_000
 RECENT = 20
@@ -54,14 +61,71 @@ def router(services: Services) -> APIRouter:
     return api
 
 
+def deciding_router(services: Services) -> APIRouter:
+    """What is decided about a destination."""
+    api = APIRouter(prefix="/destinations", tags=["destinations"])
+
+    @api.post("/{name}/pause", response_model=PauseResult, summary="Send it nothing more until it is resumed")
+    async def pause(who: Decider, name: str, once: CarriedOut, asked: Why = NO_REASON) -> Any:
+        """What is for it waits. Of one that is paused already, `why` changes the reason."""
+
+        async def act() -> Row:
+            await _expect_stoppable(services, name)
+            return paused_row(name, await _pausing(services, who).pause(name, asked.why))
+
+        return await once(PauseResult, act)
+
+    @api.post("/{name}/resume", response_model=ResumeResult, summary="End its pause, and close its circuit")
+    async def resume(who: Decider, name: str, once: CarriedOut) -> Any:
+        """What waits for it goes out now."""
+
+        async def act() -> Row:
+            await _expect_stoppable(services, name)
+            return resumed_row(name, await _pausing(services, who).resume(name))
+
+        return await once(ResumeResult, act)
+
+    @api.post("/{name}/test", response_model=Result, status_code=202, summary="Send it a test event")
+    async def test(who: Decider, name: str, once: CarriedOut) -> Any:
+        """An event of the type `longstop.trial` that no sender sent. Its delivery is as any other."""
+
+        async def act() -> Row:
+            configured = [each.name for each in services.config.destinations]
+            if name not in configured:
+                raise _unknown(name, configured)
+            made = trial_of(name, who.name, services.ids, services.clock.now_ms())
+            await services.store.append([made])
+            (delivery,) = made.deliveries
+            return result_row(delivery.id, made.event.id, delivery.state, None)
+
+        return await once(Result, act, 202)
+
+    return api
+
+
+def _pausing(services: Services, who: Caller) -> Pausing:
+    return Pausing(services.store, services.clock, services.alert, who.name)
+
+
+async def _expect_stoppable(services: Services, name: str) -> None:
+    """Raise a problem for a name that neither the configuration nor the store knows."""
+    known = set(_names(services, await _look(services))) - {""}
+    if name not in known:
+        raise _unknown(name, known)
+
+
 def expect_one(services: Services, name: str, counts: Counts) -> str:
     """The name as the store has it. Raises a problem where neither it nor the configuration knows it."""
     stored = as_stored(name) or ""
     known = {each.name for each in services.config.destinations} | set(counts.deliveries)
     if stored not in known:
-        listed = ", ".join(sorted(known - {""})) or "(there is none)"
-        raise ProblemError(404, f'found no destination "{name}"; expected one of: {listed}')
+        raise _unknown(name, known - {""})
     return stored
+
+
+def _unknown(name: str, known: Collection[str]) -> ProblemError:
+    listed = ", ".join(sorted(known)) or "(there is none)"
+    return ProblemError(404, f'found no destination "{name}"; expected one of: {listed}')
 
 
 async def _look(services: Services) -> _Now:

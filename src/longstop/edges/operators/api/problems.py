@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from longstop.edges.rows.ids import AmbiguousIdError
 from longstop.model.caller import Scope
 from longstop.model.errors import ArchiveError, LongstopError, NotFoundError, StoreUnavailableError
-from longstop.operating.replay import ReplayError
+from longstop.operating.replay import ReplayError, UnreadableError
 
 log = structlog.get_logger("longstop.http")
 
@@ -75,6 +75,7 @@ def invalid(path: str, found: str | None, expected: str, hint: str | None = None
 _STATUS: Mapping[type[LongstopError], int] = {
     NotFoundError: 404,
     AmbiguousIdError: 409,
+    UnreadableError: 422,
     ReplayError: 409,
     StoreUnavailableError: 503,
     ArchiveError: 503,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from longstop.config import Config
 from longstop.model.breaker import CircuitChange
+from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
 from longstop.operating.replay import Replay
 from longstop.ports import Archive, Clock, Source, Store
@@ -24,6 +25,7 @@ class Services:
     """The replay service, on behalf of the person of this name."""
     alert: Callable[[CircuitChange], Awaitable[str | None]]
     """Tell people of a circuit that a person changed; what went wrong, None where nothing did."""
+    ids: IdFactory
     ready: Callable[[], bool]
     """Whether the gateway accepts and delivers."""
     archive: Archive | None = None

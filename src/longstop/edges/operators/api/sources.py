@@ -1,21 +1,51 @@
 """`sources`: the configured senders, what came of them, and what was refused."""
 
+import asyncio
+import base64
+import binascii
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from longstop.client.models import Items
-from longstop.client.places import Rejection, Source, SourceDetail
+from longstop.client.places import Rejection, Source, SourceDetail, SourceTest
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.paging import AskedPage, items
-from longstop.edges.operators.api.problems import ProblemError
+from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.setup_steps import setup_steps
-from longstop.edges.rows.sources import rejection_row, source_details, source_refused_row, source_row
+from longstop.edges.rows.sources import dry_run_row, rejection_row, source_details, source_refused_row, source_row
 from longstop.edges.rows.values import Row, rfc3339
+from longstop.model.event import Headers
+from longstop.model.exchange import Request
 from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import UNKNOWN
 from longstop.model.settings import SourceSettings
+from longstop.operating.dry_run import Verdict, dry_run
+from longstop.operating.trial import SOURCE as TRIAL
+
+
+class Captured(BaseModel):
+    """A captured request."""
+
+    body: str = ""
+    body_base64: str | None = Field(default=None, description="The body, where it is no text.")
+    headers: dict[str, str] = Field(default={}, max_length=100, examples=[{"X-Signature": "sha256=…"}])
+    method: str = Field(default="POST", max_length=20)
+    path: str = Field(default="", max_length=1_000, description="What stands below the source's name.")
+    query: str = Field(default="", max_length=10_000)
+    client: str | None = Field(default=None, max_length=100, description="The address that it came from.")
+
+    def request(self) -> Request:
+        """As the gateway would see it. Raises a problem."""
+        body = self.body.encode()
+        if self.body_base64 is not None:
+            try:
+                body = base64.b64decode(self.body_base64, validate=True)
+            except (binascii.Error, ValueError):
+                raise invalid("body.body_base64", self.body_base64[:50], "expected base64") from None
+        return Request(Headers(self.headers.items()), body, self.method, self.client, self.path, self.query)
 
 
 def router(services: Services) -> APIRouter:
@@ -26,7 +56,7 @@ def router(services: Services) -> APIRouter:
     async def sources(_who: Viewer) -> Any:
         counts = await services.store.counts()
         configured = [each.name for each in services.config.sources]
-        names = [*configured, *sorted(set(counts.sources) - set(configured))]
+        names = [*configured, *sorted(set(counts.sources) - {*configured, TRIAL})]
         return {"items": [await _row(services, name) for name in names]}
 
     @api.get("/{name}", response_model=SourceDetail, summary="One source, and what its sender has to be told")
@@ -45,6 +75,18 @@ def router(services: Services) -> APIRouter:
         wanted = UNKNOWN if name == UNKNOWN else named(services, name).name
         found = await services.store.rejections(wanted, page)
         return items(map(rejection_row, found.rows), found)
+
+    @api.post("/{name}/test", response_model=SourceTest, summary="What would become of a request, and why")
+    async def test(_who: Viewer, name: str, asked: Captured) -> Any:
+        """Nothing is kept and nothing is delivered."""
+        settings, request = named(services, name), asked.request()
+        # In a thread: it is read whole, and senders should not wait for that.
+        found = await asyncio.to_thread(
+            dry_run, settings, services.sources[name], services.router, request, services.clock.now_ms()
+        )
+        row = dry_run_row(found)
+        verified = found.verdict in (Verdict.ACCEPTED, Verdict.QUARANTINED)
+        return {**row, "verified": verified, "would_answer": found.status}
 
     return api
 

@@ -1,0 +1,104 @@
+"""Carrying out what a POST asks for, once: with an Idempotency-Key, the same request again is only answered again.
+
+The key is kept before anything is done, and the answer after. Where the gateway ends in between, it is not known how
+far it came; the key stays taken (409) for its day, and nothing is done a second time by itself. What was done is in
+the history of what the request was about.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+
+from longstop.edges.operators.api.access import caller
+from longstop.edges.operators.api.problems import ProblemError, answer, problem_of
+from longstop.edges.operators.api.services import Services
+from longstop.model.caller import Caller
+from longstop.model.errors import LongstopError, StoreUnavailableError
+from longstop.model.keyed_request import KEPT_FOR_MS, KEY_CHARS_MAX, KeptAnswer, KeyedRequest
+from longstop.model.times import rfc3339
+
+REPLAYED = "idempotent-replayed"
+"""The header of an answer that was kept: nothing was done."""
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_CHARS_MAX,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same request again under this key is not carried out again; kept for 24 h.",
+    ),
+]
+
+
+class Once:
+    """Carries out one request, and answers it."""
+
+    def __init__(self, services: Services, who: Caller, request: Request, key: str | None) -> None:
+        self._services = services
+        self._who = who
+        self._request = request
+        self._key = key
+
+    async def __call__(self, model: type[BaseModel], act: Callable[[], Awaitable[Any]], status: int = 200) -> Response:
+        """Call `act` unless that was done already; its result as `model` has it, with this status."""
+        if self._key is None:
+            return _answer(await _carried_out(model, act, status))
+        keyed = await self._begin(self._key)
+        if isinstance(keyed, KeptAnswer):
+            return _answer(keyed, {REPLAYED: "true"})
+        try:
+            given = await _carried_out(model, act, status)
+        except StoreUnavailableError:
+            # Nothing was acknowledged, and trying again is safe (ports.Inbox): so the key is free for that.
+            await self._services.store.drop_keyed(keyed)
+            raise
+        except LongstopError as error:
+            problem = answer(problem_of(error))
+            given = KeptAnswer(problem.status_code, bytes(problem.body))
+        await self._services.store.answer_keyed(keyed, given)
+        return _answer(given)
+
+    async def _begin(self, key: str) -> KeyedRequest | KeptAnswer:
+        """The request, kept as under way; or the answer that it was given before. Raises a problem."""
+        now_ms = self._services.clock.now_ms()
+        fingerprint = await self._fingerprint()
+        keyed = KeyedRequest(self._who.name, key, fingerprint, now_ms, now_ms + KEPT_FOR_MS)
+        kept = await self._services.store.begin_keyed(keyed)
+        if kept is None:
+            return keyed
+        if kept.fingerprint != fingerprint:
+            raise ProblemError(422, "this Idempotency-Key was used for another request; take a new one for this")
+        if kept.answer is None:
+            raise ProblemError(
+                409,
+                f"a request with this Idempotency-Key began at {rfc3339(kept.began_at_ms)} and has no answer yet: "
+                "it is under way, or the gateway ended before it was done. See in the history of what it is about "
+                "whether it was done; if not, ask with another key",
+            )
+        return kept.answer
+
+    async def _fingerprint(self) -> bytes:
+        asked = f"{self._request.method} {self._request.url.path}?{self._request.url.query}\n".encode()
+        return hashlib.sha256(asked + await self._request.body()).digest()
+
+
+async def _carried_out(model: type[BaseModel], act: Callable[[], Awaitable[Any]], status: int) -> KeptAnswer:
+    return KeptAnswer(status, model.model_validate(await act()).model_dump_json().encode())
+
+
+def _answer(given: KeptAnswer, headers: dict[str, str] | None = None) -> Response:
+    media_type = "application/json" if given.status < 400 else "application/problem+json"
+    return Response(given.body, given.status, headers, media_type)
+
+
+async def once(request: Request, who: Annotated[Caller, Depends(caller)], idempotency_key: Key = None) -> Once:
+    """A dependency: what carries this request out."""
+    return Once(request.app.state.services, who, request, idempotency_key)
+
+
+CarriedOut = Annotated[Once, Depends(once)]
