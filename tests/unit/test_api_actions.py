@@ -317,3 +317,15 @@ async def test_a_held_delivery_says_what_it_waits_for(api: httpx.AsyncClient) ->
     assert (await post(api, f"deliveries/{of(HELD)}/expedite", 202))["state"] == "scheduled"
     row = (await api.get(f"/api/v1/deliveries/{of(HELD)}")).json()
     assert row["held_by"] == of(HOLDER)
+
+
+async def test_the_dead_letter_queue_as_tutorials_have_it(api: httpx.AsyncClient, store: Store) -> None:
+    listed = (await api.get("/dlq")).json()
+    assert {each["id"] for each in listed["items"]} == {dead_id(), of(QUARANTINED)}
+    (first,) = (await api.get("/dlq", params={"limit": 1})).json()["items"]
+    assert first["id"] == of(QUARANTINED)
+    assert (await api.get(f"/dlq/{dead_id()}")).json()["last_status"] == 422
+    response = await api.post(f"/dlq/{dead_id()}/retry")
+    assert (response.status_code, response.json()["state"]) == (202, "scheduled")
+    assert await standing(store, dead_id()) is State.SCHEDULED
+    assert (await api.get("/dlq/nonsense!")).headers["content-type"] == "application/problem+json"

@@ -45,6 +45,8 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
     log.info("stopping")
+    if operators is not None:
+        await operators.end_streams()
     if server is not None:
         await server.stop()
     await gateway.stop()
@@ -69,7 +71,7 @@ async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], 
 
     api = create_api(gateway.operators_services(ready))
     app = OperatorsApp(gateway.metrics.answer, ready, hosts=[config.server.admin_host], api=api)
-    server = OperatorsServer(app, listening)
+    server = OperatorsServer(app, listening, api.state.live.stop)
     await server.start()
     return server
 

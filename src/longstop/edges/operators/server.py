@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -23,11 +24,17 @@ KEEP_ALIVE_S = 75
 
 
 class OperatorsServer:
-    """Serves an ASGI app on a bound socket until it is stopped. Handles no signals."""
+    """Serves an ASGI app on a bound socket until it is stopped. Handles no signals.
 
-    def __init__(self, app: Any, listening: socket.socket) -> None:
+    end_streams: ends the answers of the app that go on for as long as somebody listens.
+    """
+
+    def __init__(
+        self, app: Any, listening: socket.socket, end_streams: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         _log_as_one()
         self._socket = listening
+        self._end_streams = end_streams
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -54,8 +61,14 @@ class OperatorsServer:
         """Begin to accept connections. The socket listens already, so none is refused until then."""
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
+    async def end_streams(self) -> None:
+        """The gateway begins to stop: nothing more happens that one could listen to. All else is still answered."""
+        if self._end_streams is not None:
+            await self._end_streams()
+
     async def stop(self) -> None:
         """Accept no more connections, answer what is under way, close."""
+        await self.end_streams()
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

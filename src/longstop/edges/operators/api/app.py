@@ -7,14 +7,17 @@ from longstop.edges.operators.api import (
     dead_letters,
     deliveries,
     destinations,
+    dlq,
     events,
     keys,
     nodes,
     replays,
     sources,
     status,
+    stream,
 )
 from longstop.edges.operators.api.body_limit import BodyLimit
+from longstop.edges.operators.api.live import Live
 from longstop.edges.operators.api.openapi import describe
 from longstop.edges.operators.api.problems import handle_problems
 from longstop.edges.operators.api.services import Services
@@ -38,7 +41,10 @@ ROUTERS = (
 
 
 def create_api(services: Services) -> FastAPI:
-    """The app that serves everything below PREFIX."""
+    """The app that serves everything below PREFIX, and `/dlq`.
+
+    `state.live` of it ends its streams (`Live.stop`), which end by themselves only when their listeners go.
+    """
     app = FastAPI(
         title="Longstop",
         version=__version__,
@@ -48,10 +54,13 @@ def create_api(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
+    app.state.live = live = Live(services)
     api = APIRouter(prefix=PREFIX)
     for router in ROUTERS:
         api.include_router(router(services))
+    api.include_router(stream.router(services, live))
     app.include_router(api)
+    app.include_router(dlq.router(services))
     app.add_middleware(BodyLimit)
     handle_problems(app)
     describe(app, f"{PREFIX}/openapi.json")

@@ -1,14 +1,17 @@
 """What the routers need of the rest of the program; `wiring/serve.py` hands it in."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from longstop.config import Config
+from longstop.edges.rows.values import Row
 from longstop.model.breaker import CircuitChange
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
 from longstop.operating.replay import Replay
 from longstop.ports import Archive, Clock, Source, Store
+
+LiveRows = Callable[[], Awaitable[Iterable[Row]]]
 
 
 @dataclass(frozen=True)
@@ -28,5 +31,7 @@ class Services:
     ids: IdFactory
     ready: Callable[[], bool]
     """Whether the gateway accepts and delivers."""
+    live: Mapping[str, LiveRows] = field(default_factory=dict)
+    """What the stream tells besides: the event's name to the rows that may have changed, each with an `id`."""
     archive: Archive | None = None
     """Where what is forgotten is kept, if anywhere."""
