@@ -3,7 +3,7 @@
 Fields may be added; none is renamed. Times are RFC 3339 in UTC, ids are whole UUIDs.
 """
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -221,6 +221,14 @@ class ReplayPlan(BaseModel):
     key: str | None
     replaces: list[Id] = Field(description="The deliveries that it would take the place of.")
     diff: list[str] | None = Field(description="A unified diff of the bodies, where it is edited.")
+
+
+class Live(BaseModel):
+    """Something that happened, as the stream tells it."""
+
+    event: str = Field(description="`activity`, `counts`, `job`, `ping` or `missed`.")
+    data: dict[str, Any]
+    id: str | None = Field(default=None, description="What to come back with after a broken connection.")
 
 
 ListOrder = Literal["newest", "oldest"]

@@ -7,7 +7,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
-from longstop.edges.operators.api.problems import MEDIA_TYPE, Problem, Wrong
+from longstop.client.errors import Problem, Wrong
+from longstop.edges.operators.api.problems import MEDIA_TYPE
 
 TAGS = {
     "events": "What was accepted: raw body and headers, and what became of it.",

@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from longstop.client.errors import Wrong
 from longstop.edges.rows.ids import AmbiguousIdError
 from longstop.model.caller import Scope
 from longstop.model.errors import ArchiveError, LongstopError, NotFoundError, StoreUnavailableError
@@ -24,26 +24,6 @@ RETRY_AFTER_S = 2
 FOUND_CHARS = 200
 """How much of a wrong value is told."""
 _SECRET = ("password", "token", "secret")
-
-
-class Wrong(BaseModel):
-    """One thing that is wrong with a request."""
-
-    path: str = Field(description="Where: `query.limit`, `body.why`.", examples=["query.limit"])
-    found: str | None = Field(description="What stands there; null: nothing, or a secret.", examples=["0"])
-    expected: str = Field(examples=["Input should be greater than or equal to 1"])
-    hint: str | None = Field(default=None, description="What to do.")
-
-
-class Problem(BaseModel):
-    """Why a request was not done (RFC 9457)."""
-
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Not found"])
-    status: int = Field(examples=[404])
-    detail: str | None = Field(default=None, description="What is wrong and what to do, in words.")
-    errors: list[Wrong] | None = Field(default=None, description="422: each thing that is wrong.")
-    scope: Scope | None = Field(default=None, description="403: the scope that is missing.")
 
 
 class ProblemError(LongstopError):

@@ -1,0 +1,244 @@
+"""The async client of the operators' API."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from longstop.client import calls, models, places
+from longstop.client.calls import Call
+from longstop.client.transport import (
+    TIMEOUT_S,
+    URL,
+    Events,
+    read,
+    refuse,
+    request,
+    settings,
+    unreachable,
+    wait_before,
+)
+
+T = TypeVar("T", bound=BaseModel)
+P = TypeVar("P", bound=models.Items[Any])
+
+
+class AsyncClient:
+    """Asks the operators' side of a gateway; a method for each thing that can be asked.
+
+    url: of the operators' port. token: else LONGSTOP_TOKEN, where there is one. timeout_s: for one request.
+
+    What cannot be answered now (429, 503, no answer at all) is asked again, up to three times, after the time that the
+    gateway asks for. That is safe for what changes something, too: its Idempotency-Key stays the same.
+    Every method raises ApiError, each kind of which says more, and UnreachableError.
+    """
+
+    def __init__(
+        self,
+        url: str = URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """transport: another way to the gateway than the network, for tests."""
+        self._client = httpx.AsyncClient(transport=transport, **settings(url, token, timeout_s))
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    async def ask(self, call: Call[T]) -> T:
+        """The answer to any call, also to one that has no method of its own."""
+        return read(call, await self._sent(request(self._client, call)))
+
+    async def _bytes(self, path: str) -> bytes:
+        response = await self._sent(self._client.build_request("GET", path))
+        refuse(response)
+        return response.content
+
+    async def _sent(self, asked: httpx.Request) -> httpx.Response:
+        attempt = 0
+        while True:
+            attempt += 1
+            response: httpx.Response | None = None
+            failure: httpx.TransportError | None = None
+            try:
+                response = await self._client.send(asked)
+            except httpx.TransportError as error:
+                failure = error
+            wait_s = wait_before(attempt, response)
+            if wait_s is None:
+                if response is None:
+                    assert failure is not None
+                    raise unreachable(failure, asked.url) from failure
+                return response
+            await self._sleep(wait_s)
+
+    # -- lists ----------------------------------------------------------------------------------
+
+    async def pages(self, call: Call[P]) -> AsyncIterator[P]:
+        """All pages of a list, as they are needed."""
+        while True:
+            page = await self.ask(call)
+            yield page
+            if page.next is None:
+                return
+            call = dataclasses.replace(call, query={**call.query, "cursor": page.next})
+
+    async def events(self, *, page_size: int = 100, **filters: str | bool | None) -> AsyncIterator[models.Event]:
+        """What was accepted, newest first. filters: source, type, key, since, until, contains, unrouted, order."""
+        async for page in self.pages(calls.events({"limit": page_size, **filters})):
+            for each in page.items:
+                yield each
+
+    async def deliveries(self, *, page_size: int = 100, **filters: str | int | None) -> AsyncIterator[models.Delivery]:
+        """Deliveries, newest first.
+
+        filters: state, reason, status, error, source, destination, type, key, since, until, contains, order.
+        """
+        async for page in self.pages(calls.deliveries({"limit": page_size, **filters})):
+            for each in page.items:
+                yield each
+
+    async def conversation(self, key: str, *, page_size: int = 100) -> AsyncIterator[models.EventWithHistory]:
+        """All events of a key with every attempt, oldest first."""
+        async for page in self.pages(calls.conversation(key, {"limit": page_size})):
+            for each in page.items:
+                yield each
+
+    async def stream(
+        self, *, source: str | None = None, destination: str | None = None, after: str | None = None
+    ) -> AsyncIterator[models.Live]:
+        """What happens now, until the gateway stops or the connection breaks. after: the id of the last one heard."""
+        call = Call("GET", calls.path("stream"), models.Live, {"source": source, "destination": destination})
+        headers = {} if after is None else {"last-event-id": after}
+        events = Events()
+        try:
+            async with self._client.stream("GET", call.path, params=call.params(), headers=headers) as response:
+                if not response.is_success:
+                    await response.aread()
+                refuse(response)
+                async for line in response.aiter_lines():
+                    for fields in events.line(line):
+                        yield models.Live(event=fields["event"], data=json.loads(fields["data"]), id=fields.get("id"))
+        except httpx.TransportError as error:
+            raise unreachable(error, self._client.base_url) from error
+
+    # -- events ---------------------------------------------------------------------------------
+
+    async def event(self, id_: str) -> models.EventDetail:
+        """An event whole, but for its body; the id may be short, or a delivery's."""
+        return await self.ask(calls.event(id_))
+
+    async def body(self, id_: str) -> bytes:
+        """The body of an event, exactly as sent."""
+        return await self._bytes(calls.path("events", id_, "body"))
+
+    async def curl(self, id_: str, destination: str | None = None) -> str:
+        """A command that sends it as a destination gets it, without credentials."""
+        return (await self.ask(calls.curl(id_, destination))).text
+
+    async def replay_event(
+        self, id_: str, *, to: Sequence[str] = (), body: bytes | None = None, why: str | None = None
+    ) -> models.Results:
+        """Send an event again: to its own destinations, to these, or with another body, as a new event."""
+        return await self.ask(calls.replay_event(id_, to, body, why))
+
+    async def plan_replay(self, id_: str, *, to: Sequence[str] = (), body: bytes | None = None) -> models.ReplayPlan:
+        """What `replay_event` would do. Nothing is changed."""
+        return await self.ask(calls.plan_replay(id_, to, body))
+
+    # -- deliveries -----------------------------------------------------------------------------
+
+    async def delivery(self, id_: str) -> models.DeliveryDetail:
+        """One event for one destination."""
+        return await self.ask(calls.delivery(id_))
+
+    async def attempts(self, id_: str) -> list[models.Attempt]:
+        """Every attempt of a delivery, oldest first."""
+        return (await self.ask(calls.attempts(id_))).items
+
+    async def replay(self, id_: str, why: str | None = None) -> models.Result:
+        """Start a new round of a delivery that has ended. Raises ConflictError where it has not."""
+        return await self.ask(calls.decide(id_, "replay", why))
+
+    async def discard(self, id_: str, why: str) -> models.Result:
+        """Give up a delivery that is dead or waits."""
+        return await self.ask(calls.decide(id_, "discard", why))
+
+    async def expedite(self, id_: str, why: str | None = None) -> models.Result:
+        """Have a delivery that waits tried now."""
+        return await self.ask(calls.decide(id_, "expedite", why))
+
+    async def dead_groups(self, destination: str | None = None, limit: int = 50) -> list[models.DeadGroup]:
+        """What is dead, by what it died of, the largest group first."""
+        return (await self.ask(calls.dead_groups(destination, limit))).items
+
+    # -- places ---------------------------------------------------------------------------------
+
+    async def sources(self) -> list[places.Source]:
+        """The senders, and what came of them."""
+        return (await self.ask(calls.sources())).items
+
+    async def source(self, name: str) -> places.SourceDetail:
+        """One source, and what its sender has to be told."""
+        return await self.ask(calls.source(name))
+
+    async def rejections(self, name: str) -> list[places.Rejection]:
+        """The last requests of a source that were refused, and what is wrong with each."""
+        return (await self.ask(calls.rejections(name))).items
+
+    async def test_source(self, name: str, body: bytes, headers: Mapping[str, str]) -> places.SourceTest:
+        """What would become of a request. Nothing is kept."""
+        return await self.ask(calls.test_source(name, body, headers))
+
+    async def destinations(self) -> list[places.Destination]:
+        """Where deliveries go, and how they are."""
+        return (await self.ask(calls.destinations())).items
+
+    async def destination(self, name: str) -> places.DestinationDetail:
+        """One destination, and its last attempts."""
+        return await self.ask(calls.destination(name))
+
+    async def pause(self, name: str, why: str | None = None) -> places.PauseResult:
+        """Send a destination nothing more until it is resumed."""
+        return await self.ask(calls.pause(name, why))
+
+    async def resume(self, name: str) -> places.ResumeResult:
+        """End a destination's pause, and close its circuit."""
+        return await self.ask(calls.resume(name))
+
+    async def test_destination(self, name: str) -> models.Result:
+        """Send a destination a test event."""
+        return await self.ask(calls.test_destination(name))
+
+    # -- the gateway ----------------------------------------------------------------------------
+
+    async def status(self) -> places.Status:
+        """How it stands."""
+        return await self.ask(calls.status())
+
+    async def nodes(self) -> list[places.Node]:
+        """The processes that accept and deliver."""
+        return (await self.ask(calls.nodes())).items
+
+    async def settings(self) -> places.RunningSettings:
+        """The configuration that is in force, secrets masked."""
+        return await self.ask(calls.settings())

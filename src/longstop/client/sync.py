@@ -1,0 +1,241 @@
+"""The sync client of the operators' API."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from longstop.client import calls, models, places
+from longstop.client.calls import Call
+from longstop.client.transport import (
+    TIMEOUT_S,
+    URL,
+    Events,
+    read,
+    refuse,
+    request,
+    settings,
+    unreachable,
+    wait_before,
+)
+
+T = TypeVar("T", bound=BaseModel)
+P = TypeVar("P", bound=models.Items[Any])
+
+
+class Client:
+    """Asks the operators' side of a gateway; a method for each thing that can be asked.
+
+    url: of the operators' port. token: else LONGSTOP_TOKEN, where there is one. timeout_s: for one request.
+
+    What cannot be answered now (429, 503, no answer at all) is asked again, up to three times, after the time that the
+    gateway asks for. That is safe for what changes something, too: its Idempotency-Key stays the same.
+    Every method raises ApiError, each kind of which says more, and UnreachableError.
+    """
+
+    def __init__(
+        self,
+        url: str = URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """transport: another way to the gateway than the network, for tests."""
+        self._client = httpx.Client(transport=transport, **settings(url, token, timeout_s))
+        self._sleep: Callable[[float], None] = time.sleep
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def ask(self, call: Call[T]) -> T:
+        """The answer to any call, also to one that has no method of its own."""
+        return read(call, self._sent(request(self._client, call)))
+
+    def _bytes(self, path: str) -> bytes:
+        response = self._sent(self._client.build_request("GET", path))
+        refuse(response)
+        return response.content
+
+    def _sent(self, asked: httpx.Request) -> httpx.Response:
+        attempt = 0
+        while True:
+            attempt += 1
+            response: httpx.Response | None = None
+            failure: httpx.TransportError | None = None
+            try:
+                response = self._client.send(asked)
+            except httpx.TransportError as error:
+                failure = error
+            wait_s = wait_before(attempt, response)
+            if wait_s is None:
+                if response is None:
+                    assert failure is not None
+                    raise unreachable(failure, asked.url) from failure
+                return response
+            self._sleep(wait_s)
+
+    # -- lists ----------------------------------------------------------------------------------
+
+    def pages(self, call: Call[P]) -> Iterator[P]:
+        """All pages of a list, as they are needed."""
+        while True:
+            page = self.ask(call)
+            yield page
+            if page.next is None:
+                return
+            call = dataclasses.replace(call, query={**call.query, "cursor": page.next})
+
+    def events(self, *, page_size: int = 100, **filters: str | bool | None) -> Iterator[models.Event]:
+        """What was accepted, newest first. filters: source, type, key, since, until, contains, unrouted, order."""
+        for page in self.pages(calls.events({"limit": page_size, **filters})):
+            yield from page.items
+
+    def deliveries(self, *, page_size: int = 100, **filters: str | int | None) -> Iterator[models.Delivery]:
+        """Deliveries, newest first.
+
+        filters: state, reason, status, error, source, destination, type, key, since, until, contains, order.
+        """
+        for page in self.pages(calls.deliveries({"limit": page_size, **filters})):
+            yield from page.items
+
+    def conversation(self, key: str, *, page_size: int = 100) -> Iterator[models.EventWithHistory]:
+        """All events of a key with every attempt, oldest first."""
+        for page in self.pages(calls.conversation(key, {"limit": page_size})):
+            yield from page.items
+
+    def stream(
+        self, *, source: str | None = None, destination: str | None = None, after: str | None = None
+    ) -> Iterator[models.Live]:
+        """What happens now, until the gateway stops or the connection breaks. after: the id of the last one heard."""
+        call = Call("GET", calls.path("stream"), models.Live, {"source": source, "destination": destination})
+        headers = {} if after is None else {"last-event-id": after}
+        events = Events()
+        try:
+            with self._client.stream("GET", call.path, params=call.params(), headers=headers) as response:
+                if not response.is_success:
+                    response.read()
+                refuse(response)
+                for line in response.iter_lines():
+                    for fields in events.line(line):
+                        yield models.Live(event=fields["event"], data=json.loads(fields["data"]), id=fields.get("id"))
+        except httpx.TransportError as error:
+            raise unreachable(error, self._client.base_url) from error
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def event(self, id_: str) -> models.EventDetail:
+        """An event whole, but for its body; the id may be short, or a delivery's."""
+        return self.ask(calls.event(id_))
+
+    def body(self, id_: str) -> bytes:
+        """The body of an event, exactly as sent."""
+        return self._bytes(calls.path("events", id_, "body"))
+
+    def curl(self, id_: str, destination: str | None = None) -> str:
+        """A command that sends it as a destination gets it, without credentials."""
+        return (self.ask(calls.curl(id_, destination))).text
+
+    def replay_event(
+        self, id_: str, *, to: Sequence[str] = (), body: bytes | None = None, why: str | None = None
+    ) -> models.Results:
+        """Send an event again: to its own destinations, to these, or with another body, as a new event."""
+        return self.ask(calls.replay_event(id_, to, body, why))
+
+    def plan_replay(self, id_: str, *, to: Sequence[str] = (), body: bytes | None = None) -> models.ReplayPlan:
+        """What `replay_event` would do. Nothing is changed."""
+        return self.ask(calls.plan_replay(id_, to, body))
+
+    # -- deliveries -----------------------------------------------------------------------------
+
+    def delivery(self, id_: str) -> models.DeliveryDetail:
+        """One event for one destination."""
+        return self.ask(calls.delivery(id_))
+
+    def attempts(self, id_: str) -> list[models.Attempt]:
+        """Every attempt of a delivery, oldest first."""
+        return (self.ask(calls.attempts(id_))).items
+
+    def replay(self, id_: str, why: str | None = None) -> models.Result:
+        """Start a new round of a delivery that has ended. Raises ConflictError where it has not."""
+        return self.ask(calls.decide(id_, "replay", why))
+
+    def discard(self, id_: str, why: str) -> models.Result:
+        """Give up a delivery that is dead or waits."""
+        return self.ask(calls.decide(id_, "discard", why))
+
+    def expedite(self, id_: str, why: str | None = None) -> models.Result:
+        """Have a delivery that waits tried now."""
+        return self.ask(calls.decide(id_, "expedite", why))
+
+    def dead_groups(self, destination: str | None = None, limit: int = 50) -> list[models.DeadGroup]:
+        """What is dead, by what it died of, the largest group first."""
+        return (self.ask(calls.dead_groups(destination, limit))).items
+
+    # -- places ---------------------------------------------------------------------------------
+
+    def sources(self) -> list[places.Source]:
+        """The senders, and what came of them."""
+        return (self.ask(calls.sources())).items
+
+    def source(self, name: str) -> places.SourceDetail:
+        """One source, and what its sender has to be told."""
+        return self.ask(calls.source(name))
+
+    def rejections(self, name: str) -> list[places.Rejection]:
+        """The last requests of a source that were refused, and what is wrong with each."""
+        return (self.ask(calls.rejections(name))).items
+
+    def test_source(self, name: str, body: bytes, headers: Mapping[str, str]) -> places.SourceTest:
+        """What would become of a request. Nothing is kept."""
+        return self.ask(calls.test_source(name, body, headers))
+
+    def destinations(self) -> list[places.Destination]:
+        """Where deliveries go, and how they are."""
+        return (self.ask(calls.destinations())).items
+
+    def destination(self, name: str) -> places.DestinationDetail:
+        """One destination, and its last attempts."""
+        return self.ask(calls.destination(name))
+
+    def pause(self, name: str, why: str | None = None) -> places.PauseResult:
+        """Send a destination nothing more until it is resumed."""
+        return self.ask(calls.pause(name, why))
+
+    def resume(self, name: str) -> places.ResumeResult:
+        """End a destination's pause, and close its circuit."""
+        return self.ask(calls.resume(name))
+
+    def test_destination(self, name: str) -> models.Result:
+        """Send a destination a test event."""
+        return self.ask(calls.test_destination(name))
+
+    # -- the gateway ----------------------------------------------------------------------------
+
+    def status(self) -> places.Status:
+        """How it stands."""
+        return self.ask(calls.status())
+
+    def nodes(self) -> list[places.Node]:
+        """The processes that accept and deliver."""
+        return (self.ask(calls.nodes())).items
+
+    def settings(self) -> places.RunningSettings:
+        """The configuration that is in force, secrets masked."""
+        return self.ask(calls.settings())
