@@ -1,5 +1,7 @@
 """When a source is silent: longer than it ever is, and not for less."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,4 +63,4 @@ def test_no_gap_that_has_been_is_silence(at_minutes: list[int]) -> None:
         usual_ms = usual_gap_ms(known, hours)
         if usual_ms is None:
             continue
-        assert not any(is_silent(a, usual_ms, b) for a, b in zip(minutes, minutes[1:], strict=False))
+        assert not any(is_silent(a, usual_ms, b) for a, b in pairwise(minutes))
