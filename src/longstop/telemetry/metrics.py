@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -72,9 +72,9 @@ class Metrics:
         self._registry.register(_OfHere(names, here, self._changes))
         self._registry.register(self._of_store)
 
-    def register(self, collector: Collector) -> None:
-        """Show what this tells as well."""
-        self._registry.register(collector)
+    def watch_process(self) -> None:
+        """Show the usual metrics of a process as well: an application has its own."""
+        ProcessCollector(registry=self._registry)
 
     def circuit_changed(self, change: CircuitChange) -> None:
         """Count it."""
