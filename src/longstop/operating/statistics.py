@@ -14,6 +14,7 @@ import structlog
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.statistics import (
     BINS,
+    HOURS,
     RESOLUTIONS,
     Bucket,
     Counted,
@@ -167,6 +168,13 @@ class StatisticsReader:
             )
             lines.extend(await self._lines(series, query, points))
         return Lines(from_ms, until_ms, asked.step_ms, tuple(lines))
+
+    async def total(self, series: Series, source: str) -> int:
+        """How much of a series there was of a source, in all the time that is kept."""
+        now_ms = self._clock.now_ms()
+        from_ms = HOURS.start(now_ms - HOURS.keep_ms)
+        query = StatisticsQuery(series.value, HOURS.step_ms, from_ms, now_ms + 1, 2 * HOURS.keep_ms, source)
+        return sum(each.n for each in await self._ledger.statistics(query))
 
     async def _lines(self, series: Series, query: StatisticsQuery, points: int) -> list[Line]:
         if series is Series.LATENCY:

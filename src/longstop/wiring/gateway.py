@@ -163,8 +163,8 @@ class Gateway:
         """The replay service, on behalf of a person."""
         return self._parts.replay(by)
 
-    def operators_services(self, ready: Callable[[], bool]) -> "Services":
-        """What the operators' API needs of this gateway. ready: as `GET /readyz` tells it."""
+    def operators_services(self, why_not_ready: Callable[[], Sequence[str]]) -> "Services":
+        """What the operators' API needs of this gateway. why_not_ready: as `GET /readyz` tells it."""
         from longstop.edges.operators.api.services import Services
 
         made = self._parts
@@ -177,7 +177,7 @@ class Gateway:
             replay=made.replay,
             alert=made.alert,
             ids=made.ids,
-            ready=ready,
+            why_not_ready=why_not_ready,
             archive=made.archive,
         )
 

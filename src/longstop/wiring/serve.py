@@ -73,7 +73,7 @@ async def _operators_side(
     from longstop.edges.operators.api.app import create_api
 
     gateway.metrics.watch_process()
-    api = create_api(gateway.operators_services(lambda: not why_not()))
+    api = create_api(gateway.operators_services(why_not))
     app = OperatorsApp(gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api)
     server = OperatorsServer(app, listening)
     await server.start()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 from longstop.config import Config
 from longstop.model.statistics import Counted, Series
-from longstop.operating.silence import SilenceWatch
 from longstop.operating.statistics import StatisticsWriter
 from longstop.ports import Store, Transactions
 from longstop.stores.sqlite import SqliteStore
@@ -29,8 +28,6 @@ class Signals:
             metered_transactions(parts.store, self._meter) if isinstance(parts.store, SqliteStore) else None
         )
         self.statistics = StatisticsWriter(parts.store, self._totals, parts.clock)
-        self.silence = SilenceWatch(parts.store, parts.clock)
-        """What tells whether a source is silent."""
 
     def metrics(self, here: Here) -> Metrics:
         """The metrics. here: what they ask the gateway."""

@@ -12,6 +12,7 @@ from longstop.edges.operators.api import (
     nodes,
     replays,
     sources,
+    statistics,
     status,
 )
 from longstop.edges.operators.api.body_limit import BodyLimit
@@ -31,6 +32,7 @@ ROUTERS = (
     sources.router,
     destinations.router,
     destinations.deciding_router,
+    statistics.router,
     status.router,
     nodes.router,
 )

@@ -1,6 +1,6 @@
 """What the routers need of the rest of the program; `wiring/serve.py` hands it in."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from longstop.config import Config
@@ -26,7 +26,7 @@ class Services:
     alert: Callable[[CircuitChange], Awaitable[str | None]]
     """Tell people of a circuit that a person changed; what went wrong, None where nothing did."""
     ids: IdFactory
-    ready: Callable[[], bool]
-    """Whether the gateway accepts and delivers."""
+    why_not_ready: Callable[[], Sequence[str]]
+    """What keeps the gateway from accepting and delivering, in words; nothing where it does."""
     archive: Archive | None = None
     """Where what is forgotten is kept, if anywhere."""
