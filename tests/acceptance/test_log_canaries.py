@@ -30,6 +30,8 @@ SECRETS = (BEARER_TOKEN, GENESYS_SECRET, HMAC_SECRET, CREDENTIAL)
 FORGED = (
     'x\r\n{"event": "forged", "level": "critical"}\n2026-01-01 00:00:00Z [critical ] forged \x1b[2J\x1b]0;t\x07\u202e'
 )
+BARE = "x\x1b[2J\x1b]0;t\x07\u202e"
+"""Without a blank or a quote: a renderer of ours may show such a text as it stands."""
 PEOPLE = """
 import longstop.telemetry.logs as logs
 configure = logs.configure_logs
@@ -89,7 +91,7 @@ def told(request: pytest.FixtureRequest, site: Site) -> Process:
     program = site.start("serve", "--log-level", "debug", prelude=PEOPLE if request.param == "people" else "").ready()
     misbehave(site)
     wait_until(lambda: program.err.count("exhausted") >= 5, "what is for the destination that is down to be dead")
-    assert site.cli("pause", "crm", "--why", f"because {FORGED}").exit == 0
+    assert site.cli("pause", "crm", "--why", BARE).exit == 0
     wait_until(lambda: "paused" in program.err, "the pause to be told")
     program.stop()
     return program

@@ -1,16 +1,19 @@
 """The meter, behind the store: each thing is counted once, where it happens, and what fails is not."""
 
 import asyncio
+import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from services import FAILED, REJECTED, Works, on_virtual_time, settle_down
+from services import FAILED, PLAIN, REJECTED, Works, on_virtual_time, settle_down
 
+from longstop.delivering.attempt import settled
 from longstop.model.action import Action
 from longstop.model.append import Append, quarantine_delivery
-from longstop.model.delivery import DeadReason, OutcomeKind, Transition, Trigger
+from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, Transition, Trigger
 from longstop.model.errors import StoreUnavailableError
-from longstop.model.lease import LeaseRef, LeaseRequest
+from longstop.model.lease import LeaseRef, LeaseRequest, Settlement
 from longstop.model.statistics import LATENCY_BOUNDS_S, Series, latency_bin
 from longstop.stores.memory import MemoryStore
 from longstop.telemetry.meter import Meter
@@ -108,6 +111,11 @@ async def test_a_lease_that_somebody_else_has_by_now_is_lost_and_counts_as_no_at
     await store.extend([LeaseRef(claim.delivery.id, claim.delivery.token + 1)], AT_MS + 99)
     assert (meter.lost, dict(meter.attempts)) == (1, {})
     assert set(meter.operations) == {"append", "lease", "extend"}
+    settlement = settled(claim.delivery, Outcome(OutcomeKind.SUCCESS), AT_MS, PLAIN, AT_MS + 5, random.Random(1))
+    late = Settlement(replace(settlement.delivery, token=claim.delivery.token + 1), settlement.attempt)
+    (refused,) = await store.settle([late])
+    assert refused is not None
+    assert (meter.lost, dict(meter.attempts), dict(meter.delivered)) == (2, {}, {})
 
 
 @on_virtual_time

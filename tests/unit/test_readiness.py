@@ -1,4 +1,4 @@
-"""/readyz says why: every reason by itself, gone when it is over, and a destination that is down is none."""
+"""A whole gateway tells how it stands: /readyz why it is not ready, each reason by itself and gone when it is over."""
 
 import asyncio
 from pathlib import Path
@@ -9,6 +9,9 @@ from test_backpressure import Limited
 
 from longstop import config
 from longstop.model.breaker import Circuit
+from longstop.model.event import Headers
+from longstop.model.exchange import Request
+from longstop.model.statistics import HOURS, StatisticsQuery
 from longstop.testing.builders import AT_MS
 from longstop.testing.clock import VirtualClock
 from longstop.testing.fakes import FaultyStore
@@ -40,6 +43,18 @@ async def test_it_is_ready_from_the_start_to_the_stop() -> None:
     assert gateway.why_not_ready() == []
     await gateway.stop()
     assert gateway.why_not_ready() == ["stopping: nothing more is taken"]
+
+
+@on_virtual_time
+async def test_what_was_counted_last_is_in_the_store_when_it_has_stopped() -> None:
+    gateway = made(Role.INGEST)
+    await gateway.start()
+    await gateway.ingest.publish("shop", Request(Headers(), b"{}"))
+    store, now_ms = gateway.store, VirtualClock().now_ms()
+    hour = StatisticsQuery("accepted", HOURS.step_ms, HOURS.start(now_ms), now_ms + 1, HOURS.step_ms)
+    assert await store.statistics(hour) == []
+    await gateway.stop()
+    assert [each.n for each in await store.statistics(hour)] == [1]
 
 
 @on_virtual_time
