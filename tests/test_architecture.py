@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: {"model", "ports", "group_commit"} for name in SERVICES},
     **{name: {"model", "ports"} for name in ADAPTERS},
     "clock": set(),
-    "telemetry": {"model"},
+    "telemetry": {"model", "ports"},
     "config": {"model"},
     "edges": {"model", "ports", "config", "telemetry", "testing", "client", *SERVICES},
     "client": {"model"},

@@ -41,7 +41,9 @@ class _Program:
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         from longstop import wiring
+        from longstop.telemetry.logs import log_of_command
 
+        log_of_command()
         return wiring.opened(config)
 
     def has_store(self, config: "Config") -> bool:

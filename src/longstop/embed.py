@@ -140,6 +140,17 @@ class Longstop:
         """
         return None if self._gateway is None else self._gateway.failure
 
+    async def metrics(self) -> bytes:
+        """The metrics as they are now, in the text format of Prometheus, to be served by the application.
+
+        Their content type is `text/plain; version=0.0.4; charset=utf-8`.
+        """
+        return (await self._running().metrics.answer()).body
+
+    def why_not_ready(self) -> list[str]:
+        """What keeps it from accepting and delivering, in words; nothing where it does both."""
+        return ["it is not running"] if self._gateway is None else self._gateway.why_not_ready()
+
     # -- what an application's code asks for ---------------------------------------------------------
 
     async def publish(self, source: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> Receipt:

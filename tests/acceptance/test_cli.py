@@ -177,3 +177,11 @@ def test_ctrl_c_during_a_long_send(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_what_the_store_has_to_log_is_no_part_of_a_commands_output(folder: Path) -> None:
+    assert run(folder, "events", "list", "--json").stdout == b""
+    (folder / "events.db").chmod(0o644)
+    ran = run(folder, "events", "list", "--json")
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    assert b"made_private" in ran.stderr

@@ -38,7 +38,7 @@ def make_services(store: Store, text: str = TEXT, **changes: Any) -> Services:
         "replay": parts.replay,
         "alert": parts.alert,
         "ids": parts.ids,
-        "ready": lambda: True,
+        "why_not_ready": list,
     }
     return Services(**{**given, **changes})
 

@@ -295,7 +295,7 @@ async def test_status_and_nodes(api: httpx.AsyncClient, store: Store) -> None:
     assert status["sources"] == [{"source": "shop", "events": 8}]
     (node,) = (await get(api, "nodes"))["items"]
     assert has_fields_of(node, places.Node)
-    async with asking(make_services(store, TEXT, ready=lambda: False)) as stopping:
+    async with asking(make_services(store, TEXT, why_not_ready=lambda: ["stopping"])) as stopping:
         said = await get(stopping, "status")
     assert (said["ready"], len(said["why_not"])) == (False, 1)
 

@@ -1,6 +1,8 @@
 """The operators' side, called as a server would call it: its two paths, and nothing else."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +14,17 @@ OWN = [(b"host", b"localhost:8081")]
 METRICS = Answer(200, b"up 1\n", "text/plain; version=0.0.4; charset=utf-8")
 
 
-def ask(path: str, method: str = "GET", ready: bool = True) -> tuple[int, dict[str, str], bytes]:
+async def metrics() -> Answer:
+    return METRICS
+
+
+def ask(path: str, method: str = "GET", why: Sequence[str] = ()) -> tuple[int, dict[str, str], bytes]:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = OperatorsApp(lambda: METRICS, lambda: ready)
+    app = OperatorsApp(metrics, lambda: why)
     asyncio.run(
         app({"type": "http", "method": method, "path": path, "headers": [(b"host", b"localhost:8081")]}, None, send)
     )
@@ -34,10 +40,17 @@ def test_metrics(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ready", "status", "body"), [(True, 200, b'{"status":"ready"}'), (False, 503, b'{"status":"not ready"}')]
+    ("why", "status", "said"),
+    [
+        ([], 200, {"status": "ready"}),
+        (["the store is lost", "a \x1b"], 503, {"status": "not ready", "why": ["the store is lost", "a \x1b"]}),
+    ],
 )
-def test_readyz(ready: bool, status: int, body: bytes) -> None:
-    assert (ask("/readyz", ready=ready)[0], ask("/readyz", ready=ready)[2]) == (status, body)
+def test_readyz(why: list[str], status: int, said: dict[str, object]) -> None:
+    found, headers, body = ask("/readyz", why=why)
+    assert (found, json.loads(body)) == (status, said)
+    assert body.isascii()
+    assert headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("path", ["/", "", "/metrics/", "/metricsx", "/webhooks/shop", "/healthz"])
@@ -56,7 +69,7 @@ def test_it_is_only_looked_at(method: str) -> None:
 
 def test_only_http_is_served() -> None:
     with pytest.raises(RuntimeError, match="not websocket"):
-        asyncio.run(OperatorsApp(lambda: METRICS, lambda: True)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+        asyncio.run(OperatorsApp(metrics, lambda: ())({"type": "websocket"}, None, None))  # type: ignore[arg-type]
 
 
 def ask_as(host: str | None, method: str = "GET", **more: str) -> int:
@@ -68,7 +81,7 @@ def ask_as(host: str | None, method: str = "GET", **more: str) -> int:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = OperatorsApp(lambda: METRICS, lambda: True, hosts=["Ops.example.net", "192.0.2.7", "2001:db8::1"])
+    app = OperatorsApp(metrics, lambda: (), hosts=["Ops.example.net", "192.0.2.7", "2001:db8::1"])
     asyncio.run(app({"type": "http", "method": method, "path": "/metrics", "headers": headers}, None, send))
     return int(sent[0]["status"])
 

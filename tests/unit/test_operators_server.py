@@ -19,6 +19,10 @@ BEFORE = signal.getsignal(signal.SIGTERM)
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
+async def up() -> Answer:
+    return Answer(200, b"up 1\n")
+
+
 class Served:
     def __init__(self, server: OperatorsServer, port: int) -> None:
         self.server, self.port = server, port
@@ -30,7 +34,7 @@ class Served:
 @pytest.fixture
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     listening = bind("127.0.0.1", 0, "server.admin_port")
-    app: Any = getattr(request, "param", None) or OperatorsApp(lambda: Answer(200, b"up 1\n"), lambda: True)
+    app: Any = getattr(request, "param", None) or OperatorsApp(up, lambda: ())
     server = OperatorsServer(app, listening)
     await server.start()
     yield Served(server, listening.getsockname()[1])

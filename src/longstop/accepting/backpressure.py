@@ -51,6 +51,8 @@ class Backpressure:
         self._free_bytes = free_bytes
         self._backlog = Backlog(marks.max_backlog)
         self._low_on_disk = False
+        self._blind = False
+        """The store could not be looked at the last time."""
         self._down_since_ms: int | None = None
         self._buckets: dict[str, TokenBucket] = {}
         self._told_at_ms: dict[str, int] = {}
@@ -145,7 +147,9 @@ class Backpressure:
             counts = await self._ledger.counts()
         except (OSError, StoreUnavailableError) as error:
             log.error("look_failed", error=str(error))
+            self._blind = True
             return
+        self._blind = False
         states = [(state, number) for each in counts.deliveries.values() for state, number in each.items()]
         waiting = sum(number for state, number in states if state in _WAITING)
         ended = sum(number for state, number in states if state not in _WAITING)
@@ -157,6 +161,17 @@ class Backpressure:
     def closed(self) -> bool:
         """Whether nothing is taken now."""
         return self._low_on_disk or self._backlog.full
+
+    def why_closed(self) -> list[str]:
+        """What keeps senders out, in words."""
+        why = []
+        if self._low_on_disk:
+            why.append(f"the store's disk is nearly full: less than {self._marks.min_free_bytes} bytes are free")
+        if self._backlog.full:
+            why.append(f"too many deliveries wait: the mark is {self._marks.max_backlog}")
+        if self._blind:
+            why.append("the store could not be read when it was last tried")
+        return why
 
     def _tell_closed(self, waiting: int) -> None:
         if self.closed:

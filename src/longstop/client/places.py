@@ -109,12 +109,14 @@ class Source(BaseModel):
     to: list[str] = Field(description="The destinations that its routes name.")
     events: int
     last_event_at: Time | None
-    usual_gap_s: float | None = Field(description="How long it usually is between two; null: not known.")
+    usual_gap_s: float | None = Field(
+        description="The longest it has been without one, in 90 days; null: too little is known."
+    )
     silent: bool = Field(description="It says nothing for longer than it ever does.")
     refused: dict[str, int] = Field(description="Reason to how many requests were refused for it.")
     refused_since: Time | None
     held: int = Field(description="Requests that were not verified and are kept apart.")
-    duplicates: int | None = Field(description="Requests that were known already; null: not counted.")
+    duplicates: int = Field(description="Requests that were known already, in 90 days.")
 
 
 class SourceDetail(Source):

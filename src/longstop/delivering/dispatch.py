@@ -160,7 +160,13 @@ class Dispatch:
         if destination in self._more or destination in self._more_retries:
             self._wake.set()
         if not task.cancelled() and task.exception() is not None:
-            log.error("attempt_failed", delivery_id=lease.delivery_id, exc_info=task.exception())
+            log.error(
+                "attempt_failed",
+                delivery_id=delivery.id,
+                event_id=delivery.event_id,
+                destination=destination,
+                exc_info=task.exception(),
+            )
 
     async def _wait(self, next_due_at_ms: int | None) -> None:
         wait_s = LOOK_AGAIN_S

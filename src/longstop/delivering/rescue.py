@@ -67,7 +67,13 @@ class Rescue:
             for delivery, refused in zip(expired, results, strict=True):
                 if refused is None:
                     rescued += 1
-                    log.warning("rescued", delivery_id=delivery.id, event_id=delivery.event_id, worker=delivery.worker)
+                    log.warning(
+                        "rescued",
+                        delivery_id=delivery.id,
+                        event_id=delivery.event_id,
+                        destination=delivery.destination,
+                        worker=delivery.worker,
+                    )
             if len(expired) < BATCH:
                 break
         return rescued

@@ -19,6 +19,7 @@ from longstop.ports.rejections import Rejections
 from longstop.ports.retention import Retention
 from longstop.ports.sender import Sender, TransactionalSender
 from longstop.ports.source import Read, Reader, Source
+from longstop.ports.statistics import Statistics
 from longstop.ports.store import Backups, Store, Transactions
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Retention",
     "Sender",
     "Source",
+    "Statistics",
     "Store",
     "TransactionalSender",
     "Transactions",

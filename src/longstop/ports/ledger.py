@@ -8,7 +8,8 @@ from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
 from longstop.ports.rejections import Rejections
 from longstop.ports.retention import Retention
+from longstop.ports.statistics import Statistics
 
 
-class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, KeyedRequests, Protocol):
+class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, KeyedRequests, Statistics, Protocol):
     """What people ask and decide."""

@@ -8,6 +8,10 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from longstop.model.printable import printable
+from longstop.model.times import rfc3339
+
+_TIMES = ("_at_ms", "from_ms", "to_ms")
+"""How the names of fields end that are Unix times."""
 
 
 def configure_logs(level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
@@ -20,12 +24,19 @@ def configure_logs(level: str = "info", json: bool | None = None, stream: TextIO
         json = not stream.isatty()
     # JSON escapes all but visible ASCII.
     renderers: list[Processor] = (
-        [structlog.processors.JSONRenderer()] if json else [_escape, structlog.dev.ConsoleRenderer(colors=True)]
+        [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]
+        if json
+        else [
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%SZ", utc=True),
+            _readable_times,
+            _escape,
+            structlog.dev.ConsoleRenderer(colors=True),
+        ]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # As text, before any renderer: some show the locals of each frame, and with them bodies and secrets.
             structlog.processors.format_exc_info,
             *renderers,
         ],
@@ -33,6 +44,23 @@ def configure_logs(level: str = "info", json: bool | None = None, stream: TextIO
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
+
+
+def log_of_command() -> None:
+    """Set up logging for a command that looks or decides: warnings, on standard error, where its output is not."""
+    if not structlog.is_configured():
+        configure_logs("warning")
+
+
+def _readable_times(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """For people: `due_at=2026-01-31T09:30:00Z` in the place of `due_at_ms=1769851800000`."""
+    return dict(_readable(name, value) for name, value in fields.items())
+
+
+def _readable(name: str, value: object) -> tuple[str, object]:
+    if isinstance(value, int) and name.endswith(_TIMES):
+        return name.removesuffix("_ms"), f"{rfc3339(value)[:19]}Z"
+    return name, value
 
 
 def _escape(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:

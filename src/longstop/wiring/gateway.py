@@ -28,13 +28,13 @@ from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
 from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
-from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
 from longstop.wiring.parts import clock_repairs, parts, reader, watermarks
 from longstop.wiring.role import Role
 
 if TYPE_CHECKING:
     from longstop.edges.operators.api.services import Services
+    from longstop.telemetry.metrics import Here
 
 ROLES = {Role.INGEST: ("ingest",), Role.WORK: ("work",), Role.BOTH: ("ingest", "work")}
 log = structlog.get_logger("longstop")
@@ -59,13 +59,16 @@ class Gateway:
             # Its secrets were not read: it would believe whoever knows what stands in for them.
             raise ConfigurationError(config.passed_over)
         # Late, as in `destinations`: a command that only looks at the store has no use for it.
-        from longstop.telemetry.metrics import Metrics
+        from longstop.wiring.signals import Signals
 
         self._parts = parts(config, clock)
         self._role = role
         # On a clock that jumps, a process of its own would never be in time.
         self._reader = reader(config) if clock is None else None
-        store, clock, rng = self._parts.store, self._parts.clock, self._parts.rng
+        clock, rng = self._parts.clock, self._parts.rng
+        self._signals = Signals(self._parts)
+        # Whoever asks the parts for it passes the meter, too.
+        store = self._parts.store = self._signals.store
         self._appends = GroupCommit(store.append)
         self._settlements = GroupCommit(store.settle)
         self._pressure = Backpressure(clock, rng, store, *watermarks(config))
@@ -92,11 +95,8 @@ class Gateway:
         self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = f"{socket.gethostname()}:{os.getpid()}"
         watch = ClockWatch(clock)
-        transactions = store if isinstance(store, SqliteStore) else None
-        deliver = AttemptRunner(self._settlements, clock, rng, transactions, watch)
-        self.metrics = Metrics((each.name for each in self._destinations), self._circuit_is_open)
-        if Role.INGEST in role:
-            self.metrics.watch_refusals(self._parts.sources, self._rejections.totals)
+        deliver = AttemptRunner(self._settlements, clock, rng, self._signals.transactions, watch)
+        self.metrics = self._signals.metrics(self._here(role))
         self._alerts = build_alerts(config, on_alert) if Role.WORK in role else []
         listeners: list[CircuitListener] = [self.metrics, *self._alerts]
         self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, listeners)
@@ -106,6 +106,8 @@ class Gateway:
         self._heartbeat = Heartbeat(store, clock, _node(worker, role, clock))
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed_tasks: list[str] = []
+        self._stopping = False
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -126,13 +128,14 @@ class Gateway:
             self._background(self._clock_repairs.run(), "clock_repairs")
             self._background(self._parts.retention().run(), "retention")
             self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
+        self._background(self._signals.statistics.run(), "statistics")
         self._background(self._heartbeat.run(), "heartbeat")
         for alerts in self._alerts:
             alerts.start()
 
     async def stop(self) -> None:
         """Take nothing more, finish what was begun (up to the limit), close."""
-        self.ingest.accepting = False
+        self.ingest.accepting, self._stopping = False, True
         await self._appends.idle()
         if Role.WORK in self._role:
             await self._dispatch.stop(self._stop_limit_s)
@@ -147,6 +150,7 @@ class Gateway:
             await self._rejections.stop()
         if self._reader is not None:
             await self._reader.close()
+        await self._signals.stop()
         await self._heartbeat.leave()
         await self._parts.store.close()
 
@@ -159,8 +163,8 @@ class Gateway:
         """The replay service, on behalf of a person."""
         return self._parts.replay(by)
 
-    def operators_services(self, ready: Callable[[], bool]) -> "Services":
-        """What the operators' API needs of this gateway. ready: as `GET /readyz` tells it."""
+    def operators_services(self, why_not_ready: Callable[[], Sequence[str]]) -> "Services":
+        """What the operators' API needs of this gateway. why_not_ready: as `GET /readyz` tells it."""
         from longstop.edges.operators.api.services import Services
 
         made = self._parts
@@ -173,7 +177,7 @@ class Gateway:
             replay=made.replay,
             alert=made.alert,
             ids=made.ids,
-            ready=ready,
+            why_not_ready=why_not_ready,
             archive=made.archive,
         )
 
@@ -181,10 +185,33 @@ class Gateway:
         """Whether attempts are under way."""
         return self._dispatch.is_busy()
 
-    @property
-    def ready(self) -> bool:
-        """Whether nothing of it has failed, and its store can be used."""
-        return not self.failed.is_set() and self._parts.store.ready()
+    def why_not_ready(self) -> list[str]:
+        """What keeps it from accepting and delivering, in words; nothing where it does both.
+
+        That a destination is down, its circuit open, is no reason: its events are taken and wait.
+        """
+        why = [f"a part of the gateway has failed: {name}" for name in self._failed_tasks]
+        if self._stopping:
+            why.append("stopping: nothing more is taken")
+        if not self._parts.store.ready():
+            why.append("the store is lost: it is not open, or its file is no longer the one that the path names")
+        if Role.INGEST in self._role:
+            why.extend(self._pressure.why_closed())
+        return why
+
+    def _here(self, role: Role) -> "Here":
+        """What the metrics ask this process when they are read."""
+        from longstop.telemetry.metrics import Here
+
+        accepts, free_bytes = Role.INGEST in role, watermarks(self._parts.config)[1]
+        return Here(
+            ready=lambda: not self.why_not_ready(),
+            delivers=Role.WORK in role,
+            is_open=self._circuit_is_open,
+            refused=self._rejections.totals if accepts else None,
+            accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
+            free_bytes=free_bytes if self._parts.config.store.path is not None else None,
+        )
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
@@ -197,6 +224,7 @@ class Gateway:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("failed", task=task.get_name(), exc_info=task.exception())
+            self._failed_tasks.append(task.get_name())
             self.failure = self.failure or task.exception()
             self.failed.set()
 

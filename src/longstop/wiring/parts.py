@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import cast
 
 from longstop.archives.file import FileArchive
 from longstop.clock import SystemClock
@@ -81,7 +82,7 @@ class Parts:
 
     def backups(self) -> Backups | None:
         """What copies the store, where it is one file."""
-        return self.store if isinstance(self.store, SqliteStore) else None
+        return None if self.config.store.path is None else cast(Backups, self.store)
 
     def retention(self) -> Retention:
         """The service that forgets."""

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -40,7 +40,10 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
         server = SendersServer(app, listening, SystemClock())
         await server.start()
-    operators = await _operators_side(config, gateway, ready=lambda: gateway.ready and not stop.is_set())
+    stop_why = "stopping: a stop was asked for"
+    operators = await _operators_side(
+        config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
+    )
     _tune_garbage_collection()
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
@@ -55,7 +58,9 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
     return 1 if gateway.failed.is_set() else 0
 
 
-async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], bool]) -> "OperatorsServer | None":
+async def _operators_side(
+    config: Config, gateway: Gateway, why_not: Callable[[], Sequence[str]]
+) -> "OperatorsServer | None":
     """Serve those who run the gateway. Where that cannot be, accepting and delivering go on without."""
     from longstop.edges.operators.app import OperatorsApp
     from longstop.edges.operators.server import OperatorsServer
@@ -69,8 +74,9 @@ async def _operators_side(config: Config, gateway: Gateway, ready: Callable[[], 
     # Late: FastAPI takes its time and memory, and only whoever has the port needs it.
     from longstop.edges.operators.api.app import create_api
 
-    api = create_api(gateway.operators_services(ready))
-    app = OperatorsApp(gateway.metrics.answer, ready, hosts=[config.server.admin_host], api=api)
+    gateway.metrics.watch_process()
+    api = create_api(gateway.operators_services(why_not))
+    app = OperatorsApp(gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api)
     server = OperatorsServer(app, listening, api.state.live.stop)
     await server.start()
     return server

@@ -3,7 +3,8 @@
 It knows no authentication, so it is served to this machine alone, and under its own names.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from longstop.edges.operators.hosts import OwnHosts
@@ -15,29 +16,31 @@ App = Callable[[Scope, Any, Send], Awaitable[None]]
 
 API_PATHS = ("/api/", "/dlq")
 _READY = Answer(200, b'{"status":"ready"}')
-_NOT_READY = Answer(503, b'{"status":"not ready"}')
 
 
 class OperatorsApp:
     """The app.
 
-    metrics: the metrics as they are now. ready: whether the gateway accepts and delivers. hosts: names, besides those
-    of loopback, by which it may be asked for. api: what serves the paths of API_PATHS.
+    metrics: the metrics as they are now. why_not_ready: what keeps the gateway from accepting and delivering, in words;
+    nothing where it does. hosts: names, besides those of loopback, by which it may be asked for. api: what serves the
+    paths of API_PATHS.
     """
 
     def __init__(
         self,
-        metrics: Callable[[], Answer],
-        ready: Callable[[], bool],
+        metrics: Callable[[], Awaitable[Answer]],
+        why_not_ready: Callable[[], Sequence[str]],
         hosts: Iterable[str] = (),
         api: App | None = None,
     ) -> None:
         self._hosts = OwnHosts(hosts)
         self._api = api
-        self._served: dict[str, Callable[[], Answer]] = {
-            "/metrics": metrics,
-            "/readyz": lambda: _READY if ready() else _NOT_READY,
-        }
+        self._why_not_ready = why_not_ready
+        self._served: dict[str, Callable[[], Awaitable[Answer]]] = {"/metrics": metrics, "/readyz": self._readiness}
+
+    async def _readiness(self) -> Answer:
+        why = self._why_not_ready()
+        return Answer(503, json.dumps({"status": "not ready", "why": list(why)}).encode()) if why else _READY
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         """Serve one request."""
@@ -47,11 +50,11 @@ class OperatorsApp:
         if refusal is None and self._api is not None and scope["path"].startswith(API_PATHS):
             await self._api(scope, receive, send)
         else:
-            await respond(send, refusal or self._answer(scope["method"], scope["path"]))
+            await respond(send, refusal or await self._answer(scope["method"], scope["path"]))
 
-    def _answer(self, method: str, path: str) -> Answer:
+    async def _answer(self, method: str, path: str) -> Answer:
         if path not in self._served:
             return plain_problem(404, "Not found")
         if method not in ("GET", "HEAD"):
             return plain_problem(405, "Method not allowed", (("allow", "GET, HEAD"),))
-        return self._served[path]()
+        return await self._served[path]()

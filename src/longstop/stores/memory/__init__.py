@@ -11,10 +11,18 @@ from longstop.stores.memory.lookups import MemoryLookups
 from longstop.stores.memory.nodes import MemoryNodes
 from longstop.stores.memory.rejections import MemoryRejections
 from longstop.stores.memory.retention import MemoryRetention
+from longstop.stores.memory.statistics import MemoryStatistics
 
 
 class MemoryStore(
-    MemoryInbox, MemoryLookups, MemoryDecisions, MemoryRetention, MemoryNodes, MemoryRejections, MemoryKeyedRequests
+    MemoryInbox,
+    MemoryLookups,
+    MemoryDecisions,
+    MemoryRetention,
+    MemoryNodes,
+    MemoryRejections,
+    MemoryKeyedRequests,
+    MemoryStatistics,
 ):
     """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object."""
 

@@ -28,6 +28,7 @@ OURS = frozenset(
         "edits",
         "keyed_requests",
         "nodes",
+        "statistics",
     }
 )
 _HELD = "SELECT 1 FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"

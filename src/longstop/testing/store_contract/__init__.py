@@ -49,6 +49,7 @@ from longstop.testing.store_contract import (
     retry_share,
     search,
     settle,
+    statistics,
 )
 from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, checks_of, reopen_checks_of
 
@@ -79,6 +80,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     lookups,
     nodes,
     keyed_requests,
+    statistics,
 )
 """Every check that any store passes."""
 

@@ -11,6 +11,7 @@ from longstop.model.event import Headers, Origin, Receipt, ReceiptStatus
 from longstop.model.keyed_request import KeptAnswer, KeyedRequest
 from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import HoldSettings, RejectionCount, RejectionReason
+from longstop.model.statistics import MINUTES, Bucket, StatisticsQuery
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import Reopen, expect_equal
@@ -158,3 +159,13 @@ async def check_what_was_refused_survives(store: Store, reopen: Reopen) -> None:
         expect_equal(list(await second.rejection_counts()), [count], "counts")
         expect_equal((await second.rejections("shop", Page())).rows, (rejection,), "samples")
         expect_equal((await second.held_requests("shop", Page())).rows, (request,), "held requests")
+
+
+async def check_statistics_survive(store: Store, reopen: Reopen) -> None:
+    """Once the store was closed in order; and what is added then adds up with them."""
+    bucket = Bucket(MINUTES.step_ms, MINUTES.start(AT_MS), "dead", "shop", "crm", 3)
+    await store.add_statistics([bucket])
+    async with _again(store, reopen) as second:
+        await second.add_statistics([bucket])
+        wanted = StatisticsQuery("dead", bucket.step_ms, bucket.at_ms, bucket.at_ms + 1, bucket.step_ms)
+        expect_equal([each.n for each in await second.statistics(wanted)], [6], "sum")

@@ -13,6 +13,7 @@ from longstop.edges.operators.api import (
     nodes,
     replays,
     sources,
+    statistics,
     status,
     stream,
 )
@@ -34,6 +35,7 @@ ROUTERS = (
     sources.router,
     destinations.router,
     destinations.deciding_router,
+    statistics.router,
     status.router,
     nodes.router,
 )

@@ -17,6 +17,7 @@ TAGS = {
     "keys": "All that belongs together: a conversation.",
     "sources": "The configured senders, and what was refused of them.",
     "destinations": "Where deliveries go, and how they are.",
+    "statistics": "What happened when, in numbers.",
     "gateway": "How it stands.",
     "dlq": "For those who know dead letter queues from elsewhere: the same as `deliveries` with state `dead`.",
 }

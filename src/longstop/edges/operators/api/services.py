@@ -1,6 +1,6 @@
 """What the routers need of the rest of the program; `wiring/serve.py` hands it in."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from longstop.config import Config
@@ -29,8 +29,8 @@ class Services:
     alert: Callable[[CircuitChange], Awaitable[str | None]]
     """Tell people of a circuit that a person changed; what went wrong, None where nothing did."""
     ids: IdFactory
-    ready: Callable[[], bool]
-    """Whether the gateway accepts and delivers."""
+    why_not_ready: Callable[[], Sequence[str]]
+    """What keeps the gateway from accepting and delivering, in words; nothing where it does."""
     live: Mapping[str, LiveRows] = field(default_factory=dict)
     """What the stream tells besides: the event's name to the rows that may have changed, each with an `id`."""
     archive: Archive | None = None

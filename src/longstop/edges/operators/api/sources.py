@@ -19,10 +19,12 @@ from longstop.edges.rows.sources import dry_run_row, rejection_row, source_detai
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
-from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import UNKNOWN
 from longstop.model.settings import SourceSettings
+from longstop.model.statistics import Series
 from longstop.operating.dry_run import Verdict, dry_run
+from longstop.operating.silence import SilenceWatch, SourceActivity
+from longstop.operating.statistics import StatisticsReader
 from longstop.operating.trial import SOURCE as TRIAL
 
 
@@ -51,20 +53,25 @@ class Captured(BaseModel):
 def router(services: Services) -> APIRouter:
     """The routes of this resource."""
     api = APIRouter(prefix="/sources", tags=["sources"])
+    watch, reader = SilenceWatch(services.store, services.clock), StatisticsReader(services.store, services.clock)
+
+    async def row(name: str) -> Row:
+        activity, duplicates = await watch.look(name), await reader.total(Series.DUPLICATE, name)
+        return {**await _row(services, name), **_activity_row(activity), "duplicates": duplicates}
 
     @api.get("", response_model=Items[Source], summary="The configured senders, and what came of them")
     async def sources(_who: Viewer) -> Any:
         counts = await services.store.counts()
         configured = [each.name for each in services.config.sources]
         names = [*configured, *sorted(set(counts.sources) - {*configured, TRIAL})]
-        return {"items": [await _row(services, name) for name in names]}
+        return {"items": [await row(name) for name in names]}
 
     @api.get("/{name}", response_model=SourceDetail, summary="One source, and what its sender has to be told")
     async def source(_who: Viewer, name: str) -> Any:
         settings = named(services, name)
         details = source_details(settings)
         return {
-            **await _row(services, name),
+            **await row(name),
             "setup": setup_steps(settings, services.config.server.url),
             "settings": details,
         }
@@ -103,7 +110,6 @@ def named(services: Services, name: str) -> SourceSettings:
 async def _row(services: Services, name: str) -> Row:
     store = services.store
     settings = next((each for each in services.config.sources if each.name == name), None)
-    latest = (await store.find_events(EventFilter(source=name), Page(1))).rows
     configured: Row = (
         source_row(services.config, settings) if settings else {"name": name, "kind": None, "verified": None, "to": []}
     )
@@ -114,8 +120,13 @@ async def _row(services: Services, name: str) -> Row:
         "configured": settings is not None,
         "url_path": f"/webhooks/{name}",
         "events": (await store.counts()).sources.get(name, 0),
-        "last_event_at": rfc3339(latest[0].event.received_at_ms) if latest else None,
-        "usual_gap_s": None,
-        "silent": False,
-        "duplicates": None,
+    }
+
+
+def _activity_row(activity: SourceActivity) -> Row:
+    gap_ms = activity.usual_gap_ms
+    return {
+        "last_event_at": rfc3339(activity.last_event_at_ms),
+        "usual_gap_s": None if gap_ms is None else gap_ms / 1000,
+        "silent": activity.silent,
     }

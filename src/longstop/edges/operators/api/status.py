@@ -17,8 +17,6 @@ from longstop.edges.rows.values import MASK, Row
 from longstop.model.delivery import State
 from longstop.model.listing import Counts
 
-NOT_READY = "the gateway is stopping, a part of it has failed, or its store cannot be used; its log says which"
-
 
 def router(services: Services) -> APIRouter:
     """The routes of this resource."""
@@ -50,7 +48,7 @@ async def status_now(services: Services) -> Row:
             [*(each.name for each in config.destinations), *(name for route in config.routes for name in route.to)]
         )
     )
-    counts, ready = await store.counts(), services.ready()
+    counts, why_not = await store.counts(), list(services.why_not_ready())
     row = status_row(
         counts, names, await store.pauses(), await store.circuits(), await store.nodes(), services.clock.now_ms()
     )
@@ -58,8 +56,8 @@ async def status_now(services: Services) -> Row:
     return {
         **row,
         **refused_rows(await store.rejection_counts(), await store.held_counts()),
-        "ready": ready,
-        "why_not": [] if ready else [NOT_READY],
+        "ready": not why_not,
+        "why_not": why_not,
         "counts": totals,
         "backlog": totals["scheduled"] + totals["leased"],
         "sources": [{"source": name, "events": number} for name, number in sorted(counts.sources.items())],

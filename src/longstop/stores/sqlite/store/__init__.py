@@ -13,10 +13,18 @@ from longstop.stores.sqlite.store.lookups import SqliteLookups
 from longstop.stores.sqlite.store.nodes import SqliteNodes
 from longstop.stores.sqlite.store.rejections import SqliteRejections
 from longstop.stores.sqlite.store.retention import SqliteRetention
+from longstop.stores.sqlite.store.statistics import SqliteStatistics
 
 
 class SqliteStore(
-    SqliteInbox, SqliteLookups, SqliteDecisions, SqliteNodes, SqliteRetention, SqliteRejections, SqliteKeyedRequests
+    SqliteInbox,
+    SqliteLookups,
+    SqliteDecisions,
+    SqliteNodes,
+    SqliteRetention,
+    SqliteRejections,
+    SqliteKeyedRequests,
+    SqliteStatistics,
 ):
     """Inbox and Ledger in one SQLite file; see Database for its arguments."""
 

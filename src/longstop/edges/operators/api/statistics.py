@@ -1,0 +1,85 @@
+"""`statistics`: what happened when."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from longstop.client.statistics import Statistics
+from longstop.edges.operators.api.access import Viewer
+from longstop.edges.operators.api.problems import invalid
+from longstop.edges.operators.api.queries import TEXT_MAX, Moment, Name, moment
+from longstop.edges.operators.api.services import Services
+from longstop.edges.rows.values import Row, rfc3339
+from longstop.model.statistics import Series, StatisticsError
+from longstop.operating.statistics import Asked, Line, Lines, Quantiles, StatisticsReader
+
+HOUR_MS = 3_600_000
+STEP_MAX_S = 90 * 86_400
+
+
+def router(services: Services) -> APIRouter:
+    """The routes of this resource."""
+    api = APIRouter(tags=["statistics"])
+    reader = StatisticsReader(services.store, services.clock)
+
+    @api.get("/statistics", response_model=Statistics, summary="What happened when: numbers over time")
+    async def statistics(
+        _who: Viewer,
+        series: Annotated[
+            str | None,
+            Query(
+                max_length=TEXT_MAX, description=f"Which, with commas between: {', '.join(Series)}. All unless told."
+            ),
+        ] = None,
+        from_: Annotated[Moment, Query(alias="from", description="An hour ago unless told.")] = None,
+        to: Moment = None,
+        step: Annotated[int, Query(ge=60, le=STEP_MAX_S, multiple_of=60, description="Seconds.")] = 60,
+        source: Name = None,
+        destination: Name = None,
+        by: Annotated[Literal["none", "source", "destination"], Query(description="A line for each.")] = "none",
+    ) -> Any:
+        """Minutes are kept for two days, hours for 90: further back the step is a multiple of 3600 s.
+
+        Written each 10 s by every process, so that the last step is still growing.
+        """
+        now_ms = services.clock.now_ms()
+        to_ms = now_ms if (told := moment("query.to", to, now_ms)) is None else told
+        from_ms = to_ms - HOUR_MS if (told := moment("query.from", from_, now_ms)) is None else told
+        wanted = Asked(
+            _series(series), from_ms, to_ms, step * 1000, source, destination, by == "source", by == "destination"
+        )
+        try:
+            return _row(await reader.read(wanted))
+        except StatisticsError as error:
+            which = "query.step" if str(error).startswith("step") else "query.from"
+            raise invalid(which, None, str(error)) from None
+
+    return api
+
+
+def _series(text: str | None) -> tuple[Series, ...]:
+    names = [name.strip() for name in text.split(",")] if text else [*Series]
+    unknown = [name for name in names if name not in set(Series)]
+    if unknown:
+        raise invalid("query.series", unknown[0], f"expected of these: {', '.join(Series)}")
+    return tuple(Series(name) for name in dict.fromkeys(names))
+
+
+def _row(lines: Lines) -> Row:
+    return {
+        "from": rfc3339(lines.from_ms),
+        "to": rfc3339(lines.to_ms),
+        "step_s": lines.step_ms // 1000,
+        "series": [_line(each) for each in lines.lines],
+    }
+
+
+def _line(line: Line) -> Row:
+    return {
+        "name": line.series.value,
+        "source": line.source,
+        "destination": line.destination,
+        "points": [
+            {"p50": each.p50_s, "p99": each.p99_s} if isinstance(each, Quantiles) else each for each in line.points
+        ],
+    }

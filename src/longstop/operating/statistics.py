@@ -1,0 +1,226 @@
+"""Statistics over time: what the meter counts is added to the store's minutes and hours, and read from there.
+
+Every few seconds, and at the stop, what was counted since is written. A process that is killed takes the last few
+seconds of statistics with it, and no event: nothing but graphs rests on these numbers.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from longstop.model.errors import StoreUnavailableError
+from longstop.model.statistics import (
+    BINS,
+    HOURS,
+    RESOLUTIONS,
+    Bucket,
+    Counted,
+    Pace,
+    Series,
+    StatisticsError,
+    StatisticsQuery,
+    grown_since,
+    increments,
+    latency_bin,
+    quantile,
+    resolution_for,
+)
+from longstop.ports import Clock, Ledger
+
+log = structlog.get_logger("longstop.statistics")
+
+WRITE_EVERY_S = 10.0
+AT_ONCE = 500
+"""So many numbers are written, or forgotten, in one transaction."""
+FORGET_EVERY_MS = 600_000
+POINTS_MAX = 3_000
+"""Of one series; two days of minutes are less."""
+
+
+class StatisticsWriter:
+    """Writes what one process counts. totals: since its start, asked each time."""
+
+    def __init__(self, ledger: Ledger, totals: Callable[[], Mapping[Counted, int]], clock: Clock) -> None:
+        self._ledger = ledger
+        self._totals = totals
+        self._clock = clock
+        self._pace = Pace(clock.now_ms(), clock.monotonic_ms())
+        self._written: dict[Counted, int] = {}
+        self._forgot_at_ms = clock.monotonic_ms() - FORGET_EVERY_MS
+        self._failing = False
+
+    async def run(self) -> None:
+        """Write, and forget what is old, for ever."""
+        while True:
+            await self._clock.sleep(WRITE_EVERY_S)
+            await self.write()
+            if self._clock.monotonic_ms() - self._forgot_at_ms >= FORGET_EVERY_MS:
+                self._forgot_at_ms = self._clock.monotonic_ms()
+                await self.forget()
+
+    async def write(self) -> None:
+        """Write what was counted since the last time. What the store cannot take now is written the next time."""
+        at_ms = self._pace.now_ms(self._clock.now_ms(), self._clock.monotonic_ms())
+        grown = list(grown_since(self._totals(), self._written).items())
+        part = AT_ONCE // len(RESOLUTIONS)
+        try:
+            for start in range(0, len(grown), part):
+                some = dict(grown[start : start + part])
+                await self._ledger.add_statistics(increments(some, at_ms))
+                self._written.update({key: self._written.get(key, 0) + number for key, number in some.items()})
+        except StoreUnavailableError as error:
+            # Told once: whatever else needs the store says so too.
+            if not self._failing:
+                log.warning("statistics_failed", error=str(error))
+            self._failing = True
+        else:
+            self._failing = False
+
+    async def forget(self) -> None:
+        """Drop what is older than its resolution is kept for, by the time that the store has lived through."""
+        try:
+            lived_ms = await self._ledger.lived_until()
+            if lived_ms is None:
+                return
+            now_ms = min(lived_ms, self._pace.now_ms(self._clock.now_ms(), self._clock.monotonic_ms()))
+            for kept in RESOLUTIONS:
+                await self._forget(kept.step_ms, now_ms - kept.keep_ms)
+        except StoreUnavailableError as error:
+            log.warning("statistics_failed", error=str(error))
+
+    async def _forget(self, step_ms: int, before_ms: int) -> None:
+        loop, gone = asyncio.get_running_loop(), AT_ONCE
+        while gone == AT_ONCE:
+            began_s = loop.time()
+            gone = await self._ledger.forget_statistics(step_ms, before_ms, AT_ONCE)
+            # As long a pause behind each transaction as it took, as retention has it.
+            await self._clock.sleep(loop.time() - began_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which statistics: from a time (inclusive) to one (exclusive), a point for each step."""
+
+    series: tuple[Series, ...]
+    from_ms: int
+    to_ms: int
+    step_ms: int
+    source: str | None = None
+    destination: str | None = None
+    by_source: bool = False
+    by_destination: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series over time; `points` are counts, and of the latency quantiles (`Quantiles`) or None where there is
+    nothing to tell."""
+
+    series: Series
+    source: str | None
+    destination: str | None
+    points: tuple["int | Quantiles | None", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Of the latencies of one step, in seconds."""
+
+    p50_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What was asked for. The first step may begin earlier than asked: at a whole minute or hour."""
+
+    from_ms: int
+    to_ms: int
+    step_ms: int
+    lines: tuple[Line, ...]
+
+
+class StatisticsReader:
+    """Reads them."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def read(self, asked: Asked) -> Lines:
+        """Raises StatisticsError for what cannot be told, StoreUnavailableError."""
+        kept = resolution_for(asked.step_ms, asked.from_ms, self._clock.now_ms())
+        from_ms = kept.start(asked.from_ms)
+        points = -((from_ms - asked.to_ms) // asked.step_ms)
+        if not 0 < points <= POINTS_MAX:
+            raise StatisticsError(
+                f"found {points} steps from `from` to `to`; expected 1 to {POINTS_MAX}: ask for longer steps"
+            )
+        until_ms = from_ms + points * asked.step_ms
+        lines: list[Line] = []
+        for series in asked.series:
+            query = StatisticsQuery(
+                *(series.value, kept.step_ms, from_ms, until_ms, asked.step_ms),
+                *(asked.source, asked.destination, asked.by_source, asked.by_destination),
+            )
+            lines.extend(await self._lines(series, query, points))
+        return Lines(from_ms, until_ms, asked.step_ms, tuple(lines))
+
+    async def total(self, series: Series, source: str) -> int:
+        """How much of a series there was of a source, in all the time that is kept."""
+        now_ms = self._clock.now_ms()
+        from_ms = HOURS.start(now_ms - HOURS.keep_ms)
+        query = StatisticsQuery(series.value, HOURS.step_ms, from_ms, now_ms + 1, 2 * HOURS.keep_ms, source)
+        return sum(each.n for each in await self._ledger.statistics(query))
+
+    async def _lines(self, series: Series, query: StatisticsQuery, points: int) -> list[Line]:
+        if series is Series.LATENCY:
+            return await self._latencies(query, points)
+        columns = _columns(await self._ledger.statistics(query), query, points)
+        return [_line(series, names, tuple(column)) for names, column in columns.items()]
+
+    async def _latencies(self, query: StatisticsQuery, points: int) -> list[Line]:
+        """Of each step its quantiles, from the bins of all who delivered in it."""
+        bins: dict[_Names, list[list[int]]] = defaultdict(lambda: [[0] * BINS for _ in range(points)])
+        for place in range(BINS):
+            of_bin = StatisticsQuery(
+                *(latency_bin(place), query.kept_ms, query.from_ms, query.until_ms, query.step_ms),
+                *(query.source, query.destination, query.by_source, query.by_destination),
+            )
+            for names, column in _columns(await self._ledger.statistics(of_bin), of_bin, points).items():
+                for step, number in enumerate(column):
+                    bins[names][step][place] = number
+        if not (query.by_source or query.by_destination):
+            # One line in any case, as of the counts.
+            bins[None, None]
+        return [
+            _line(Series.LATENCY, names, tuple(map(_quantiles, steps)))
+            for names, steps in sorted(bins.items(), key=str)
+        ]
+
+
+_Names = tuple[str | None, str | None]
+
+
+def _columns(buckets: Sequence[Bucket], query: StatisticsQuery, points: int) -> dict[_Names, list[int]]:
+    """A number for each step, by source and destination; of what nobody asked apart there is one in any case."""
+    columns: dict[_Names, list[int]] = {}
+    if not (query.by_source or query.by_destination):
+        columns[None, None] = [0] * points
+    for each in buckets:
+        names = (each.source if query.by_source else None, each.destination if query.by_destination else None)
+        column = columns.setdefault(names, [0] * points)
+        column[(each.at_ms - query.from_ms) // query.step_ms] = each.n
+    return columns
+
+
+def _line(series: Series, names: _Names, points: tuple["int | Quantiles | None", ...]) -> Line:
+    return Line(series, *names, points)
+
+
+def _quantiles(bins: Sequence[int]) -> Quantiles | None:
+    p50_s, p99_s = quantile(bins, 0.5), quantile(bins, 0.99)
+    return None if p50_s is None or p99_s is None else Quantiles(p50_s, p99_s)
