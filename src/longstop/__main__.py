@@ -40,8 +40,14 @@ class _Program:
         return config.load_for_store(path, environ=os.environ, needed=needed)
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
-        from longstop import wiring
+        import structlog
 
+        from longstop import wiring
+        from longstop.telemetry.logs import configure_logs
+
+        if not structlog.is_configured():
+            # What a store has to say beside its answers. Standard output is the command's own.
+            configure_logs("warning")
         return wiring.opened(config)
 
     def has_store(self, config: "Config") -> bool:
