@@ -1,6 +1,6 @@
 """Rows that another program, or a failing disk, has written: each is named, and nothing else suffers from it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import apsw
 import pytest
 from structlog.testing import capture_logs
 
+from longstop.clock import SystemClock
 from longstop.model.action import Action, Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
@@ -17,7 +18,8 @@ from longstop.model.exchange import Request
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.node import Node
 from longstop.model.rejection import HeldRequest, HoldSettings, Rejection, RejectionCount, RejectionReason
-from longstop.model.retention import Cutoffs, Kind
+from longstop.model.retention import ArchivedEvent, Cutoffs, Kind, RetentionSettings, WholeEvent
+from longstop.operating.retention import Retention
 from longstop.stores.sqlite import SqliteStore, unreadable
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.steps import delivered, lease, settled, to_retry
@@ -140,6 +142,31 @@ async def test_who_asks_for_it_is_told_what_is_wrong(store: SqliteStore, damage:
 async def test_retention_keeps_what_it_cannot_archive_and_forgets_the_rest(store: SqliteStore, damage: str) -> None:
     await with_one_broken(store, damage)
     assert [each.kept.event.id for each in await store.whole([BROKEN.event.id, SOUND.event.id])] == [SOUND.event.id]
+
+
+class Archive:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.written: list[WholeEvent] = []
+
+    async def write(self, events: Sequence[WholeEvent]) -> None:
+        self.written += events
+
+    async def find(self, id_: str) -> ArchivedEvent | None:
+        raise AssertionError(id_)
+
+
+async def test_what_cannot_be_archived_is_not_forgotten_and_holds_nothing_up(store: SqliteStore) -> None:
+    await with_one_broken(store, "event: headers cut short")
+    await settled(store, delivered((await lease(store, AT_MS)).claims[0]))
+    archive, clock = Archive(), SystemClock()
+    await store.live_until(clock.now_ms())
+    await Retention(store, RetentionSettings(1, 1, 1, 1), clock, archive).sweep()
+    assert [each.kept.event.id for each in archive.written] == [SOUND.event.id]
+    assert await store.event(SOUND.event.id) is None
+    with pytest.raises(UnreadableRowError):
+        await store.event(BROKEN.event.id)
 
 
 async def test_without_an_archive_it_is_forgotten_as_others_are(store: SqliteStore) -> None:
