@@ -344,3 +344,11 @@ async def test_an_open_circuit_s_probe_passes_over_what_cannot_be_read(store: Sq
     await store.change_circuit("crm", 0, Circuit("crm", AT_MS, AT_MS, 1_000, "down", failed=1))
     taken = [claim for _ in range(3) for claim in (await lease(store, AT_MS + 5)).claims]
     assert [claim.event.id for claim in taken] == [SOUND.event.id]
+
+
+async def test_a_time_that_is_none_is_not_the_oldest_nor_the_next(store: SqliteStore) -> None:
+    await store.append([make_append(2, to=("odd",)), make_append(3, to=("even",))])
+    await damaged(store, "UPDATE deliveries SET received_at_ms = 'once', due_at_ms = 'soon' WHERE destination = 'odd'")
+    counts = await store.counts()
+    assert (counts.oldest_waiting, counts.next_due) == ({"even": AT_MS}, {"even": AT_MS})
+    assert counts.oldest_waiting_at_ms == AT_MS
