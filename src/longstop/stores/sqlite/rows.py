@@ -73,7 +73,10 @@ def event_row(event: Event) -> Row:
 
 def _to_event(row: Row) -> Event:
     id_, source, received_at_ms, type_, key, dedup, origin, parent, occurred_at_ms, raw, body = row
-    headers = Headers.from_wire(_decode_headers(raw))
+    try:
+        headers = Headers.from_wire(_decode_headers(raw))
+    except ValueError as error:
+        raise ValueError(f"headers: {error}") from None
     return Event(id_, source, received_at_ms, body, headers, type_, key, dedup, Origin(origin), parent, occurred_at_ms)
 
 
