@@ -352,3 +352,21 @@ async def test_a_time_that_is_none_is_not_the_oldest_nor_the_next(store: SqliteS
     counts = await store.counts()
     assert (counts.oldest_waiting, counts.next_due) == ({"even": AT_MS}, {"even": AT_MS})
     assert counts.oldest_waiting_at_ms == AT_MS
+
+
+@pytest.mark.parametrize("table", ["events", "deliveries", "counters"])
+async def test_a_name_that_is_no_text_does_not_hold_up_the_recount(store: SqliteStore, table: str) -> None:
+    await store.append([BROKEN, SOUND])
+    column, which = {
+        "events": ("source", f"id = '{BROKEN.event.id}'"),
+        "deliveries": ("destination", f"id = '{BROKEN_ID}'"),
+        "counters": ("name", "subject = 'events'"),
+    }[table]
+    await damaged(store, f"UPDATE {table} SET {column} = CAST(x'ff41' AS TEXT) WHERE {which}")
+    with capture_logs() as logs:
+        after = (await store.recount()).next_after
+        while after is not None:
+            after = (await store.recount(after)).next_after
+        sound = (await lease(store, AT_MS)).claims
+    assert SOUND.event.id in [claim.event.id for claim in sound]
+    assert "row_unreadable" in [each["event"] for each in logs]

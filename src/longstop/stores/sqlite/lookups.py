@@ -71,7 +71,7 @@ def find_ids(connection: apsw.Connection, part: str, limit: int) -> list[str]:
     found: set[str] = set()
     for table in ("events", "deliveries"):
         # `~` comes after everything that an id is made of.
-        begins = connection.execute(_BEGINS.format(table), (part, part + "~", limit))
+        begins = unreadable.fetched(connection.execute(_BEGINS.format(table), (part, part + "~", limit)))
         found.update(id_ for (id_,) in begins)
         if len(part) == END_CHARS:
             ends = connection.execute(_ENDS.format(table), (SEARCHED_FOR_AN_END, END_CHARS, part, limit))

@@ -13,7 +13,7 @@ import msgspec
 
 from longstop.model.delivery import State
 from longstop.model.listing import Drift
-from longstop.stores.sqlite import parking
+from longstop.stores.sqlite import parking, unreadable
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.rows import Row
 
@@ -116,14 +116,15 @@ def _stateless(connection: apsw.Connection, destination: str) -> tuple[int, ...]
 
 def _places(connection: apsw.Connection) -> list[tuple[int, str]]:
     """All there is to count, in an order that stays: sources, the unrouted, destinations, groups."""
-    sources = {str(name) for (name,) in connection.execute(_SOURCES)}
-    sources |= {str(name) for (name,) in connection.execute("SELECT name FROM counters WHERE subject = 'events'")}
-    destinations = {str(n) for (n,) in connection.execute("SELECT name FROM counters WHERE subject = 'deliveries'")}
-    for query in _DESTINATIONS:
-        destinations |= {str(name) for (name,) in connection.execute(query)}
-    groups = [str(id_) for (id_,) in connection.execute("SELECT id FROM dead_groups")]
+    sources = _names_of(connection, _SOURCES, "SELECT name FROM counters WHERE subject = 'events'")
+    destinations = _names_of(connection, *_DESTINATIONS, "SELECT name FROM counters WHERE subject = 'deliveries'")
+    groups = _names_of(connection, "SELECT id FROM dead_groups")
     names = ((0, sources), (1, [""]), (2, destinations), (3, groups))
     return sorted((kind, name) for kind, some in names for name in some)
+
+
+def _names_of(connection: apsw.Connection, *queries: str) -> set[str]:
+    return {str(name) for query in queries for (name,) in unreadable.fetched(connection.execute(query))}
 
 
 def _count(connection: apsw.Connection, kind: int, name: str) -> Iterator[tuple[tuple[str, str, str], int]]:
