@@ -15,6 +15,7 @@ from longstop.model.delivery import DeadReason, Delivery, State, Transition, Tri
 from longstop.model.errors import UnreadableRowError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
+from longstop.model.keyed_request import KeyedRequest
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.node import Node
 from longstop.model.rejection import HeldRequest, HoldSettings, Rejection, RejectionCount, RejectionReason
@@ -276,6 +277,26 @@ SMALL = {
     "rejections": "headers = x'92'",
     "held_requests": "headers = x'92'",
 }
+
+
+ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests"}
+"""Tables with tests of their own here, or in tests/acceptance/test_unreadable_rows.py."""
+NEVER_A_MODEL_S = {"dedup", "key_segments", "marks"}
+"""Read by statements alone: nothing is made of their rows."""
+
+
+async def test_every_table_is_thought_of(store: SqliteStore) -> None:
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    tables = await store._reader.call(lambda connection: {str(name) for (name,) in connection.execute(query)})
+    assert tables == SMALL.keys() | ELSEWHERE | NEVER_A_MODEL_S
+
+
+async def test_a_request_that_was_kept_and_cannot_be_read_is_not_carried_out_again(store: SqliteStore) -> None:
+    request = KeyedRequest("me", "key-1", b"print", AT_MS, AT_MS + 10)
+    assert await store.begin_keyed(request) is None
+    await damaged(store, "UPDATE keyed_requests SET status = 'odd'")
+    with pytest.raises(UnreadableRowError, match="key-1 cannot be read: status is text, not a whole number"):
+        await store.begin_keyed(request)
 
 
 async def filled(store: SqliteStore, to: str) -> None:
