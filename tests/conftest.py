@@ -1,5 +1,6 @@
 """What tests that start the real program share. That this file is here makes `acceptance.harness` importable."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,10 @@ import pytest
 import structlog
 
 from acceptance.harness import Site
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A script that runs tests in its background has them ignore Ctrl-C, and all that they start: some tests type it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,13 @@ Each posts a small body, a large one and a small one again, over one connection 
 a token and to one with a signature. docs/clients.md is the table of what is unusual about each.
 """
 
+import functools
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,14 @@ import pytest
 from acceptance.harness import LIMIT_S, PROOFS, Site
 from acceptance.needs import needs
 
+PYTHON = sys.executable
 CLIENTS = Path(__file__).parent / "clients"
 JARS = Path("/usr/share/java")
+PACKAGES = Path(sys.prefix) / "clients"
+"""Where .ci/run puts clients that come as Python packages: beside what the program is tested with, not among it."""
+DOTNET = PACKAGES / "dotnetcore2" / "bin" / "dotnet"
+ASSEMBLY = "{assembly}"
+"""Stands in a command for client.cs, compiled."""
 SOURCES = ("anything", "shop")
 SMALL, LARGE = 1_024, 300_000
 
@@ -51,11 +58,27 @@ def apache(mode: str) -> Client:
     return jar("ApacheClient.java", mode, "httpclient5", "httpcore5", "httpcore5-h2", "slf4j-api")
 
 
+def spring(mode: str) -> Client:
+    return jar("SpringClient.java", mode, "spring3-web", "spring3-core", "spring3-beans", "commons-logging")
+
+
+def dotnet(mode: str) -> Client:
+    runtime = (str(DOTNET), "exec", "--runtimeconfig", str(CLIENTS / "client.runtimeconfig.json"))
+    return Client((*runtime, ASSEMBLY, mode), (str(DOTNET), "mcs"))
+
+
+def mono(mode: str) -> Client:
+    return Client(("mono", ASSEMBLY, mode), ("mono", "mcs"))
+
+
+def rust(package: str, mode: str) -> Client:
+    return Client((PYTHON, str(CLIENTS / "client.py"), mode), (str(PACKAGES / package),))
+
+
 def script(program: str, file: str, mode: str, *more: str) -> Client:
     return Client((program, *more, str(CLIENTS / file), mode))
 
 
-PYTHON = sys.executable
 MANY = {
     "Java HttpClient": jdk("sized"),
     "Java HttpClient, stream": jdk("streamed"),
@@ -65,6 +88,17 @@ MANY = {
     "Apache HttpClient, stream": apache("chunked"),
     "OkHttp": jar("OkClient.java", "sized", "okhttp", "okio"),
     "OkHttp, stream": jar("OkClient.java", "chunked", "okhttp", "okio"),
+    "Spring RestTemplate": spring("bytes"),
+    "Spring RestTemplate, text": spring("text"),
+    ".NET HttpClient": dotnet("sized"),
+    ".NET HttpClient, chunked": dotnet("chunked"),
+    ".NET HttpWebRequest": dotnet("old"),
+    "Mono HttpClient": mono("sized"),
+    "Mono HttpClient, chunked": mono("chunked"),
+    "Mono HttpWebRequest": mono("old"),
+    "Rust reqwest": rust("pyreqwest", "reqwest"),
+    "Rust reqwest, chunked": rust("pyreqwest", "reqwest-chunked"),
+    "Rust ureq": rust("pyureq", "ureq"),
     "Node fetch": script("node", "client.mjs", "fetch"),
     "Node fetch, stream": script("node", "client.mjs", "fetch-stream"),
     "Node http.request": script("node", "client.mjs", "request"),
@@ -119,6 +153,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.close()
 
 
+@pytest.fixture(scope="module")
+def assembly(site: Site) -> Callable[[], str]:
+    """client.cs compiled, when it is asked for first. What one compiler made runs on both .NET and Mono."""
+
+    @functools.cache
+    def compiled() -> str:
+        made = site.folder / "client.exe"
+        ran(["mcs", "-nologo", f"-out:{made}", "-reference:System.Net.Http", str(CLIENTS / "client.cs")])
+        return str(made)
+
+    return compiled
+
+
 def jobs(site: Site, name: str) -> list[Job]:
     """For both sources a small body, a large one and a small one, none of them like another."""
     made = []
@@ -151,12 +198,13 @@ def assert_whole(site: Site, sent: list[Job], answers: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", MANY)
-def test_bodies_of_a_library_s_client_arrive_whole(name: str, site: Site) -> None:
+def test_bodies_of_a_library_s_client_arrive_whole(name: str, site: Site, assembly: Callable[[], str]) -> None:
     client = MANY[name]
     client.need()
     sent = jobs(site, name)
     words = [word for job in sent for word in (job.url, job.proof, str(job.file))]
-    lines = ran([*client.command, *words]).splitlines()
+    command = [assembly() if word == ASSEMBLY else word for word in client.command]
+    lines = ran([*command, *words]).splitlines()
     assert [line[:4] for line in lines] == ["200 "] * len(sent), lines
     assert_whole(site, sent, [line[4:] for line in lines])
 

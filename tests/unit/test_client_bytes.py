@@ -42,6 +42,14 @@ HEADS = {
         b"User-Agent: Java/17.0.15\r\nHost: 127.0.0.1:8080\r\nAccept: text/html, image/gif, image/jpeg, */*; q=0.2\r\n"
         b"Connection: keep-alive\r\nContent-type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n"
     ),
+    "Mono 6.8 HttpWebRequest": (
+        b"Content-Length: {length}\r\nExpect: 100-continue\r\nConnection: keep-alive\r\nHost: 127.0.0.1:8080\r\n"
+    ),
+    ".NET Core 3.1 HttpClient, chunked": b"Host: 127.0.0.1:8080\r\nTransfer-Encoding: chunked\r\n",
+    "ureq 3.3": (
+        b"content-length: {length}\r\nhost: 127.0.0.1:8080\r\nconnection: keep-alive\r\naccept-encoding: gzip\r\n"
+        b"accept: */*\r\nuser-agent: pyureq/0.1.7\r\n"
+    ),
     "a websocket client": (
         b"Host: 127.0.0.1:8080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: {length}\r\n"

@@ -124,6 +124,18 @@ class StoreUnavailableError(StoreError):
     """The store could not do it now (disk full, I/O error, locked, connection lost). Nothing was acknowledged."""
 
 
+class UnreadableRowError(StoreUnavailableError):
+    """What the store keeps in one place is not what belongs there: `row` says which, `trouble` what is wrong with it.
+
+    Whoever goes on where a store is unavailable goes on here too. The one place is named, so that somebody can look.
+    """
+
+    def __init__(self, row: str, trouble: str) -> None:
+        super().__init__(f"{row} cannot be read: {trouble}")
+        self.row = row
+        self.trouble = trouble
+
+
 class SchemaError(StoreError):
     """The database is not one that this version can open: it is newer, or belongs to another program."""
 

@@ -119,8 +119,7 @@ class Retention:
     async def _forget(self, kind: Kind, before: Cutoffs) -> int:
         forgotten = 0
         async for step in self._steps(kind, before, self._after.get(kind)):
-            await self._archived(step.event_ids)
-            for ids in _parts(step.event_ids):
+            for ids in _parts(await self._archived(step.event_ids)):
                 forgotten += await self._paced(self._ledger.forget(ids, before))
             self._after[kind] = step.after
         return forgotten
@@ -129,14 +128,19 @@ class Retention:
         more = True
         while more:
             step = await self._ledger.old_attempts(before_ms, self._after.get("attempts"), AT_ONCE)
-            await self._archived(step.event_ids)
-            for ids in _parts(step.event_ids):
+            for ids in _parts(await self._archived(step.event_ids)):
                 await self._paced(self._ledger.forget_attempts(ids, before_ms))
             self._after["attempts"], more = step.after, step.more
 
-    async def _archived(self, event_ids: Sequence[str]) -> None:
-        if self._archive is not None and event_ids:
-            await self._archive.write(await self._ledger.whole(event_ids))
+    async def _archived(self, event_ids: Sequence[str]) -> Sequence[str]:
+        """Those of these events that may go: where there is an archive, what it has."""
+        if self._archive is None or not event_ids:
+            return event_ids
+        found = await self._ledger.whole(event_ids)
+        if found:
+            await self._archive.write(found)
+        # What cannot be read cannot be archived, and stays.
+        return [each.kept.event.id for each in found]
 
     async def _paced(self, step: Awaitable[T]) -> T:
         """Wait as long behind a transaction as it took, so that half of the writer's time is everybody else's."""

@@ -17,7 +17,7 @@ class Retention(Protocol):
         """
 
     async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
-        """All that is kept of these events; those that are not there are left out."""
+        """All that is kept of these events; those that are not there, or cannot be read, are left out."""
 
     async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
         """Forget those of these events that may still be forgotten (`retention.event_may_go`), and all that belongs to

@@ -15,7 +15,13 @@ from longstop.ports.ledger import Ledger
 
 
 class Store(Inbox, Ledger, Protocol):
-    """Both ports over one backend, and its life."""
+    """Both ports over one backend, and its life.
+
+    What is kept may turn out to be unreadable: a failing disk, or another program, has written there. One such thing
+    is in nobody's way. Whoever asks for it gets UnreadableRowError, which is a StoreUnavailableError. A list leaves it
+    out, and the store's log names it. A delivery that `lease`, `expired` or `act` comes upon, or whose event it is, is
+    parked as dead, `malformed`, with what is wrong in `last_error`.
+    """
 
     async def open(self) -> None:
         """Connect, create or migrate. Raises SchemaError, StoreUnavailableError."""

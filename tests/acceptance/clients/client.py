@@ -1,7 +1,11 @@
-"""Python's clients, in their defaults: MODE, then URL, "Name: value" and FILE of each request, in turn."""
+"""Python's clients, in their defaults: MODE, then URL, "Name: value" and FILE of each request, in turn.
+
+Two of Rust's are among them: what `pyreqwest` and `pyureq` are asked to send, reqwest and ureq send.
+"""
 
 import asyncio
 import http.client
+import importlib
 import sys
 import urllib.error
 import urllib.request
@@ -41,6 +45,22 @@ def via_httpx(jobs: list[Job], chunked: bool) -> None:
             print(response.status_code, response.text)
 
 
+def via_reqwest(jobs: list[Job], chunked: bool) -> None:
+    with importlib.import_module("pyreqwest.client").SyncClientBuilder().build() as client:
+        for url, headers, body in jobs:
+            request = client.post(url).headers(headers)
+            made = request.body_stream(pieces(body)) if chunked else request.body_bytes(body)
+            response = made.build().send()
+            print(response.status, response.text())
+
+
+def via_ureq(jobs: list[Job]) -> None:
+    session = importlib.import_module("pyureq").Session()
+    for url, headers, body in jobs:
+        response = session.post(url, data=body, headers=headers)
+        print(response.status_code, response.text)
+
+
 async def via_aiohttp(jobs: list[Job]) -> None:
     import aiohttp
 
@@ -51,6 +71,7 @@ async def via_aiohttp(jobs: list[Job]) -> None:
 
 
 def main() -> None:
+    sys.path.append(str(Path(sys.prefix) / "clients"))
     mode, *rest = sys.argv[1:]
     jobs = [
         (rest[at], dict([rest[at + 1].split(": ", 1)]), Path(rest[at + 2]).read_bytes())
@@ -62,6 +83,10 @@ def main() -> None:
         via_http_client(jobs, mode.endswith("chunked"))
     elif mode.startswith("httpx"):
         via_httpx(jobs, mode.endswith("chunked"))
+    elif mode.startswith("reqwest"):
+        via_reqwest(jobs, mode.endswith("chunked"))
+    elif mode == "ureq":
+        via_ureq(jobs)
     else:
         asyncio.run(via_aiohttp(jobs))
 

@@ -7,7 +7,7 @@ import apsw
 from longstop.model.breaker import Circuit
 from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
 from longstop.model.delivery import Delivery
-from longstop.stores.sqlite import circuits
+from longstop.stores.sqlite import circuits, unreadable
 from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, columns, to_delivery
 
 _WAITING = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE destination = ? AND state = 'scheduled'"
@@ -46,8 +46,8 @@ def find(connection: apsw.Connection, repair: ClockRepair) -> Found:
 def _deliveries(connection: apsw.Connection, repair: ClockRepair) -> Iterator[tuple[Delivery, int]]:
     for destination, wait_ms in repair.waits.items():
         for query in (*_QUERIES, _HELD) if repair.thorough else _QUERIES:
-            for row in connection.execute(query, (destination, repair.now_ms + wait_ms)):
-                found = to_delivery(row)
+            rows = connection.execute(query, (destination, repair.now_ms + wait_ms))
+            for found in unreadable.each(rows, to_delivery):
                 repaired = repair.repaired(found)
                 if repaired is not None:
                     yield repaired, found.due_at_ms

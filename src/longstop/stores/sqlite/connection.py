@@ -7,13 +7,14 @@ thread of their own: a long search does not hold up an append.
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import apsw
 
-from longstop.model.errors import SchemaError, StoreUnavailableError
+from longstop.model.errors import SchemaError, StoreUnavailableError, UnreadableRowError
 from longstop.stores.sqlite import ledger_schema, schema
 from longstop.stores.sqlite.file_guard import FileGuard, FileMovedError, OpenFiles, create_private, make_private
 
@@ -164,6 +165,13 @@ class ConnectionThread:
                 self._suspect = True
                 self._disconnect()
             raise StoreUnavailableError(f"{self._path}: {type(error).__name__}: {error}") from error
+        except (UnreadableRowError, UnicodeDecodeError) as error:
+            # The cursor that stands at the row is in the frames, and holds a view of the file for as long as it lives.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, UnreadableRowError):
+                raise
+            # SQLite keeps what it is given; by itself nothing here writes text that is none.
+            raise UnreadableRowError(f"{self._path}: a row", str(error)) from error
         # Behind the work: what went into a file without a name is acknowledged to nobody.
         self._expect_unmoved()
         return result

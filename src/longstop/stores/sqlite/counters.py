@@ -11,6 +11,8 @@ import msgspec
 
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import Counts
+from longstop.stores.sqlite import unreadable
+from longstop.stores.sqlite.unreadable import Row
 
 ADD = """
     INSERT INTO counters (subject, name, state, n)
@@ -34,6 +36,16 @@ _NEXT_DUE = """
                 WHERE destination = ?1 AND state = 'scheduled' AND held = 0 AND attempts > 0
                 ORDER BY due_at_ms LIMIT 1))
 """
+
+
+def _counter(row: Row) -> tuple[str, str, str, int]:
+    subject, name, state, n = row
+    if subject == "deliveries":
+        State(state)
+    return subject, name, state, n
+
+
+_to_counter = unreadable.reader("counter", "subject name state n".split(), _counter)
 _WAITING = (State.SCHEDULED, State.LEASED)
 
 
@@ -54,6 +66,12 @@ class Deltas(Counter[tuple[str, str, str]]):
         self["deliveries", destination, old.value] -= 1
         self["deliveries", destination, new.value] += 1
 
+    def parked(self, destination: str, old: State | None) -> None:
+        """A delivery is dead now. None: its state was none, and no counter has it that anybody looks at."""
+        self["deliveries", destination, State.DEAD.value] += 1
+        if old is not None:
+            self["deliveries", destination, old.value] -= 1
+
     def rows(self) -> list[tuple[str, str, str, int]]:
         """As they go into the statement."""
         return [(*counter, n) for counter, n in self.items() if n]
@@ -70,7 +88,7 @@ def counts(connection: apsw.Connection) -> Counts:
     sources: dict[str, int] = {}
     deliveries: defaultdict[str, dict[State, int]] = defaultdict(dict)
     unrouted = 0
-    for subject, name, state, n in connection.execute(_ALL):
+    for subject, name, state, n in unreadable.each(connection.execute(_ALL), _to_counter):
         if subject == "events":
             sources[name] = n
         elif subject == "unrouted":
@@ -92,4 +110,5 @@ def counts(connection: apsw.Connection) -> Counts:
 
 def _look_up(connection: apsw.Connection, query: str, destinations: list[str]) -> dict[str, int]:
     found = ((name, connection.execute(query, (name,)).get) for name in destinations)
-    return {name: value for name, value in found if value is not None}
+    # Anything but a number is in a row that cannot be read; whoever leases it says so.
+    return {name: value for name, value in found if isinstance(value, int)}

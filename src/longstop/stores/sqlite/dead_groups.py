@@ -5,7 +5,8 @@ import apsw
 from longstop.model.delivery import DeadReason, Delivery
 from longstop.model.error_group import OTHER, group_of
 from longstop.model.listing import DeadGroup
-from longstop.stores.sqlite.rows import Row
+from longstop.stores.sqlite import unreadable
+from longstop.stores.sqlite.unreadable import Row
 
 SAMPLE = 5
 GROUPS_MAX = 1_000
@@ -37,6 +38,7 @@ _LARGEST = """
         (SELECT max(ended_at_ms) FROM deliveries WHERE dead_group = dead_groups.id)
     FROM dead_groups WHERE n > 0 AND destination = ifnull(?, destination) ORDER BY n DESC, id LIMIT ?
 """
+_to_reason = unreadable.reader("group of dead deliveries", ["n", "reason"], lambda row: DeadReason(row[1]))
 _SAMPLE = "SELECT id FROM deliveries WHERE dead_group = ? ORDER BY ended_at_ms DESC LIMIT ?"
 
 
@@ -55,9 +57,9 @@ def join(connection: apsw.Connection, delivery: Delivery) -> int:
     return int(group)
 
 
-def leave(connection: apsw.Connection, delivery: Delivery, group: int) -> None:
-    """A delivery is no longer dead, and its row says so."""
-    _add(connection, -1, delivery.key, group)
+def leave(connection: apsw.Connection, key: str | None, group: int) -> None:
+    """A delivery with this key is no longer dead, and its row says so."""
+    _add(connection, -1, key, group)
 
 
 def _add(connection: apsw.Connection, n: int, key: str | None, group: int) -> None:
@@ -67,11 +69,12 @@ def _add(connection: apsw.Connection, n: int, key: str | None, group: int) -> No
 
 def dead_groups(connection: apsw.Connection, destination: str | None, limit: int) -> list[DeadGroup]:
     """The largest groups."""
-    return [_group(connection, row) for row in connection.execute(_LARGEST, (destination, limit)).fetchall()]
+    rows = connection.execute(_LARGEST, (destination, limit)).fetchall()
+    return list(unreadable.each(rows, lambda row: _group(connection, row)))
 
 
 def _group(connection: apsw.Connection, row: Row) -> DeadGroup:
     id_, destination, reason, status, error, n, keys, first_at_ms, last_at_ms = row
     sample = tuple(str(each) for (each,) in connection.execute(_SAMPLE, (id_, SAMPLE)))
-    said = None if status < 0 else status
-    return DeadGroup(destination, DeadReason(reason), said, error, n, keys, first_at_ms, last_at_ms, sample)
+    place = destination, _to_reason((id_, reason)), None if status < 0 else status, error
+    return DeadGroup(*place, n, keys, first_at_ms, last_at_ms, sample)

@@ -6,12 +6,14 @@ import apsw
 
 from longstop.model.action import Edit
 from longstop.model.append import Append
-from longstop.stores.sqlite import append_rows, inbox
+from longstop.stores.sqlite import append_rows, inbox, unreadable
 
 _COLUMNS = 'event_id, parent, at_ms, "by", why'
 _MADE_BY = f"SELECT {_COLUMNS} FROM edits WHERE event_id = ?"
 _OF_PARENT = f"SELECT {_COLUMNS} FROM edits WHERE parent = ? ORDER BY event_id"
 _REPLACED = "UPDATE deliveries SET replaced_by = ? WHERE id = ?"
+
+_to_edit = unreadable.reader("edit", "event_id parent at_ms by why".split(), lambda row: Edit(*row))
 
 
 def replace(connection: apsw.Connection, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
@@ -25,10 +27,9 @@ def replace(connection: apsw.Connection, append: Append, edit: Edit, delivery_id
 
 def made_by(connection: apsw.Connection, event_id: str) -> Edit | None:
     """The record of how an event came to be sent in another's place."""
-    row = connection.execute(_MADE_BY, (event_id,)).fetchone()
-    return None if row is None else Edit(*row)
+    return next(unreadable.each(connection.execute(_MADE_BY, (event_id,)), _to_edit), None)
 
 
 def edits(connection: apsw.Connection, event_id: str) -> tuple[Edit, ...]:
     """What was sent in an event's place."""
-    return tuple(Edit(*row) for row in connection.execute(_OF_PARENT, (event_id,)))
+    return tuple(unreadable.each(connection.execute(_OF_PARENT, (event_id,)), _to_edit))

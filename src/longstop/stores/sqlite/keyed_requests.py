@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 
 from longstop.model.keyed_request import KeptAnswer, KeyedRequest
+from longstop.stores.sqlite import unreadable
 
 MIGRATION = """
     CREATE TABLE keyed_requests (
@@ -38,7 +39,7 @@ _FORGET = f"""
 def begin(connection: apsw.Connection, request: KeyedRequest) -> KeyedRequest | None:
     """Keep a request as under way, unless its key is taken by one that has not expired."""
     row = connection.execute(_FIND, (request.by, request.key)).fetchone()
-    if row is not None and (kept := _request(*row)).expires_at_ms > request.began_at_ms:
+    if row is not None and (kept := _to_request(row)).expires_at_ms > request.began_at_ms:
         return kept
     connection.execute(_FORGET, (request.began_at_ms,))
     connection.execute(_KEEP, (*_place(request), request.expires_at_ms))
@@ -59,8 +60,15 @@ def _place(request: KeyedRequest) -> tuple[Any, ...]:
     return request.by, request.key, request.fingerprint, request.began_at_ms
 
 
-def _request(
-    by: str, key: str, fingerprint: bytes, began_at_ms: int, expires_at_ms: int, status: int | None, body: bytes
-) -> KeyedRequest:
+def _request(row: unreadable.Row) -> KeyedRequest:
+    by, key, fingerprint, began_at_ms, expires_at_ms, status, body = row
     answered = None if status is None else KeptAnswer(status, body)
     return KeyedRequest(by, key, fingerprint, began_at_ms, expires_at_ms, answered)
+
+
+_to_request = unreadable.reader(
+    "request with the Idempotency-Key",
+    "by key fingerprint began_at_ms expires_at_ms status answered".split(),
+    _request,
+    known_by=1,
+)

@@ -7,12 +7,11 @@ import apsw
 from longstop.model.action import Pause
 from longstop.model.delivery import Delivery
 from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
-from longstop.stores.sqlite import edits, find_deliveries, find_events
+from longstop.stores.sqlite import edits, find_deliveries, find_events, unreadable
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
-    Row,
     columns,
     to_action,
     to_attempt,
@@ -35,7 +34,7 @@ def event(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
 
 def _kept(connection: apsw.Connection, row: tuple[Any, ...]) -> KeptEvent:
     deliveries = connection.execute(f"{_DELIVERY} WHERE event_id = ? ORDER BY id", (row[0],))
-    standing = tuple(to_delivery(each) for each in deliveries)
+    standing = tuple(unreadable.each(deliveries, to_delivery, f"event {row[0]}"))
     edited = edits.made_by(connection, row[0]), edits.edits(connection, row[0])
     return KeptEvent(to_event(row[:-1]), row[-1], standing, *edited)
 
@@ -48,27 +47,29 @@ def delivery(connection: apsw.Connection, delivery_id: str) -> Delivery | None:
 
 def history(connection: apsw.Connection, delivery_id: str) -> History:
     """All attempts and actions of a delivery."""
+    place, of = (delivery_id,), f"delivery {delivery_id}"
     return History(
-        tuple(to_attempt(row) for row in connection.execute(_ATTEMPTS, (delivery_id,))),
-        tuple(to_action(row) for row in connection.execute(_ACTIONS, (delivery_id,))),
+        tuple(unreadable.each(connection.execute(_ATTEMPTS, place), to_attempt, of)),
+        tuple(unreadable.each(connection.execute(_ACTIONS, place), to_action, of)),
     )
 
 
 def events(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
     """One page of events."""
     found = find_events.find(connection, wanted, page)
-    rows = (event(connection, id_) for id_ in found.ids)
-    return Listing(tuple(row for row in rows if row is not None), found.next_after, found.searched_to_ms)
+    rows = unreadable.each_of(found.ids, lambda id_: event(connection, id_), "event")
+    return Listing(tuple(rows), found.next_after, found.searched_to_ms)
 
 
 def deliveries(connection: apsw.Connection, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
     """One page of deliveries."""
     found = find_deliveries.find(connection, wanted, page)
-    rows = (delivery(connection, id_) for id_ in found.ids)
-    return Listing(tuple(row for row in rows if row is not None), found.next_after, found.searched_to_ms)
+    rows = unreadable.each_of(found.ids, lambda id_: delivery(connection, id_), "delivery")
+    return Listing(tuple(rows), found.next_after, found.searched_to_ms)
 
 
 _REASON = 'UPDATE pauses SET "by" = ?, why = ? WHERE destination = ?'
+_to_pause = unreadable.reader("pause", "destination at_ms by why".split(), lambda row: Pause(*row))
 _PAUSES = 'SELECT destination, at_ms, "by", why FROM pauses ORDER BY destination'
 
 
@@ -89,8 +90,7 @@ def resume(connection: apsw.Connection, destination: str) -> bool:
 
 def pauses(connection: apsw.Connection) -> list[Pause]:
     """All pauses, by destination."""
-    rows: list[Row] = connection.execute(_PAUSES).fetchall()
-    return [Pause(*row) for row in rows]
+    return list(unreadable.each(connection.execute(_PAUSES), _to_pause))
 
 
 def forget_dedup(connection: apsw.Connection, now_ms: int) -> int:

@@ -2,13 +2,16 @@
 
 import apsw
 
-from longstop.model.delivery import Delivery, State
+from longstop.model.action import ActionRecord
+from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.ids import END_CHARS
 from longstop.model.recent import Recent
+from longstop.stores.sqlite import unreadable
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
+    Row,
     columns,
     to_action,
     to_attempt,
@@ -46,18 +49,21 @@ def recent(connection: apsw.Connection, since_ms: int, limit: int) -> Recent:
     """What happened since a time."""
     first_id = f"{max(since_ms - _SLACK_MS, 0):012x}"
     first_id = f"{first_id[:8]}-{first_id[8:]}"
-    attempts, actions = len(ATTEMPT_COLUMNS), 4
+    since = (since_ms, limit)
     return Recent(
-        tuple(to_event(row) for row in connection.execute(_EVENTS, (first_id, since_ms, limit))),
-        tuple(
-            (to_delivery(row[attempts:]), to_attempt(row[:attempts]))
-            for row in connection.execute(_ATTEMPTS, (since_ms, limit))
-        ),
-        tuple(
-            (to_delivery(row[actions:]), to_action(row[:actions]))
-            for row in connection.execute(_ACTIONS, (since_ms, limit))
-        ),
+        tuple(unreadable.each(connection.execute(_EVENTS, (first_id, *since)), to_event)),
+        tuple(unreadable.each(connection.execute(_ATTEMPTS, since), _attempt_of, "recent attempts")),
+        tuple(unreadable.each(connection.execute(_ACTIONS, since), _action_of, "recent actions")),
     )
+
+
+def _attempt_of(row: Row) -> tuple[Delivery, Attempt]:
+    width = len(ATTEMPT_COLUMNS)
+    return to_delivery(row[width:]), to_attempt(row[:width])
+
+
+def _action_of(row: Row) -> tuple[Delivery, ActionRecord]:
+    return to_delivery(row[4:]), to_action(row[:4])
 
 
 def find_ids(connection: apsw.Connection, part: str, limit: int) -> list[str]:
@@ -65,7 +71,7 @@ def find_ids(connection: apsw.Connection, part: str, limit: int) -> list[str]:
     found: set[str] = set()
     for table in ("events", "deliveries"):
         # `~` comes after everything that an id is made of.
-        begins = connection.execute(_BEGINS.format(table), (part, part + "~", limit))
+        begins = unreadable.fetched(connection.execute(_BEGINS.format(table), (part, part + "~", limit)))
         found.update(id_ for (id_,) in begins)
         if len(part) == END_CHARS:
             ends = connection.execute(_ENDS.format(table), (SEARCHED_FOR_AN_END, END_CHARS, part, limit))
@@ -75,14 +81,14 @@ def find_ids(connection: apsw.Connection, part: str, limit: int) -> list[str]:
 
 def ahead(connection: apsw.Connection, delivery_id: str) -> Delivery | None:
     """The one of a held delivery's lane that goes first: what is leased, or the lowest id that is not done with."""
-    row = connection.execute(_HELD, (delivery_id,)).fetchone()
-    if row is None:
+    held = next(unreadable.each(connection.execute(_HELD, (delivery_id,)), to_delivery), None)
+    if held is None:
         return None
-    held = to_delivery(row)
     first: list[Delivery] = []
     for state in (State.LEASED, State.SCHEDULED, State.DEAD):
-        found = connection.execute(_FIRST, (held.destination, held.lane, state.value)).fetchone()
-        if found is not None and state is State.LEASED:
-            return to_delivery(found)
-        first += [to_delivery(found)] if found is not None else []
-    return min(first, key=lambda each: each.id)
+        place = (held.destination, held.lane, state.value)
+        found = list(unreadable.each(connection.execute(_FIRST, place), to_delivery))
+        if found and state is State.LEASED:
+            return found[0]
+        first += found
+    return min(first, key=lambda each: each.id, default=None)

@@ -3,11 +3,22 @@
 import apsw
 
 from longstop.model.node import FORGOTTEN_AFTER_MS, Node
+from longstop.stores.sqlite import unreadable
+from longstop.stores.sqlite.rows import Row, columns
 
 _BEAT = "INSERT OR REPLACE INTO nodes (name, roles, version, started_at_ms, seen_at_ms) VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM nodes WHERE seen_at_ms < ?"
 _LEAVE = "DELETE FROM nodes WHERE name = ?"
-_NODES = "SELECT name, roles, version, started_at_ms, seen_at_ms FROM nodes ORDER BY name"
+_COLUMNS = "name roles version started_at_ms seen_at_ms".split()
+_NODES = f"SELECT {columns(_COLUMNS)} FROM nodes ORDER BY name"
+
+
+def _node(row: Row) -> Node:
+    name, roles, *rest = row
+    return Node(name, tuple(roles.split()), *rest)
+
+
+_to_node = unreadable.reader("node", ["name", "roles", "program", *_COLUMNS[3:]], _node)
 
 
 def beat(connection: apsw.Connection, node: Node) -> None:
@@ -24,4 +35,4 @@ def leave(connection: apsw.Connection, name: str) -> None:
 
 def nodes(connection: apsw.Connection) -> list[Node]:
     """All rows, by name."""
-    return [Node(name, tuple(roles.split()), *rest) for name, roles, *rest in connection.execute(_NODES)]
+    return list(unreadable.each(connection.execute(_NODES), _to_node))

@@ -13,6 +13,9 @@ import msgspec
 
 from longstop.model.delivery import State
 from longstop.model.listing import Drift
+from longstop.stores.sqlite import parking, unreadable
+from longstop.stores.sqlite.counters import Deltas
+from longstop.stores.sqlite.rows import Row
 
 _NAMES = """
     WITH RECURSIVE found(name) AS (
@@ -34,6 +37,18 @@ _EVENTS = "SELECT count(*) FROM events INDEXED BY events_source WHERE source = ?
 _UNROUTED = "SELECT count(*) FROM events INDEXED BY events_unrouted WHERE routed = 0"
 _WAITING = "SELECT count(*) FROM deliveries INDEXED BY deliveries_waiting WHERE destination = ? AND ended_at_ms IS NULL"
 _LEASED = "SELECT count(*) FROM deliveries INDEXED BY deliveries_lease WHERE state = 'leased' AND destination = ?"
+_SCHEDULED = [
+    f"SELECT count(*) FROM deliveries INDEXED BY deliveries_{index} WHERE destination = ? AND {condition}"
+    for index, condition in (
+        ("untried", "state = 'scheduled' AND held = 0 AND attempts = 0"),
+        ("tried", "state = 'scheduled' AND held = 0 AND attempts > 0"),
+        ("held", "held = 1"),
+    )
+]
+_STATELESS = """
+    SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
+    WHERE destination = ? AND ended_at_ms IS NULL AND state NOT IN ('scheduled', 'leased') LIMIT ?
+"""
 _ENDED = "SELECT count(*) FROM deliveries INDEXED BY deliveries_{0} WHERE state = '{0}' AND destination = ?"
 _OF_GROUPS = """
     SELECT count(*) FROM dead_groups g JOIN deliveries d INDEXED BY deliveries_dead_group ON d.dead_group = g.id
@@ -68,6 +83,8 @@ class Step(NamedTuple):
     wrong: tuple[Wrong, ...] = ()
     group: tuple[int, int, int, int, int, int] | None = None
     """A group: its id, how many and how many keys it says it has, and how many it has, and its repairs."""
+    stateless: tuple[int, ...] = ()
+    """Rows of deliveries that have not ended and are in no state that there is: nothing else would find them."""
 
 
 def look(connection: apsw.Connection, after: str | None) -> Step:
@@ -83,19 +100,31 @@ def look(connection: apsw.Connection, after: str | None) -> Step:
     if kind == 3:
         return Step(cursor, group=_group(connection, int(name)))
     wrong = (_wrong(connection, counter, found) for counter, found in _count(connection, kind, name))
-    return Step(cursor, tuple(each for each in wrong if each is not None))
+    stateless = _stateless(connection, name) if kind == 2 else ()
+    return Step(cursor, tuple(each for each in wrong if each is not None), stateless=stateless)
+
+
+def _stateless(connection: apsw.Connection, destination: str) -> tuple[int, ...]:
+    """By what the indexes count first: they are read alone, and the rows only where something is left over."""
+    waiting = int(connection.execute(_WAITING, (destination,)).get)
+    known = sum(int(connection.execute(query, (destination,)).get) for query in (*_SCHEDULED, _LEASED))
+    if waiting == known:
+        return ()
+    rows: list[Row] = connection.execute(_STATELESS, (destination, parking.AT_ONCE)).fetchall()
+    return tuple(int(rowid) for (rowid,) in rows)
 
 
 def _places(connection: apsw.Connection) -> list[tuple[int, str]]:
     """All there is to count, in an order that stays: sources, the unrouted, destinations, groups."""
-    sources = {str(name) for (name,) in connection.execute(_SOURCES)}
-    sources |= {str(name) for (name,) in connection.execute("SELECT name FROM counters WHERE subject = 'events'")}
-    destinations = {str(n) for (n,) in connection.execute("SELECT name FROM counters WHERE subject = 'deliveries'")}
-    for query in _DESTINATIONS:
-        destinations |= {str(name) for (name,) in connection.execute(query)}
-    groups = [str(id_) for (id_,) in connection.execute("SELECT id FROM dead_groups")]
+    sources = _names_of(connection, _SOURCES, "SELECT name FROM counters WHERE subject = 'events'")
+    destinations = _names_of(connection, *_DESTINATIONS, "SELECT name FROM counters WHERE subject = 'deliveries'")
+    groups = _names_of(connection, "SELECT id FROM dead_groups")
     names = ((0, sources), (1, [""]), (2, destinations), (3, groups))
     return sorted((kind, name) for kind, some in names for name in some)
+
+
+def _names_of(connection: apsw.Connection, *queries: str) -> set[str]:
+    return {str(name) for query in queries for (name,) in unreadable.fetched(connection.execute(query))}
 
 
 def _count(connection: apsw.Connection, kind: int, name: str) -> Iterator[tuple[tuple[str, str, str], int]]:
@@ -131,12 +160,16 @@ def _group(connection: apsw.Connection, id_: int) -> tuple[int, int, int, int, i
 def needs_repair(step: Step) -> bool:
     """Whether anything has to be written: a counter is wrong, or a group is empty."""
     group = step.group
-    return bool(step.wrong) or (group is not None and (group[1:3] != group[3:5] or group[3] == 0))
+    return bool(step.wrong or step.stateless) or (group is not None and (group[1:3] != group[3:5] or group[3] == 0))
 
 
 def repair(connection: apsw.Connection, step: Step) -> list[Drift]:
     """Put right what a step found, unless somebody else has; what was wrong. The inside of a transaction."""
     drifts = []
+    moved = Deltas()
+    for rowid in step.stateless:
+        parking.park(connection, rowid, ValueError("it is in no state"), _newest_ms(connection), moved)
+    moved.add(connection)
     for counter, kept, found, repairs in step.wrong:
         connection.execute(_REPAIR, (*counter, found - kept, repairs))
         if connection.changes():
@@ -144,6 +177,11 @@ def repair(connection: apsw.Connection, step: Step) -> list[Drift]:
     if step.group is not None:
         drifts += _repair_group(connection, *step.group)
     return drifts
+
+
+def _newest_ms(connection: apsw.Connection) -> int:
+    """About what time it is, by what came last."""
+    return int(connection.execute("SELECT newest_ms FROM marks").get)
 
 
 def _repair_group(

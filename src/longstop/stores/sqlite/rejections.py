@@ -18,6 +18,7 @@ from longstop.model.rejection import (
     RejectionCount,
     RejectionReason,
 )
+from longstop.stores.sqlite import unreadable
 from longstop.stores.sqlite.rows import Row, columns
 
 _REQUEST = "method client path query headers body".split()
@@ -79,7 +80,7 @@ def _rejection_row(r: Rejection) -> Row:
     return (*of_it, *_request_row(r.request))
 
 
-def _to_rejection(row: Row) -> Rejection:
+def _rejection(row: Row) -> Rejection:
     source, id_, at_ms, reason, status, problems, body_bytes, body_kept, asked, nearest, *request = row
     return Rejection(
         id=id_,
@@ -96,16 +97,26 @@ def _to_rejection(row: Row) -> Rejection:
     )
 
 
+_to_rejection = unreadable.reader("refused request", _REJECTION, _rejection, known_by=1)
+
+
 def rejections(connection: apsw.Connection, source: str, page: Page) -> Listing[Rejection]:
     """One page of a source's samples."""
     rows, next_after = _page(connection, "rejections", _REJECTION, source, page)
-    return Listing(tuple(map(_to_rejection, rows)), next_after)
+    return Listing(tuple(unreadable.each(rows, _to_rejection)), next_after)
 
 
 def counts(connection: apsw.Connection) -> list[RejectionCount]:
     """How many there were, by source and reason."""
-    rows: list[Row] = connection.execute(_COUNTS).fetchall()
-    return [RejectionCount(source, RejectionReason(reason), *rest) for source, reason, *rest in rows]
+    return list(unreadable.each(connection.execute(_COUNTS), _to_count))
+
+
+def _count(row: Row) -> RejectionCount:
+    source, reason, *rest = row
+    return RejectionCount(source, RejectionReason(reason), *rest)
+
+
+_to_count = unreadable.reader("count of refused requests", "source reason count first_at_ms last_at_ms".split(), _count)
 
 
 def forget(connection: apsw.Connection, before_ms: int) -> int:
@@ -126,7 +137,7 @@ def _page(
         after = f"AND id {behind} ?"
         given.append(page.after)
     query = f"SELECT {columns(names)} FROM {table} WHERE source = ? {after} ORDER BY id {order} LIMIT ?"
-    rows: list[Row] = connection.execute(query, (*given, page.limit + 1)).fetchall()
+    rows = list(unreadable.fetched(connection.execute(query, (*given, page.limit + 1)), source))
     shown = rows[: page.limit]
     return shown, shown[-1][1] if len(rows) > len(shown) else None
 
@@ -171,15 +182,18 @@ def _held_row(h: HeldRequest) -> Row:
     return (h.source, h.id, h.received_at_ms, h.sender, h.fingerprint, h.size, *_request_row(h.request))
 
 
-def _to_held(row: Row) -> HeldRequest:
+def _held(row: Row) -> HeldRequest:
     source, id_, received_at_ms, sender, fingerprint, _size, *request = row
     return HeldRequest(id_, source, received_at_ms, _to_request(tuple(request)), sender, fingerprint)
+
+
+_to_held = unreadable.reader("held request", _HELD, _held, known_by=1)
 
 
 def held_requests(connection: apsw.Connection, source: str, page: Page) -> Listing[HeldRequest]:
     """One page of what is held of a source."""
     rows, next_after = _page(connection, "held_requests", _HELD, source, page)
-    return Listing(tuple(map(_to_held, rows)), next_after)
+    return Listing(tuple(unreadable.each(rows, _to_held)), next_after)
 
 
 def held_counts(connection: apsw.Connection) -> list[HeldCount]:

@@ -8,9 +8,10 @@ import apsw
 
 from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, Delivery, State
+from longstop.model.errors import UnreadableRowError
 from longstop.model.listing import History, KeptEvent
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
-from longstop.stores.sqlite import dead_groups
+from longstop.stores.sqlite import dead_groups, unreadable
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.find_events import received_within
 from longstop.stores.sqlite.rows import (
@@ -52,7 +53,7 @@ _FORGET_ATTEMPTS = f"""
     DELETE FROM attempts WHERE started_at_ms < ?
         AND delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE} AND ended_at_ms < ?)
 """
-_DELIVERIES = f"SELECT {columns(DELIVERY_COLUMNS)}, dead_group FROM deliveries WHERE event_id {_THESE}"
+_DELIVERIES = f"SELECT destination, state, key, dead_group FROM deliveries WHERE event_id {_THESE}"
 _OF_DELIVERIES = f"DELETE FROM {{}} WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE})"
 _DELIVERY, _EVENT, _ATTEMPT = (columns(names) for names in (DELIVERY_COLUMNS, EVENT_COLUMNS, ATTEMPT_COLUMNS))
 _ACTION = '"trigger", at_ms, "by", why'
@@ -110,7 +111,15 @@ def _may_go(connection: apsw.Connection, ids: Sequence[str], before: Cutoffs) ->
 
 
 def whole(connection: apsw.Connection, event_ids: Sequence[str]) -> list[WholeEvent]:
-    """All there is of these events, by a statement a table."""
+    """All there is of these events; those of which something cannot be read are left out."""
+    try:
+        return _whole(connection, event_ids)
+    except (UnreadableRowError, UnicodeDecodeError):
+        return unreadable.each_of(sorted(event_ids), lambda id_: next(iter(_whole(connection, [id_])), None), "event")
+
+
+def _whole(connection: apsw.Connection, event_ids: Sequence[str]) -> list[WholeEvent]:
+    """By a statement a table."""
     these = (json.dumps(list(event_ids)),)
     deliveries: defaultdict[str, list[Delivery]] = defaultdict(list)
     for row in connection.execute(f"SELECT {_DELIVERY} FROM deliveries WHERE event_id {_THESE} ORDER BY id", these):
@@ -143,14 +152,14 @@ def forget(connection: apsw.Connection, event_ids: Sequence[str], before: Cutoff
     for source, routed, number in connection.execute(query, (these,)):
         gone["events", source, ""] -= number
         gone["unrouted", "", ""] -= 0 if routed else number
-    deliveries: list[Row] = connection.execute(_DELIVERIES, (these,)).fetchall()
+    # What cannot be read may be forgotten too.
+    deliveries = list(unreadable.fetched(connection.execute(_DELIVERIES, (these,))))
     for statement in _DELETE:
         connection.execute(statement, (these,))
-    for row in deliveries:
-        delivery = to_delivery(row[:-1])
-        gone["deliveries", delivery.destination, delivery.state.value] -= 1
-        if delivery.state is State.DEAD:
-            dead_groups.leave(connection, delivery, row[-1])
+    for destination, state, key, group in deliveries:
+        gone["deliveries", destination, state] -= 1
+        if group is not None:
+            dead_groups.leave(connection, key, group)
     gone.add(connection)
     return len(ids)
 

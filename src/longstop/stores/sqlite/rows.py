@@ -2,7 +2,6 @@
 
 from functools import cache
 from itertools import chain
-from typing import Any
 
 import apsw
 import msgspec
@@ -10,8 +9,9 @@ import msgspec
 from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger, Wait
 from longstop.model.event import Event, Headers, Origin
+from longstop.stores.sqlite import unreadable
 
-Row = tuple[Any, ...]
+Row = unreadable.Row
 
 ROWS_MAX = 64
 """How many rows go into one statement. There is a prepared one for every number up to it."""
@@ -71,12 +71,17 @@ def event_row(event: Event) -> Row:
     )
 
 
-def to_event(row: Row) -> Event:
-    """The event of a row in the order of EVENT_COLUMNS."""
+def _to_event(row: Row) -> Event:
     id_, source, received_at_ms, type_, key, dedup, origin, parent, occurred_at_ms, raw, body = row
-    headers = Headers.from_wire(_decode_headers(raw))
+    try:
+        headers = Headers.from_wire(_decode_headers(raw))
+    except ValueError as error:
+        raise ValueError(f"headers: {error}") from None
     return Event(id_, source, received_at_ms, body, headers, type_, key, dedup, Origin(origin), parent, occurred_at_ms)
 
+
+to_event = unreadable.reader("event", EVENT_COLUMNS, _to_event)
+"""The event of a row in the order of EVENT_COLUMNS. This and the others raise UnreadableRowError."""
 
 _STATE = DELIVERY_COLUMNS.index("state")
 _REASON = DELIVERY_COLUMNS.index("reason")
@@ -84,8 +89,7 @@ _SKIPPED = DELIVERY_COLUMNS.index("skipped")
 _WAIT = DELIVERY_COLUMNS.index("wait")
 
 
-def to_delivery(row: Row) -> Delivery:
-    """The delivery of a row in the order of DELIVERY_COLUMNS."""
+def _to_delivery(row: Row) -> Delivery:
     values = list(row)
     values[_STATE] = State(values[_STATE])
     values[_REASON] = DeadReason(values[_REASON]) if values[_REASON] else None
@@ -94,18 +98,28 @@ def to_delivery(row: Row) -> Delivery:
     return Delivery(*values)
 
 
+to_delivery = unreadable.reader("delivery", DELIVERY_COLUMNS, _to_delivery)
+"""The delivery of a row in the order of DELIVERY_COLUMNS."""
+
+
 def attempt_row(a: Attempt) -> Row:
     """An attempt's row, in the order of ATTEMPT_COLUMNS."""
     return (a.number, a.round, a.started_at_ms, a.duration_ms, a.outcome.value, a.status, a.error, a.answer, a.frames)
 
 
-def to_attempt(row: Row) -> Attempt:
-    """The attempt of a row in the order of ATTEMPT_COLUMNS."""
+def _to_attempt(row: Row) -> Attempt:
     number, round_, started_at_ms, duration_ms, outcome, status, error, answer, frames = row
     return Attempt(number, round_, started_at_ms, duration_ms, OutcomeKind(outcome), status, error, answer, frames)
 
 
-def to_action(row: Row) -> ActionRecord:
-    """The record of an action from (trigger, at_ms, by, why)."""
+to_attempt = unreadable.reader("attempt", ATTEMPT_COLUMNS, _to_attempt)
+"""The attempt of a row in the order of ATTEMPT_COLUMNS."""
+
+
+def _to_action(row: Row) -> ActionRecord:
     trigger, at_ms, by, why = row
     return ActionRecord(Trigger(trigger), at_ms, by, why)
+
+
+to_action = unreadable.reader("action", ["trigger", "at_ms", "by", "why"], _to_action)
+"""The record of an action from (trigger, at_ms, by, why)."""

@@ -13,6 +13,7 @@ import apsw
 
 from longstop.model.ids import id_ms
 from longstop.model.listing import Page
+from longstop.stores.sqlite import unreadable
 
 FIRST_CHUNK = 64
 CHUNK_MAX = 32_768
@@ -93,7 +94,7 @@ def _ids(
     down_to = [] if bound is None else [Condition(f"id {'>=' if page.newest_first else '<='} ?", (bound,))]
     where, values = _where([*stream.within, *_behind(page, cursor), *down_to, *stream.fits])
     query = f"SELECT id FROM {_from(stream)} WHERE {where} ORDER BY id {_order(page)} LIMIT ?"
-    return [str(id_) for (id_,) in connection.execute(query, (*values, limit))]
+    return [str(id_) for (id_,) in unreadable.fetched(connection.execute(query, (*values, limit)))]
 
 
 def merge(page: Page, parts: Sequence[Found]) -> Ids:
@@ -124,7 +125,8 @@ def gather(connection: apsw.Connection, query: str, conditions: Sequence[Conditi
     """One page of few rows, in whatever order they are found: they are sorted."""
     where, values = _where([*conditions, *_behind(page, page.after)])
     full = f"{query} WHERE {where} ORDER BY +id {_order(page)} LIMIT ?"
-    return merge(page, [Found([str(id_) for (id_,) in connection.execute(full, (*values, page.limit + 1))])])
+    rows = unreadable.fetched(connection.execute(full, (*values, page.limit + 1)))
+    return merge(page, [Found([str(id_) for (id_,) in rows])])
 
 
 def count_up_to(connection: apsw.Connection, most: int, table: str, index: str, *conditions: Condition) -> int:

@@ -6,7 +6,7 @@ from longstop.model.append import Append
 from longstop.model.breaker import Circuit
 from longstop.model.clock_guard import ClockRepair
 from longstop.model.delivery import Delivery, State
-from longstop.model.errors import LeaseLostError
+from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
 from longstop.model.lease import LeaseBatch, LeaseRef, LeaseRequest, Settlement
@@ -48,7 +48,11 @@ class SqliteInbox(Database):
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
-        return await self._reader.call(lambda connection: inbox.expired(connection, now_ms, limit))
+        try:
+            return await self._reader.call(lambda connection: inbox.expired(connection, now_ms, limit))
+        except UnreadableRowError:
+            await self._transact(lambda connection: inbox.park_expired(connection, now_ms, limit))
+            return await self._reader.call(lambda connection: inbox.expired(connection, now_ms, limit))
 
     async def repair_clock(self, repair: ClockRepair) -> int:
         """See ports.Inbox."""
