@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from longstop.ports.decisions import Decisions
+from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
@@ -10,5 +11,5 @@ from longstop.ports.rejections import Rejections
 from longstop.ports.retention import Retention
 
 
-class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, KeyedRequests, Protocol):
+class Ledger(Lookups, Decisions, Jobs, Nodes, Retention, Rejections, KeyedRequests, Protocol):
     """What people ask and decide."""

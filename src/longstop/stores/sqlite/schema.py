@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
-from longstop.stores.sqlite import keyed_requests, ledger_schema
+from longstop.stores.sqlite import jobs_schema, keyed_requests, ledger_schema
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -217,6 +217,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX actions_at ON actions (at_ms);
     """,
     keyed_requests.MIGRATION,
+    jobs_schema.MIGRATION,
 )
 
 

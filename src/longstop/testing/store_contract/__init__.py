@@ -35,6 +35,7 @@ from longstop.testing.store_contract import (
     edit,
     extend,
     held_requests,
+    jobs,
     keyed_requests,
     lease,
     listing,
@@ -78,6 +79,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     edit,
     lookups,
     nodes,
+    jobs,
     keyed_requests,
 )
 """Every check that any store passes."""

@@ -8,6 +8,7 @@ from longstop.model.listing import (
 from longstop.stores.sqlite import backup
 from longstop.stores.sqlite.store.decisions import SqliteDecisions
 from longstop.stores.sqlite.store.inbox import SqliteInbox
+from longstop.stores.sqlite.store.jobs import SqliteJobs
 from longstop.stores.sqlite.store.keyed_requests import SqliteKeyedRequests
 from longstop.stores.sqlite.store.lookups import SqliteLookups
 from longstop.stores.sqlite.store.nodes import SqliteNodes
@@ -16,7 +17,14 @@ from longstop.stores.sqlite.store.retention import SqliteRetention
 
 
 class SqliteStore(
-    SqliteInbox, SqliteLookups, SqliteDecisions, SqliteNodes, SqliteRetention, SqliteRejections, SqliteKeyedRequests
+    SqliteInbox,
+    SqliteLookups,
+    SqliteDecisions,
+    SqliteJobs,
+    SqliteNodes,
+    SqliteRetention,
+    SqliteRejections,
+    SqliteKeyedRequests,
 ):
     """Inbox and Ledger in one SQLite file; see Database for its arguments."""
 
