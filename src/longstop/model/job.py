@@ -127,15 +127,17 @@ class JobDecision:
     """What a step decides about one delivery, if it still stands as it was seen; otherwise somebody was quicker."""
 
     action: Action
-    state: State
-    round: int
+    seen: Delivery
     instead: Append | None = None
     """An event to be kept in its place, together with the action and `edit` or not at all."""
     edit: Edit | None = None
 
-    def holds(self, delivery: Delivery | None) -> bool:
-        """Whether the delivery stands as it was seen."""
-        return delivery is not None and (delivery.state, delivery.round) == (self.state, self.round)
+    def holds(self, now: Delivery | None) -> bool:
+        """Whether the delivery stands as it was seen: nobody has sent it again, given it up or edited it since."""
+        if now is None:
+            return False
+        seen = self.seen
+        return (now.state, now.round, now.replaced_by) == (seen.state, seen.round, seen.replaced_by)
 
     @property
     def released(self) -> tuple[str, ...]:
@@ -276,9 +278,13 @@ class Job:
 
     def leased(self, worker: str, now_ms: int, until_ms: int) -> Self:
         """This job in the hands of a worker, with the next token."""
-        started_at_ms = now_ms if self.started_at_ms is None else self.started_at_ms
-        lease = {"token": self.token + 1, "worker": worker, "lease_until_ms": until_ms}
-        return replace(self, started_at_ms=started_at_ms, **lease)
+        return replace(
+            self,
+            started_at_ms=now_ms if self.started_at_ms is None else self.started_at_ms,
+            token=self.token + 1,
+            worker=worker,
+            lease_until_ms=until_ms,
+        )
 
     def given_up(self) -> Self:
         """This job in nobody's hands."""

@@ -69,7 +69,7 @@ def make_job(number: int = 1, **changes: Any) -> Job:
 def make_decision(delivery: Delivery, **changes: Any) -> JobDecision:
     """A replay of a delivery as it stands; `changes` are fields of JobDecision."""
     action = Action(delivery.id, Transition(Trigger.REPLAY, NOW_MS, due_at_ms=NOW_MS), "ada", "INC-7")
-    return replace(JobDecision(action, delivery.state, delivery.round), **changes)
+    return replace(JobDecision(action, delivery), **changes)
 
 
 def make_step(job: Job, decisions: Sequence[JobDecision] = (), **changes: Any) -> JobStep:
@@ -294,16 +294,18 @@ async def check_steps_that_race_are_done_once(store: Store) -> None:
 
 async def check_somebody_was_quicker(store: Store) -> None:
     """What no longer stands as it was seen is left as it is, and counted as skipped; the others are done."""
-    replayed, discarded, gone_on, other = await _dead(store, 4)
+    replayed, discarded, gone_on, edited, other = await _dead(store, 5)
     job = await _taken(store)
     await store.act([replay(replayed.id), discard(discarded.id)])
     await store.act([replay(gone_on.id, AT_MS)])
     again = await settled(store, parked(await lease_one(store)))
+    new = make_append(12)
+    await store.replace(new, Edit(new.event.id, edited.event_id, NOW_MS, "bob"), [edited.id])
     absent = replace(other, id=format_uuid7(NOW_MS, 99))
-    seen = [replayed, discarded, gone_on, absent, other]
+    seen = [replayed, discarded, gone_on, edited, absent, other]
     before = [await standing(store, each.id) for each in seen if each is not absent]
     after = await _advanced(store, make_step(job, [make_decision(each) for each in seen]))
-    expect_equal((after.done, after.skipped, after.waiting), (1, 4, (other.id,)), "done, skipped and waiting")
+    expect_equal((after.done, after.skipped, after.waiting), (1, 5, (other.id,)), "done, skipped and waiting")
     for delivery in before[:-1]:
         expect_equal(await standing(store, delivery.id), delivery, "a delivery that had changed")
     expect_equal(again.round, 2, "the round of the one that was dead again")
@@ -337,7 +339,8 @@ async def check_a_new_event_comes_with_its_decision(store: Store) -> None:
     expect_equal(after.waiting, decisions[0].released, "what it waits for")
     made, parent = await store.event(_instead(decisions[0]).event.id), await store.event(one.event_id)
     expect(made is not None and parent is not None, "the new event is not kept")
-    assert made is not None and parent is not None
+    assert made is not None
+    assert parent is not None
     expect_equal(made.made_by, decisions[0].edit, "the record with the new event")
     expect_equal(parent.edits, (decisions[0].edit,), "the record with the kept one")
     expect_equal((await standing(store, one.id)).state, State.DISCARDED, "the one that was read anew")

@@ -15,8 +15,7 @@ from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import Reopen, expect_equal
 from longstop.testing.store_contract.held_requests import make_held
-from longstop.testing.store_contract.jobs import LEASE_MS as JOB_LEASE_MS
-from longstop.testing.store_contract.jobs import NOW_MS, make_decision, make_job, make_step
+from longstop.testing.store_contract.jobs import NOW_MS, UNTIL_MS, make_decision, make_job, make_step
 from longstop.testing.store_contract.rejections import make_rejection
 from longstop.testing.store_contract.steps import (
     LEASE_MS,
@@ -167,13 +166,12 @@ async def check_a_job_goes_on_where_it_was(store: Store, reopen: Reopen) -> None
     await store.append([make_append(1), make_append(2)])
     one, two = [await settled(store, parked(claim)) for claim in (await lease(store)).claims]
     await store.add_job(make_job())
-    until_ms = NOW_MS + JOB_LEASE_MS
-    (job,) = await store.lease_jobs("worker-1", NOW_MS, until_ms, 1)
+    (job,) = await store.lease_jobs("worker-1", NOW_MS, UNTIL_MS, 1)
     after = await store.advance_job(make_step(job, [make_decision(one)]))
     waiting = await standing(store, one.id)
     async with _again(store, reopen) as second:
         expect_equal(await second.job(job.id), after, "the job")
         expect_equal(await standing(second, one.id), waiting, "the delivery that was released")
-        (again,) = await second.lease_jobs("worker-2", until_ms, until_ms + JOB_LEASE_MS, 1)
+        (again,) = await second.lease_jobs("worker-2", UNTIL_MS, UNTIL_MS + 1, 1)
         done = await second.advance_job(make_step(again, [make_decision(two)], places={}))
         expect_equal(done and done.done, 2, "done in the end")
