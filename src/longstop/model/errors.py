@@ -153,7 +153,11 @@ class TransitionError(LongstopError):
 
 
 class NotFoundError(LongstopError):
-    """No event or delivery has this id."""
+    """No event, delivery or job has this id."""
+
+
+class JobRefusedError(LongstopError):
+    """A job that cannot be as it was asked for, or that cannot be stopped or resumed now; the message says why."""
 
 
 class ArchiveError(LongstopError):

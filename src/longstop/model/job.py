@@ -252,8 +252,8 @@ class Job:
         """How many it has dealt with."""
         return self.done + self.failed + self.skipped
 
-    def of_destination(self, name: str) -> DeliveryFilter:
-        """What to list of a destination, in the order of ids."""
+    def of_destination(self, name: str | None) -> DeliveryFilter:
+        """What to list of a destination (None: of all), in the order of ids."""
         until_ms = min(
             (each for each in (self.wanted.until_ms, self.ended_until_ms) if each is not None),
             default=None,
@@ -317,6 +317,12 @@ class Job:
         if step.fails is not None:
             return changed._becomes(JobTrigger.FAIL, step.at_ms, None, step.fails)
         return changed if step.places else changed._becomes(JobTrigger.FINISH, step.at_ms, None, None)
+
+    def broken(self, token: int, at_ms: int, why: str) -> JobStep:
+        """The step that says that it cannot go on."""
+        return JobStep(
+            self.id, token, at_ms, at_ms, self.places, waiting=self.waiting, next_at_ms=self.next_at_ms, fails=why
+        )
 
     def _becomes(self, trigger: JobTrigger, at_ms: int, by: str | None, why: str | None) -> Self:
         state = next_job_state(self.state, trigger)

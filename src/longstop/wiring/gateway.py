@@ -1,9 +1,7 @@
 """A running gateway: accepting, delivering or both, from its start to its stop."""
 
 import asyncio
-import os
 import secrets
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +28,7 @@ from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
 from longstop.stores.sqlite import SqliteStore
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
-from longstop.wiring.parts import clock_repairs, parts, reader, watermarks
+from longstop.wiring.parts import clock_repairs, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
 
 if TYPE_CHECKING:
@@ -90,7 +88,7 @@ class Gateway:
             self._reader,
         )
         self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
-        worker = f"{socket.gethostname()}:{os.getpid()}"
+        worker = process_name()
         watch = ClockWatch(clock)
         transactions = store if isinstance(store, SqliteStore) else None
         deliver = AttemptRunner(self._settlements, clock, rng, transactions, watch)
@@ -124,6 +122,7 @@ class Gateway:
             self._background(self._rescue.run(), "rescue")
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
             self._background(self._clock_repairs.run(), "clock_repairs")
+            self._background(self._parts.job_runner(delivers=True).run(), "jobs")
             self._background(self._parts.retention().run(), "retention")
             self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
         self._background(self._heartbeat.run(), "heartbeat")
