@@ -14,6 +14,7 @@ from longstop.model.job import JobAction, JobState
 from longstop.model.listing import DeliveryFilter
 from longstop.operating import jobs
 from longstop.operating.jobs import JobRequest, JobService
+from longstop.operating.survey import SAMPLE
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_quarantined
 from longstop.testing.clock import VirtualClock
@@ -35,7 +36,7 @@ async def test_a_survey_says_what_it_would_be_of_and_keeps_nothing() -> None:
     assert (found.count, found.exact, found.keys) == (1_401, True, 1)
     assert found.destinations == {"bi": 700, "crm": 700, "": 1}
     assert (found.oldest_at_ms, found.newest_at_ms) == (AT_MS, AT_MS)
-    assert found.sample == tuple(every[: jobs.SAMPLE])
+    assert found.sample == tuple(every[:SAMPLE])
     narrow = await service(store).survey(
         JobRequest(REPLAY, DeliveryFilter(destination="crm", reason=DeadReason.MALFORMED))
     )

@@ -22,8 +22,10 @@ LOOK_EVERY_S = 0.5
 """How often to look for a job to take."""
 AT_ONCE = 4
 """So many jobs a process has at a time; others wait for their turn, or for another process."""
-AGAIN_AFTER_S = 1.0
-"""After the store could not be used."""
+
+
+class _BrokenJobError(Exception):
+    """Something within us failed on a job; what, is the cause."""
 
 
 class JobRunner:
@@ -54,6 +56,18 @@ class JobRunner:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def carry_out(self, job_id: str, told: Callable[[Job], None]) -> bool:
+        """Work on this job alone, here, until it has ended or was stopped; False where somebody else has it.
+
+        told: hears of it after each step. Raises StoreUnavailableError; the job is in the store then, as far as it got.
+        """
+        now_ms = self._clock.now_ms()
+        jobs = await self._store.lease_jobs(self._worker, now_ms, now_ms + LEASE_MS, 1, job_id)
+        for job in jobs:
+            with contextlib.suppress(_BrokenJobError):
+                await self._carry_out(job, told)
+        return bool(jobs)
+
     async def _take(self) -> None:
         room = AT_ONCE - len(self._tasks)
         if room <= 0:
@@ -65,52 +79,47 @@ class JobRunner:
             log.error("jobs_failed", error=str(error))
             return
         for job in jobs:
-            log.info("job_taken", job_id=job.id, action=job.action.value, by=job.by, gone_through=job.gone_through)
-            task = asyncio.create_task(self._carry_out(job), name=f"job {job.id}")
+            task = asyncio.create_task(self._in_background(job), name=f"job {job.id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, job: Job) -> None:
-        """Work on a job until it has ended, or is no longer ours."""
+    async def _in_background(self, job: Job) -> None:
+        log.info("job_taken", job_id=job.id, action=job.action.value, by=job.by, gone_through=job.gone_through)
         try:
-            now = await self._work(job)
+            now = await self._carry_out(job, lambda _: None)
+        except StoreUnavailableError as error:
+            # It is taken again, and goes on from where the store says that it is.
+            log.error("jobs_failed", job_id=job.id, error=str(error))
+        except _BrokenJobError as error:
+            log.error("job_failed", job_id=job.id, exc_info=error.__cause__)
+        else:
+            state, gone_through = (now.state.value, now.gone_through) if now is not None else (None, None)
+            log.info("job_left", job_id=job.id, state=state, gone_through=gone_through)
+
+    async def _carry_out(self, job: Job, told: Callable[[Job], None]) -> Job | None:
+        """Work on a job until it has ended, was stopped, or is another's; the job as it stands then.
+
+        Raises StoreUnavailableError, and _BrokenJobError where it can never go on: it has failed then.
+        """
+        work = JobWork(self._store, self._clock, self._replay_for(job.by), job, self._delivers)
+        try:
+            while True:
+                now = await work.turn()
+                if now is None or now.state in ENDED:
+                    return now or await self._store.job(job.id)
+                told(now)
+                await self._clock.sleep(work.rest_s)
+        except StoreUnavailableError:
+            raise
         except Exception as error:
             # One job that is broken must not end a gateway, nor be tried for ever.
-            log.exception("job_failed", job_id=job.id)
             await self._fail(job, f"{type(error).__name__}: {error}")
-        else:
-            state = now.state.value if now is not None else None
-            log.info("job_left", job_id=job.id, state=state, gone_through=now.gone_through if now else None)
+            raise _BrokenJobError(job.id) from error
         finally:
             with contextlib.suppress(StoreUnavailableError):
                 await self._store.give_up_job(job.id, job.token)
 
-    async def _work(self, job: Job) -> Job | None:
-        """The job as it stands when it has ended, was stopped, or is another's; None where it is not there any more."""
-        work: JobWork | None = self._begin(job)
-        while True:
-            try:
-                if work is None:
-                    # What became of the last step is found out.
-                    kept = await self._store.job(job.id)
-                    if kept is None or not kept.is_held_by(job.token):
-                        return kept
-                    work = self._begin(kept)
-                now = await work.turn()
-                if now is None or now.state in ENDED:
-                    return now or await self._store.job(job.id)
-            except StoreUnavailableError as error:
-                log.error("jobs_failed", error=str(error))
-                work = None
-                await self._clock.sleep(AGAIN_AFTER_S)
-            else:
-                await self._clock.sleep(work.rest_s)
-
-    def _begin(self, job: Job) -> JobWork:
-        return JobWork(self._store, self._clock, self._replay_for(job.by), job, self._delivers)
-
     async def _fail(self, job: Job, why: str) -> None:
-        with contextlib.suppress(StoreUnavailableError):
-            kept = await self._store.job(job.id)
-            if kept is not None:
-                await self._store.advance_job(kept.broken(job.token, self._clock.now_ms(), why))
+        kept = await self._store.job(job.id)
+        if kept is not None:
+            await self._store.advance_job(kept.broken(job.token, self._clock.now_ms(), why))

@@ -4,19 +4,17 @@ Who carries them out is `job_runner`. A job acts on what matched when it was mad
 and the time bound it, so that it ends, and what dies meanwhile is another job's.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import JobRefusedError, NotFoundError
 from longstop.model.ids import IdFactory, is_id
 from longstop.model.job import MAY_BE, OVER, Job, JobAction, JobChange, JobState, JobTrigger
 from longstop.model.listing import DeliveryFilter, Page
+from longstop.operating.survey import Survey, Tally
 from longstop.ports import Clock, Store
 
-SAMPLE = 10
-"""How many deliveries a survey shows."""
 AT_ONCE = 500
 PATIENCE_MS = 2_000
 """How long deliveries are counted one by one. For more than that takes, the counters give an estimate."""
@@ -38,25 +36,6 @@ class JobRequest:
     """Also those in whose place a person sent an edited event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What a job would be of."""
-
-    count: int
-    exact: bool
-    """False: there were too many to count. `count` is an estimate, never less than what was counted; the rest is of
-    those that were."""
-    destinations: Mapping[str, int]
-    """Name to how many are for it."""
-    keys: int
-    """How many different keys they have."""
-    oldest_at_ms: int | None
-    """When the first of them was received."""
-    newest_at_ms: int | None
-    sample: tuple[Delivery, ...]
-    """The first SAMPLE, the oldest first."""
-
-
 class JobService:
     """Makes and stops jobs, on behalf of the person `by`."""
 
@@ -68,17 +47,25 @@ class JobService:
 
     async def survey(self, asked: JobRequest) -> Survey:
         """What a job would be of, within PATIENCE_MS or a little more. Nothing is kept. Raises JobRefusedError."""
-        return await self._survey(await self._planned(asked))
+        return (await self.plan(asked))[1]
 
     async def create(self, asked: JobRequest) -> Job:
         """Keep a job; it is carried out by whoever delivers. Raises JobRefusedError."""
+        job, _ = await self.plan(asked)
+        await self.keep(job)
+        return job
+
+    async def plan(self, asked: JobRequest) -> tuple[Job, Survey]:
+        """The job of what there is now, for `keep`, and what it is of. Raises as `create` does."""
         if asked.action is JobAction.DISCARD and not (asked.why or "").strip():
             raise JobRefusedError("why: found nothing; expected the reason, for whoever asks one day")
         job = await self._planned(asked)
         survey = await self._survey(job)
-        job = replace(job, total=survey.count, exact=survey.exact)
+        return replace(job, total=survey.count, exact=survey.exact), survey
+
+    async def keep(self, job: Job) -> None:
+        """Keep a job that was planned."""
         await self._store.add_job(job)
-        return job
 
     async def job(self, job_id: str) -> Job:
         """A job. Raises NotFoundError."""
@@ -148,7 +135,7 @@ class JobService:
 
     async def _survey(self, job: Job) -> Survey:
         end_ms = self._clock.monotonic_ms() + PATIENCE_MS
-        tally = _Tally()
+        tally = Tally()
         exact = True
         async for page in self._matching(job):
             if not exact:
@@ -158,8 +145,7 @@ class JobService:
             exact = self._clock.monotonic_ms() < end_ms
         else:
             exact = True
-        count = tally.count if exact else max(tally.count, await self._estimate(job.wanted))
-        return tally.survey(count, exact)
+        return tally.survey(None if exact else await self._estimate(job.wanted))
 
     async def _matching(self, job: Job) -> AsyncIterator[list[Delivery]]:
         """What the job would act on, a page at a time, the oldest first."""
@@ -186,35 +172,6 @@ class JobService:
             )
         kept = (await self._store.counts()).deliveries
         return sum(n.get(wanted.state, 0) for name, n in kept.items() if wanted.destination in (None, name))
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was counted so far."""
-
-    destinations: Counter[str] = field(default_factory=Counter)
-    keys: set[str] = field(default_factory=set)
-    oldest_at_ms: int | None = None
-    newest_at_ms: int | None = None
-    sample: list[Delivery] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        return self.destinations.total()
-
-    def add(self, delivery: Delivery) -> None:
-        self.destinations[delivery.destination] += 1
-        if delivery.key is not None:
-            self.keys.add(delivery.key)
-        at_ms = delivery.received_at_ms
-        self.oldest_at_ms = at_ms if self.oldest_at_ms is None else min(self.oldest_at_ms, at_ms)
-        self.newest_at_ms = at_ms if self.newest_at_ms is None else max(self.newest_at_ms, at_ms)
-        if len(self.sample) < SAMPLE:
-            self.sample.append(delivery)
-
-    def survey(self, count: int, exact: bool) -> Survey:
-        sample, destinations = tuple(self.sample), dict(self.destinations)
-        return Survey(count, exact, destinations, len(self.keys), self.oldest_at_ms, self.newest_at_ms, sample)
 
 
 def _checked(asked: JobRequest) -> DeliveryFilter:

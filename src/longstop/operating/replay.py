@@ -17,9 +17,9 @@ from longstop.model.exchange import Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, KeptEvent, Page
 from longstop.model.routing import Router, Target
+from longstop.operating.survey import Survey, Tally
 from longstop.ports import Clock, Source, Store
 
-SAMPLE = 10
 AT_ONCE = 500
 """How many deliveries are listed, or acted on, in one go."""
 
@@ -47,14 +47,6 @@ class ReplayError(LongstopError):
 
 class UnreadableError(ReplayError):
     """The body that is to be sent cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a selection holds: how many deliveries, and the first few."""
-
-    count: int
-    sample: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +104,12 @@ class Replay:
             if after is None:
                 return
 
-    async def preview(self, wanted: DeliveryFilter, including_edited: bool = True) -> Preview:
-        """How many deliveries a filter selects, and the oldest of them."""
-        count = 0
-        sample: list[Delivery] = []
+    async def preview(self, wanted: DeliveryFilter, including_edited: bool = True) -> Survey:
+        """What a filter selects."""
+        tally = Tally()
         async for delivery in self.select(wanted, including_edited):
-            count += 1
-            if len(sample) < SAMPLE:
-                sample.append(delivery)
-        return Preview(count, tuple(sample))
+            tally.add(delivery)
+        return tally.survey()
 
     async def by_id(self, id_: str, prefer: Sequence[frozenset[State]] = DEAD_OR_ENDED) -> tuple[Delivery, ...]:
         """What a person means by an id: the delivery; of an event those in the first of these states that it has any.

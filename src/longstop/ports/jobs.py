@@ -30,8 +30,10 @@ class Jobs(Protocol):
         None where its state does not allow it, or there is no such job; then nothing was changed.
         """
 
-    async def lease_jobs(self, worker: str, now_ms: int, until_ms: int, limit: int) -> Sequence[Job]:
-        """Take the oldest running jobs that nobody has (`Job.is_free`), at most so many."""
+    async def lease_jobs(
+        self, worker: str, now_ms: int, until_ms: int, limit: int, job_id: str | None = None
+    ) -> Sequence[Job]:
+        """Take the oldest running jobs that nobody has (`Job.is_free`), at most so many; or only this one."""
 
     async def advance_job(self, step: JobStep) -> Job | None:
         """Carry out a step, all of it or nothing; the job as it stands now (`Job.advanced`).

@@ -104,6 +104,7 @@ class Gateway:
         self._heartbeat = Heartbeat(store, clock, _node(worker, role, clock))
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
+        self._jobs: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -122,7 +123,7 @@ class Gateway:
             self._background(self._rescue.run(), "rescue")
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
             self._background(self._clock_repairs.run(), "clock_repairs")
-            self._background(self._parts.job_runner(delivers=True).run(), "jobs")
+            self._jobs = self._background(self._parts.job_runner(delivers=True).run(), "jobs")
             self._background(self._parts.retention().run(), "retention")
             self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
         self._background(self._heartbeat.run(), "heartbeat")
@@ -133,6 +134,10 @@ class Gateway:
         """Take nothing more, finish what was begun (up to the limit), close."""
         self.ingest.accepting = False
         await self._appends.idle()
+        if self._jobs is not None:
+            # Before what is under way is waited for: nothing more is released, and another worker may go on at once.
+            self._jobs.cancel()
+            await asyncio.gather(self._jobs, return_exceptions=True)
         if Role.WORK in self._role:
             await self._dispatch.stop(self._stop_limit_s)
         await self._settlements.idle()
@@ -188,10 +193,11 @@ class Gateway:
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
 
-    def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _background(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

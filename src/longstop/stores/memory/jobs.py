@@ -49,9 +49,12 @@ class MemoryJobs(MemoryLookups, MemoryDecisions):
             return None
         return self._jobs[job.id]
 
-    async def lease_jobs(self, worker: str, now_ms: int, until_ms: int, limit: int) -> Sequence[Job]:
+    async def lease_jobs(
+        self, worker: str, now_ms: int, until_ms: int, limit: int, job_id: str | None = None
+    ) -> Sequence[Job]:
         """Take the oldest that nobody has."""
-        free = (self._jobs[id_] for id_ in sorted(self._jobs) if self._jobs[id_].is_free(now_ms))
+        asked = (self._jobs[id_] for id_ in sorted(self._jobs) if job_id in (None, id_))
+        free = (job for job in asked if job.is_free(now_ms))
         taken = [job.leased(worker, now_ms, until_ms) for job in islice(free, limit)]
         self._jobs.update((job.id, job) for job in taken)
         return taken

@@ -64,10 +64,12 @@ def any_free(connection: apsw.Connection, now_ms: int) -> bool:
     return any(_job(record).is_free(now_ms) for (record,) in connection.execute(_RUNNING))
 
 
-def lease(connection: apsw.Connection, worker: str, now_ms: int, until_ms: int, limit: int) -> list[Job]:
+def lease(
+    connection: apsw.Connection, worker: str, now_ms: int, until_ms: int, limit: int, job_id: str | None
+) -> list[Job]:
     """Take the oldest that nobody has."""
     running = [_job(record) for (record,) in connection.execute(_RUNNING)]
-    free = [job for job in running if job.is_free(now_ms)][:limit]
+    free = [job for job in running if job_id in (None, job.id) and job.is_free(now_ms)][:limit]
     return [_put(connection, job.leased(worker, now_ms, until_ms)) for job in free]
 
 

@@ -193,6 +193,16 @@ async def check_a_job_is_one_workers(store: Store) -> None:
     expect_equal(taken, [job_id(2), job_id(3)], "jobs taken by those who came later")
 
 
+async def check_one_job_is_taken_by_its_id(store: Store) -> None:
+    """And no other in its place, also where it is not to be had."""
+    for number in (1, 2):
+        await store.add_job(make_job(number))
+    (taken,) = await store.lease_jobs("worker-1", NOW_MS, UNTIL_MS, 5, job_id(2))
+    expect_equal(taken.id, job_id(2), "the job that was taken")
+    for absent in (job_id(2), job_id(9)):
+        expect_equal(list(await store.lease_jobs("w2", NOW_MS, UNTIL_MS, 5, absent)), [], "jobs taken")
+
+
 async def check_a_job_comes_free_when_its_lease_is_over(store: Store) -> None:
     """To the millisecond; and where a lease lasts longer than any, which a clock that was ahead has noted."""
     job = await _taken(store)

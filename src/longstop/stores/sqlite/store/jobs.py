@@ -27,11 +27,13 @@ class SqliteJobs(Database):
         """See ports.Jobs."""
         return await self._transact(lambda connection: jobs.change(connection, change))
 
-    async def lease_jobs(self, worker: str, now_ms: int, until_ms: int, limit: int) -> Sequence[Job]:
+    async def lease_jobs(
+        self, worker: str, now_ms: int, until_ms: int, limit: int, job_id: str | None = None
+    ) -> Sequence[Job]:
         """See ports.Jobs."""
         if not await self._reader.call(lambda connection: jobs.any_free(connection, now_ms)):
             return ()
-        return await self._transact(lambda connection: jobs.lease(connection, worker, now_ms, until_ms, limit))
+        return await self._transact(lambda connection: jobs.lease(connection, worker, now_ms, until_ms, limit, job_id))
 
     async def advance_job(self, step: JobStep) -> Job | None:
         """See ports.Jobs."""
