@@ -8,7 +8,7 @@ from services import on_virtual_time
 from test_replay import dead
 
 from longstop.model.delivery import DeadReason, State
-from longstop.model.errors import JobRefusedError, NotFoundError
+from longstop.model.errors import JobRefusedError, JobRequestError, NotFoundError
 from longstop.model.ids import IdFactory
 from longstop.model.job import JobAction, JobState
 from longstop.model.listing import DeliveryFilter
@@ -127,7 +127,7 @@ def test_what_cannot_be_a_job_says_why(asked: JobRequest, said: str) -> None:
     async def scenario() -> None:
         store = MemoryStore()
         await dead(store)
-        with pytest.raises(JobRefusedError, match=said):
+        with pytest.raises(JobRequestError, match=said):
             await service(store).create(asked)
         assert not (await store.find_jobs(None, jobs.Page())).rows
 

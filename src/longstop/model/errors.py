@@ -156,8 +156,12 @@ class NotFoundError(LongstopError):
     """No event, delivery or job has this id."""
 
 
+class JobRequestError(LongstopError):
+    """A job cannot be made as it was asked for; the message says why."""
+
+
 class JobRefusedError(LongstopError):
-    """A job that cannot be as it was asked for, or that cannot be stopped or resumed now; the message says why."""
+    """A job cannot be stopped or resumed as it stands; the message says how that is."""
 
 
 class ArchiveError(LongstopError):

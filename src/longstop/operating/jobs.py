@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from longstop.model.delivery import Delivery, State
-from longstop.model.errors import JobRefusedError, NotFoundError
+from longstop.model.errors import JobRefusedError, JobRequestError, NotFoundError
 from longstop.model.ids import IdFactory, is_id
 from longstop.model.job import MAY_BE, OVER, Job, JobAction, JobChange, JobState, JobTrigger
 from longstop.model.listing import DeliveryFilter, Page
@@ -46,11 +46,11 @@ class JobService:
         self._by = by
 
     async def survey(self, asked: JobRequest) -> Survey:
-        """What a job would be of, within PATIENCE_MS or a little more. Nothing is kept. Raises JobRefusedError."""
+        """What a job would be of, within PATIENCE_MS or a little more. Nothing is kept. Raises JobRequestError."""
         return (await self.plan(asked))[1]
 
     async def create(self, asked: JobRequest) -> Job:
-        """Keep a job; it is carried out by whoever delivers. Raises JobRefusedError."""
+        """Keep a job; it is carried out by whoever delivers. Raises JobRequestError."""
         job, _ = await self.plan(asked)
         await self.keep(job)
         return job
@@ -58,7 +58,7 @@ class JobService:
     async def plan(self, asked: JobRequest) -> tuple[Job, Survey]:
         """The job of what there is now, for `keep`, and what it is of. Raises as `create` does."""
         if asked.action is JobAction.DISCARD and not (asked.why or "").strip():
-            raise JobRefusedError("why: found nothing; expected the reason, for whoever asks one day")
+            raise JobRequestError("why: found nothing; expected the reason, for whoever asks one day")
         job = await self._planned(asked)
         survey = await self._survey(job)
         return replace(job, total=survey.count, exact=survey.exact), survey
@@ -175,15 +175,15 @@ class JobService:
 
 
 def _checked(asked: JobRequest) -> DeliveryFilter:
-    """The filter, with a state. Raises JobRefusedError."""
+    """The filter, with a state. Raises JobRequestError."""
     wanted = asked.wanted if asked.wanted.state is not None else replace(asked.wanted, state=State.DEAD)
     possible = MAY_BE[asked.action]
     if wanted.state not in possible:
         names = " or ".join(each.value for each in possible)
-        raise JobRefusedError(f"state: found {wanted.state}; expected {names} for a job that can {asked.action}")
+        raise JobRequestError(f"state: found {wanted.state}; expected {names} for a job that can {asked.action}")
     if asked.rate_per_s is not None and (asked.rate_per_s <= 0 or asked.action is not JobAction.REPLAY):
         found = f"{asked.rate_per_s:g}" if asked.rate_per_s <= 0 else f"a rate for a {asked.action}"
-        raise JobRefusedError(f"rate: found {found}; expected a number above 0, of a replay, or none")
+        raise JobRequestError(f"rate: found {found}; expected a number above 0, of a replay, or none")
     return wanted
 
 

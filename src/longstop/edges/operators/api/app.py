@@ -8,6 +8,7 @@ from longstop.edges.operators.api import (
     deliveries,
     destinations,
     events,
+    jobs,
     keys,
     nodes,
     replays,
@@ -31,6 +32,8 @@ ROUTERS = (
     sources.router,
     destinations.router,
     destinations.deciding_router,
+    jobs.router,
+    jobs.deciding_router,
     status.router,
     nodes.router,
 )

@@ -16,6 +16,7 @@ TAGS = {
     "keys": "All that belongs together: a conversation.",
     "sources": "The configured senders, and what was refused of them.",
     "destinations": "Where deliveries go, and how they are.",
+    "jobs": "Replays and discards of many, as they are carried out.",
     "gateway": "How it stands.",
     "dlq": "For those who know dead letter queues from elsewhere: the same as `deliveries` with state `dead`.",
 }
