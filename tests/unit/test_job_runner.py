@@ -54,6 +54,34 @@ async def test_all_of_it_goes_out_once_in_its_order() -> None:
     assert (action.by, action.why) == ("ada", "INC-7")
 
 
+@on_virtual_time
+async def test_a_clock_that_was_ahead_makes_nothing_wait() -> None:
+    store, sends = MemoryStore(), Sends()
+    await dead(store, count=40)
+    here = JobWorld(store)
+    made = await here.make(rate_per_s=20)
+    store._jobs[made.id] = replace(made, next_at_ms=AT_MS + 86_400_000.0)
+    async with Works(store, crm=sends):
+        here.start()
+        assert (await here.ended(made, limit_s=10)).done == 40
+        await here.clock.sleep(2)
+        await here.stop_all()
+    assert len(sends.came) == 40
+
+
+@on_virtual_time
+async def test_what_was_delivered_is_sent_again_once() -> None:
+    store, sends = MemoryStore(), Sends()
+    every = await dead(store, count=150)
+    async with world(store, crm=sends) as here:
+        await here.ended(await here.make())
+        await here.clock.sleep(5)
+        done = await here.ended(await here.make(wanted=DeliveryFilter(state=State.DELIVERED)))
+        await here.clock.sleep(5)
+    assert counts(done) == (JobState.DONE, 150, 0, 0)
+    assert sends.ids == [each.id for each in every] * 2
+
+
 @pytest.mark.parametrize("rate", [0.5, 7.0, 20.0, 150.0])
 def test_the_rate_holds_for_what_goes_out(rate: float) -> None:
     @on_virtual_time

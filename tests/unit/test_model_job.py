@@ -78,8 +78,9 @@ def test_a_record_is_the_job_again() -> None:
         ({"id": delivery_id(event_id(5), 0)}, True),
         ({"id": delivery_id(event_id(5), 1)}, False),
         ({"replaced_by": "e"}, False),
-        ({"state": State.SCHEDULED, "round_at_ms": AT_MS}, True),
-        ({"state": State.SCHEDULED, "round_at_ms": AT_MS + 1}, False),
+        ({"state": State.SCHEDULED, "round": 1, "round_at_ms": AT_MS + 1}, True),
+        ({"state": State.SCHEDULED, "round": 2, "round_at_ms": AT_MS}, True),
+        ({"state": State.SCHEDULED, "round": 2, "round_at_ms": AT_MS + 1}, False),
     ],
 )
 def test_what_came_or_was_sent_again_later_is_not_its_own(changes: dict[str, Any], takes: bool) -> None:

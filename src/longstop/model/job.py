@@ -265,7 +265,8 @@ class Job:
         if delivery.id > self.last_id or (delivery.replaced_by is not None and not self.including_edited):
             return False
         # What waits has no end to go by. Its round may have begun since: a person sent it again.
-        return delivery.state is not State.SCHEDULED or delivery.round_at_ms <= self.created_at_ms
+        sent_again = delivery.state is State.SCHEDULED and delivery.round > 1
+        return not sent_again or delivery.round_at_ms <= self.created_at_ms
 
     def is_free(self, now_ms: int) -> bool:
         """Whether a worker may take it: nobody has it, or has not been heard of for the time of a lease.

@@ -172,12 +172,14 @@ class JobWork:
         """When the next one may go out.
 
         What is overdue goes first, and takes up its part of the rate: so nothing comes in a heap after a kill, or when
-        a destination is there again. By a clock that was put back nothing is waited for.
+        a destination is there again.
         """
         if not self._interval_ms:
             return now_ms
-        by_rate_ms = min(self._next_ms, now_ms + AHEAD_MS + self._interval_ms)
-        return max(by_rate_ms, now_ms + room.overdue * self._interval_ms)
+        if self._next_ms > now_ms + AHEAD_MS + self._interval_ms:
+            # Nobody has decided so far ahead: the clock was put back since.
+            self._next_ms = now_ms + self._interval_ms
+        return max(self._next_ms, now_ms + room.overdue * self._interval_ms)
 
     def _oldest(self, room: _Room) -> str | None:
         """The destination that has the oldest of those that may be decided on now; None where there is none."""
