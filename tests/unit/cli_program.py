@@ -61,6 +61,7 @@ class FakeProgram:
     store: Store = field(default_factory=MemoryStore)
     clock: StandingClock = field(default_factory=StandingClock)
     problems: tuple[str, ...] = ()
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
 
     def load(self, path: Path, app: str | None = None, more_in_code: bool = False) -> config.Config:
         return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))
@@ -71,7 +72,7 @@ class FakeProgram:
     @contextlib.asynccontextmanager
     async def opened(self, settings: config.Config) -> AsyncIterator[wiring.Parts]:
         made = wiring.parts(settings)
-        yield wiring.Parts(settings, self.store, made.sources, made.router, self.clock, random.Random(1))
+        yield wiring.Parts(settings, self.store, made.sources, made.router, self.clock, self.rng)
 
     def has_store(self, settings: config.Config) -> bool:
         return True

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from cli_program import NOW_MS, FakeProgram, make_dead
 
-from longstop.edges.cli import bulk
 from longstop.model.delivery import State
 from longstop.model.listing import EventFilter, KeptEvent, Page
 from longstop.testing.builders import delivery_id, event_id, make_append, make_quarantined
@@ -69,11 +68,8 @@ def test_replay_by_filter(argv: tuple[str, ...], after: list[State], program: Fa
     assert ("Nothing matches that could be replayed" in capsys.readouterr().err) == (SCHEDULED not in after)
 
 
-def test_a_long_selection_is_replayed_whole_and_paced(
-    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 2)
-    assert program.cli("replay", "--all", "--rate", "60/m") == 0
+def test_a_few_by_id_are_paced_at_once(program: FakeProgram, capsys: Capture) -> None:
+    assert program.cli("replay", *(event_id(number) for number in (1, 2, 3)), "--rate", "60/m") == 0
     assert capsys.readouterr().out == "3 replayed\n"
     due = [program.delivery(delivery_of(number)).due_at_ms for number in (1, 2, 3)]
     assert due == [NOW_MS, NOW_MS + 1000, NOW_MS + 2000]

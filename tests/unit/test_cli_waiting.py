@@ -117,6 +117,7 @@ def test_a_replay_that_has_not_gone_out_is_taken_back(program: FakeProgram, caps
     assert program.cli("discard", event_id(2), "--why", "a mistake") == 0
     assert program.delivery(delivery_of(2)).state is State.DISCARDED
     capsys.readouterr()
+    asyncio.run(program.store.leave("host:1"))
     assert program.cli("discard", "--state", "scheduled", "--key", "order-1", "--why", "a mistake") == 0
     assert capsys.readouterr().out == "1 discarded\n"
 

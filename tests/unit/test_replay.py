@@ -16,7 +16,8 @@ from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.listing import DeliveryFilter
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings
-from longstop.operating.replay import SAMPLE, Replay, ReplayError
+from longstop.operating.replay import Replay, ReplayError
+from longstop.operating.survey import SAMPLE
 from longstop.sources import build
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_append, make_quarantined

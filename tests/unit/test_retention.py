@@ -18,6 +18,7 @@ from longstop.archives import file
 from longstop.archives.file import FileArchive
 from longstop.model.errors import ArchiveError, StoreUnavailableError
 from longstop.model.event import Headers
+from longstop.model.job import KEPT_MS, JobState
 from longstop.model.lease import LeaseRequest
 from longstop.model.listing import EventFilter, Page
 from longstop.model.retention import CATCH_UP, Kind, RetentionSettings, WholeEvent, lived
@@ -30,6 +31,7 @@ from longstop.stores.sqlite import SqliteStore
 from longstop.testing.builders import AT_MS, make_append, make_event
 from longstop.testing.clock import VirtualClock
 from longstop.testing.fakes import FaultyStore
+from longstop.testing.store_contract.jobs import make_job
 from longstop.testing.store_contract.steps import LEASE_MS, delivered, discard, lease, lease_one, parked
 
 HOUR_MS = 3_600_000
@@ -130,6 +132,17 @@ async def test_a_restart_believes_no_clock_either_and_catches_up_with_what_passe
         await clock.sleep(EVERY_S)
         await again.sweep()
     assert await ids(store) == []
+
+
+@on_virtual_time
+async def test_a_job_that_is_over_is_kept_for_its_time() -> None:
+    store, clock = MemoryStore(), SetClock()
+    await store.add_job(make_job(state=JobState.DONE, state_at_ms=clock.now_ms()))
+    retention = Retention(store, AN_HOUR, clock, None)
+    for passes_ms, left in ((KEPT_MS - HOUR_MS, 1), (2 * HOUR_MS, 0)):
+        await clock.sleep(passes_ms / 1000)
+        await retention.sweep()
+        assert len((await store.find_jobs(None, Page())).rows) == left
 
 
 @on_virtual_time

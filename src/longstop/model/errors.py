@@ -165,7 +165,15 @@ class TransitionError(LongstopError):
 
 
 class NotFoundError(LongstopError):
-    """No event or delivery has this id."""
+    """No event, delivery or job has this id."""
+
+
+class JobRequestError(LongstopError):
+    """A job cannot be made as it was asked for; the message says why."""
+
+
+class JobRefusedError(LongstopError):
+    """A job cannot be stopped or resumed as it stands; the message says how that is."""
 
 
 class ArchiveError(LongstopError):

@@ -17,9 +17,9 @@ from longstop.model.exchange import Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, KeptEvent, Page
 from longstop.model.routing import Router, Target
+from longstop.operating.survey import Survey, Tally
 from longstop.ports import Clock, Source, Store
 
-SAMPLE = 10
 AT_ONCE = 500
 """How many deliveries are listed, or acted on, in one go."""
 
@@ -50,14 +50,6 @@ class UnreadableError(ReplayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """What a selection holds: how many deliveries, and the first few."""
-
-    count: int
-    sample: tuple[Delivery, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """What became of one selected delivery: its state now, or why nothing was done."""
 
@@ -77,6 +69,11 @@ class EditPlan:
     """The new event and its deliveries."""
     replaces: tuple[Delivery, ...]
     """Those of the kept one that it takes the place of."""
+
+
+def read_again_as(event: Event) -> str:
+    """Why a quarantined delivery is done with."""
+    return f"read again as event {event.id}"
 
 
 class Replay:
@@ -107,15 +104,12 @@ class Replay:
             if after is None:
                 return
 
-    async def preview(self, wanted: DeliveryFilter, including_edited: bool = True) -> Preview:
-        """How many deliveries a filter selects, and the oldest of them."""
-        count = 0
-        sample: list[Delivery] = []
+    async def preview(self, wanted: DeliveryFilter, including_edited: bool = True) -> Survey:
+        """What a filter selects."""
+        tally = Tally()
         async for delivery in self.select(wanted, including_edited):
-            count += 1
-            if len(sample) < SAMPLE:
-                sample.append(delivery)
-        return Preview(count, tuple(sample))
+            tally.add(delivery)
+        return tally.survey()
 
     async def by_id(self, id_: str, prefer: Sequence[frozenset[State]] = DEAD_OR_ENDED) -> tuple[Delivery, ...]:
         """What a person means by an id: the delivery; of an event those in the first of these states that it has any.
@@ -149,11 +143,20 @@ class Replay:
                 done.append(await self._read_again(delivery, why))
                 continue
             due_at_ms = now_ms + (round(place * 1000 / rate_per_s) if rate_per_s else 0)
-            lane = self._router.lane(delivery.source, delivery.destination, delivery.key)
-            wait = Wait.REPLAY if due_at_ms > now_ms else None
-            transition = Transition(Trigger.REPLAY, now_ms, due_at_ms, lane=lane, wait=wait)
-            actions.append(Action(delivery.id, transition, self._by, why))
+            actions.append(self.again(delivery, due_at_ms, why))
         return done + await self._act(actions)
+
+    def again(self, delivery: Delivery, due_at_ms: int, why: str | None) -> Action:
+        """The decision that a delivery goes out once more, at this time."""
+        now_ms = self._clock.now_ms()
+        lane = self._router.lane(delivery.source, delivery.destination, delivery.key)
+        wait = Wait.REPLAY if due_at_ms > now_ms else None
+        transition = Transition(Trigger.REPLAY, now_ms, due_at_ms, lane=lane, wait=wait)
+        return Action(delivery.id, transition, self._by, why)
+
+    def give_up(self, delivery: Delivery, why: str | None) -> Action:
+        """The decision that it does not."""
+        return Action(delivery.id, Transition(Trigger.DISCARD, self._clock.now_ms()), self._by, why)
 
     async def expedite(self, deliveries: Sequence[Delivery], why: str | None = None) -> list[Done]:
         """Have each delivery that waits tried at once. One that is held still waits for those before it."""
@@ -163,8 +166,7 @@ class Replay:
 
     async def discard(self, deliveries: Sequence[Delivery], why: str) -> list[Done]:
         """Give up on each delivery, for a reason that is recorded."""
-        transition = Transition(Trigger.DISCARD, self._clock.now_ms())
-        return await self._act([Action(each.id, transition, self._by, why) for each in deliveries])
+        return await self._act([self.give_up(each, why) for each in deliveries])
 
     async def plan_edit(self, id_: str, body: bytes, to: Sequence[str] = ()) -> EditPlan:
         """What `edit` would do. Nothing is kept. Raises as it does. to: to these destinations instead."""
@@ -203,8 +205,12 @@ class Replay:
 
         Raises ReplayError where they still do not.
         """
+        return await self.carry_out(await self.plan_again(id_), why)
+
+    async def plan_again(self, id_: str) -> EditPlan:
+        """What `route_again` would do. Nothing is kept. Raises as it does."""
         kept = await self._event(id_)
-        return await self.carry_out(EditPlan(kept.event, self._anew(kept.event, kept.event.body, {}), ()), why)
+        return EditPlan(kept.event, self._anew(kept.event, kept.event.body, {}), ())
 
     async def _event(self, id_: str) -> KeptEvent:
         kept = await self._store.event(id_)
@@ -218,8 +224,7 @@ class Replay:
             event = await self.route_again(delivery.event_id, why)
         except ReplayError as error:
             return Done(delivery.id, delivery.event_id, None, str(error))
-        discard = Transition(Trigger.DISCARD, self._clock.now_ms())
-        await self._store.act([Action(delivery.id, discard, self._by, f"read again as event {event.id}")])
+        await self._store.act([self.give_up(delivery, read_again_as(event))])
         return Done(delivery.id, event.id, State.SCHEDULED)
 
     def _anew(self, old: Event, body: bytes, destinations: dict[str, Target]) -> Append:
@@ -249,10 +254,13 @@ class Replay:
 
     async def carry_out(self, plan: EditPlan, why: str | None = None) -> Event:
         """Keep the new event and the record of who sent it and why; it is delivered as any other."""
+        await self._store.replace(plan.append, self.record(plan, why), [each.id for each in plan.replaces])
+        return plan.append.event
+
+    def record(self, plan: EditPlan, why: str | None) -> Edit:
+        """The record of who sends the new event in the place of the kept one."""
         event = plan.append.event
-        edit = Edit(event.id, plan.parent.id, event.received_at_ms, self._by, why)
-        await self._store.replace(plan.append, edit, [each.id for each in plan.replaces])
-        return event
+        return Edit(event.id, plan.parent.id, event.received_at_ms, self._by, why)
 
     def _read(self, old: Event, body: bytes, routed: bool) -> Reading:
         source = self._sources.get(old.source)

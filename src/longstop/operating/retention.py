@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 
 from longstop.model.errors import ArchiveError, StoreUnavailableError
+from longstop.model.job import KEPT_MS
 from longstop.model.listing import EventFilter, Page
 from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, cutoffs, lived
 from longstop.ports import Archive, Clock, Ledger
@@ -60,6 +61,7 @@ class Retention:
         forgotten = {kind: await self._forget(kind, before) for kind in Kind}
         if self._settings.attempts_ms is not None:
             await self._forget_attempts(now_ms - self._settings.attempts_ms)
+        await self._ledger.forget_jobs(now_ms - KEPT_MS)
         while await self._paced(self._ledger.give_back()):
             pass
         if any(forgotten.values()):

@@ -10,6 +10,7 @@ from longstop.ports.archive import Archive
 from longstop.ports.clock import Clock
 from longstop.ports.decisions import Decisions
 from longstop.ports.inbox import Inbox
+from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.ledger import Ledger
 from longstop.ports.listener import Alerter, CircuitListener
@@ -30,6 +31,7 @@ __all__ = [
     "Clock",
     "Decisions",
     "Inbox",
+    "Jobs",
     "KeyedRequests",
     "Ledger",
     "Lookups",

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from longstop.ports.decisions import Decisions
+from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
@@ -11,5 +12,5 @@ from longstop.ports.retention import Retention
 from longstop.ports.statistics import Statistics
 
 
-class Ledger(Lookups, Decisions, Nodes, Retention, Rejections, KeyedRequests, Statistics, Protocol):
+class Ledger(Lookups, Decisions, Jobs, Nodes, Retention, Rejections, KeyedRequests, Statistics, Protocol):
     """What people ask and decide."""

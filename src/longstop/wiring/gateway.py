@@ -1,9 +1,7 @@
 """A running gateway: accepting, delivering or both, from its start to its stop."""
 
 import asyncio
-import os
 import secrets
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +27,7 @@ from longstop.operating.replay import Replay
 from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
-from longstop.wiring.parts import clock_repairs, parts, reader, watermarks
+from longstop.wiring.parts import clock_repairs, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ class Gateway:
             self._reader,
         )
         self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
-        worker = f"{socket.gethostname()}:{os.getpid()}"
+        worker = process_name()
         watch = ClockWatch(clock)
         deliver = AttemptRunner(self._settlements, clock, rng, self._signals.transactions, watch)
         self.metrics = self._signals.metrics(self._here(role))
@@ -108,6 +106,7 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         self._failed_tasks: list[str] = []
         self._stopping = False
+        self._jobs: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -126,6 +125,7 @@ class Gateway:
             self._background(self._rescue.run(), "rescue")
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
             self._background(self._clock_repairs.run(), "clock_repairs")
+            self._jobs = self._background(self._parts.job_runner(delivers=True).run(), "jobs")
             self._background(self._parts.retention().run(), "retention")
             self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
         self._background(self._signals.statistics.run(), "statistics")
@@ -137,6 +137,10 @@ class Gateway:
         """Take nothing more, finish what was begun (up to the limit), close."""
         self.ingest.accepting, self._stopping = False, True
         await self._appends.idle()
+        if self._jobs is not None:
+            # Before what is under way is waited for: nothing more is released, and another worker may go on at once.
+            self._jobs.cancel()
+            await asyncio.gather(self._jobs, return_exceptions=True)
         if Role.WORK in self._role:
             await self._dispatch.stop(self._stop_limit_s)
         await self._settlements.idle()
@@ -216,10 +220,11 @@ class Gateway:
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
 
-    def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _background(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,8 @@ from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.operating.job_runner import JobRunner
+from longstop.operating.jobs import JobService
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.operating.retention import Retention
@@ -35,6 +38,11 @@ from longstop.stores.sqlite import SqliteStore
 
 _ALERTS = re.compile(r"(?:^|: )alerts[.:]")
 """A problem with the table `[alerts]`, with or without its line."""
+
+
+def process_name() -> str:
+    """This process, as leases and nodes name it: two never share it at the same time."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @dataclass
@@ -65,6 +73,14 @@ class Parts:
     def replay(self, by: str) -> Replay:
         """The replay service, on behalf of a person."""
         return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+
+    def jobs(self, by: str) -> JobService:
+        """The service that makes and stops jobs, on behalf of a person."""
+        return JobService(self.store, self.clock, self.ids, by)
+
+    def job_runner(self, delivers: bool) -> JobRunner:
+        """What carries jobs out in this process. delivers: whether anybody delivers what it releases."""
+        return JobRunner(self.store, self.clock, self.replay, process_name(), delivers)
 
     def release(self, source: str) -> Release:
         """The service that releases what is held of a source. Raises ConfigurationError where secrets were not read."""

@@ -59,6 +59,11 @@ COMMANDS = (
     Command("dead list", "longstop.edges.cli.dead:list_dead", "List what could not be delivered, and why"),
     Command("dead summary", "longstop.edges.cli.dead:summarize_dead", "Say what they died of, and how many of each"),
     Command("replay", "longstop.edges.cli.replay:replay", "Send events again"),
+    Command("jobs list", "longstop.edges.cli.jobs:list_jobs", "List replays and discards of many"),
+    Command("jobs show", "longstop.edges.cli.jobs:show_job", "Say how far one is, and what it waits for"),
+    Command("jobs pause", "longstop.edges.cli.jobs:pause_job", "Let one rest"),
+    Command("jobs resume", "longstop.edges.cli.jobs:resume_job", "Let one go on"),
+    Command("jobs cancel", "longstop.edges.cli.jobs:cancel_job", "End one; what it did stays done"),
     Command("expedite", "longstop.edges.cli.expedite:expedite", "Have what waits tried at once"),
     Command("discard", "longstop.edges.cli.discard:discard", "Give up on what is dead or waits, for a reason"),
     Command("pause", "longstop.edges.cli.pause:pause", "Send a destination nothing for a while; events for it wait"),
@@ -73,7 +78,12 @@ COMMANDS = (
 )
 """In the order in which a person meets them."""
 
-_GROUPS = {"sources": "Who may send.", "events": "What was accepted.", "dead": "What could not be delivered."}
+_GROUPS = {
+    "sources": "Who may send.",
+    "events": "What was accepted.",
+    "dead": "What could not be delivered.",
+    "jobs": "Replays and discards of many.",
+}
 _ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
 _FOOT = """\
 Every command takes --config FILE (default ./longstop.toml, or LONGSTOP_CONFIG); `longstop COMMAND --help` says more.

@@ -5,18 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longstop.edges.cli import listings, output
+from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE, FAILED, say
+from longstop.edges.cli.job_run import tell_survey
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, Program, on_store
 from longstop.edges.cli.selection import Selection
-from longstop.edges.rows.deliveries import dead_row, result_row
+from longstop.edges.rows.deliveries import result_row
 from longstop.edges.rows.ids import AmbiguousIdError, meant, not_found
 from longstop.edges.rows.known import expect_known
 from longstop.edges.rows.values import Row
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LongstopError, NotFoundError
 from longstop.model.ids import is_id
+from longstop.operating.survey import survey_of
 
 if TYPE_CHECKING:
     from longstop.operating.replay import Done, Replay
@@ -47,7 +49,6 @@ class Decision:
     verb: what is said of it at the end, as `replayed`.
     prefer: which of an event's deliveries its id stands for, as in `Replay.by_id`.
     routes_again: whether events without a delivery are routed anew; otherwise there is nothing to decide on.
-    including_edited: whether filters also select what was replaced by an edited event.
     """
 
     def __init__(
@@ -59,11 +60,9 @@ class Decision:
         json: bool,
         prefer: Sequence[frozenset[State]],
         routes_again: bool = False,
-        including_edited: bool = True,
     ) -> None:
         self._verb = verb
         self._prefer = prefer
-        self._including_edited = including_edited
         self._selection = selection
         self._decide = decide
         self._json = json
@@ -75,18 +74,12 @@ class Decision:
         """Change nothing; say how many there are, and show the first."""
         if self._selection.ids:
             named = await self._named(parts, service)
-            count, sample = len(named.deliveries) + len(named.unrouted), tuple(named.deliveries[:SHOWN])
             self._tell(named.failed if not self._json else [])
+            found = survey_of(named.deliveries, besides=len(named.unrouted))
         else:
             await self._expect_known(parts)
-            found = await service.preview(self._selection.wanted, self._including_edited)
-            count, sample = found.count, found.sample
-        if self._json:
-            output.json_line({"count": count, "sample": [dead_row(delivery) for delivery in sample]})
-        else:
-            output.line(f"{count} would be {self._verb}; nothing was changed.")
-            if sample:
-                listings.write_deliveries(sample, parts.clock.now_ms())
+            found = await service.preview(self._selection.wanted)
+        tell_survey(parts, found, self._verb, self._json)
         return FAILED if self._selection.ids and named.failed else DONE
 
     async def carry_out(self, parts: Parts, service: "Replay") -> int:
@@ -111,7 +104,7 @@ class Decision:
     async def _carry_out_found(self, service: "Replay") -> None:
         offset = 0
         with output.progress(self._verb, None) as advance:
-            async for chunk in _chunks(service.select(self._selection.wanted, self._including_edited)):
+            async for chunk in _chunks(service.select(self._selection.wanted)):
                 self._tell_done(await self._decide(service, chunk, offset))
                 offset += len(chunk)
                 advance(len(chunk))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from longstop.config import Config
     from longstop.model.breaker import CircuitChange
     from longstop.model.routing import Router
+    from longstop.operating.job_runner import JobRunner
+    from longstop.operating.jobs import JobService
     from longstop.operating.release import Release
     from longstop.operating.replay import Replay
     from longstop.operating.retention import Retention
@@ -50,6 +52,12 @@ class Parts(Protocol):
 
     def replay(self, by: str) -> "Replay":
         """The replay service, on behalf of a person."""
+
+    def jobs(self, by: str) -> "JobService":
+        """The service that makes and stops jobs, on behalf of a person."""
+
+    def job_runner(self, delivers: bool) -> "JobRunner":
+        """What carries jobs out in this process. delivers: whether anybody delivers what it releases."""
 
     def release(self, source: str) -> "Release":
         """The service that releases what is held of a configured source."""

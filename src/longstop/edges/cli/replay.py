@@ -11,10 +11,13 @@ from longstop.edges.cli.edited_replay import send_edited
 from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
+from longstop.edges.cli.job_run import How, NoWait, job_on_store
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, parse_rate
 from longstop.edges.cli.program import on_store
 from longstop.edges.cli.selection import All, DryRun, Ids, selected
 from longstop.model.delivery import Delivery
+from longstop.model.job import JobAction
+from longstop.operating.jobs import JobRequest
 from longstop.operating.replay import DEAD_OR_ENDED
 
 if TYPE_CHECKING:
@@ -38,13 +41,15 @@ def replay(
         # Without this cyclopts takes `-` for an option.
         Parameter(help="Send this body instead, as a new event; - reads it from stdin.", allow_leading_hyphen=True),
     ] = None,
+    no_wait: NoWait = False,
     config: ConfigPath = DEFAULT_CONFIG,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Send events again, each with a fresh budget of attempts.
 
-    By id, or every dead delivery that the filters of `longstop dead list` select.
+    By id, or every dead delivery that the filters of `longstop dead list` select: those are a job, which is kept in
+    the store, goes on after this command, and is stopped by `longstop jobs`.
     An event's id stands for its dead deliveries, or where it has none for all that have ended.
     An event that no route wanted is sent where today's routes want it.
     With --edit and --dry-run: what would change, and where it would go.
@@ -57,6 +62,10 @@ def replay(
         body = read_bytes(edit)
         return on_store(program, config, lambda parts: send_edited(parts, selection.ids[0], body, why, dry_run, json))
 
+    if not selection.ids:
+        asked = JobRequest(JobAction.REPLAY, selection.wanted, why, rate_per_s, including_edited)
+        return job_on_store(program, config, asked, How(json, not no_wait), dry_run)
+
     async def decide(service: "Replay", deliveries: Sequence[Delivery], offset: int) -> "list[Done]":
         return await service.replay(deliveries, rate_per_s, offset, why)
 
@@ -67,7 +76,6 @@ def replay(
         json=json,
         prefer=DEAD_OR_ENDED,
         routes_again=True,
-        including_edited=including_edited,
     )
     return decide_on_store(program, config, decision, dry_run)
 

@@ -6,6 +6,7 @@ change and its last, so each batch is one step of the event loop: all or nothing
 
 from longstop.stores.memory.decisions import MemoryDecisions
 from longstop.stores.memory.inbox import MemoryInbox
+from longstop.stores.memory.jobs import MemoryJobs
 from longstop.stores.memory.keyed_requests import MemoryKeyedRequests
 from longstop.stores.memory.lookups import MemoryLookups
 from longstop.stores.memory.nodes import MemoryNodes
@@ -16,6 +17,7 @@ from longstop.stores.memory.statistics import MemoryStatistics
 
 class MemoryStore(
     MemoryInbox,
+    MemoryJobs,
     MemoryLookups,
     MemoryDecisions,
     MemoryRetention,

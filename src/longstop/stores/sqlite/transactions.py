@@ -26,6 +26,7 @@ OURS = frozenset(
         "rejections",
         "held_requests",
         "edits",
+        "jobs",
         "keyed_requests",
         "nodes",
         "statistics",

@@ -35,6 +35,7 @@ from longstop.testing.store_contract import (
     edit,
     extend,
     held_requests,
+    jobs,
     keyed_requests,
     lease,
     listing,
@@ -79,6 +80,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     edit,
     lookups,
     nodes,
+    jobs,
     keyed_requests,
     statistics,
 )

@@ -16,6 +16,7 @@ from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import Reopen, expect_equal
 from longstop.testing.store_contract.held_requests import make_held
+from longstop.testing.store_contract.jobs import NOW_MS, UNTIL_MS, make_decision, make_job, make_step
 from longstop.testing.store_contract.rejections import make_rejection
 from longstop.testing.store_contract.steps import (
     LEASE_MS,
@@ -169,3 +170,19 @@ async def check_statistics_survive(store: Store, reopen: Reopen) -> None:
         await second.add_statistics([bucket])
         wanted = StatisticsQuery("dead", bucket.step_ms, bucket.at_ms, bucket.at_ms + 1, bucket.step_ms)
         expect_equal([each.n for each in await second.statistics(wanted)], [6], "sum")
+
+
+async def check_a_job_goes_on_where_it_was(store: Store, reopen: Reopen) -> None:
+    """A step that was acknowledged is there whole, its deliveries with the job's place; the next one follows it."""
+    await store.append([make_append(1), make_append(2)])
+    one, two = [await settled(store, parked(claim)) for claim in (await lease(store)).claims]
+    await store.add_job(make_job())
+    (job,) = await store.lease_jobs("worker-1", NOW_MS, UNTIL_MS, 1)
+    after = await store.advance_job(make_step(job, [make_decision(one)]))
+    waiting = await standing(store, one.id)
+    async with _again(store, reopen) as second:
+        expect_equal(await second.job(job.id), after, "the job")
+        expect_equal(await standing(second, one.id), waiting, "the delivery that was released")
+        (again,) = await second.lease_jobs("worker-2", UNTIL_MS, UNTIL_MS + 1, 1)
+        done = await second.advance_job(make_step(again, [make_decision(two)], places={}))
+        expect_equal(done and done.done, 2, "done in the end")

@@ -9,6 +9,7 @@ from longstop.edges.operators.api import (
     destinations,
     dlq,
     events,
+    jobs,
     keys,
     nodes,
     replays,
@@ -36,6 +37,8 @@ ROUTERS = (
     destinations.router,
     destinations.deciding_router,
     statistics.router,
+    jobs.router,
+    jobs.deciding_router,
     status.router,
     nodes.router,
 )

@@ -18,6 +18,7 @@ TAGS = {
     "sources": "The configured senders, and what was refused of them.",
     "destinations": "Where deliveries go, and how they are.",
     "statistics": "What happened when, in numbers.",
+    "jobs": "Replays and discards of many, as they are carried out.",
     "gateway": "How it stands.",
     "dlq": "For those who know dead letter queues from elsewhere: the same as `deliveries` with state `dead`.",
 }

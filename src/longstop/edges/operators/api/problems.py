@@ -13,7 +13,14 @@ from starlette.exceptions import HTTPException
 from longstop.client.errors import Wrong
 from longstop.edges.rows.ids import AmbiguousIdError
 from longstop.model.caller import Scope
-from longstop.model.errors import ArchiveError, LongstopError, NotFoundError, StoreUnavailableError
+from longstop.model.errors import (
+    ArchiveError,
+    JobRefusedError,
+    JobRequestError,
+    LongstopError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from longstop.operating.replay import ReplayError, UnreadableError
 
 log = structlog.get_logger("longstop.http")
@@ -57,6 +64,8 @@ _STATUS: Mapping[type[LongstopError], int] = {
     AmbiguousIdError: 409,
     UnreadableError: 422,
     ReplayError: 409,
+    JobRefusedError: 409,
+    JobRequestError: 422,
     StoreUnavailableError: 503,
     ArchiveError: 503,
 }

@@ -1,6 +1,6 @@
 """What a query asks for, as the store's filters. The names are those of the command line's options."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Query, Request
 
@@ -70,10 +70,32 @@ async def delivery_filter(
 
     Times are those of the end for what is dead, delivered or discarded, else those of the arrival.
     """
-    services: Services = request.app.state.services
+    asked = Asked(state, reason, status, error, source, destination, type, key, since, until, contains)
+    return await filter_of(request.app.state.services, "query", asked)
+
+
+class Asked(NamedTuple):
+    """Which deliveries, in the words of a request."""
+
+    state: Standing | None
+    reason: DeadReason | None
+    status: int | None
+    error: str | None
+    source: str | None
+    destination: str | None
+    type: str | None
+    key: str | None
+    since: str | None
+    until: str | None
+    contains: str | None
+
+
+async def filter_of(services: Services, at: str, asked: Asked) -> DeliveryFilter:
+    """The filter that these words mean; `at`: where they stand, as `query`. Raises a problem."""
     now_ms = services.clock.now_ms()
-    await known(services, source, as_stored(destination))
-    since_ms, until_ms = moment("query.since", since, now_ms), moment("query.until", until, now_ms)
+    state, reason, status, error, source, destination, type, key, since, until, contains = asked
+    await known(services, source, as_stored(destination), at)
+    since_ms, until_ms = moment(f"{at}.since", since, now_ms), moment(f"{at}.until", until, now_ms)
     ended = state in ("dead", "delivered", "discarded")
     return DeliveryFilter(
         state=State.SCHEDULED if state == "held" else State(state) if state else None,
@@ -93,7 +115,7 @@ async def delivery_filter(
     )
 
 
-async def known(services: Services, source: str | None, destination: str | None) -> None:
+async def known(services: Services, source: str | None, destination: str | None, at: str = "query") -> None:
     """Raise a problem for a name that nobody knows: a slip of the finger, and not an empty list."""
     if source is None and destination is None:
         return
@@ -101,7 +123,7 @@ async def known(services: Services, source: str | None, destination: str | None)
         await expect_known(services, source, destination)
     except UnknownNameError as error:
         which = "source" if str(error).startswith("found no source") else "destination"
-        raise invalid(f"query.{which}", source if which == "source" else destination, str(error)) from None
+        raise invalid(f"{at}.{which}", source if which == "source" else destination, str(error)) from None
 
 
 def moment(path: str, text: str | None, now_ms: int) -> int | None:

@@ -8,6 +8,7 @@ from longstop.model.listing import (
 from longstop.stores.sqlite import backup
 from longstop.stores.sqlite.store.decisions import SqliteDecisions
 from longstop.stores.sqlite.store.inbox import SqliteInbox
+from longstop.stores.sqlite.store.jobs import SqliteJobs
 from longstop.stores.sqlite.store.keyed_requests import SqliteKeyedRequests
 from longstop.stores.sqlite.store.lookups import SqliteLookups
 from longstop.stores.sqlite.store.nodes import SqliteNodes
@@ -20,6 +21,7 @@ class SqliteStore(
     SqliteInbox,
     SqliteLookups,
     SqliteDecisions,
+    SqliteJobs,
     SqliteNodes,
     SqliteRetention,
     SqliteRejections,

@@ -1,0 +1,102 @@
+"""Jobs from a terminal, over the real program: the bar, Ctrl-C, and a command that is killed while it does the work."""
+
+import asyncio
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from acceptance.harness import LIMIT_S, Site, environment, wait_until
+from longstop.model.delivery import DeadReason, State
+from longstop.stores.sqlite import SqliteStore
+from longstop.testing.builders import AT_MS, make_append
+
+
+def fill(site: Site, count: int) -> None:
+    """So many dead deliveries for `crm`."""
+    asyncio.run(_fill(site, count))
+
+
+async def _fill(site: Site, count: int) -> None:
+    store = SqliteStore(site.folder / "longstop.db")
+    await store.open()
+    for start in range(1, count + 1, 1_000):
+        await store.append([_dead(number) for number in range(start, min(start + 1_000, count + 1))])
+    await store.close()
+
+
+def _dead(number: int) -> Any:
+    made = make_append(number)
+    gone: dict[str, Any] = {"state": State.DEAD, "reason": DeadReason.REJECTED, "attempts": 1, "last_status": 422}
+    return replace(made, deliveries=(replace(made.deliveries[0], ended_at_ms=AT_MS + 1, last_error="no", **gone),))
+
+
+def command(site: Site, *words: str, **how: Any) -> "subprocess.Popen[bytes]":
+    line = [sys.executable, "-m", "longstop", *words, "--config", str(site.config)]
+    return subprocess.Popen(line, cwd=site.folder, env=environment(TERM="xterm", COLUMNS="120"), **how)
+
+
+def counts(site: Site) -> dict[str, int]:
+    rows = site.ask("status").row["destinations"]
+    (row,) = (each for each in rows if each["destination"] == "crm")
+    return {state: row[state] for state in ("dead", "scheduled", "leased", "delivered")}
+
+
+def test_ctrl_c_leaves_it_to_the_gateway(site: Site) -> None:
+    fill(site, 60)
+    site.serve()
+    following = command(site, "replay", "--all", "--rate", "20/s", stderr=subprocess.PIPE)
+    wait_until(lambda: len(site.destination.arrivals) >= 5, "the job to begin")
+    following.send_signal(signal.SIGINT)
+    _, said = following.communicate(timeout=LIMIT_S)
+    assert following.returncode == 130
+    assert b"stays as it is in the store: a gateway that delivers goes on with it" in said
+    (job,) = site.ask("jobs", "list").rows
+    assert job["state"] == "running"
+    wait_until(lambda: site.ask("jobs", "show", job["id"][-8:]).row["state"] == "done", "the job's end")
+    wait_until(lambda: counts(site)["delivered"] == 60, "all of it")
+    assert set(Counter(each.webhook_id for each in site.destination.arrivals).values()) == {1}
+
+
+def test_on_a_terminal_there_is_a_bar(site: Site) -> None:
+    fill(site, 40)
+    site.serve()
+    ours, theirs = pty.openpty()
+    following = command(site, "replay", "--all", "--rate", "20/s", stderr=theirs, stdout=subprocess.PIPE)
+    os.close(theirs)
+    shown = b""
+    end_s = time.monotonic() + LIMIT_S
+    while following.poll() is None or select.select([ours], [], [], 0)[0]:
+        assert time.monotonic() < end_s
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                shown += os.read(ours, 65_536)
+            except OSError:
+                break
+    os.close(ours)
+    out, _ = following.communicate(timeout=LIMIT_S)
+    assert (following.returncode, out) == (0, b"40 replayed\n")
+    assert b"replayed by job " in shown
+    assert b"/40" in shown
+
+
+def test_a_command_that_is_killed_at_it_is_gone_on_with(site: Site) -> None:
+    """Without a gateway the command carries the job out itself; another one goes on exactly where it was."""
+    fill(site, 6_000)
+    first = command(site, "replay", "--all", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: counts(site)["scheduled"] >= 500, "a part of it")
+    first.kill()
+    first.wait(LIMIT_S)
+    (job,) = site.ask("jobs", "list").rows
+    stood = counts(site)
+    assert (job["state"], job["done"]) == ("running", stood["scheduled"]), "count and deliveries changed together"
+    assert stood["dead"] == 6_000 - job["done"] > 0
+    done = site.ask("jobs", "resume", job["id"][-8:]).row
+    assert (done["state"], done["done"], done["skipped"]) == ("done", 6_000, 0)
+    assert counts(site)["scheduled"] == 6_000
