@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo check format lint types bench kill clean
+.PHONY: help run console test demo check format lint types bench kill clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -21,9 +21,12 @@ $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-run: $(VENV)/.run ## start a gateway on SQLite with the starter configuration
+run: $(VENV)/.run console ## start a gateway on SQLite with the starter configuration
 	@test -f longstop.toml || $(BIN)/longstop init
 	@exec $(BIN)/longstop serve
+
+console: $(VENV)/.run ## build the browser console, where something of it changed
+	@$(BIN)/python console/build.py
 
 demo: $(VENV)/.run ## watch events survive an outage and a kill -9 (under a minute)
 	@$(BIN)/longstop demo
