@@ -1,4 +1,4 @@
-"""What somebody does at night by the console alone: mends one, sends the rest at a rate, gives one up, sees it drained."""
+"""What somebody does at night by the console alone: mends one, sends the rest, gives one up, sees it drained."""
 
 import json
 import re

@@ -129,11 +129,14 @@ def test_the_pages_are_those_that_the_console_has() -> None:
 
 
 def test_the_operators_side_has_it_beside_what_else_it_serves(folder: Path) -> None:
+    async def metrics() -> Answer:
+        return Answer(200, b"up 1\n")
+
     async def api(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = OperatorsApp(lambda: Answer(200, b"up 1\n"), lambda: True, api=api, console=ConsoleApp(folder))
+    app = OperatorsApp(metrics, tuple, api=api, console=ConsoleApp(folder))
 
     def status(path: str, host: bytes = b"localhost:8081") -> int:
         sent: list[Any] = []

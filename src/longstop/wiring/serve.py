@@ -77,9 +77,7 @@ async def _operators_side(
 
     gateway.metrics.watch_process()
     api = create_api(gateway.operators_services(why_not))
-    app = OperatorsApp(
-        gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api, console=ConsoleApp()
-    )
+    app = OperatorsApp(gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api, console=ConsoleApp())
     server = OperatorsServer(app, listening, api.state.live.stop)
     await server.start()
     return server

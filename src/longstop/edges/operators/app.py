@@ -23,7 +23,7 @@ class OperatorsApp:
 
     metrics: the metrics as they are now. why_not_ready: what keeps the gateway from accepting and delivering, in words;
     nothing where it does. hosts: names, besides those of loopback, by which it may be asked for. api: what serves the
-    paths of API_PATHS.
+    paths of API_PATHS. console: what serves every other path.
     """
 
     def __init__(
