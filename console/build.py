@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Builds the browser console into the package: `make console`, and hatch_build.py when a wheel is made.
 
+`check` looks at its types and runs the tests of its parts: `make console-check`.
+
 Standard library only: it runs in the empty environment that a wheel is built in. What is built carries the hash of
 what it was built from, and is built anew only when that changes.
 """
@@ -168,12 +170,29 @@ def _bring_node() -> None:
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", NODE_WHEEL], check=True)
 
 
+def check() -> None:
+    """The console's types, and the tests of its parts. Raises BuildError."""
+    command = node()
+    if command is None:
+        raise BuildError("No Node.js 20.19 or newer was found.")
+    _install(command)
+    modules = HERE / "node_modules"
+    typed = [str(modules / "svelte-check" / "bin" / "svelte-check"), "--tsconfig", "./tsconfig.json"]
+    for program in ([*typed, "--fail-on-warnings"], [str(modules / "vitest" / "vitest.mjs"), "run"]):
+        if subprocess.run([*command, *program], cwd=HERE, check=False).returncode != 0:
+            raise BuildError("The console's checks found something: see above.")
+
+
 def main() -> int:
-    """Build the console and say what was done."""
+    """Build the console, or check it, and say what was done."""
     if not wanted():
         print("console: left out, as LONGSTOP_CONSOLE=0 says")
         return 0
     try:
+        if sys.argv[1:] == ["check"]:
+            _bring_node()
+            check()
+            return 0
         if not is_fresh():
             _bring_node()
         print("console: built" if build() else "console: nothing changed")

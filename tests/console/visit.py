@@ -32,7 +32,7 @@ class Visit:
         """Close the window. Raises AssertionError where something was complained about."""
         self.context.close()
         left = [each for each in self.complaints if not any(text in each for text in self.expected)]
-        assert left == []
+        assert left == [], left
 
     def _said(self, message: Any) -> None:
         if message.type in ("error", "warning"):

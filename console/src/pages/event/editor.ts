@@ -56,10 +56,24 @@ function common(isJson: boolean, label: string): Extension[] {
   ];
 }
 
+/**
+ * Text is put in by the editor and not by the browser, which keeps the look of what it replaces by an inline style:
+ * the page's policy refuses that, and says so.
+ */
+const INSERTING = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    if (event.inputType !== 'insertText' || event.data === null || event.isComposing || view.composing) return false;
+    event.preventDefault();
+    view.dispatch(view.state.replaceSelection(event.data), { userEvent: 'input.type', scrollIntoView: true });
+    return true;
+  },
+});
+
 function editable(isJson: boolean, changed: (text: string) => void): Extension[] {
   return [
     ...common(isJson, 'the body as it will be sent'),
     history(),
+    INSERTING,
     // Tab moves on as everywhere; indenting is no work for the night.
     keymap.of([...defaultKeymap, ...historyKeymap, ...foldKeymap]),
     EditorView.updateListener.of((update) => {
