@@ -3,13 +3,15 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# What pytest is given besides: TESTS=tests/unit, say.
+TESTS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo check format lint types bench kill clean
+.PHONY: help run console console-check test demo check format lint types bench kill clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Longstop needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -21,15 +23,21 @@ $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-run: $(VENV)/.run ## start a gateway on SQLite with the starter configuration
+run: $(VENV)/.run console ## start a gateway on SQLite with the starter configuration
 	@test -f longstop.toml || $(BIN)/longstop init
 	@exec $(BIN)/longstop serve
+
+console: $(VENV)/.run ## build the browser console, where something of it changed
+	@$(BIN)/python console/build.py
+
+console-check: $(VENV)/.run ## the console's types, and the tests of its parts
+	@$(BIN)/python console/build.py check
 
 demo: $(VENV)/.run ## watch events survive an outage and a kill -9 (under a minute)
 	@$(BIN)/longstop demo
 
 test: $(VENV)/.dev ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types and tests: what has to pass before a commit
 	$(BIN)/ruff format --check .
@@ -54,4 +62,4 @@ kill: $(VENV)/.dev ## kill -9 the gateway again and again under load (CYCLES=50)
 	$(BIN)/python -m pytest tests/faults/test_kill.py -s
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) console/node_modules src/longstop/edges/operators/static .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

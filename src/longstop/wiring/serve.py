@@ -73,10 +73,11 @@ async def _operators_side(
         return None
     # Late: FastAPI takes its time and memory, and only whoever has the port needs it.
     from longstop.edges.operators.api.app import create_api
+    from longstop.edges.operators.console import ConsoleApp
 
     gateway.metrics.watch_process()
     api = create_api(gateway.operators_services(why_not))
-    app = OperatorsApp(gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api)
+    app = OperatorsApp(gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api, console=ConsoleApp())
     server = OperatorsServer(app, listening, api.state.live.stop)
     await server.start()
     return server

@@ -1,4 +1,4 @@
-"""The ASGI app for those who run a gateway: `GET /metrics`, `GET /readyz`, and the API.
+"""The ASGI app for those who run a gateway: `GET /metrics`, `GET /readyz`, the API, and the console.
 
 It knows no authentication, so it is served to this machine alone, and under its own names.
 """
@@ -23,7 +23,7 @@ class OperatorsApp:
 
     metrics: the metrics as they are now. why_not_ready: what keeps the gateway from accepting and delivering, in words;
     nothing where it does. hosts: names, besides those of loopback, by which it may be asked for. api: what serves the
-    paths of API_PATHS.
+    paths of API_PATHS. console: what serves every other path.
     """
 
     def __init__(
@@ -32,9 +32,11 @@ class OperatorsApp:
         why_not_ready: Callable[[], Sequence[str]],
         hosts: Iterable[str] = (),
         api: App | None = None,
+        console: App | None = None,
     ) -> None:
         self._hosts = OwnHosts(hosts)
         self._api = api
+        self._console = console
         self._why_not_ready = why_not_ready
         self._served: dict[str, Callable[[], Awaitable[Answer]]] = {"/metrics": metrics, "/readyz": self._readiness}
 
@@ -49,6 +51,8 @@ class OperatorsApp:
         refusal = self._hosts.refusal(scope["method"], scope["headers"])
         if refusal is None and self._api is not None and scope["path"].startswith(API_PATHS):
             await self._api(scope, receive, send)
+        elif refusal is None and self._console is not None and scope["path"] not in self._served:
+            await self._console(scope, receive, send)
         else:
             await respond(send, refusal or await self._answer(scope["method"], scope["path"]))
 

@@ -1,0 +1,9 @@
+import './tokens.css';
+import './base.css';
+import { mount } from 'svelte';
+import App from './App.svelte';
+import { preferences } from './lib/preferences.svelte';
+
+preferences.apply();
+const target = document.getElementById('app');
+if (target) mount(App, { target });
