@@ -20,6 +20,7 @@ from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.node import Node
 from longstop.model.rejection import HeldRequest, HoldSettings, Rejection, RejectionCount, RejectionReason
 from longstop.model.retention import ArchivedEvent, Cutoffs, Kind, RetentionSettings, WholeEvent
+from longstop.model.statistics import Bucket, StatisticsQuery
 from longstop.operating.retention import Retention
 from longstop.stores.sqlite import SqliteStore, unreadable
 from longstop.testing.builders import AT_MS, event_id, make_append
@@ -279,7 +280,7 @@ SMALL = {
 }
 
 
-ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests"}
+ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests", "statistics"}
 """Tables with tests of their own here, or in tests/acceptance/test_unreadable_rows.py."""
 NEVER_A_MODEL_S = {"dedup", "key_segments", "marks"}
 """Read by statements alone: nothing is made of their rows."""
@@ -289,6 +290,18 @@ async def test_every_table_is_thought_of(store: SqliteStore) -> None:
     query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
     tables = await store._reader.call(lambda connection: {str(name) for (name,) in connection.execute(query)})
     assert tables == SMALL.keys() | ELSEWHERE | NEVER_A_MODEL_S
+
+
+@pytest.mark.parametrize("change", ["n = 'odd'", "source = CAST(x'ff' AS TEXT)", "n = 0.5"])
+async def test_what_was_counted_and_cannot_be_read_is_left_out(store: SqliteStore, change: str) -> None:
+    minute = 60_000
+    buckets = [Bucket(minute, AT_MS + place * minute, "accepted", "shop", "", 3) for place in range(2)]
+    await store.add_statistics(buckets)
+    await damaged(store, f"UPDATE statistics SET {change} WHERE at_ms = {AT_MS}")
+    query = StatisticsQuery("accepted", minute, AT_MS, AT_MS + 10 * minute, minute, by_source=True)
+    with capture_logs() as logs:
+        assert await store.statistics(query) == buckets[1:]
+    assert [each["event"] for each in logs] == ["row_unreadable"]
 
 
 async def test_a_request_that_was_kept_and_cannot_be_read_is_not_carried_out_again(store: SqliteStore) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.statistics import Bucket, StatisticsQuery
+from longstop.stores.sqlite import unreadable
 
 MIGRATION = """
     CREATE TABLE statistics (
@@ -52,7 +53,14 @@ def sums(connection: apsw.Connection, wanted: StatisticsQuery) -> list[Bucket]:
         FROM statistics WHERE {where} GROUP BY at, one, other ORDER BY at, one, other
     """
     found = connection.execute(query, (wanted.from_ms, wanted.step_ms, *values))
-    return [Bucket(wanted.step_ms, at, wanted.series, one, other, n) for at, one, other, n in found]
+    # A sum of anything but whole numbers is a fraction, which no bucket is.
+    return [
+        Bucket(wanted.step_ms, at, wanted.series, one, other, n)
+        for at, one, other, n in unreadable.each(found, _sum, f"statistics of {wanted.series}")
+    ]
+
+
+_sum = unreadable.reader("what is counted at", ["at_ms", "source", "destination", "n"], lambda row: row)
 
 
 def forget(connection: apsw.Connection, step_ms: int, before_ms: int, limit: int) -> int:
