@@ -119,11 +119,24 @@ class Source(BaseModel):
     duplicates: int = Field(description="Requests that were known already, in 90 days.")
 
 
+class Verification(BaseModel):
+    """How requests of a source are verified."""
+
+    scheme: str
+    headers: list[str] = Field(description="Those that carry the proof.")
+    secrets: int = Field(description="How many are in force.")
+
+
 class SourceDetail(Source):
     """A source, whole, without its secrets."""
 
     setup: list[str] = Field(description="What its sender has to be told, step by step.")
-    settings: dict[str, Any] = Field(description="Its settings; of secrets, how many there are.")
+    verify: Verification
+    dedup: str | None = Field(description="What a dedup key is read from; null: the kind's own.")
+    type: str | None
+    key: str | None
+    on_unverified: str
+    settings: dict[str, Any] = Field(description="All of its settings; of secrets, how many there are.")
 
 
 class Rejection(BaseModel):

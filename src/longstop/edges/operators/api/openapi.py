@@ -54,6 +54,8 @@ def describe(app: FastAPI, path: str) -> None:
             )
         return app.openapi_schema
 
+    app.openapi = description  # type: ignore[method-assign]
+
     # No coroutine: it takes a tenth of a second the first time, and senders should not wait for that.
     @app.get(path, include_in_schema=False)
     def openapi() -> Any:

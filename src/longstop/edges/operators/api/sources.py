@@ -15,7 +15,14 @@ from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.setup_steps import setup_steps
-from longstop.edges.rows.sources import dry_run_row, rejection_row, source_details, source_refused_row, source_row
+from longstop.edges.rows.sources import (
+    dry_run_row,
+    rejection_row,
+    source_details,
+    source_refused_row,
+    source_row,
+    verified_by,
+)
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
@@ -73,6 +80,8 @@ def router(services: Services) -> APIRouter:
         return {
             **await row(name),
             "setup": setup_steps(settings, services.config.server.url),
+            "verify": {"scheme": verified_by(settings), "headers": details["headers"], "secrets": details["secrets"]},
+            **{name: details[name] for name in ("dedup", "type", "key", "on_unverified")},
             "settings": details,
         }
 
