@@ -62,6 +62,10 @@ OPERATIONS = {
 }
 
 
+async def _no_metrics() -> Answer:
+    return Answer(200, b"")
+
+
 class _Gateway(threading.Thread):
     """The operators' side on a port, over a store with something of everything, in a loop of its own."""
 
@@ -82,7 +86,7 @@ class _Gateway(threading.Thread):
         await fill(store)
         api = create_api(make_services(store, TEXT))
         listening = bind("127.0.0.1", 0)
-        app = OperatorsApp(lambda: Answer(200, b""), lambda: True, api=api)
+        app = OperatorsApp(_no_metrics, lambda: [], api=api)
         server = OperatorsServer(app, listening, api.state.live.stop)
         await server.start()
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
