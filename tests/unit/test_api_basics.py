@@ -64,8 +64,21 @@ async def test_a_store_that_fails_is_a_problem(error: Exception, store: MemorySt
 
 
 async def test_a_body_over_the_limit_is_not_taken(api: httpx.AsyncClient) -> None:
-    response = await api.post("/api/v1/nodes", headers={"content-length": str(BODY_BYTES_MAX + 1)}, content=b"")
-    assert is_problem(response, 413)
+    path, piece = "/api/v1/deliveries/x/replay", b" " * 1024 * 1024
+    taken = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += len(piece)
+            yield piece
+
+    told = await api.post(path, content=b"", headers={"content-length": str(BODY_BYTES_MAX + 1)})
+    assert is_problem(told, 413)
+    assert is_problem(await api.post(path, content=pieces(), headers={"content-type": "application/json"}), 413)
+    # httpx looks one ahead.
+    assert taken <= BODY_BYTES_MAX + 2 * len(piece)
+    assert (await api.post(path, content=b" " * BODY_BYTES_MAX)).status_code != 413
 
 
 async def test_the_api_describes_itself(api: httpx.AsyncClient) -> None:

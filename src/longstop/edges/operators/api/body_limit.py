@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from longstop.edges.operators.api.problems import ProblemError, answer
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -34,7 +36,8 @@ class BodyLimit:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self._bytes_max:
-                raise ProblemError(413, self._detail())
+                # Of this kind alone: whatever else is raised here is taken for a body that cannot be read.
+                raise HTTPException(413, self._detail())
             return message
 
         await self._app(scope, counted, send)
