@@ -15,7 +15,7 @@ SRC = Path(__file__).parent.parent / "src"
 ROOT = SRC / "longstop"
 
 SERVICES = {"accepting", "delivering", "operating"}
-ADAPTERS = {"archives", "sources", "stores", "senders", "vendors"}
+ADAPTERS = {"archives", "identity", "sources", "stores", "senders", "vendors"}
 TOP = {"wiring", "embed", "demo", "__main__"}
 
 # Room -> the rooms it may import, besides itself. The rooms of services know each other by ports and model alone.

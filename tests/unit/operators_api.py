@@ -10,8 +10,11 @@ import httpx
 from cli_program import NOW_MS, TEXT, StandingClock
 
 from longstop import config, wiring
+from longstop.edges.operators.access.current import current
+from longstop.edges.operators.access.guarding import guarded
 from longstop.edges.operators.api.app import create_api
 from longstop.edges.operators.api.services import Services
+from longstop.operating.masked_store import Shown
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
@@ -36,6 +39,10 @@ def make_services(store: Store, text: str = TEXT, **changes: Any) -> Services:
         "sources": parts.sources,
         "router": parts.router,
         "replay": parts.replay,
+        "bodies": parts.bodies,
+        "shown": Shown(parts.masking, current),
+        "auditor": parts.auditor,
+        "accounts": parts.accounts,
         "alert": parts.alert,
         "ids": parts.ids,
         "why_not_ready": list,
@@ -46,6 +53,7 @@ def make_services(store: Store, text: str = TEXT, **changes: Any) -> Services:
 @contextlib.asynccontextmanager
 async def asking(services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API; what the app raises is answered 500, as on a wire."""
-    transport = httpx.ASGITransport(create_api(services), raise_app_exceptions=False, client=("127.0.0.1", 4711))
+    app = guarded(create_api(services), services)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("127.0.0.1", 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8081") as client:
         yield client

@@ -52,7 +52,7 @@ def test_what_is_left_out_has_the_models_defaults() -> None:
         ('alerts = "https://a.example"', "alerts: found text; expected a table: [alerts]"),
         ("[alerts]", "alerts.url: found nothing; expected text: an http:// or https:// URL; add url = …"),
         ('[alerts]\nulr = "https://a.example"', 'alerts.ulr: found an unknown key; expected one of url, timeout, allow_private, headers; did you mean "url"?'),
-        ('[alert]\nurl = "https://a.example"', 'alert: found an unknown key; expected one of server, store, worker, retention, alerts, sources, destinations, routes; did you mean "alerts"?'),
+        ('[alert]\nurl = "https://a.example"', 'alert: found an unknown key; expected one of server, store, worker, retention, alerts, operators, sources, destinations, routes; did you mean "alerts"?'),
         (hook(url="a.example"), f"alerts.url: found no http:// or https:// at its start; expected {HTTP}"),
         (hook(url="https://${GONE}"), "alerts.url: the environment variable GONE is not set; expected it to hold a part of the URL; set it before the start"),
         (hook('timeout = "0s"'), 'alerts.timeout: found "0s"; expected more than zero'),

@@ -89,11 +89,11 @@ REFUSED = [
     ),
     (
         HELLO + "[serverr]",
-        'serverr: found an unknown key; expected one of server, store, worker, retention, alerts, sources, destinations, routes; did you mean "server"?',
+        'serverr: found an unknown key; expected one of server, store, worker, retention, alerts, operators, sources, destinations, routes; did you mean "server"?',
     ),
     (
         HELLO + "[x]",
-        "x: found an unknown key; expected one of server, store, worker, retention, alerts, sources, destinations, routes; remove it",
+        "x: found an unknown key; expected one of server, store, worker, retention, alerts, operators, sources, destinations, routes; remove it",
     ),
     # server, worker
     ("server = 1\n" + HELLO, "server: found a number; expected a table: [server]"),
@@ -115,9 +115,9 @@ REFUSED = [
         'server.host: found "http://x"; expected the name or address to listen on; without scheme, port or brackets',
     ),
     (
-        HELLO + '[server]\nadmin_host = "0.0.0.0"',
-        'server.admin_host: found "0.0.0.0", which others can reach; expected 127.0.0.1, ::1 or localhost; the operators\' '
-        "side has no authentication yet, so it refuses to start on a non-loopback address",
+        HELLO + '[server]\nadmin_host = "10.0.0.5"',
+        'server.admin_host: found "10.0.0.5", which others can reach, and nobody is asked who he is; expected 127.0.0.1, '
+        '::1 or localhost; or set operators.auth = "users", and then `longstop users add NAME --role admin`',
     ),
     (
         HELLO + '[worker]\nlease = "0s"',

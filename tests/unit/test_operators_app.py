@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
+from longstop.clock import SystemClock
+from longstop.edges.operators.access.cookies import Cookies
+from longstop.edges.operators.access.guard import Guard
 from longstop.edges.operators.app import OperatorsApp
+from longstop.edges.operators.hosts import OwnHosts
+from longstop.edges.senders_http.proxies import TrustedProxies
 from longstop.model.exchange import Answer
 
 OWN = [(b"host", b"localhost:8081")]
@@ -69,7 +74,13 @@ def test_it_is_only_looked_at(method: str) -> None:
 
 def test_only_http_is_served() -> None:
     with pytest.raises(RuntimeError, match="not websocket"):
-        asyncio.run(OperatorsApp(metrics, lambda: ())({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+        asyncio.run(
+            Guard(None, None, OwnHosts(), TrustedProxies(), Cookies(encrypted=False, lifetime_ms=1), SystemClock())(
+                {"type": "websocket"},
+                None,  # type: ignore[arg-type]
+                None,  # type: ignore[arg-type]
+            )
+        )
 
 
 def ask_as(host: str | None, method: str = "GET", **more: str) -> int:
@@ -81,8 +92,10 @@ def ask_as(host: str | None, method: str = "GET", **more: str) -> int:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = OperatorsApp(metrics, lambda: (), hosts=["Ops.example.net", "192.0.2.7", "2001:db8::1"])
-    asyncio.run(app({"type": "http", "method": method, "path": "/metrics", "headers": headers}, None, send))
+    app = OperatorsApp(metrics, lambda: ())
+    hosts = OwnHosts(["Ops.example.net", "192.0.2.7", "2001:db8::1"])
+    guard = Guard(app, None, hosts, TrustedProxies(), Cookies(encrypted=False, lifetime_ms=1), SystemClock())
+    asyncio.run(guard({"type": "http", "method": method, "path": "/metrics", "headers": headers}, None, send))
     return int(sent[0]["status"])
 
 

@@ -14,6 +14,7 @@ from test_rejections import BODY, Site, signed
 
 from longstop.accepting import held_requests
 from longstop.model.append import Append, initial_deliveries
+from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.delivery import DeadReason, State
 from longstop.model.errors import StoreUnavailableError
@@ -26,6 +27,7 @@ from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import HoldSettings
 from longstop.model.routing import Route, Router, Target
 from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.operating.audit import Auditor
 from longstop.operating.release import Release, Released
 from longstop.sources import build
 from longstop.stores.sqlite import SqliteStore
@@ -57,7 +59,9 @@ def rotated(settings: SourceSettings) -> SourceSettings:
 def release_of(site: Site, settings: SourceSettings) -> Release:
     source = build(settings)
     router = Router([Route(source.name, ("crm",))], ordered=["crm"])
-    return Release(site.store, settings, source, router, VirtualClock(), IdFactory(random.Random(2)))
+    ids = IdFactory(random.Random(3))
+    auditor = Auditor(site.store, VirtualClock(), ids, Caller("ada", CallerKind.CLI, ALL_SCOPES))
+    return Release(site.store, settings, source, router, VirtualClock(), IdFactory(random.Random(2)), auditor)
 
 
 async def events(site: Site) -> list[Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from longstop.config import advice, for_store, rules, shape, values
+from longstop.config import advice, for_store, operators, rules, shape, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.lines import lines_of, placed
 from longstop.config.shape import SOURCE_KINDS, AlertsTable, DestinationTable, Document, SourceTable
@@ -30,6 +30,7 @@ from longstop.model.settings import (
     AuthSettings,
     ChallengeSettings,
     DestinationSettings,
+    OperatorsSettings,
     SourceSettings,
     TlsSettings,
     VerifySettings,
@@ -124,6 +125,7 @@ class Config:
     """One for each source: a route from several is several here."""
     targets: Mapping[str, str] = field(repr=False)
     """For people: each destination's URL, variables not filled in and without its query, or its handler."""
+    operators: OperatorsSettings = field(default_factory=OperatorsSettings)
     alerts: AlertSettings | None = None
     alerts_target: str = field(default="", repr=False)
     """For people: the URL of `alerts`, as in `targets`."""
@@ -284,6 +286,7 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
             for each in shaped.routes
             for source in each.sources(shaped.sources)
         ),
+        operators=operators.settings(shaped.operators),
         warnings=warnings,
         alerts=_alerts(shaped.alerts) if shaped.alerts else None,
         alerts_target=_target(document.get("alerts", {})),

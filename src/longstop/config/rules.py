@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from longstop.config import auth_rules, values
+from longstop.config import auth_rules, operators, values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
 from longstop.config.shape import ALL, SOURCE_KINDS, Kind, ServerTable
 from longstop.config.values import Surroundings
@@ -51,6 +51,7 @@ GENESYS_SECRET_CHARS_MIN = 16
 def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
     """Everything that keeps the configuration from being used and that no single key shows."""
     yield from _server(_table(document, "server"))
+    yield from operators.errors(document)
     yield from _headers(("alerts", "headers"), _table(_table(document, "alerts"), "headers"))
     yield from _sources(document, around)
     for where, destination in _tables(document, "destinations"):
@@ -61,6 +62,7 @@ def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
 
 def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
     """What works, and what the person would probably want to know. For a document without errors."""
+    yield from operators.warnings(document)
     for where, source in _tables(document, "sources"):
         yield from _unwise_secrets(where, source, around)
         yield from _open_to_all(where, source)

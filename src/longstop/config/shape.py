@@ -11,21 +11,42 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from longstop.config import values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
+from longstop.config.fields import (
+    DURATION,
+    REFERENCE,
+    ArchiveFolder,
+    BearerToken,
+    Condition,
+    Credential,
+    Duration,
+    FilePath,
+    Handler,
+    HeaderName,
+    HeaderValue,
+    Host,
+    Network,
+    OrderName,
+    PartName,
+    Port,
+    PositiveDuration,
+    Rate,
+    Secret,
+    Selector,
+    SignedContent,
+    Size,
+    StoreUrl,
+    Table,
+    Url,
+    UserName,
+    VariableName,
+)
+from longstop.config.operators import OperatorsTable
 from longstop.config.values import Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.rejection import HoldSettings
@@ -76,8 +97,6 @@ SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
 ALL = "*"
 """In the place of a source's name: every one of them."""
 _PORT = "a port from 1 to 65535"
-_DURATION = 'a duration such as "10s", "5m" or "3d"'
-_REFERENCE = "${VAR} or file:PATH"
 _HIDDEN = {"secrets", "headers", "url", "password", "token", "token_url", "client_secret"}
 """Keys whose values are never shown."""
 _RETRY = RetryPolicy()
@@ -87,52 +106,7 @@ _DESTINATION = DestinationSettings("")
 _RETENTION = RetentionSettings()
 
 
-def _around(info: ValidationInfo) -> Surroundings:
-    assert isinstance(info.context, Surroundings)
-    return info.context
-
-
-def _store_url(text: str, info: ValidationInfo) -> str:
-    return values.store(text, _around(info)).url
-
-
-Duration = Annotated[int, BeforeValidator(values.duration)]
-PositiveDuration = Annotated[int, BeforeValidator(values.positive_duration)]
-Size = Annotated[int, BeforeValidator(values.size)]
-Port = Annotated[int, Field(ge=1, le=65_535)]
-Host = Annotated[str, AfterValidator(values.host)]
-LoopbackHost = Annotated[str, AfterValidator(values.loopback_host)]
-ArchiveFolder = Annotated[str, AfterValidator(lambda text, info: values.archive(text, _around(info)))]
-StoreUrl = Annotated[str, AfterValidator(_store_url)]
-Credential = Annotated[str, AfterValidator(lambda text, info: values.credential(text, _around(info)))]
-BearerToken = Annotated[str, AfterValidator(lambda text, info: values.bearer_token(text, _around(info)))]
-UserName = Annotated[str, AfterValidator(lambda text, info: values.user_name(text, _around(info)))]
-FilePath = Annotated[str, AfterValidator(lambda text, info: values.file_path(text, _around(info)))]
-Secret = Annotated[str, AfterValidator(lambda text, info: values.secret(text, _around(info)))]
-Url = Annotated[str, AfterValidator(lambda text, info: values.http_url(text, _around(info)))]
-HeaderValue = Annotated[str, AfterValidator(lambda text, info: values.header_value(text, _around(info)))]
-HeaderName = Annotated[str, AfterValidator(values.header_name)]
-Handler = Annotated[str, AfterValidator(values.handler)]
-Network = Annotated[str, AfterValidator(values.network)]
-Rate = Annotated[float, BeforeValidator(values.rate)]
-SignedContent = Annotated[str, AfterValidator(values.signed_content)]
-PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-Selector = Annotated[str, AfterValidator(values.selector)]
-VariableName = Annotated[str, AfterValidator(values.variable_name)]
-OrderName = Annotated[str, AfterValidator(values.name)]
-Condition = Annotated[str, AfterValidator(values.condition)]
 KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
-
-
-class Table(BaseModel):
-    """A TOML table: no key that is not declared, no value bent into another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-    @classmethod
-    def by_key(cls) -> dict[str, FieldInfo]:
-        """Fields by the key that a person writes."""
-        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
 
 class ServerTable(Table):
@@ -140,14 +114,14 @@ class ServerTable(Table):
 
     host: Host = Field(default="127.0.0.1", description="the name or address to listen on")
     port: Port = Field(default=8080, description=_PORT)
-    admin_host: LoopbackHost = Field(default="127.0.0.1", description="127.0.0.1, ::1 or localhost")
+    admin_host: Host = Field(default="127.0.0.1", description="the name or address to listen on")
     admin_port: Port = Field(default=8081, description=_PORT)
     trusted_proxies: list[Network] = Field(
         default=[],
         description='a list of networks, as ["10.0.0.0/8"]',
         json_schema_extra={"item": "a network or an address"},
     )
-    stop_timeout_ms: Duration = Field(default=20_000, alias="stop_timeout", description=_DURATION)
+    stop_timeout_ms: Duration = Field(default=20_000, alias="stop_timeout", description=DURATION)
 
 
 class StoreTable(Table):
@@ -161,18 +135,19 @@ class StoreTable(Table):
 class WorkerTable(Table):
     """`[worker]`"""
 
-    lease_ms: PositiveDuration = Field(default=15_000, alias="lease", description=_DURATION)
+    lease_ms: PositiveDuration = Field(default=15_000, alias="lease", description=DURATION)
 
 
 class RetentionTable(Table):
     """`[retention]`"""
 
-    delivered_ms: PositiveDuration = Field(default=_RETENTION.delivered_ms, alias="delivered", description=_DURATION)
-    dead_ms: PositiveDuration = Field(default=_RETENTION.dead_ms, alias="dead", description=_DURATION)
-    discarded_ms: PositiveDuration = Field(default=_RETENTION.discarded_ms, alias="discarded", description=_DURATION)
-    unrouted_ms: PositiveDuration = Field(default=_RETENTION.unrouted_ms, alias="unrouted", description=_DURATION)
-    rejections_ms: PositiveDuration = Field(default=_RETENTION.rejections_ms, alias="rejections", description=_DURATION)
-    attempts_ms: PositiveDuration | None = Field(default=None, alias="attempts", description=_DURATION)
+    delivered_ms: PositiveDuration = Field(default=_RETENTION.delivered_ms, alias="delivered", description=DURATION)
+    dead_ms: PositiveDuration = Field(default=_RETENTION.dead_ms, alias="dead", description=DURATION)
+    discarded_ms: PositiveDuration = Field(default=_RETENTION.discarded_ms, alias="discarded", description=DURATION)
+    unrouted_ms: PositiveDuration = Field(default=_RETENTION.unrouted_ms, alias="unrouted", description=DURATION)
+    rejections_ms: PositiveDuration = Field(default=_RETENTION.rejections_ms, alias="rejections", description=DURATION)
+    attempts_ms: PositiveDuration | None = Field(default=None, alias="attempts", description=DURATION)
+    audit_ms: PositiveDuration = Field(default=_RETENTION.audit_ms, alias="audit", description=DURATION)
     archive: ArchiveFolder | None = Field(default=None, description=values.ARCHIVE)
 
 
@@ -180,7 +155,7 @@ class AlertsTable(Table):
     """`[alerts]`"""
 
     url: Url = Field(repr=False, description="text: an http:// or https:// URL")
-    timeout_ms: PositiveDuration = Field(default=ALERT_TIMEOUT_MS, alias="timeout", description=_DURATION)
+    timeout_ms: PositiveDuration = Field(default=ALERT_TIMEOUT_MS, alias="timeout", description=DURATION)
     allow_private: bool = Field(default=False, description="true or false")
     headers: dict[str, HeaderValue] = Field(
         default={}, repr=False, description="a table of names and texts", json_schema_extra={"item": "text"}
@@ -219,7 +194,7 @@ class HoldTable(Table):
         default=_HOLD.max_requests, ge=1, le=1_000_000, description="a whole number from 1 to 1000000"
     )
     max_bytes: Size = Field(default=_HOLD.max_bytes, description='a size such as "50MB" or "512KiB"')
-    max_age_ms: PositiveDuration = Field(default=_HOLD.max_age_ms, alias="max_age", description=_DURATION)
+    max_age_ms: PositiveDuration = Field(default=_HOLD.max_age_ms, alias="max_age", description=DURATION)
 
 
 class SourceTable(Table):
@@ -227,15 +202,15 @@ class SourceTable(Table):
 
     kind: KindName = Field(description=f"one of the known kinds: {listed(SOURCE_KINDS)}")
     secrets: list[Secret] = Field(
-        default=[], repr=False, description=f"a list of {_REFERENCE}", json_schema_extra={"item": _REFERENCE}
+        default=[], repr=False, description=f"a list of {REFERENCE}", json_schema_extra={"item": REFERENCE}
     )
     verify: VerifyTable | None = Field(default=None, description='a table such as { scheme = "bearer" }')
     dedup: Selector | None = Field(default=None, description=values.SELECTOR)
     type: Selector | None = Field(default=None, description=values.SELECTOR)
     key: Selector | None = Field(default=None, description=values.SELECTOR)
-    dedup_window_ms: PositiveDuration = Field(default=DEDUP_WINDOW_MS, alias="dedup_window", description=_DURATION)
+    dedup_window_ms: PositiveDuration = Field(default=DEDUP_WINDOW_MS, alias="dedup_window", description=DURATION)
     max_body_bytes: Size | None = Field(default=None, alias="max_body", description='a size such as "10MB" or "512KiB"')
-    tolerance_ms: PositiveDuration = Field(default=300_000, alias="tolerance", description=_DURATION)
+    tolerance_ms: PositiveDuration = Field(default=300_000, alias="tolerance", description=DURATION)
     required_headers: list[HeaderName] = Field(
         default=[],
         description="a list of names of HTTP headers",
@@ -264,15 +239,15 @@ class RetryTable(Table):
     """`retry = { … }` of a destination."""
 
     attempts: int | None = Field(default=_RETRY.attempts, ge=1, le=1_000, description="a whole number from 1 to 1000")
-    first_ms: PositiveDuration = Field(default=_RETRY.first_ms, alias="first", description=_DURATION)
+    first_ms: PositiveDuration = Field(default=_RETRY.first_ms, alias="first", description=DURATION)
     factor: float = Field(
         default=_RETRY.factor, ge=1, le=100, allow_inf_nan=False, description="a number from 1 to 100"
     )
-    cap_ms: PositiveDuration = Field(default=_RETRY.cap_ms, alias="cap", description=_DURATION)
+    cap_ms: PositiveDuration = Field(default=_RETRY.cap_ms, alias="cap", description=DURATION)
     jitter: Literal["full", "none"] = Field(default=_RETRY.jitter, description='"full" or "none"')
-    max_age_ms: PositiveDuration = Field(default=_RETRY.max_age_ms, alias="max_age", description=_DURATION)
+    max_age_ms: PositiveDuration = Field(default=_RETRY.max_age_ms, alias="max_age", description=DURATION)
     retry_after_cap_ms: Duration = Field(
-        default=_RETRY.retry_after_cap_ms, alias="retry_after_cap", description=_DURATION
+        default=_RETRY.retry_after_cap_ms, alias="retry_after_cap", description=DURATION
     )
     crashes: int = Field(default=_RETRY.crashes, ge=1, le=1_000, description="a whole number from 1 to 1000")
     statuses: list[Annotated[int, Field(ge=400, le=599)]] = Field(
@@ -289,9 +264,9 @@ class BreakerTable(Table):
     failures: int = Field(default=_BREAKER.failures, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
     rate: float = Field(default=_BREAKER.rate, gt=0, le=1, description="a number over 0 and up to 1, as 0.75")
     calls: int = Field(default=_BREAKER.calls, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
-    window_ms: PositiveDuration = Field(default=_BREAKER.window_ms, alias="window", description=_DURATION)
-    probe_ms: PositiveDuration = Field(default=_BREAKER.probe_ms, alias="probe", description=_DURATION)
-    probe_cap_ms: PositiveDuration = Field(default=_BREAKER.probe_cap_ms, alias="probe_cap", description=_DURATION)
+    window_ms: PositiveDuration = Field(default=_BREAKER.window_ms, alias="window", description=DURATION)
+    probe_ms: PositiveDuration = Field(default=_BREAKER.probe_ms, alias="probe", description=DURATION)
+    probe_cap_ms: PositiveDuration = Field(default=_BREAKER.probe_cap_ms, alias="probe_cap", description=DURATION)
     probes: int = Field(default=_BREAKER.probes, ge=1, le=1_000, description="a whole number from 1 to 1000")
 
 
@@ -300,10 +275,10 @@ class AuthTable(Table):
 
     scheme: AuthScheme = Field(description=f"one of {listed(get_args(AuthScheme))}")
     username: UserName | None = Field(default=None, description="the user name, without a colon")
-    password: Credential | None = Field(default=None, repr=False, description=_REFERENCE)
-    token: BearerToken | None = Field(default=None, repr=False, description=_REFERENCE)
+    password: Credential | None = Field(default=None, repr=False, description=REFERENCE)
+    token: BearerToken | None = Field(default=None, repr=False, description=REFERENCE)
     secrets: list[Credential] = Field(
-        default=[], repr=False, description=f"a list of {_REFERENCE}", json_schema_extra={"item": _REFERENCE}
+        default=[], repr=False, description=f"a list of {REFERENCE}", json_schema_extra={"item": REFERENCE}
     )
     header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
     encoding: Literal["hex", "base64"] = Field(default="hex", description='"hex" or "base64"')
@@ -316,7 +291,7 @@ class AuthTable(Table):
     id_header: HeaderName | None = Field(default=None, description="the name of an HTTP header")
     token_url: Url | None = Field(default=None, repr=False, description="text: an http:// or https:// URL")
     client_id: Credential | None = Field(default=None, description="text: the client id")
-    client_secret: Credential | None = Field(default=None, repr=False, description=_REFERENCE)
+    client_secret: Credential | None = Field(default=None, repr=False, description=REFERENCE)
     credentials: Literal["basic", "form"] = Field(default="basic", description='"basic" or "form"')
     scope: str | None = Field(default=None, description="text: scopes with spaces between them")
 
@@ -342,7 +317,7 @@ class DestinationTable(Table):
     )
     transaction: bool = Field(default=_DESTINATION.transaction, description="true or false")
     allow_private: bool = Field(default=False, description="true or false")
-    timeout_ms: PositiveDuration = Field(default=_DESTINATION.timeout_ms, alias="timeout", description=_DURATION)
+    timeout_ms: PositiveDuration = Field(default=_DESTINATION.timeout_ms, alias="timeout", description=DURATION)
     concurrency: int = Field(
         default=_DESTINATION.concurrency, ge=1, le=1_000, description="a whole number from 1 to 1000"
     )
@@ -377,7 +352,7 @@ class RouteTable(Table):
         description='a list of names of destinations, as ["crm"]',
         json_schema_extra={"item": "the name of a destination"},
     )
-    expire_after_ms: PositiveDuration | None = Field(default=None, alias="expire_after", description=_DURATION)
+    expire_after_ms: PositiveDuration | None = Field(default=None, alias="expire_after", description=DURATION)
     order_with: OrderName | None = Field(default=None, description=f"a name: {values.NAME}")
 
     @field_validator("from_", mode="before")
@@ -398,6 +373,7 @@ class Document(Table):
     worker: WorkerTable = Field(default_factory=WorkerTable, description="a table: [worker]")
     retention: RetentionTable = Field(default_factory=RetentionTable, description="a table: [retention]")
     alerts: AlertsTable | None = Field(default=None, description="a table: [alerts]")
+    operators: OperatorsTable = Field(default_factory=OperatorsTable, description="a table: [operators]")
     sources: dict[str, SourceTable] = Field(
         default={}, description="tables: [sources.NAME]", json_schema_extra={"item": "a table: [sources.NAME]"}
     )

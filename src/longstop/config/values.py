@@ -358,18 +358,6 @@ def host(text: str) -> str:
     return text
 
 
-def loopback_host(text: str) -> str:
-    """A host that only this machine reaches."""
-    found = address(host(text))
-    if text != "localhost" and not (found and found.is_loopback):
-        raise Fault(
-            f"found {quoted(text)}, which others can reach",
-            "127.0.0.1, ::1 or localhost",
-            "the operators' side has no authentication yet, so it refuses to start on a non-loopback address",
-        )
-    return text
-
-
 def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address that `text` is, or None."""
     try:

@@ -19,6 +19,7 @@ from longstop.demo.gateway import DESTINATION, SECRET_VARIABLE, SOURCE, Gateway,
 from longstop.demo.platform import Platform
 from longstop.demo.reconcile import Reconciliation, Report, reconcile
 from longstop.demo.view import DOWN, Figures, View
+from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.delivery import DeadReason, Delivery, State
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.listing import Counts, DeliveryFilter
@@ -28,6 +29,7 @@ SEED = 11
 QUIET_WITHIN_S = 8.0
 """How long the last retries may take before it is counted all the same."""
 _LOOK_EVERY_S = 0.15
+_DEMO = Caller("demo", CallerKind.SYSTEM, ALL_SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ async def _quiet(cast: Cast) -> None:
 
 
 async def _deliveries(cast: Cast, wanted: DeliveryFilter) -> list[Delivery]:
-    return [each async for each in cast.parts.replay("demo").select(wanted)]
+    return [each async for each in cast.parts.replay(_DEMO).select(wanted)]
 
 
 def _tell(view: View, before: Reconciliation, dead: Sequence[Delivery]) -> None:
@@ -156,7 +158,7 @@ def _reason(delivery: Delivery) -> DeadReason:
 async def _replay(cast: Cast, dead: Sequence[Delivery]) -> None:
     cast.backend.mend()
     cast.view.note(f"destination mended; replaying {len(dead)}")
-    await cast.parts.replay("demo").replay(dead)
+    await cast.parts.replay(_DEMO).replay(dead)
     await _quiet(cast)
 
 

@@ -21,6 +21,12 @@ def sender_of(client: str | None) -> str:
     return "" if address is None else str(address)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host that is listened on is this machine's alone."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
 def _address(client: str | None) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(client or "")

@@ -43,6 +43,8 @@ class Caller:
     scopes: frozenset[Scope]
     address: str | None = None
     """Where the request came from, as far as it is known."""
+    session: str | None = None
+    """The id of the session that the request came with."""
 
     def may(self, scope: Scope) -> bool:
         """Whether this is allowed to him."""

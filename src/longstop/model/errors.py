@@ -182,3 +182,34 @@ class ArchiveError(LongstopError):
 
 class BackupError(LongstopError):
     """There is no copy; the message says why and what to do."""
+
+
+# -- access -------------------------------------------------------------------------------------
+
+
+class LoginError(LongstopError):
+    """Nobody is signed in. What was wrong with the name or the password is not told."""
+
+
+class LoginLimitError(LongstopError):
+    """Too many have tried to sign in; come back after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AccountError(LongstopError):
+    """A user, a token or a session cannot be what was asked for; the message says why and what to do."""
+
+
+class AccountConflictError(AccountError):
+    """It can be, and not as things stand: the name is taken, or somebody was quicker."""
+
+
+class IdentityError(LongstopError):
+    """The identity provider does not answer, or with what cannot be believed. Nobody is signed in."""
+
+
+class HiddenError(LongstopError):
+    """What was asked for would show what is masked for whoever lacks the scope `bodies`."""

@@ -24,6 +24,8 @@ class RetentionSettings:
     rejections_ms: int = 7 * DAY_MS
     attempts_ms: int | None = None
     """The attempts of what has ended; None: for as long as their delivery."""
+    audit_ms: int = 400 * DAY_MS
+    """Entries of the audit log, counted from when they were noted: a year, and some time to look back at it."""
     archive: str | None = None
     """The folder where what is forgotten is kept; None: nowhere."""
 

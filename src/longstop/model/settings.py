@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from longstop.model.breaker import BreakerPolicy
+from longstop.model.identity import OidcSettings
 from longstop.model.rejection import HoldSettings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 
@@ -236,3 +237,22 @@ class AlertSettings:
     def label(self) -> str:
         """What a person calls it."""
         return "[alerts]"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorsSettings:
+    """`[operators]`: who may use the operators' side."""
+
+    auth: Literal["none", "users"] = "none"
+    """none: whoever reaches the port, which is this machine's alone then."""
+    url: str | None = None
+    """What people open in a browser, without a path; None: the address that is listened on."""
+    allowed_hosts: tuple[str, ...] = ()
+    """More names by which it may be asked for."""
+    session_lifetime_ms: int = 12 * 3_600_000
+    """A shift: however much a session is used."""
+    session_idle_ms: int = 3_600_000
+    """A session that nobody uses."""
+    mask: tuple[str, ...] = ()
+    """What is hidden from people without the scope `bodies`: JMESPath over the body, or `header:NAME`."""
+    oidc: OidcSettings | None = None

@@ -7,15 +7,22 @@ and the time bound it, so that it ends, and what dies meanwhile is another job's
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from longstop.model.audit import AuditAction
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import JobRefusedError, JobRequestError, NotFoundError
 from longstop.model.ids import IdFactory, is_id
 from longstop.model.job import MAY_BE, OVER, Job, JobAction, JobChange, JobState, JobTrigger
 from longstop.model.listing import DeliveryFilter, Page
+from longstop.operating.audit import Auditor
 from longstop.operating.survey import Survey, Tally
 from longstop.ports import Clock, Store
 
 AT_ONCE = 500
+_NOTED = {
+    JobTrigger.PAUSE: AuditAction.JOB_PAUSE,
+    JobTrigger.RESUME: AuditAction.JOB_RESUME,
+    JobTrigger.CANCEL: AuditAction.JOB_CANCEL,
+}
 PATIENCE_MS = 2_000
 """How long deliveries are counted one by one. For more than that takes, the counters give an estimate."""
 _GROUPS = 10_000
@@ -37,13 +44,14 @@ class JobRequest:
 
 
 class JobService:
-    """Makes and stops jobs, on behalf of the person `by`."""
+    """Makes and stops jobs, on behalf of the person `by`. auditor: notes it, if anybody does."""
 
-    def __init__(self, store: Store, clock: Clock, ids: IdFactory, by: str) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: IdFactory, by: str, auditor: Auditor | None = None) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._by = by
+        self._auditor = auditor
 
     async def survey(self, asked: JobRequest) -> Survey:
         """What a job would be of, within PATIENCE_MS or a little more. Nothing is kept. Raises JobRequestError."""
@@ -65,6 +73,10 @@ class JobService:
 
     async def keep(self, job: Job) -> None:
         """Keep a job that was planned."""
+        if self._auditor is not None:
+            await self._auditor.note(
+                AuditAction.JOB_CREATE, "job", job.id, count=job.total, why=job.why, does=job.action.value
+            )
         await self._store.add_job(job)
 
     async def job(self, job_id: str) -> Job:
@@ -95,6 +107,8 @@ class JobService:
         return await self._change(job_id, JobTrigger.CANCEL, why)
 
     async def _change(self, job_id: str, trigger: JobTrigger, why: str | None) -> Job:
+        if self._auditor is not None:
+            await self._auditor.note(_NOTED[trigger], "job", job_id, why=why)
         changed = await self._store.change_job(JobChange(job_id, trigger, self._clock.now_ms(), self._by, why))
         if changed is not None:
             return changed

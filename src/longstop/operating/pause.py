@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from longstop.model.action import Pause
+from longstop.model.audit import AuditAction
 from longstop.model.breaker import Circuit, CircuitChange
 from longstop.model.delivery import State
+from longstop.operating.audit import Auditor
 from longstop.ports import Clock, Store
 
 Alert = Callable[[CircuitChange], Awaitable[str | None]]
@@ -41,32 +43,35 @@ class Resumed:
 
 
 class Pausing:
-    """Pauses and resumes, on behalf of the person `by`."""
+    """Pauses and resumes, on behalf of the auditor's caller."""
 
-    def __init__(self, store: Store, clock: Clock, alert: Alert, by: str) -> None:
+    def __init__(self, store: Store, clock: Clock, alert: Alert, auditor: Auditor) -> None:
         self._store = store
         self._clock = clock
         self._alert = alert
-        self._by = by
+        self._auditor = auditor
 
     async def pause(self, destination: str, why: str | None) -> Paused:
         """Let nothing more go out there. Of one that is paused already, a reason that is given is the new one."""
         earlier = await self._pause_of(destination)
         # Whoever says no reason does not take back the one that is there.
         if earlier is None or why is not None:
-            await self._store.pause(Pause(destination, self._clock.now_ms(), self._by, why))
+            await self._auditor.note(AuditAction.DESTINATION_PAUSE, "destination", destination, why=why)
+            await self._store.pause(Pause(destination, self._clock.now_ms(), self._auditor.by, why))
         return Paused(earlier, await self._pause_of(destination), await self._waiting(destination))
 
     async def resume(self, destination: str) -> Resumed:
         """End its pause, and close its circuit: a person knows that it works again. If not, the circuit opens again."""
         pause = await self._pause_of(destination)
         circuit = await self._circuit_of(destination)
-        ended = await self._store.resume(destination)
+        if pause is not None or circuit is not None:
+            await self._auditor.note(AuditAction.DESTINATION_RESUME, "destination", destination)
+        ended = pause is not None and await self._store.resume(destination)
         closed = circuit is not None and await self._store.change_circuit(destination, circuit.version, None)
         error = None
         if circuit is not None and closed:
             # Who closed it says so. A gateway only sees that somebody has, and of several gateways each does.
-            change = CircuitChange.closed(circuit, f"{self._by} resumed it", self._clock.now_ms())
+            change = CircuitChange.closed(circuit, f"{self._auditor.by} resumed it", self._clock.now_ms())
             error = await self._alert(change)
         waiting = await self._waiting(destination)
         return Resumed(pause if ended else None, circuit if closed else None, waiting, error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from longstop.model.append import Append, initial_deliveries, quarantine_delivery
+from longstop.model.audit import AuditAction
 from longstop.model.credentials import NOT_KEPT
 from longstop.model.diagnosis import why_not_verified
 from longstop.model.errors import AddressError, IngestError, MalformedError, VerificationError
@@ -20,6 +21,7 @@ from longstop.model.listing import Page
 from longstop.model.rejection import HeldRequest
 from longstop.model.routing import Router
 from longstop.model.settings import SourceSettings
+from longstop.operating.audit import Auditor
 from longstop.ports import Clock, Source, Store
 
 AT_ONCE = 100
@@ -46,7 +48,14 @@ class Release:
     """Releases what is held of one source. settings: those that the source was built from."""
 
     def __init__(
-        self, store: Store, settings: SourceSettings, source: Source, router: Router, clock: Clock, ids: IdFactory
+        self,
+        store: Store,
+        settings: SourceSettings,
+        source: Source,
+        router: Router,
+        clock: Clock,
+        ids: IdFactory,
+        auditor: Auditor,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -54,12 +63,15 @@ class Release:
         self._router = router
         self._clock = clock
         self._ids = ids
+        self._auditor = auditor
 
     async def run(self, dry_run: bool = False) -> Released:
         """Release what passes, the oldest first; with `dry_run` only tell. Raises StoreUnavailableError.
 
         Broken off at any point, it may be run again: what was accepted is known by its id.
         """
+        if not dry_run:
+            await self._auditor.note(AuditAction.SOURCE_RELEASE, "source", self._source.name)
         released = Released()
         after: str | None = None
         while True:

@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 
 from longstop.model.action import Action, Edit
 from longstop.model.append import Append, initial_deliveries
+from longstop.model.audit import AuditAction
+from longstop.model.caller import Scope
 from longstop.model.delivery import Delivery, State, Transition, Trigger, Wait
-from longstop.model.errors import BodyTooLargeError, LongstopError, MalformedError, NotFoundError
+from longstop.model.errors import BodyTooLargeError, HiddenError, LongstopError, MalformedError, NotFoundError
 from longstop.model.event import Event, Headers, Origin
 from longstop.model.exchange import Reading, Request
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, KeptEvent, Page
 from longstop.model.routing import Router, Target
+from longstop.operating.audit import Auditor
+from longstop.operating.masking import HIDDEN, refuse_contents
 from longstop.operating.survey import Survey, Tally
 from longstop.ports import Clock, Source, Store
 
@@ -77,10 +81,20 @@ def read_again_as(event: Event) -> str:
 
 
 class Replay:
-    """Replays, discards, expedites and edits, on behalf of the person `by`."""
+    """Replays, discards, expedites and edits, on behalf of the person `by`.
+
+    auditor: notes it, and knows what this person may see; None: it has been noted, as a job that was asked for is.
+    """
 
     def __init__(
-        self, store: Store, sources: Mapping[str, Source], router: Router, clock: Clock, ids: IdFactory, by: str
+        self,
+        store: Store,
+        sources: Mapping[str, Source],
+        router: Router,
+        clock: Clock,
+        ids: IdFactory,
+        by: str,
+        auditor: Auditor | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -88,12 +102,15 @@ class Replay:
         self._clock = clock
         self._ids = ids
         self._by = by
+        self._auditor = auditor
 
     async def select(self, wanted: DeliveryFilter, including_edited: bool = True) -> AsyncIterator[Delivery]:
         """The deliveries that a filter selects, oldest first.
 
-        including_edited: also those in whose place a person sent an edited event.
+        including_edited: also those in whose place a person sent an edited event. Raises HiddenError.
         """
+        if self._auditor is not None and not self._auditor.caller.may(Scope.BODIES):
+            refuse_contents(wanted)
         after: str | None = None
         while True:
             listing = await self._store.find_deliveries(wanted, Page(AT_ONCE, after, newest_first=False))
@@ -135,10 +152,11 @@ class Replay:
         With a rate they come due one after the other, so that the workers keep it and nobody has to wait
         here; `offset` is how many of the same selection went before this call.
         """
+        await self._note(AuditAction.DELIVERY_REPLAY, deliveries, why)
         now_ms = self._clock.now_ms()
         done: list[Done] = []
         actions: list[Action] = []
-        for place, delivery in enumerate(deliveries, offset):
+        for place, delivery in enumerate(await self._whole(deliveries), offset):
             if not delivery.destination:
                 done.append(await self._read_again(delivery, why))
                 continue
@@ -160,16 +178,20 @@ class Replay:
 
     async def expedite(self, deliveries: Sequence[Delivery], why: str | None = None) -> list[Done]:
         """Have each delivery that waits tried at once. One that is held still waits for those before it."""
+        await self._note(AuditAction.DELIVERY_EXPEDITE, deliveries, why)
         now_ms = self._clock.now_ms()
         transition = Transition(Trigger.EXPEDITE, now_ms, due_at_ms=now_ms)
         return await self._act([Action(each.id, transition, self._by, why) for each in deliveries])
 
     async def discard(self, deliveries: Sequence[Delivery], why: str) -> list[Done]:
         """Give up on each delivery, for a reason that is recorded."""
+        await self._note(AuditAction.DELIVERY_DISCARD, deliveries, why)
         return await self._act([self.give_up(each, why) for each in deliveries])
 
     async def plan_edit(self, id_: str, body: bytes, to: Sequence[str] = ()) -> EditPlan:
         """What `edit` would do. Nothing is kept. Raises as it does. to: to these destinations instead."""
+        if self._auditor is not None and not self._auditor.caller.may(Scope.BODIES):
+            raise HiddenError("whoever edits a body sees it: that takes the scope bodies")
         delivery = await self._store.delivery(id_)
         kept = await self._event(delivery.event_id if delivery else id_)
         # A person edits text: whatever the old body was packed with, the new one is not.
@@ -254,6 +276,9 @@ class Replay:
 
     async def carry_out(self, plan: EditPlan, why: str | None = None) -> Event:
         """Keep the new event and the record of who sent it and why; it is delivered as any other."""
+        if self._auditor is not None:
+            new = plan.append.event.id
+            await self._auditor.note(AuditAction.EVENT_EDIT, "event", plan.parent.id, why=why, new=new)
         await self._store.replace(plan.append, self.record(plan, why), [each.id for each in plan.replaces])
         return plan.append.event
 
@@ -276,6 +301,15 @@ class Replay:
         except (MalformedError, BodyTooLargeError) as error:
             hint = "send it with --edit FILE, a body that can be read"
             raise UnreadableError(f"event {old.id}: {error}; {hint}") from None
+
+    async def _note(self, action: AuditAction, deliveries: Sequence[Delivery], why: str | None) -> None:
+        if self._auditor is not None:
+            await self._auditor.note_many(action, "delivery", [each.id for each in deliveries], why=why)
+
+    async def _whole(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """The deliveries, read anew where they were read for somebody from whom their key is hidden."""
+        found = [await self._store.delivery(each.id) if each.key == HIDDEN else each for each in deliveries]
+        return [whole or each for whole, each in zip(found, deliveries, strict=True)]
 
     async def _act(self, actions: Sequence[Action]) -> list[Done]:
         done: list[Done] = []

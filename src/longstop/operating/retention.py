@@ -15,6 +15,7 @@ from longstop.model.errors import ArchiveError, StoreUnavailableError
 from longstop.model.job import KEPT_MS
 from longstop.model.listing import EventFilter, Page
 from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, cutoffs, lived
+from longstop.operating.audit import forget_audit
 from longstop.ports import Archive, Clock, Ledger
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Retention:
         if self._settings.attempts_ms is not None:
             await self._forget_attempts(now_ms - self._settings.attempts_ms)
         await self._ledger.forget_jobs(now_ms - KEPT_MS)
+        await forget_audit(self._ledger, now_ms - self._settings.audit_ms)
         while await self._paced(self._ledger.give_back()):
             pass
         if any(forgotten.values()):

@@ -6,9 +6,12 @@ PostgreSQL, one pipeline on Redis, one SendMessageBatch or TransactWriteItems on
 batch by hand: `group_commit.GroupCommit` does it for all of them.
 """
 
+from longstop.ports.accounts import Accounts
 from longstop.ports.archive import Archive
+from longstop.ports.audit import AuditLog
 from longstop.ports.clock import Clock
 from longstop.ports.decisions import Decisions
+from longstop.ports.identities import Identities
 from longstop.ports.inbox import Inbox
 from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
@@ -24,12 +27,15 @@ from longstop.ports.statistics import Statistics
 from longstop.ports.store import Backups, Store, Transactions
 
 __all__ = [
+    "Accounts",
     "Alerter",
     "Archive",
+    "AuditLog",
     "Backups",
     "CircuitListener",
     "Clock",
     "Decisions",
+    "Identities",
     "Inbox",
     "Jobs",
     "KeyedRequests",

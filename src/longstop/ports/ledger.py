@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from longstop.ports.accounts import Accounts
+from longstop.ports.audit import AuditLog
 from longstop.ports.decisions import Decisions
 from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
@@ -12,5 +14,7 @@ from longstop.ports.retention import Retention
 from longstop.ports.statistics import Statistics
 
 
-class Ledger(Lookups, Decisions, Jobs, Nodes, Retention, Rejections, KeyedRequests, Statistics, Protocol):
+class Ledger(
+    Lookups, Decisions, Jobs, Nodes, Retention, Rejections, KeyedRequests, Statistics, Accounts, AuditLog, Protocol
+):
     """What people ask and decide."""

@@ -18,15 +18,18 @@ from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.pause_log import PauseLog
 from longstop.delivering.rescue import Rescue
 from longstop.group_commit import GroupCommit
+from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.model.node import Node
 from longstop.operating.heartbeat import Heartbeat
+from longstop.operating.masked_store import Shown, masked_archive, masked_store
 from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
 from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
 from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
+from longstop.wiring.operators import identities
 from longstop.wiring.parts import clock_repairs, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
 
@@ -164,25 +167,33 @@ class Gateway:
         return self._parts.store
 
     def replay(self, by: str) -> Replay:
-        """The replay service, on behalf of a person."""
-        return self._parts.replay(by)
+        """The replay service, on behalf of whom the embedding application names."""
+        return self._parts.replay(Caller(by, CallerKind.SYSTEM, ALL_SCOPES))
 
     def operators_services(self, why_not_ready: Callable[[], Sequence[str]]) -> "Services":
         """What the operators' API needs of this gateway. why_not_ready: as `GET /readyz` tells it."""
+        from longstop.edges.operators.access.current import current
         from longstop.edges.operators.api.services import Services
 
         made = self._parts
+        shown = Shown(made.masking, current)
         return Services(
             config=made.config,
-            store=made.store,
+            store=masked_store(made.store, shown),
+            shown=shown,
             clock=made.clock,
             sources=made.sources,
             router=made.router,
             replay=made.replay,
+            bodies=made.bodies,
+            auditor=made.auditor,
+            accounts=made.accounts,
+            access=made.access() if made.config.operators.auth == "users" else None,
+            identities=identities(made.config, made.clock),
             alert=made.alert,
             ids=made.ids,
             why_not_ready=why_not_ready,
-            archive=made.archive,
+            archive=masked_archive(made.archive, shown),
         )
 
     def is_busy(self) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,13 +19,22 @@ from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wa
 from longstop.model.alert import Alert
 from longstop.model.backpressure import Watermarks
 from longstop.model.breaker import CircuitChange
+from longstop.model.caller import Caller
 from longstop.model.errors import ConfigurationError
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.operating.access import Access, AccessSettings
+from longstop.operating.accounts import Accounts
+from longstop.operating.audit import Auditor
+from longstop.operating.bodies import Bodies
 from longstop.operating.job_runner import JobRunner
 from longstop.operating.jobs import JobService
+from longstop.operating.login_limits import LoginLimits
+from longstop.operating.masking import Masking, Selected
+from longstop.operating.passwords import Passwords
+from longstop.operating.pause import Pausing
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.operating.retention import Retention
@@ -70,25 +80,72 @@ class Parts:
         for id_ in (*(each.event.id for each in events), *(each.id for each in deliveries)):
             self.ids.go_on_after(id_)
 
-    def replay(self, by: str) -> Replay:
-        """The replay service, on behalf of a person."""
-        return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+    def auditor(self, caller: Caller) -> Auditor:
+        """What notes in the audit log what a caller does."""
+        return Auditor(self.store, self.clock, self.ids, caller)
 
-    def jobs(self, by: str) -> JobService:
-        """The service that makes and stops jobs, on behalf of a person."""
-        return JobService(self.store, self.clock, self.ids, by)
+    def jobs(self, caller: Caller) -> JobService:
+        """The service that makes and stops jobs, on behalf of whoever asks."""
+        return JobService(self.store, self.clock, self.ids, caller.name, self.auditor(caller))
 
     def job_runner(self, delivers: bool) -> JobRunner:
         """What carries jobs out in this process. delivers: whether anybody delivers what it releases."""
-        return JobRunner(self.store, self.clock, self.replay, process_name(), delivers)
+        return JobRunner(self.store, self.clock, self._replay_of_job, process_name(), delivers)
 
-    def release(self, source: str) -> Release:
+    def _replay_of_job(self, by: str) -> Replay:
+        """The replay service for a job: that it was asked for has been noted."""
+        return Replay(self.store, self.sources, self.router, self.clock, self.ids, by)
+
+    def replay(self, caller: Caller) -> Replay:
+        """The replay service, on behalf of whoever asks."""
+        by, auditor = caller.name, self.auditor(caller)
+        return Replay(self.store, self.sources, self.router, self.clock, self.ids, by, auditor)
+
+    def pausing(self, caller: Caller) -> Pausing:
+        """The service that pauses and resumes, on behalf of whoever asks."""
+        return Pausing(self.store, self.clock, self.alert, self.auditor(caller))
+
+    def bodies(self, caller: Caller) -> Bodies:
+        """What hands out bodies to whoever asks."""
+        return Bodies(self.masking, self.auditor(caller))
+
+    def accounts(self, caller: Caller) -> Accounts:
+        """The service that changes users and tokens, on behalf of whoever asks."""
+        return Accounts(self.store, self.passwords, self.auditor(caller), self.clock, self.ids)
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """What hashes and compares passwords; one, so that the limit on how many at once holds for all."""
+        return Passwords()
+
+    @cached_property
+    def masking(self) -> Masking:
+        """What is hidden from people without the scope for it."""
+        shown = ((each.name, Selected(each.type, each.key, each.dedup)) for each in self.config.sources)
+        return Masking(self.config.operators.mask, shown)
+
+    def access(self) -> Access:
+        """What tells who a request is from."""
+        settings = self.config.operators
+        return Access(
+            self.store,
+            self.auditor,
+            self.passwords,
+            LoginLimits(self.clock, secrets.token_bytes()),
+            self.clock,
+            self.ids,
+            AccessSettings(settings.session_lifetime_ms, settings.session_idle_ms, self.masking.active),
+        )
+
+    def release(self, source: str, caller: Caller) -> Release:
         """The service that releases what is held of a source. Raises ConfigurationError where secrets were not read."""
         if self.config.passed_over:
             # Whoever knows what stands in for them could have signed what is held.
             raise ConfigurationError(self.config.passed_over)
         (settings,) = (each for each in self.config.sources if each.name == source)
-        return Release(self.store, settings, self.sources[source], self.router, self.clock, self.ids)
+        return Release(
+            self.store, settings, self.sources[source], self.router, self.clock, self.ids, self.auditor(caller)
+        )
 
     @cached_property
     def archive(self) -> Archive | None:

@@ -62,6 +62,7 @@ async def _operators_side(
     config: Config, gateway: Gateway, why_not: Callable[[], Sequence[str]]
 ) -> "OperatorsServer | None":
     """Serve those who run the gateway. Where that cannot be, accepting and delivering go on without."""
+    from longstop.edges.operators.access.guarding import guarded
     from longstop.edges.operators.app import OperatorsApp
     from longstop.edges.operators.server import OperatorsServer
     from longstop.edges.senders_http.server import ListenError, bind
@@ -76,9 +77,10 @@ async def _operators_side(
     from longstop.edges.operators.console import ConsoleApp
 
     gateway.metrics.watch_process()
-    api = create_api(gateway.operators_services(why_not))
-    app = OperatorsApp(gateway.metrics.answer, why_not, hosts=[config.server.admin_host], api=api, console=ConsoleApp())
-    server = OperatorsServer(app, listening, api.state.live.stop)
+    services = gateway.operators_services(why_not)
+    api = create_api(services)
+    app = OperatorsApp(gateway.metrics.answer, why_not, api=api, console=ConsoleApp())
+    server = OperatorsServer(guarded(app, services), listening, api.state.live.stop)
     await server.start()
     return server
 

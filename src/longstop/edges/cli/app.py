@@ -68,6 +68,17 @@ COMMANDS = (
     Command("discard", "longstop.edges.cli.discard:discard", "Give up on what is dead or waits, for a reason"),
     Command("pause", "longstop.edges.cli.pause:pause", "Send a destination nothing for a while; events for it wait"),
     Command("resume", "longstop.edges.cli.pause:resume", "Let a paused destination go on"),
+    Command("users list", "longstop.edges.cli.users:list_users", "List who may sign in"),
+    Command("users add", "longstop.edges.cli.users:add_user", "Let a person sign in"),
+    Command("users passwd", "longstop.edges.cli.users:change_password", "Change a person's password"),
+    Command("users role", "longstop.edges.cli.users:change_role", "Change what a person may do"),
+    Command("users disable", "longstop.edges.cli.users:disable_user", "Let a person sign in no more"),
+    Command("users enable", "longstop.edges.cli.users:enable_user", "Let a person who was disabled sign in again"),
+    Command("users remove", "longstop.edges.cli.users:remove_user", "Remove a person"),
+    Command("tokens list", "longstop.edges.cli.tokens:list_tokens", "List what programs show"),
+    Command("tokens create", "longstop.edges.cli.tokens:create_token", "Make a token for a program"),
+    Command("tokens revoke", "longstop.edges.cli.tokens:revoke_token", "End a token"),
+    Command("audit", "longstop.edges.cli.audit:audit", "List who did and looked at what"),
     Command("backup", "longstop.edges.cli.backup:backup", "Copy the store into a file, while it is in use"),
     Command("purge", "longstop.edges.cli.purge:purge", "Forget now what is old enough, or count it"),
     Command(
@@ -83,6 +94,8 @@ _GROUPS = {
     "events": "What was accepted.",
     "dead": "What could not be delivered.",
     "jobs": "Replays and discards of many.",
+    "users": "Who may sign in.",
+    "tokens": "What programs show.",
 }
 _ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
 _FOOT = """\

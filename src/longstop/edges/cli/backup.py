@@ -9,7 +9,9 @@ from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE, CommandError
 from longstop.edges.cli.files import refuse_option
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
+from longstop.model.audit import AuditAction
 
 
 def backup(
@@ -30,6 +32,7 @@ def backup(
         backups = parts.backups()
         if backups is None:
             raise CommandError("the store is not one file; back it up with its own tools")
+        await parts.auditor(caller()).note(AuditAction.BACKUP, "store", str(file))
         made = await backups.backup(file)
         row = {"file": made.file, "bytes": made.bytes, "events": made.events}
         if json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE, FAILED, say
 from longstop.edges.cli.job_run import tell_survey
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, Program, on_store
 from longstop.edges.cli.selection import Selection
 from longstop.edges.rows.deliveries import result_row
@@ -190,7 +190,7 @@ async def _chunks(deliveries: AsyncIterator[Delivery]) -> AsyncIterator[list[Del
 
 def decide_on_store(program: Program, config: Path, decision: Decision, dry_run: bool) -> int:
     async def work(parts: Parts) -> int:
-        service = parts.replay(person())
+        service = parts.replay(caller())
         return await (decision.preview(parts, service) if dry_run else decision.carry_out(parts, service))
 
     return on_store(program, config, work)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE, say
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts
 from longstop.edges.rows.edits import edit_row
 from longstop.edges.rows.ids import meant, short
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def send_edited(parts: Parts, text: str, body: bytes, why: str | None, dry_run: bool, json: bool) -> int:
     """Send a body in the place of the one that an id stands for; or only say what that would change."""
     id_ = await meant(parts, text)
-    service = parts.replay(person())
+    service = parts.replay(caller())
     plan = await service.plan_edit(id_, body)
     if dry_run:
         _show(plan, json)

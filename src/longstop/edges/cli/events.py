@@ -11,6 +11,7 @@ from longstop.edges.cli.event_page import print_event
 from longstop.edges.cli.filters import NO_EVENT_OPTIONS, EventOptions
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.rows.events import detail_row, event_row
 from longstop.edges.rows.found import events_of, find_event, secret_headers
@@ -76,9 +77,10 @@ def show_event(
 
     async def work(parts: Parts) -> int:
         kept, histories, archived_in = await find_event(parts, id_)
+        body = await parts.bodies(caller()).shown(kept.event)
         if raw:
             sys.stdout.flush()
-            sys.stdout.buffer.write(kept.event.body)
+            sys.stdout.buffer.write(body)
             sys.stdout.buffer.flush()
             return DONE
         reasons = await why_they_wait(parts, [kept])

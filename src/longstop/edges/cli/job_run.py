@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from longstop.edges.cli import listings, output
 from longstop.edges.cli.errors import DONE, FAILED, say
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, Program, on_store
 from longstop.edges.rows.ids import short
 from longstop.edges.rows.jobs import job_row, survey_row
@@ -59,7 +59,7 @@ def job_on_store(program: Program, config: Path, asked: "JobRequest", how: How, 
 async def preview(parts: Parts, asked: "JobRequest", how: How) -> int:
     """Make nothing; say what it would be of."""
     await expect_known(parts, asked.wanted.source, asked.wanted.destination)
-    tell_survey(parts, await parts.jobs(person()).survey(asked), VERBS[asked.action], how.json)
+    tell_survey(parts, await parts.jobs(caller()).survey(asked), VERBS[asked.action], how.json)
     return DONE
 
 
@@ -77,7 +77,7 @@ def tell_survey(parts: Parts, survey: "Survey", verb: str, json: bool) -> None:
 async def make_and_follow(parts: Parts, asked: "JobRequest", how: How) -> int:
     """Make a job, unless there is nothing for it to do, and follow it."""
     await expect_known(parts, asked.wanted.source, asked.wanted.destination)
-    service = parts.jobs(person())
+    service = parts.jobs(caller())
     job, survey = await service.plan(asked)
     if survey.exact and not survey.count:
         say([f"Nothing matches that could be {VERBS[asked.action]}; nothing was changed."])
@@ -114,7 +114,7 @@ async def _watch(parts: Parts, job: Job, bar: Callable[[int, int, str], None]) -
         elif not await parts.job_runner(delivers=False).carry_out(job.id, show):
             # Whoever had it last was killed: its lease runs out.
             await parts.clock.sleep(LOOK_EVERY_S)
-        job = await parts.jobs(person()).job(job.id)
+        job = await parts.jobs(caller()).job(job.id)
     return job
 
 

@@ -10,7 +10,7 @@ from longstop.edges.cli.errors import DONE, CommandError
 from longstop.edges.cli.job_run import VERBS, How, NoWait
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.tables import Column
 from longstop.edges.rows.ids import short
@@ -98,7 +98,7 @@ def show_job(id_: JobId, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson
     """Show a job: how far it is, when it may be done, what it waits for and what could not be done."""
 
     async def work(parts: Parts) -> int:
-        job = await _meant(parts.jobs(person()), id_)
+        job = await _meant(parts.jobs(caller()), id_)
         if json:
             output.json_line(job_row(job, parts.clock.now_ms()))
         else:
@@ -172,7 +172,7 @@ def resume_job(
     """Let a job go on that was paused, or that could not go on. Where no gateway runs, it is carried out here."""
 
     async def work(parts: Parts) -> int:
-        service = parts.jobs(person())
+        service = parts.jobs(caller())
         job = await _meant(service, id_)
         delivering = runs(await parts.store.nodes(), "work", parts.clock.now_ms())
         if job.state is not JobState.RUNNING or delivering:
@@ -188,7 +188,7 @@ def _change(
     program: Injected, config: ConfigPath, id_: str, json: bool, change: "Callable[[JobService, Job], Awaitable[Job]]"
 ) -> int:
     async def work(parts: Parts) -> int:
-        service = parts.jobs(person())
+        service = parts.jobs(caller())
         return _tell(parts, await change(service, await _meant(service, id_)), json)
 
     return on_store(program, config, work)

@@ -1,19 +1,16 @@
 """Pausing a destination and letting it go on. What is for it meanwhile waits, and is never discarded."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from longstop.edges.cli import output, times
 from longstop.edges.cli.errors import DONE, CommandError, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.rows.status import paused_row, resumed_row
 from longstop.model.action import Pause
-
-if TYPE_CHECKING:
-    from longstop.operating.pause import Pausing
 
 Destination = Annotated[str, Parameter(name="DESTINATION", help="As the configuration names it.")]
 
@@ -35,7 +32,7 @@ def pause(
 
     async def work(parts: Parts) -> int:
         await _expect_known(parts, destination)
-        done = await _pausing(parts).pause(destination, why)
+        done = await parts.pausing(caller()).pause(destination, why)
         if json:
             output.json_line(paused_row(destination, done))
         elif done.earlier is None:
@@ -63,7 +60,7 @@ def resume(
         stopped = {each.destination for each in await parts.store.pauses()}
         if destination not in stopped | {each.destination for each in await parts.store.circuits()}:
             await _expect_known(parts, destination)
-        done = await _pausing(parts).resume(destination)
+        done = await parts.pausing(caller()).resume(destination)
         if done.alert_error is not None:
             say([f"longstop: the alert was not sent: {done.alert_error}"])
         if json:
@@ -81,12 +78,6 @@ def resume(
         return DONE
 
     return on_store(program, config, work)
-
-
-def _pausing(parts: Parts) -> "Pausing":
-    from longstop.operating.pause import Pausing
-
-    return Pausing(parts.store, parts.clock, parts.alert, person())
 
 
 def _since(pause: Pause) -> str:

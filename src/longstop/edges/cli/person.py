@@ -1,7 +1,14 @@
-"""Who decides."""
+"""Who decides: whoever has the store's file before him may all that is possible with it."""
 
 import getpass
 import os
+
+from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
+
+
+def caller() -> Caller:
+    """Who decides, as services know him."""
+    return Caller(person(), CallerKind.CLI, ALL_SCOPES)
 
 
 def person() -> str:

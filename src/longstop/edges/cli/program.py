@@ -14,9 +14,14 @@ from longstop.edges.cli.errors import say
 if TYPE_CHECKING:
     from longstop.config import Config
     from longstop.model.breaker import CircuitChange
+    from longstop.model.caller import Caller
     from longstop.model.routing import Router
+    from longstop.operating.accounts import Accounts
+    from longstop.operating.audit import Auditor
+    from longstop.operating.bodies import Bodies
     from longstop.operating.job_runner import JobRunner
     from longstop.operating.jobs import JobService
+    from longstop.operating.pause import Pausing
     from longstop.operating.release import Release
     from longstop.operating.replay import Replay
     from longstop.operating.retention import Retention
@@ -50,16 +55,28 @@ class Parts(Protocol):
     def retention(self) -> "Retention":
         """The service that forgets."""
 
-    def replay(self, by: str) -> "Replay":
-        """The replay service, on behalf of a person."""
+    def auditor(self, caller: "Caller") -> "Auditor":
+        """What notes in the audit log what a caller does."""
 
-    def jobs(self, by: str) -> "JobService":
-        """The service that makes and stops jobs, on behalf of a person."""
+    def jobs(self, caller: "Caller") -> "JobService":
+        """The service that makes and stops jobs, on behalf of whoever asks."""
 
     def job_runner(self, delivers: bool) -> "JobRunner":
         """What carries jobs out in this process. delivers: whether anybody delivers what it releases."""
 
-    def release(self, source: str) -> "Release":
+    def accounts(self, caller: "Caller") -> "Accounts":
+        """The service that changes users and tokens, on behalf of whoever asks."""
+
+    def bodies(self, caller: "Caller") -> "Bodies":
+        """What hands out bodies to whoever asks."""
+
+    def pausing(self, caller: "Caller") -> "Pausing":
+        """The service that pauses and resumes, on behalf of whoever asks."""
+
+    def replay(self, caller: "Caller") -> "Replay":
+        """The replay service, on behalf of whoever asks."""
+
+    def release(self, source: str, caller: "Caller") -> "Release":
         """The service that releases what is held of a configured source."""
 
     async def alert(self, change: "CircuitChange") -> str | None:

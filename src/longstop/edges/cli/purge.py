@@ -7,7 +7,9 @@ from cyclopts import Parameter
 from longstop.edges.cli import output, times
 from longstop.edges.cli.errors import DONE, say
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
+from longstop.model.audit import AuditAction
 from longstop.model.retention import Kind
 from longstop.operating.retention import BEHIND_MS
 
@@ -37,6 +39,8 @@ def purge(
         elif (behind_ms := await retention.behind_ms()) > BEHIND_MS:
             ahead = f"The clock is {times.span(behind_ms)} ahead of what the store has lived through"
             say([f"{ahead}, so ages are counted from then; --trust-clock counts them from now."])
+        if not dry_run:
+            await parts.auditor(caller()).note(AuditAction.PURGE, "store", "events")
         numbers = await (retention.count() if dry_run else retention.sweep())
         _tell(numbers, dry_run, json)
         return DONE

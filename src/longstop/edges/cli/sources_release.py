@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from longstop.edges.cli import output
 from longstop.edges.cli.errors import DONE
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.sources import Name, named
 
@@ -30,7 +31,7 @@ def release(
 
     async def work(parts: Parts) -> int:
         source = named(parts.config, name)
-        released = await parts.release(source.name).run(dry_run)
+        released = await parts.release(source.name, caller()).run(dry_run)
         if json:
             output.json_line({"source": source.name, "dry_run": dry_run, **_row(released)})
         else:

@@ -1,13 +1,12 @@
 """The ASGI app for those who run a gateway: `GET /metrics`, `GET /readyz`, the API, and the console.
 
-It knows no authentication, so it is served to this machine alone, and under its own names.
+Who may use it is decided before it, by `access/guard.py`.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-from longstop.edges.operators.hosts import OwnHosts
 from longstop.edges.senders_http.answers import Send, plain_problem, respond
 from longstop.model.exchange import Answer
 
@@ -22,19 +21,16 @@ class OperatorsApp:
     """The app.
 
     metrics: the metrics as they are now. why_not_ready: what keeps the gateway from accepting and delivering, in words;
-    nothing where it does. hosts: names, besides those of loopback, by which it may be asked for. api: what serves the
-    paths of API_PATHS. console: what serves every other path.
+    nothing where it does. api: what serves the paths of API_PATHS. console: what serves every other path.
     """
 
     def __init__(
         self,
         metrics: Callable[[], Awaitable[Answer]],
         why_not_ready: Callable[[], Sequence[str]],
-        hosts: Iterable[str] = (),
         api: App | None = None,
         console: App | None = None,
     ) -> None:
-        self._hosts = OwnHosts(hosts)
         self._api = api
         self._console = console
         self._why_not_ready = why_not_ready
@@ -46,15 +42,12 @@ class OperatorsApp:
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            raise RuntimeError(f"this app serves http only, not {scope['type']}")
-        refusal = self._hosts.refusal(scope["method"], scope["headers"])
-        if refusal is None and self._api is not None and scope["path"].startswith(API_PATHS):
+        if self._api is not None and scope["path"].startswith(API_PATHS):
             await self._api(scope, receive, send)
-        elif refusal is None and self._console is not None and scope["path"] not in self._served:
+        elif self._console is not None and scope["path"] not in self._served:
             await self._console(scope, receive, send)
         else:
-            await respond(send, refusal or await self._answer(scope["method"], scope["path"]))
+            await respond(send, await self._answer(scope["method"], scope["path"]))
 
     async def _answer(self, method: str, path: str) -> Answer:
         if path not in self._served:

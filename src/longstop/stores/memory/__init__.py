@@ -4,6 +4,8 @@ It keeps every promise of the ports but the one about the disk. No method awaits
 change and its last, so each batch is one step of the event loop: all or nothing, and no other caller sees half.
 """
 
+from longstop.stores.memory.accounts import MemoryAccounts
+from longstop.stores.memory.audit import MemoryAudit
 from longstop.stores.memory.decisions import MemoryDecisions
 from longstop.stores.memory.inbox import MemoryInbox
 from longstop.stores.memory.jobs import MemoryJobs
@@ -25,6 +27,8 @@ class MemoryStore(
     MemoryRejections,
     MemoryKeyedRequests,
     MemoryStatistics,
+    MemoryAccounts,
+    MemoryAudit,
 ):
     """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object."""
 

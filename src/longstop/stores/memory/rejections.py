@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from longstop.model.listing import Listing, Page
 from longstop.model.rejection import SAMPLES_KEPT, HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
-
-T = TypeVar("T")
+from longstop.stores.memory.paging import page_of
 
 
 class MemoryRejections:
@@ -36,7 +34,7 @@ class MemoryRejections:
     async def rejections(self, source: str, page: Page) -> Listing[Rejection]:
         """One page of a source's samples."""
         samples = self._samples.get(source, {})
-        return _page(samples, page)
+        return page_of(samples, page)
 
     async def rejection_counts(self) -> Sequence[RejectionCount]:
         """How many there were."""
@@ -67,7 +65,7 @@ class MemoryRejections:
     async def held_requests(self, source: str, page: Page) -> Listing[HeldRequest]:
         """One page of what is held."""
         held = self._apart.get(source, {})
-        return _page(held, page)
+        return page_of(held, page)
 
     async def held_counts(self) -> Sequence[HeldCount]:
         """What is held, by source."""
@@ -95,12 +93,3 @@ def _sum(kept: RejectionCount, more: RejectionCount) -> RejectionCount:
 
 def _count(source: str, held: list[HeldRequest]) -> HeldCount:
     return HeldCount(source, len(held), sum(each.size for each in held), min(each.received_at_ms for each in held))
-
-
-def _page(rows: Mapping[str, T], page: Page) -> Listing[T]:
-    ids = sorted(rows, reverse=page.newest_first)
-    after = page.after
-    if after is not None:
-        ids = [id_ for id_ in ids if (id_ < after if page.newest_first else id_ > after)]
-    shown = ids[: page.limit]
-    return Listing(tuple(rows[id_] for id_ in shown), shown[-1] if len(ids) > len(shown) else None)

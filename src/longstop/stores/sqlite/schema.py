@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
-from longstop.stores.sqlite import jobs_schema, keyed_requests, ledger_schema, statistics
+from longstop.stores.sqlite import accounts, audit, jobs_schema, keyed_requests, ledger_schema, statistics
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -219,6 +219,8 @@ MIGRATIONS: tuple[str, ...] = (
     keyed_requests.MIGRATION,
     statistics.MIGRATION,
     jobs_schema.MIGRATION,
+    audit.MIGRATION,
+    accounts.MIGRATION,
 )
 
 

@@ -30,6 +30,10 @@ OURS = frozenset(
         "keyed_requests",
         "nodes",
         "statistics",
+        "audit",
+        "users",
+        "tokens",
+        "sessions",
     }
 )
 _HELD = "SELECT 1 FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"

@@ -24,9 +24,11 @@ Checks pass every time as `now_ms`, so they need no clock, and they never sleep.
 """
 
 from longstop.testing.store_contract import (
+    accounts,
     act,
     append,
     arrival,
+    audit,
     circuit,
     clock,
     counts,
@@ -83,6 +85,8 @@ CHECKS: tuple[Check, ...] = checks_of(
     jobs,
     keyed_requests,
     statistics,
+    accounts,
+    audit,
 )
 """Every check that any store passes."""
 

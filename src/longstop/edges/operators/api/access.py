@@ -5,16 +5,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from longstop.edges.operators.access.current import caller_of
 from longstop.edges.operators.api.problems import ProblemError
-from longstop.model.caller import ALL_SCOPES, Caller, CallerKind, Scope
-
-LOCAL_NAME = "local"
-"""Who decides where no authentication is asked for: somebody at this machine."""
+from longstop.model.caller import Caller, Scope
 
 
 async def caller(request: Request) -> Caller:
-    """Who asks. The operators' port without authentication is this machine's alone: whoever reaches it may all."""
-    return Caller(LOCAL_NAME, CallerKind.USER, ALL_SCOPES, request.client.host if request.client else None)
+    """Who asks, as the guard before the API has found out. Raises a problem where nobody is known to."""
+    who = caller_of(request.scope)
+    if who is None:
+        raise ProblemError(401, "nobody is signed in, or not any more")
+    return who
 
 
 def requires(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 
 from longstop import __version__
 from longstop.edges.operators.api import (
+    audit,
     dead_letters,
     deliveries,
     destinations,
@@ -13,10 +14,12 @@ from longstop.edges.operators.api import (
     keys,
     nodes,
     replays,
+    session,
     sources,
     statistics,
     status,
     stream,
+    users,
 )
 from longstop.edges.operators.api.body_limit import BodyLimit
 from longstop.edges.operators.api.live import Live
@@ -41,6 +44,10 @@ ROUTERS = (
     jobs.deciding_router,
     status.router,
     nodes.router,
+    session.router,
+    users.users_router,
+    users.tokens_router,
+    audit.router,
 )
 """One for each resource: `router(services)`, with paths below PREFIX."""
 

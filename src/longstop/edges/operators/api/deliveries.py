@@ -76,7 +76,7 @@ def deciding_router(services: Services) -> APIRouter:
 
         async def act() -> Row:
             found = await find_delivery(services, id)
-            return _result(await services.replay(who.name).discard([found], asked.why))
+            return _result(await services.replay(who).discard([found], asked.why))
 
         return await once(Result, act)
 
@@ -86,7 +86,7 @@ def deciding_router(services: Services) -> APIRouter:
 
         async def act() -> Row:
             found = await find_delivery(services, id)
-            return _result(await services.replay(who.name).expedite([found], asked.why))
+            return _result(await services.replay(who).expedite([found], asked.why))
 
         return await once(Result, act, 202)
 
@@ -96,7 +96,7 @@ def deciding_router(services: Services) -> APIRouter:
 async def replayed(services: Services, who: Caller, id_: str, why: str | None) -> Row:
     """Start a new round of one delivery. Raises a problem."""
     found = await find_delivery(services, id_)
-    return _result(await services.replay(who.name).replay([found], why=why))
+    return _result(await services.replay(who).replay([found], why=why))
 
 
 def _result(done: Sequence[Done]) -> Row:

@@ -20,6 +20,7 @@ from longstop.edges.rows.known import as_stored
 from longstop.edges.rows.status import circuit_row, names_in, pause_row, paused_row, resumed_row
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.action import Pause
+from longstop.model.audit import AuditAction
 from longstop.model.breaker import Circuit
 from longstop.model.caller import Caller
 from longstop.model.delivery import Attempt, Delivery, State
@@ -94,6 +95,7 @@ def deciding_router(services: Services) -> APIRouter:
             if name not in configured:
                 raise _unknown(name, configured)
             made = trial_of(name, who.name, services.ids, services.clock.now_ms())
+            await services.auditor(who).note(AuditAction.DESTINATION_TEST, "destination", name, event=made.event.id)
             await services.store.append([made])
             (delivery,) = made.deliveries
             return result_row(delivery.id, made.event.id, delivery.state, None)
@@ -104,7 +106,7 @@ def deciding_router(services: Services) -> APIRouter:
 
 
 def _pausing(services: Services, who: Caller) -> Pausing:
-    return Pausing(services.store, services.clock, services.alert, who.name)
+    return Pausing(services.store, services.clock, services.alert, services.auditor(who))
 
 
 async def _expect_stoppable(services: Services, name: str) -> None:

@@ -2,12 +2,13 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from longstop.client.models import Body, Event, EventDetail, Items, Text
-from longstop.edges.operators.api.access import Reader, Viewer
+from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.curl import as_curl
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.queries import event_filter
@@ -48,25 +49,29 @@ def router(services: Services) -> APIRouter:
         response_class=Response,
     )
     async def body(
-        _who: Reader,
+        who: Viewer,
         id: str,
         view: Annotated[Literal["raw", "json"], Query(description="json: as text or base64, for showing.")] = "raw",
     ) -> Any:
+        """Without the scope `bodies` masked fields are hidden, and what is neither JSON nor a form is refused."""
         kept, _, _ = await find_event(services, id)
+        bodies = services.bodies(who)
+        shown = await bodies.shown(kept.event)
         if view == "json":
-            return Response(_body(kept.event.body).model_dump_json(), media_type="application/json")
+            return Response(_body(shown, bodies.hides).model_dump_json(), media_type="application/json")
         named = {"content-disposition": f'attachment; filename="{kept.event.id}.bin"'}
-        return Response(kept.event.body, headers=AttachmentHeaders | named, media_type="application/octet-stream")
+        return Response(shown, headers=AttachmentHeaders | named, media_type="application/octet-stream")
 
     @api.get("/{id}/curl", response_model=Text, summary="A command that sends it as a destination gets it")
     async def curl(
-        _who: Reader,
+        who: Viewer,
         id: str,
         destination: Annotated[str | None, Query(description="Else the first of its deliveries'.")] = None,
     ) -> Any:
         """No credential is in it."""
         kept, _, _ = await find_event(services, id)
-        return {"text": as_curl(services.config, kept, destination)}
+        shown = replace(kept.event, body=await services.bodies(who).shown(kept.event))
+        return {"text": as_curl(services.config, replace(kept, event=shown), destination)}
 
     return api
 
@@ -84,8 +89,8 @@ async def shown(services: Services, kept: KeptEvent, histories: Sequence[History
     }
 
 
-def _body(body: bytes) -> Body:
+def _body(body: bytes, masked: bool) -> Body:
     try:
-        return Body(text=body.decode(), base64=None, masked=False)
+        return Body(text=body.decode(), base64=None, masked=masked)
     except UnicodeDecodeError:
-        return Body(text=None, base64=base64.b64encode(body).decode(), masked=False)
+        return Body(text=None, base64=base64.b64encode(body).decode(), masked=masked)

@@ -92,7 +92,7 @@ def deciding_router(services: Services) -> APIRouter:
 
 def service_for(services: Services, who: Caller) -> operating.JobService:
     """The service on behalf of a caller."""
-    return operating.JobService(services.store, services.clock, services.ids, who.name)
+    return operating.JobService(services.store, services.clock, services.ids, who.name, services.auditor(who))
 
 
 def _change(

@@ -6,6 +6,7 @@ what he missed, as long as it is kept; else he is told to load anew what he show
 
 import asyncio
 import contextlib
+import contextvars
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -122,7 +123,9 @@ class Live:
             self._tell(listener, Message(kind, row))
         self._listeners.add(listener)
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look(), name="live")
+            # On behalf of nobody, and not of the one who happened to listen first: all are told the same, so what is
+            # masked for anybody is masked in it.
+            self._looking = asyncio.create_task(self._look(), name="live", context=contextvars.Context())
 
     def _missed(self, heard: str | None) -> Iterable[Message]:
         if heard is None:

@@ -66,8 +66,10 @@ class Once:
     async def _begin(self, key: str) -> KeyedRequest | KeptAnswer:
         """The request, kept as under way; or the answer that it was given before. Raises a problem."""
         now_ms = self._services.clock.now_ms()
+        # A token may be called like a person.
+        by = f"{self._who.kind}:{self._who.name}"
         fingerprint = await self._fingerprint()
-        keyed = KeyedRequest(self._who.name, key, fingerprint, now_ms, now_ms + KEPT_FOR_MS)
+        keyed = KeyedRequest(by, key, fingerprint, now_ms, now_ms + KEPT_FOR_MS)
         kept = await self._services.store.begin_keyed(keyed)
         if kept is None:
             return keyed

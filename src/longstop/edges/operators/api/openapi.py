@@ -20,6 +20,7 @@ TAGS = {
     "statistics": "What happened when, in numbers.",
     "jobs": "Replays and discards of many, as they are carried out.",
     "gateway": "How it stands.",
+    "access": "Who may use all this, and who did.",
     "dlq": "For those who know dead letter queues from elsewhere: the same as `deliveries` with state `dead`.",
 }
 """A router of another resource adds its own."""

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
 from longstop.client.models import ListOrder
 from longstop.edges.operators.api.problems import invalid
+from longstop.model.accounts import is_name
 from longstop.model.ids import is_id
 from longstop.model.listing import Listing, Page
 from longstop.model.times import rfc3339
@@ -41,6 +42,17 @@ def oldest_first(
 PageFromTheOldest = Annotated[Page, Depends(oldest_first)]
 
 
+def named(
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Page:
+    """The page that a query asks for of what is listed by name."""
+    return Page(limit, None if cursor is None else _after(cursor, is_name), newest_first=False)
+
+
+PageOfNames = Annotated[Page, Depends(named)]
+
+
 def items(rows: Iterable[Any], found: Listing[Any]) -> dict[str, Any]:
     """A listing as it is answered."""
     return {
@@ -55,11 +67,11 @@ def cursor_of(after: str) -> str:
     return base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
 
 
-def _after(cursor: str) -> str:
+def _after(cursor: str, fits: Callable[[str], bool] = is_id) -> str:
     try:
         after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         after = ""
-    if not is_id(after):
+    if not fits(after):
         raise invalid("query.cursor", cursor[:100], "expected `next` of an earlier page", "leave it out to begin anew")
     return after

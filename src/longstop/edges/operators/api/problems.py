@@ -14,9 +14,15 @@ from longstop.client.errors import Wrong
 from longstop.edges.rows.ids import AmbiguousIdError
 from longstop.model.caller import Scope
 from longstop.model.errors import (
+    AccountConflictError,
+    AccountError,
     ArchiveError,
+    HiddenError,
+    IdentityError,
     JobRefusedError,
     JobRequestError,
+    LoginError,
+    LoginLimitError,
     LongstopError,
     NotFoundError,
     StoreUnavailableError,
@@ -60,6 +66,12 @@ def invalid(path: str, found: str | None, expected: str, hint: str | None = None
 
 
 _STATUS: Mapping[type[LongstopError], int] = {
+    LoginError: 401,
+    LoginLimitError: 429,
+    HiddenError: 403,
+    AccountConflictError: 409,
+    AccountError: 422,
+    IdentityError: 502,
     NotFoundError: 404,
     AmbiguousIdError: 409,
     UnreadableError: 422,
@@ -76,7 +88,13 @@ def problem_of(error: LongstopError) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     status = next((_STATUS[each] for each in type(error).__mro__ if each in _STATUS), 500)
-    return ProblemError(status, str(error), headers={"retry-after": str(RETRY_AFTER_S)} if status == 503 else None)
+    retry_after_s = error.retry_after_s if isinstance(error, LoginLimitError) else RETRY_AFTER_S
+    return ProblemError(
+        status,
+        str(error),
+        scope=Scope.BODIES if isinstance(error, HiddenError) else None,
+        headers={"retry-after": str(retry_after_s)} if status in (429, 503) else None,
+    )
 
 
 def answer(problem: ProblemError) -> Response:

@@ -73,7 +73,7 @@ def router(services: Services) -> APIRouter:
         """
         body = asked.new_body()
         _expect_configured(services, asked.to)
-        service = services.replay(who.name)
+        service = services.replay(who)
 
         async def plan() -> EventReplay:
             return await plan_event(services.store, service, await meant(services, id), asked.to, body)
@@ -97,23 +97,25 @@ def _expect_configured(services: Services, to: list[str]) -> None:
 
 
 async def _plan_row(services: Services, plan: EventReplay, edited: bool) -> Row:
+    # Made and read by services, for whom nothing is hidden.
+    kept = [services.shown.delivery(each) for each in plan.again]
     again = [
         {
             "destination": each.destination,
             "lane": services.router.lane(each.source, each.destination, each.key),
             "changed": False,
         }
-        for each in plan.again
+        for each in kept
     ]
     if plan.anew is None:
-        first = plan.again[0]
+        first = kept[0]
         return {"would": again, "type": first.type, "key": first.key, "replaces": [], "diff": None}
     went_to = {each.destination for each in plan.anew.replaces} or await _destinations_of(services, plan.anew)
     anew = [
         {"destination": each.destination, "lane": each.lane, "changed": each.destination not in went_to}
-        for each in plan.anew.append.deliveries
+        for each in map(services.shown.delivery, plan.anew.append.deliveries)
     ]
-    event = plan.anew.append.event
+    event = services.shown.event(plan.anew.append.event)
     return {
         "would": [*again, *anew],
         "type": event.type,

@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 from longstop.config import Config
 from longstop.edges.rows.values import Row
 from longstop.model.breaker import CircuitChange
+from longstop.model.caller import Caller
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
+from longstop.operating.access import Access
+from longstop.operating.accounts import Accounts
+from longstop.operating.audit import Auditor
+from longstop.operating.bodies import Bodies
+from longstop.operating.masked_store import Shown
 from longstop.operating.replay import Replay
-from longstop.ports import Archive, Clock, Source, Store
+from longstop.ports import Archive, Clock, Identities, Source, Store
 
 LiveRows = Callable[[], Awaitable[Iterable[Row]]]
 
@@ -20,12 +26,20 @@ class Services:
 
     config: Config
     store: Store
-    """Open for as long as the gateway runs."""
+    """Open for as long as the gateway runs. What whoever asks may not see is hidden in it (`masked_store`)."""
     clock: Clock
     sources: Mapping[str, Source]
     router: Router
-    replay: Callable[[str], Replay]
-    """The replay service, on behalf of the person of this name."""
+    replay: Callable[[Caller], Replay]
+    """The replay service, on behalf of whoever asks."""
+    bodies: Callable[[Caller], Bodies]
+    """What hands out bodies to whoever asks."""
+    auditor: Callable[[Caller], Auditor]
+    """What notes what whoever asks does."""
+    accounts: Callable[[Caller], Accounts]
+    """The service that changes users and tokens, on behalf of whoever asks."""
+    shown: Shown
+    """What becomes of what services made or read themselves, as whoever asks may see it."""
     alert: Callable[[CircuitChange], Awaitable[str | None]]
     """Tell people of a circuit that a person changed; what went wrong, None where nothing did."""
     ids: IdFactory
@@ -35,3 +49,7 @@ class Services:
     """What the stream tells besides: the event's name to the rows that may have changed, each with an `id`."""
     archive: Archive | None = None
     """Where what is forgotten is kept, if anywhere."""
+    access: Access | None = None
+    """What signs people in; None: nobody is asked who he is."""
+    identities: Identities | None = None
+    """The identity provider, if there is one."""

@@ -6,6 +6,8 @@ from longstop.model.listing import (
     BackedUp,
 )
 from longstop.stores.sqlite import backup
+from longstop.stores.sqlite.store.accounts import SqliteAccounts
+from longstop.stores.sqlite.store.audit import SqliteAudit
 from longstop.stores.sqlite.store.decisions import SqliteDecisions
 from longstop.stores.sqlite.store.inbox import SqliteInbox
 from longstop.stores.sqlite.store.jobs import SqliteJobs
@@ -27,6 +29,8 @@ class SqliteStore(
     SqliteRejections,
     SqliteKeyedRequests,
     SqliteStatistics,
+    SqliteAccounts,
+    SqliteAudit,
 ):
     """Inbox and Ledger in one SQLite file; see Database for its arguments."""
 

@@ -1,0 +1,1 @@
+"""Who may use the operators' port: what stands before everything that it serves."""

@@ -1,0 +1,1 @@
+"""Identity providers that people sign in with."""
