@@ -20,6 +20,7 @@ from longstop.telemetry.meter import Meter
 from longstop.telemetry.metered_store import metered
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event
 from longstop.testing.fakes import FaultyStore, ScriptedSender
+from longstop.testing.store_contract.jobs import make_decision, make_job, make_step
 
 
 @on_virtual_time
@@ -100,6 +101,24 @@ async def test_what_a_person_replayed_has_no_latency_and_is_counted_as_an_action
     assert meter.delivered == {("shop", "crm"): 2}
     assert sum(meter.latencies["shop", "crm"].bins) == 1
     assert meter.actions == {"replay": 1}
+
+
+@on_virtual_time
+async def test_what_a_job_decides_is_counted_and_what_a_stale_worker_does_is_not() -> None:
+    meter = Meter()
+    store = metered(MemoryStore(), meter)
+    async with Works(store, crm=ScriptedSender(REJECTED)) as works:
+        await store.append([make_append(1)])
+        await settle_down()
+        dead = await works.one()
+        await store.add_job(make_job())
+        (job,) = await store.lease_jobs("w", AT_MS, AT_MS + 9, 1)
+        step = make_step(job, [make_decision(dead)])
+        assert await store.advance_job(replace(step, token=job.token + 1)) is None
+        assert dict(meter.actions) == {}
+        assert await store.advance_job(step) is not None
+    assert meter.actions == {"replay": 1}
+    assert sum(meter.operations["advance_job"].bins) == 2
 
 
 @on_virtual_time

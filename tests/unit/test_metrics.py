@@ -11,6 +11,7 @@ from services import FAILED, Works, on_virtual_time, settle_down
 
 from longstop.model.action import Pause
 from longstop.model.breaker import BreakerPolicy, CircuitChange
+from longstop.model.job import JobAction, JobState
 from longstop.model.node import GONE_AFTER_MS, Node
 from longstop.model.rejection import UNKNOWN, RejectionReason
 from longstop.ports import Store
@@ -22,6 +23,7 @@ from longstop.telemetry.store_facts import FRESH_S, PATIENCE_S, StoreFactsReader
 from longstop.testing.builders import make_append
 from longstop.testing.clock import VirtualClock
 from longstop.testing.fakes import FaultyStore, ScriptedSender
+from longstop.testing.store_contract.jobs import make_job
 
 OPEN = "longstop_circuit_open"
 CHANGES = "longstop_circuit_changes_total"
@@ -187,6 +189,27 @@ async def test_however_often_they_are_asked_for_the_store_is_asked_once_a_second
     await asyncio.sleep(FRESH_S)
     await metrics.answer()
     assert store.calls["counts"] == 2
+
+
+@on_virtual_time
+async def test_jobs_that_are_not_over_and_how_much_they_have_still_to_do() -> None:
+    store = MemoryStore()
+    for number, changes in enumerate(
+        (
+            {"total": 100, "done": 30, "failed": 5, "skipped": 5},
+            {"total": 10, "state": JobState.PAUSED},
+            {"total": 7, "done": 9, "action": JobAction.DISCARD},
+            {"total": 50, "state": JobState.FAILED},
+            {"total": 50, "state": JobState.DONE},
+        )
+    ):
+        await store.add_job(make_job(number + 1, **changes))
+    found = await told(made(store=store))
+    states = {key[1]: number for key, number in found.items() if key[0] == "longstop_jobs"}
+    assert states == {"running": 2, "paused": 1, "failed": 1}
+    remaining = {key[1]: number for key, number in found.items() if key[0] == "longstop_job_deliveries_remaining"}
+    # One that was estimated too low is no less than through.
+    assert remaining == {"replay": 70, "discard": 0}
 
 
 # -- bounds ---------------------------------------------------------------------------------------

@@ -77,14 +77,15 @@ def test_bins_of_many_minutes_add_up_to_those_of_all(parts: list[list[float]]) -
     [
         (60, 0.5, MINUTES),
         (60, 2, MINUTES),
-        (3_600, 0.5, MINUTES),
-        (3_600, 2, MINUTES),
+        (300, 2, MINUTES),
+        (5_400, 1, MINUTES),
+        (3_600, 0.5, HOURS),
         (3_600, 30, HOURS),
         (86_400, 90, HOURS),
         (3_600, 400, HOURS),
     ],
 )
-def test_the_finest_resolution_that_reaches_back_answers(step_s: int, days_ago: float, expected: Resolution) -> None:
+def test_the_resolution_with_the_fewest_numbers_answers(step_s: int, days_ago: float, expected: Resolution) -> None:
     assert resolution_for(step_s * 1000, int(NOW_MS - days_ago * DAY_MS), NOW_MS) is expected
 
 

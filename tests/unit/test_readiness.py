@@ -58,6 +58,19 @@ async def test_what_was_counted_last_is_in_the_store_when_it_has_stopped() -> No
 
 
 @on_virtual_time
+async def test_a_gateway_that_has_stopped_asks_its_store_nothing() -> None:
+    """The operators' port is open for a moment longer."""
+    gateway = made()
+    await gateway.start()
+    assert b"longstop_store_up 1.0" in (await gateway.metrics.answer()).body
+    await gateway.stop()
+    await asyncio.sleep(5)
+    told = (await gateway.metrics.answer()).body
+    assert b"longstop_store_up 0.0" in told
+    assert b"longstop_ready 0.0" in told
+
+
+@on_virtual_time
 async def test_a_destination_that_is_down_is_no_reason() -> None:
     gateway = made()
     await gateway.start()

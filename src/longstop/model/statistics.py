@@ -138,18 +138,19 @@ def increments(grown: Mapping[Counted, int], at_ms: int) -> list[Bucket]:
 
 
 def resolution_for(step_ms: int, from_ms: int, now_ms: int) -> Resolution:
-    """The finest that reaches back so far and of which the step is made up. Raises StatisticsError where none is."""
-    fits = [each for each in RESOLUTIONS if step_ms > 0 and step_ms % each.step_ms == 0]
-    if not fits:
+    """The coarsest of which the step is made up: the fewest numbers to add. Raises StatisticsError where there is none,
+    or none that reaches back so far."""
+    if step_ms <= 0 or step_ms % MINUTES.step_ms:
         raise StatisticsError(f"step: found {step_ms / 1000:g} s; expected a multiple of 60 s")
+    if step_ms % HOURS.step_ms == 0:
+        return HOURS
     # One step more than is kept: whoever asks for the last two days asks for a minute that is partly gone.
-    reaching = [each for each in fits if now_ms - each.keep_ms - step_ms <= from_ms]
-    if not reaching and fits[-1] is not RESOLUTIONS[-1]:
+    if from_ms < now_ms - MINUTES.keep_ms - step_ms:
         raise StatisticsError(
             f"step: found {step_ms / 1000:g} s, from more than two days ago; minutes are kept for two days. "
             "Ask with a multiple of 3600 s"
         )
-    return (reaching or fits)[-1 if not reaching else 0]
+    return MINUTES
 
 
 def grown_since(totals: Mapping[Counted, int], before: Mapping[Counted, int]) -> dict[Counted, int]:

@@ -36,8 +36,8 @@ WRITE_EVERY_S = 10.0
 AT_ONCE = 500
 """So many numbers are written, or forgotten, in one transaction."""
 FORGET_EVERY_MS = 600_000
-POINTS_MAX = 3_000
-"""Of one series; two days of minutes are less."""
+POINTS_MAX = 1_500
+"""Of one series; a day of minutes is less, and so are ninety days by two hours. No screen shows more."""
 
 
 class StatisticsWriter:
@@ -184,22 +184,24 @@ class StatisticsReader:
 
     async def _latencies(self, query: StatisticsQuery, points: int) -> list[Line]:
         """Of each step its quantiles, from the bins of all who delivered in it."""
-        bins: dict[_Names, list[list[int]]] = defaultdict(lambda: [[0] * BINS for _ in range(points)])
+        bins: dict[_Names, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0] * BINS))
+        if not (query.by_source or query.by_destination):
+            # One line in any case, as of the counts.
+            bins[None, None]
         for place in range(BINS):
             of_bin = StatisticsQuery(
                 *(latency_bin(place), query.kept_ms, query.from_ms, query.until_ms, query.step_ms),
                 *(query.source, query.destination, query.by_source, query.by_destination),
             )
-            for names, column in _columns(await self._ledger.statistics(of_bin), of_bin, points).items():
-                for step, number in enumerate(column):
-                    bins[names][step][place] = number
-        if not (query.by_source or query.by_destination):
-            # One line in any case, as of the counts.
-            bins[None, None]
-        return [
-            _line(Series.LATENCY, names, tuple(map(_quantiles, steps)))
-            for names, steps in sorted(bins.items(), key=str)
-        ]
+            for each in await self._ledger.statistics(of_bin):
+                bins[_names(each, query)][_step(each, query)][place] = each.n
+        lines = []
+        for names, steps in sorted(bins.items(), key=str):
+            told = [_quantiles(steps[step]) if step in steps else None for step in range(points)]
+            lines.append(_line(Series.LATENCY, names, tuple(told)))
+            # A line may take some milliseconds; between two, requests have their turn.
+            await self._clock.sleep(0)
+        return lines
 
 
 _Names = tuple[str | None, str | None]
@@ -211,10 +213,16 @@ def _columns(buckets: Sequence[Bucket], query: StatisticsQuery, points: int) -> 
     if not (query.by_source or query.by_destination):
         columns[None, None] = [0] * points
     for each in buckets:
-        names = (each.source if query.by_source else None, each.destination if query.by_destination else None)
-        column = columns.setdefault(names, [0] * points)
-        column[(each.at_ms - query.from_ms) // query.step_ms] = each.n
+        columns.setdefault(_names(each, query), [0] * points)[_step(each, query)] = each.n
     return columns
+
+
+def _names(bucket: Bucket, query: StatisticsQuery) -> _Names:
+    return bucket.source if query.by_source else None, bucket.destination if query.by_destination else None
+
+
+def _step(bucket: Bucket, query: StatisticsQuery) -> int:
+    return (bucket.at_ms - query.from_ms) // query.step_ms
 
 
 def _line(series: Series, names: _Names, points: tuple["int | Quantiles | None", ...]) -> Line:

@@ -12,6 +12,7 @@ from longstop.model.action import Action
 from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Delivery, OutcomeKind, State
 from longstop.model.event import Receipt, ReceiptStatus
+from longstop.model.job import Job, JobStep
 from longstop.model.lease import Settlement
 from longstop.model.statistics import LATENCY_BOUNDS_S, Counted, Series, latency_bin
 
@@ -66,7 +67,7 @@ class Meter:
         self.lost = 0
         """Leases that this process held and somebody else has by now."""
         self.actions: dict[str, int] = defaultdict(int)
-        """What people did to deliveries, by what that was."""
+        """What people, and their jobs, did to deliveries, by what that was."""
         self.operations: dict[str, Distribution] = defaultdict(lambda: Distribution(OPERATION_BOUNDS_S))
         """How long the store took, in seconds, by operation."""
         self.sizes: dict[str, Distribution] = defaultdict(lambda: Distribution(SIZE_BOUNDS))
@@ -131,6 +132,11 @@ class Meter:
         for action, result in zip(actions, results, strict=True):
             if result is not None:
                 self.actions[action.transition.trigger.value] += 1
+
+    def advanced(self, step: JobStep, job: Job | None) -> None:
+        """A job went a step further; None: it was refused. Of its decisions, a few may have come too late."""
+        for decision in step.decisions if job is not None else ():
+            self.actions[decision.action.transition.trigger.value] += 1
 
     def took(self, operation: str, seconds: float) -> None:
         """The store has done something."""

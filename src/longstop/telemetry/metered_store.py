@@ -10,6 +10,7 @@ from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
+from longstop.model.job import Job, JobStep
 from longstop.model.lease import LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.ports import Store, Transactions
 from longstop.telemetry.meter import Meter
@@ -92,6 +93,12 @@ class _MeteredStore(_Timed):
         results = await self._timed("act", self._store.act(actions))
         self._meter.acted(actions, results)
         return results
+
+    async def advance_job(self, step: JobStep) -> Job | None:
+        """See ports.Jobs."""
+        job = await self._timed("advance_job", self._store.advance_job(step))
+        self._meter.advanced(step, job)
+        return job
 
 
 class _MeteredTransactions(_Timed):

@@ -12,11 +12,12 @@ from longstop import __version__
 from longstop.model.breaker import CircuitChange
 from longstop.model.delivery import DeadReason, OutcomeKind, State, Trigger
 from longstop.model.exchange import Answer
+from longstop.model.job import JobAction, JobState
 from longstop.model.rejection import UNKNOWN, RejectionReason
 from longstop.ports import Clock
 from longstop.telemetry.families import LabelValues, counter, gauge, histogram, together
 from longstop.telemetry.meter import Distribution, Meter
-from longstop.telemetry.store_facts import StoreFacts, StoreFactsReader
+from longstop.telemetry.store_facts import OPEN_JOBS, StoreFacts, StoreFactsReader
 
 Totals = Mapping[tuple[str, RejectionReason], int]
 """How many requests were refused, by source and reason."""
@@ -24,7 +25,7 @@ Totals = Mapping[tuple[str, RejectionReason], int]
 _DIED = (DeadReason.EXHAUSTED, DeadReason.REJECTED, DeadReason.EXPIRED, DeadReason.CRASHED)
 """Why deliveries die that were to be delivered."""
 _BY_PEOPLE = (Trigger.REPLAY, Trigger.DISCARD, Trigger.EXPEDITE)
-_OPERATIONS = ("append", "lease", "extend", "settle", "act")
+_OPERATIONS = ("append", "lease", "extend", "settle", "act", "advance_job")
 _ROLES = ("ingest", "work")
 
 
@@ -165,7 +166,7 @@ class _OfProcess(Collector):
         acted = {**dict.fromkeys((each.value for each in _BY_PEOPLE), 0), **meter.actions}
         yield counter(
             "longstop_actions",
-            "Deliveries that people replayed, discarded or expedited through this process.",
+            "Deliveries that people, or their jobs, replayed, discarded or expedited through this process.",
             ["action"],
             {(name,): number for name, number in acted.items()},
         )
@@ -249,6 +250,7 @@ class _OfStore(Collector):
         if facts is not None:
             yield from self._counted(facts)
             yield from self._waiting(facts)
+            yield from self._jobs(facts)
 
     def _counted(self, facts: StoreFacts) -> Iterator[Metric]:
         counts = facts.counts
@@ -280,6 +282,17 @@ class _OfStore(Collector):
             for role in node.roles if node.runs(now_ms) else ():
                 nodes[role,] += 1
         yield gauge("longstop_nodes", "Processes on the store that have been heard of lately.", ["role"], nodes)
+
+    def _jobs(self, facts: StoreFacts) -> Iterator[Metric]:
+        states = _counts((state.value,) for state in OPEN_JOBS)
+        remaining = _counts((action.value,) for action in JobAction)
+        for job in facts.jobs:
+            states[job.state.value,] += 1
+            if job.state is not JobState.FAILED:
+                remaining[job.action.value,] += max(0, job.total - job.gone_through)
+        yield gauge("longstop_jobs", "Jobs that are not over.", ["state"], states)
+        about = "Deliveries that jobs which run or are paused have still to deal with."
+        yield gauge("longstop_job_deliveries_remaining", about, ["action"], remaining)
 
     def _destinations(self, facts: StoreFacts) -> list[str]:
         known = [*self._names.destinations, *(name for _, name in self._names.routes), *facts.counts.deliveries]

@@ -12,7 +12,8 @@ import structlog
 
 from longstop.model.action import Pause
 from longstop.model.errors import StoreUnavailableError
-from longstop.model.listing import Counts
+from longstop.model.job import OVER, Job, JobState
+from longstop.model.listing import Counts, Page
 from longstop.model.node import Node
 from longstop.model.rejection import HeldCount
 from longstop.ports import Ledger
@@ -21,6 +22,8 @@ log = structlog.get_logger("longstop.telemetry")
 
 FRESH_S = 1.0
 """What was read is told for so long."""
+JOBS_MAX = 100
+OPEN_JOBS = tuple(state for state in JobState if state not in OVER)
 PATIENCE_S = 2.0
 """A scrape waits for the store no longer than this."""
 
@@ -33,6 +36,8 @@ class StoreFacts:
     pauses: Sequence[Pause]
     held: Sequence[HeldCount]
     nodes: Sequence[Node]
+    jobs: Sequence[Job]
+    """Those that are not over, JOBS_MAX of each state at most."""
 
 
 class StoreFactsReader:
@@ -43,10 +48,13 @@ class StoreFactsReader:
         self._reading: asyncio.Task[StoreFacts] | None = None
         self._known: StoreFacts | None = None
         self._read_at_s = 0.0
+        self._closed = False
 
     async def read(self) -> StoreFacts | None:
         """The facts, none older than FRESH_S; None where the store cannot say, or not in time."""
         loop = asyncio.get_running_loop()
+        if self._closed:
+            return None
         if self._known is not None and loop.time() - self._read_at_s < FRESH_S:
             return self._known
         if self._reading is None:
@@ -61,8 +69,13 @@ class StoreFactsReader:
 
     async def _ask(self) -> StoreFacts:
         ledger = self._ledger
+        open_jobs = [(await ledger.find_jobs(state, Page(JOBS_MAX))).rows for state in OPEN_JOBS]
         return StoreFacts(
-            await ledger.counts(), await ledger.pauses(), await ledger.held_counts(), await ledger.nodes()
+            counts=await ledger.counts(),
+            pauses=await ledger.pauses(),
+            held=await ledger.held_counts(),
+            nodes=await ledger.nodes(),
+            jobs=[job for rows in open_jobs for job in rows],
         )
 
     def _read(self, task: asyncio.Task[StoreFacts]) -> None:
@@ -78,6 +91,7 @@ class StoreFactsReader:
                 log.error("metrics_failed", exc_info=error)
 
     def close(self) -> None:
-        """Let go of a question that is under way."""
+        """Ask nothing more, and let go of a question that is under way: the store is about to be closed."""
+        self._closed = True
         if self._reading is not None:
             self._reading.cancel()
