@@ -46,6 +46,7 @@ def make_services(store: Store, text: str = TEXT, **changes: Any) -> Services:
         "alert": parts.alert,
         "ids": parts.ids,
         "why_not_ready": list,
+        "alerts": parts.alerts(),
     }
     return Services(**{**given, **changes})
 

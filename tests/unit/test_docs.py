@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, get_args
 import pytest
 from cyclopts import CycloptsError
 
-from longstop.config import load, parse, shape, values
+from longstop.config import alerts, load, parse, shape, values
 from longstop.config.values import Surroundings
 from longstop.edges.cli import app
 from longstop.edges.cli.starter import STARTER
@@ -70,6 +70,8 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[worker]`": shape.WorkerTable,
     "`[retention]`": shape.RetentionTable,
     "`[alerts]`": shape.AlertsTable,
+    "`[alerts.channels.NAME]`": alerts.ChannelTable,
+    "`smtp`": alerts.SmtpTable,
     "`[sources.NAME]`": shape.SourceTable,
     "`verify`": shape.VerifyTable,
     "`challenge`": shape.ChallengeTable,
@@ -83,7 +85,8 @@ TABLES: dict[str, type[shape.Table]] = {
 }
 ROW = re.compile(r"^\| `(?P<key>[a-z_]+)` \| .+? \| (?P<default>[^|]+) \| `(?P<example>[^|]+)` \|$", re.MULTILINE)
 CRM = "CRM_TOKEN CRM_SECRET CRM_PASSWORD CRM_CLIENT_ID CRM_CLIENT_SECRET"
-NAMES = f"ALERT_TOKEN ORDERS_SECRET ORDERS_SECRET_OLD {CRM}".split()
+ALERTS = "ALERT_TOKEN ALERT_SECRET SLACK_WEBHOOK PAGERDUTY_ROUTING_KEY OPSGENIE_API_KEY SMTP_PASSWORD"
+NAMES = f"{ALERTS} ORDERS_SECRET ORDERS_SECRET_OLD {CRM}".split()
 AROUND = Surroundings(dict.fromkeys(NAMES, SECRET), ROOT)
 
 
@@ -113,7 +116,8 @@ def as_default(cell: str, name: str) -> Any:
 
 
 def test_every_table_is_documented() -> None:
-    tables = {each for each in vars(shape).values() if isinstance(each, type) and issubclass(each, shape.Table)}
+    everything = [*vars(shape).values(), *vars(alerts).values()]
+    tables = {each for each in everything if isinstance(each, type) and issubclass(each, shape.Table)}
     assert set(TABLES.values()) == tables - {shape.Table, shape.Document}
 
 

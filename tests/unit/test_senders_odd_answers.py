@@ -11,10 +11,11 @@ from hostile import OK, FixedClock, Hostile, answering, claim, listening, post, 
 from yarl import URL
 
 import longstop
-from longstop.model.alert import Alert
+from longstop.model.alert import Alert, Notice, Status
+from longstop.model.alert_channel import ChannelSettings
 from longstop.model.delivery import Outcome, OutcomeKind
-from longstop.model.settings import AlertSettings, AuthSettings
-from longstop.senders.alert_hook import HookAlerter
+from longstop.model.settings import AuthSettings
+from longstop.senders.alerts.post import PostSender
 from longstop.senders.connection import ANSWER_BYTES_READ, Progress
 from longstop.senders.http import HttpSender
 from longstop.senders.response_head import Head, NotHttpError, head_of
@@ -270,10 +271,12 @@ async def test_a_flood_is_cut_by_what_it_sends_and_not_by_the_deadline(name: str
 
 @pytest.mark.parametrize("name", FLOODS)
 async def test_the_alert_hook_is_cut_alike(name: str) -> None:
-    alert = Alert("circuit_closed", "crm", "why", 0, open_s=1.0)
+    notice = Notice("n-1", "circuit", Status.RESOLVED, (Alert("circuit_closed", "crm", "why", 0, open_s=1.0),))
+    made = claim(notice.body())
     async with listening(flooding(name)) as hostile:
-        hook = HookAlerter(AlertSettings(hostile.url(), timeout_ms=60_000, allow_private=True))
-        error = await asyncio.wait_for(hook.tell(alert), 20)
+        channel = ChannelSettings("url", "url", hostile.url(), timeout_ms=60_000, allow_private=True)
+        hook = PostSender(channel, FixedClock())
+        error = (await asyncio.wait_for(hook.send(made, 1), 20)).error
     assert hostile.sent < TAKEN_BYTES_MAX
     said = FLOODS[name][2]
     assert error is None if said is None else said in (error or "")
@@ -453,8 +456,9 @@ def test_there_is_one_way_to_call_anybody() -> None:
     folder = Path(longstop.__file__).parent
     words = ("ClientSession(", "TCPConnector(", ".post(", ".request(", "urlopen", "http.client", "httpx")
     allowed = {"senders/connection.py", "senders/response_limits.py"}
-    # The show and the command line play the sender, against the gateway itself.
-    ours = ("demo/", "edges/cli/send.py", "testing/")
+    # The show and the command line play the sender, and the client the operator, against the gateway itself. The API's
+    # routes take requests, and make none.
+    ours = ("demo/", "edges/cli/send.py", "testing/", "client/", "edges/operators/api/")
     found = {
         str(file.relative_to(folder))
         for file in folder.rglob("*.py")

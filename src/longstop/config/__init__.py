@@ -14,11 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from longstop.config import advice, for_store, operators, rules, shape, values
+from longstop.config import advice, alerts, for_store, operators, rules, shape, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.lines import lines_of, placed
-from longstop.config.shape import SOURCE_KINDS, AlertsTable, DestinationTable, Document, SourceTable
+from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
 from longstop.config.values import StoreSettings, Surroundings
+from longstop.model.alert_channel import AlertsSettings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
 from longstop.model.rejection import HoldSettings
@@ -26,7 +27,6 @@ from longstop.model.retention import RetentionSettings
 from longstop.model.retry import RetryPolicy
 from longstop.model.routing import SHORT
 from longstop.model.settings import (
-    AlertSettings,
     AuthSettings,
     ChallengeSettings,
     DestinationSettings,
@@ -126,9 +126,9 @@ class Config:
     targets: Mapping[str, str] = field(repr=False)
     """For people: each destination's URL, variables not filled in and without its query, or its handler."""
     operators: OperatorsSettings = field(default_factory=OperatorsSettings)
-    alerts: AlertSettings | None = None
-    alerts_target: str = field(default="", repr=False)
-    """For people: the URL of `alerts`, as in `targets`."""
+    alerts: AlertsSettings = field(default_factory=AlertsSettings)
+    described_alerts: tuple[str, ...] = field(default=(), repr=False)
+    """For people: a line for each channel, which shows no more than `targets` does."""
     warnings: tuple[str, ...] = ()
     """What works and is unwise, worded like a problem."""
     passed_over: tuple[str, ...] = ()
@@ -272,6 +272,7 @@ def _toml(text: str, where: str) -> dict[str, Any]:
 
 def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings, warnings: tuple[str, ...]) -> Config:
     declared = [_destination(name, table) for name, table in shaped.destinations.items()]
+    told = alerts.settings(shaped.alerts, shaped.store.min_free_bytes)
     in_code = [DestinationSettings(name) for name in sorted(around.handlers - set(shaped.destinations))]
     return Config(
         server=ServerSettings(**{**dict(shaped.server), "trusted_proxies": tuple(shaped.server.trusted_proxies)}),
@@ -288,8 +289,8 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         ),
         operators=operators.settings(shaped.operators),
         warnings=warnings,
-        alerts=_alerts(shaped.alerts) if shaped.alerts else None,
-        alerts_target=_target(document.get("alerts", {})),
+        alerts=told,
+        described_alerts=tuple(alerts.described(told, document.get("alerts", {}), _target)),
         targets=_targets(document.get("destinations", {}), (*declared, *in_code)),
     )
 
@@ -303,10 +304,6 @@ def _source(name: str, table: SourceTable) -> SourceSettings:
     for key in ("required_headers", "content_types", "allow"):
         given[key] = tuple(given[key])
     return SourceSettings(name=name, **given)
-
-
-def _alerts(table: AlertsTable) -> AlertSettings:
-    return AlertSettings(**{**dict(table), "headers": tuple(table.headers.items())})
 
 
 def _destination(name: str, table: DestinationTable) -> DestinationSettings:
@@ -344,8 +341,7 @@ def describe(config: Config) -> str:
         lines.append(f"source        {source.name} ({source.kind})  POST {config.server.url}/webhooks/{source.name}")
         lines += _routes_of(config, source.name)
     lines += [_destination_line(config, destination) for destination in config.destinations]
-    if config.alerts is not None:
-        lines.append(f"alerts        {config.alerts_target}  when a circuit opens or closes")
+    lines += config.described_alerts
     lines += [f"warning       {warning}" for warning in config.warnings]
     return "\n".join(lines)
 

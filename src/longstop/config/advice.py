@@ -33,7 +33,10 @@ def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
             yield from _odd_secret((*where, "secrets", place), text, around)
     for where, destination in _tables(document, "destinations"):
         yield from _of_destination(where, destination, document, around)
-    yield from _secret_in_the_open(("alerts",), _table(document, "alerts"), around)
+    alerts = _table(document, "alerts")
+    yield from _secret_in_the_open(("alerts",), alerts, around)
+    for where, channel in _tables(alerts, "channels"):
+        yield from _secret_in_the_open(("alerts", *where), channel, around)
     yield from _useless_routes(document)
 
 
@@ -68,7 +71,7 @@ def _texts(where: Loc, node: Any) -> Iterator[tuple[Loc, str]]:
 
 # -- variables and secrets ----------------------------------------------------------------------
 
-_SECRETS = {"secrets", "password", "token", "client_secret", "client_id"}
+_SECRETS = {"secrets", "password", "token", "client_secret", "client_id", "routing_key", "api_key", "secret"}
 _WITH_VARIABLES = {"url", "token_url", "headers", "ca", "cert", "key"}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from longstop.config import auth_rules, operators, values
+from longstop.config import alert_rules, auth_rules, operators, values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
 from longstop.config.shape import ALL, SOURCE_KINDS, Kind, ServerTable
 from longstop.config.values import Surroundings
@@ -52,7 +52,9 @@ def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
     """Everything that keeps the configuration from being used and that no single key shows."""
     yield from _server(_table(document, "server"))
     yield from operators.errors(document)
-    yield from _headers(("alerts", "headers"), _table(_table(document, "alerts"), "headers"))
+    yield from alert_rules.errors(document, around)
+    for where, channel in _alert_channels(document):
+        yield from _headers((*where, "headers"), _table(channel, "headers"))
     yield from _sources(document, around)
     for where, destination in _tables(document, "destinations"):
         yield from _name(where, "destination")
@@ -70,7 +72,9 @@ def warnings(document: Raw, around: Surroundings) -> Iterator[Problem]:
         yield from _unreachable(where, destination, around)
         yield from _unset((*where, "env"), _list(destination, "env"), around)
         yield from auth_rules.warnings(where, destination)
-    yield from _unreachable(("alerts",), _table(document, "alerts"), around)
+    yield from alert_rules.warnings(document)
+    for where, channel in _alert_channels(document):
+        yield from _unreachable(where, channel, around)
     for place, route in enumerate(_list(document, "routes")):
         yield from _misquoted(("routes", place, "when"), _text(route, "when"))
 
@@ -85,6 +89,12 @@ def _table(node: Raw, key: str) -> Raw:
 
 def _tables(node: Raw, key: str) -> list[tuple[Loc, Raw]]:
     return [((key, name), value) for name, value in _table(node, key).items() if isinstance(value, Mapping)]
+
+
+def _alert_channels(document: Raw) -> list[tuple[Loc, Raw]]:
+    """`[alerts]`, which may be a channel itself, and those in it."""
+    alerts = _table(document, "alerts")
+    return [(("alerts",), alerts), *((("alerts", *where), each) for where, each in _tables(alerts, "channels"))]
 
 
 def _list(node: Raw, key: str) -> list[Any]:

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from longstop.config import values
+from longstop.config.alerts import AlertsTable
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.fields import (
     DURATION,
@@ -24,6 +25,7 @@ from longstop.config.fields import (
     BearerToken,
     Condition,
     Credential,
+    DiskSize,
     Duration,
     FilePath,
     Handler,
@@ -53,7 +55,6 @@ from longstop.model.rejection import HoldSettings
 from longstop.model.retention import RetentionSettings
 from longstop.model.retry import RETRIED_STATUSES, RetryPolicy
 from longstop.model.settings import (
-    ALERT_TIMEOUT_MS,
     DEDUP_WINDOW_MS,
     AuthScheme,
     DestinationSettings,
@@ -97,14 +98,16 @@ SOURCE_KINDS: Mapping[str, Kind] = types.MappingProxyType(
 ALL = "*"
 """In the place of a source's name: every one of them."""
 _PORT = "a port from 1 to 65535"
-_HIDDEN = {"secrets", "headers", "url", "password", "token", "token_url", "client_secret"}
+_HIDDEN = {
+    *("secrets", "headers", "url", "password", "token", "token_url", "client_secret"),
+    *("routing_key", "api_key", "secret"),
+}
 """Keys whose values are never shown."""
 _RETRY = RetryPolicy()
 _BREAKER = BreakerPolicy()
 _HOLD = HoldSettings()
 _DESTINATION = DestinationSettings("")
 _RETENTION = RetentionSettings()
-
 
 KindName = Annotated[str, AfterValidator(partial(values.choice, names=SOURCE_KINDS, what="one of the known kinds"))]
 
@@ -129,7 +132,9 @@ class StoreTable(Table):
 
     url: StoreUrl = Field(default="sqlite:///longstop.db", description="text such as sqlite:///longstop.db")
     max_backlog: int = Field(default=1_000_000, ge=1, description="a whole number of deliveries")
-    min_free_bytes: Size = Field(default=100_000_000, alias="min_free", description='a size such as "100MB" or "1GiB"')
+    min_free_bytes: DiskSize = Field(
+        default=100_000_000, alias="min_free", description='a size such as "100MB" or "1GiB"'
+    )
 
 
 class WorkerTable(Table):
@@ -149,17 +154,6 @@ class RetentionTable(Table):
     attempts_ms: PositiveDuration | None = Field(default=None, alias="attempts", description=DURATION)
     audit_ms: PositiveDuration = Field(default=_RETENTION.audit_ms, alias="audit", description=DURATION)
     archive: ArchiveFolder | None = Field(default=None, description=values.ARCHIVE)
-
-
-class AlertsTable(Table):
-    """`[alerts]`"""
-
-    url: Url = Field(repr=False, description="text: an http:// or https:// URL")
-    timeout_ms: PositiveDuration = Field(default=ALERT_TIMEOUT_MS, alias="timeout", description=DURATION)
-    allow_private: bool = Field(default=False, description="true or false")
-    headers: dict[str, HeaderValue] = Field(
-        default={}, repr=False, description="a table of names and texts", json_schema_extra={"item": "text"}
-    )
 
 
 class VerifyTable(Table):

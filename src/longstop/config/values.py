@@ -24,11 +24,13 @@ from longstop.model.routing import SEEN_NAMES
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DURATION_MS_MAX = 3_650 * _UNIT_MS["d"]
 _UNIT_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+ROOM_BYTES_MAX = 10**15
 SIZE_BYTES_MAX = 512 * 2**20
 """SQLite keeps no row over 10^9 bytes (https://sqlite.org/limits.html); this leaves the headers room."""
 SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 """What says where the dedup key, the type or the key of an event stands."""
 _SECRET_FILE_BYTES_MAX = 65_536
+URL_NOT_READ = "https://not-read.invalid/"
 SECRET_NOT_READ = "c2VjcmV0LXRoYXQtd2FzLW5vdC1yZWFk"  # noqa: S105
 """Stands in for every secret where none is needed. Base64, as some kinds of sources ask for."""
 
@@ -102,15 +104,20 @@ def _duration_hint(value: object) -> str:
     return "a whole number with one of the units ms, s, m, h, d, w"
 
 
-def size(value: object) -> int:
+def size(value: object, most: int = SIZE_BYTES_MAX, said: str = "512MiB") -> int:
     """Bytes of `"10MB"` (powers of 1000), `"512KiB"` (powers of 1024), or of a plain number."""
     plain = isinstance(value, int) and not isinstance(value, bool)
     amount = value if plain else _amount(value, _UNIT_BYTES)
     if not isinstance(amount, int):
         raise Fault(f"found {shown(value)}", hint="the units are B, KB, MB, GB, KiB, MiB, GiB")
-    if not 1 <= amount <= SIZE_BYTES_MAX:
-        raise Fault(f"found {shown(value)}", "from 1B to 512MiB")
+    if not 1 <= amount <= most:
+        raise Fault(f"found {shown(value)}", f"from 1B to {said}")
     return amount
+
+
+def disk_size(value: object) -> int:
+    """As `size`, of room on a disk."""
+    return size(value, ROOM_BYTES_MAX, "1000000GB")
 
 
 def _amount(value: object, units: Mapping[str, int]) -> int | None:
@@ -372,6 +379,11 @@ def http_url(text: str, around: Surroundings) -> str:
     if fault := next((said for is_wrong, said in _URL_FAULTS if is_wrong(url)), None):
         raise Fault(*fault)
     return url
+
+
+def secret_url(text: str, around: Surroundings) -> str:
+    """A URL that is a secret itself, or holds one: where no secrets are read, whatever stands there will do."""
+    return URL_NOT_READ if not around.secrets_read and "${" in text else http_url(text, around)
 
 
 def _unreadable(url: str) -> bool:

@@ -121,6 +121,8 @@ class Origin(StrEnum):
     """A person tried a destination with it."""
     REPLAY = "replay"
     """A person sent a kept event again as a new one (edited, or read anew); `parent` is the first."""
+    ALERT = "alert"
+    """Longstop itself: something that people are told of."""
 
 
 @dataclass(frozen=True, slots=True)

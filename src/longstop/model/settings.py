@@ -221,25 +221,6 @@ class DestinationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertSettings:
-    """Where people are told that a circuit opened or closed."""
-
-    url: str = field(repr=False)
-    """May hold a secret that the environment filled in, as `headers` may."""
-    timeout_ms: int = ALERT_TIMEOUT_MS
-    """For one try, from connecting to the answer."""
-    allow_private: bool = False
-    """May the URL lead to loopback or private addresses?"""
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Sent with every alert."""
-
-    @property
-    def label(self) -> str:
-        """What a person calls it."""
-        return "[alerts]"
-
-
-@dataclass(frozen=True, slots=True)
 class OperatorsSettings:
     """`[operators]`: who may use the operators' side."""
 

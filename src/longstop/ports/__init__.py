@@ -7,6 +7,7 @@ batch by hand: `group_commit.GroupCommit` does it for all of them.
 """
 
 from longstop.ports.accounts import Accounts
+from longstop.ports.alerts import AlertBooks
 from longstop.ports.archive import Archive
 from longstop.ports.audit import AuditLog
 from longstop.ports.clock import Clock
@@ -16,7 +17,7 @@ from longstop.ports.inbox import Inbox
 from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.ledger import Ledger
-from longstop.ports.listener import Alerter, CircuitListener
+from longstop.ports.listener import Alerter, AlertListener, CircuitListener
 from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
 from longstop.ports.rejections import Rejections
@@ -28,6 +29,8 @@ from longstop.ports.store import Backups, Store, Transactions
 
 __all__ = [
     "Accounts",
+    "AlertBooks",
+    "AlertListener",
     "Alerter",
     "Archive",
     "AuditLog",

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from longstop.ports.accounts import Accounts
+from longstop.ports.alerts import AlertBooks
 from longstop.ports.audit import AuditLog
 from longstop.ports.decisions import Decisions
 from longstop.ports.jobs import Jobs
@@ -15,6 +16,17 @@ from longstop.ports.statistics import Statistics
 
 
 class Ledger(
-    Lookups, Decisions, Jobs, Nodes, Retention, Rejections, KeyedRequests, Statistics, Accounts, AuditLog, Protocol
+    Lookups,
+    Decisions,
+    Jobs,
+    Nodes,
+    Retention,
+    Rejections,
+    KeyedRequests,
+    Statistics,
+    Accounts,
+    AuditLog,
+    AlertBooks,
+    Protocol,
 ):
     """What people ask and decide."""

@@ -21,3 +21,10 @@ class Alerter(Protocol):
 
     async def close(self) -> None:
         """Let go of threads."""
+
+
+class AlertListener(Protocol):
+    """Hears of the alerts that this process is the one to tell of."""
+
+    def tell(self, alert: Alert) -> None:
+        """Take note and return at once."""

@@ -1,4 +1,4 @@
-"""What delivers: each configured destination with the sender that carries its deliveries, and the alerters."""
+"""What delivers: each configured destination, and each alert channel, with the sender that carries its deliveries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 from longstop.config import Config
 from longstop.delivering.attempt import Destination
 from longstop.model.alert import Alert
+from longstop.model.alert_channel import ChannelSettings
 from longstop.model.errors import ConfigurationError
-from longstop.model.settings import ALERT_TIMEOUT_MS, DestinationSettings
-from longstop.operating.alerts import Alerts
-from longstop.ports import Alerter, Clock, Sender
+from longstop.model.settings import DestinationSettings
+from longstop.operating.alert_calls import AlertCalls
+from longstop.ports import Clock, Sender
 from longstop.senders.alert_function import FunctionAlerter
 from longstop.senders.python import PythonSender, expect_takes, resolve_handler
 from longstop.senders.transactional import TransactionalSender
@@ -21,16 +22,27 @@ OnAlert = Callable[[Alert], Any]
 """A function that was registered for alerts in code."""
 
 
-def build_alerts(config: Config, on_alert: Sequence[OnAlert]) -> list[Alerts]:
-    """The ways in which people are told, each with a queue of its own: one that hangs does not hold up the others."""
-    timeout_ms = config.alerts.timeout_ms if config.alerts is not None else ALERT_TIMEOUT_MS
-    alerters: list[Alerter] = [FunctionAlerter(each, timeout_ms) for each in on_alert]
-    if config.alerts is not None:
-        from longstop.senders.alert_hook import HookAlerter
-
-        alerters.append(HookAlerter(config.alerts))
+def build_alert_calls(config: Config, on_alert: Sequence[OnAlert]) -> list[AlertCalls]:
+    """What calls each function, each with a queue of its own: one that hangs does not hold up the others."""
+    timeout_ms = config.alerts.function_timeout_ms
     stop_within_s = min(timeout_ms, config.server.stop_timeout_ms) / 1000
-    return [Alerts(each, stop_within_s) for each in alerters]
+    return [AlertCalls(FunctionAlerter(each, timeout_ms), stop_within_s) for each in on_alert]
+
+
+def build_channels(config: Config, clock: Clock) -> list[Destination]:
+    """The alert channels, as the destinations that they are to the queue. Raises ConfigurationError."""
+    return [_of_settings(each.as_destination(), channel_sender(each, clock)) for each in config.alerts.channels]
+
+
+def channel_sender(channel: ChannelSettings, clock: Clock) -> Sender:
+    """What tells people by this channel. Raises ConfigurationError where nothing can be posted there."""
+    if channel.email is not None:
+        from longstop.senders.alerts.email import EmailSender
+
+        return EmailSender(channel)
+    from longstop.senders.alerts.post import PostSender
+
+    return PostSender(channel, clock)
 
 
 def build_destinations(config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
@@ -39,9 +51,15 @@ def build_destinations(config: Config, handlers: Handlers, clock: Clock) -> list
 
 def _destination(settings: DestinationSettings, config: Config, handlers: Handlers, clock: Clock) -> Destination:
     transactional = _transactional(settings, config, handlers) if settings.transaction else None
+    return _of_settings(settings, transactional or _sender(settings, handlers, clock), transactional)
+
+
+def _of_settings(
+    settings: DestinationSettings, sender: Sender, transactional: TransactionalSender | None = None
+) -> Destination:
     return Destination(
         settings.name,
-        transactional or _sender(settings, handlers, clock),
+        sender,
         settings.retry,
         settings.concurrency,
         adaptive=settings.adaptive,

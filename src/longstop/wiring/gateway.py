@@ -22,15 +22,16 @@ from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.model.node import Node
+from longstop.operating.alerts import Alerts, Observed
 from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.masked_store import Shown, masked_archive, masked_store
 from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
 from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
-from longstop.wiring.destinations import Handlers, OnAlert, build_alerts, build_destinations
+from longstop.wiring.destinations import Handlers, OnAlert, build_alert_calls, build_channels, build_destinations
 from longstop.wiring.operators import identities
-from longstop.wiring.parts import clock_repairs, parts, process_name, reader, watermarks
+from longstop.wiring.parts import clock_repairs, deliverable, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
 
 if TYPE_CHECKING:
@@ -93,15 +94,20 @@ class Gateway:
             self._rejections,
             self._reader,
         )
-        self._destinations = build_destinations(config, handlers or {}, clock) if Role.WORK in role else []
+        self._destinations = (
+            [*build_destinations(config, handlers or {}, clock), *build_channels(config, clock)]
+            if Role.WORK in role
+            else []
+        )
         worker = process_name()
         watch = ClockWatch(clock)
         deliver = AttemptRunner(self._settlements, clock, rng, self._signals.transactions, watch)
         self.metrics = self._signals.metrics(self._here(role))
-        self._alerts = build_alerts(config, on_alert) if Role.WORK in role else []
-        listeners: list[CircuitListener] = [self.metrics, *self._alerts]
+        self._alert_calls = build_alert_calls(config, on_alert) if Role.WORK in role else []
+        self._alerts = self._built_alerts(config)
+        listeners: list[CircuitListener] = [self.metrics, self._alerts, *self._alert_calls]
         self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, listeners)
-        policies = {each.name: each.retry for each in config.destinations}
+        policies = {each.name: each.retry for each in deliverable(config)}
         self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
         self._clock_repairs = clock_repairs(config, self._parts, watch)
         self._heartbeat = Heartbeat(store, clock, _node(worker, role, clock))
@@ -129,12 +135,13 @@ class Gateway:
             self._background(PauseLog(self.store, self._parts.clock).run(), "pauses")
             self._background(self._clock_repairs.run(), "clock_repairs")
             self._jobs = self._background(self._parts.job_runner(delivers=True).run(), "jobs")
+            self._background(self._alerts.run(), "alerts")
             self._background(self._parts.retention().run(), "retention")
             self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
         self._background(self._signals.statistics.run(), "statistics")
         self._background(self._heartbeat.run(), "heartbeat")
-        for alerts in self._alerts:
-            alerts.start()
+        for calls in self._alert_calls:
+            calls.start()
 
     async def stop(self) -> None:
         """Take nothing more, finish what was begun (up to the limit), close."""
@@ -147,10 +154,12 @@ class Gateway:
         if Role.WORK in self._role:
             await self._dispatch.stop(self._stop_limit_s)
         await self._settlements.idle()
-        await asyncio.gather(*(alerts.stop() for alerts in self._alerts))
+        await asyncio.gather(*(calls.stop() for calls in self._alert_calls))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if Role.WORK in self._role:
+            await self._alerts.stop()
         for destination in self._destinations:
             await destination.sender.close()
         if Role.INGEST in self._role:
@@ -193,6 +202,7 @@ class Gateway:
             alert=made.alert,
             ids=made.ids,
             why_not_ready=why_not_ready,
+            alerts=self._alerts,
             archive=masked_archive(made.archive, shown),
         )
 
@@ -226,6 +236,19 @@ class Gateway:
             refused=self._rejections.totals if accepts else None,
             accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
             free_bytes=free_bytes if self._parts.config.store.path is not None else None,
+        )
+
+    def _built_alerts(self, config: Config) -> Alerts:
+        free_bytes = watermarks(config)[1] if config.store.path is not None else None
+        return Alerts(
+            self._parts.store,
+            config.alerts,
+            [each.name for each in config.sources],
+            self._parts.clock,
+            self._parts.ids,
+            process_name().rpartition(":")[0],
+            Observed(free_bytes),
+            self._alert_calls,
         )
 
     def _circuit_is_open(self, destination: str) -> bool:

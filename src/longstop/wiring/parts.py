@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import re
 import secrets
 import shutil
 import socket
@@ -16,17 +15,17 @@ from longstop.archives.file import FileArchive
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wait_ms
-from longstop.model.alert import Alert
 from longstop.model.backpressure import Watermarks
 from longstop.model.breaker import CircuitChange
 from longstop.model.caller import Caller
-from longstop.model.errors import ConfigurationError
+from longstop.model.errors import ConfigurationError, StoreUnavailableError
 from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
-from longstop.model.settings import SourceSettings, VerifySettings
+from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
 from longstop.operating.access import Access, AccessSettings
 from longstop.operating.accounts import Accounts
+from longstop.operating.alerts import Alerts
 from longstop.operating.audit import Auditor
 from longstop.operating.bodies import Bodies
 from longstop.operating.job_runner import JobRunner
@@ -45,9 +44,6 @@ from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
-
-_ALERTS = re.compile(r"(?:^|: )alerts[.:]")
-"""A problem with the table `[alerts]`, with or without its line."""
 
 
 def process_name() -> str:
@@ -161,14 +157,17 @@ class Parts:
         """The service that forgets."""
         return Retention(self.store, self.config.retention, self.clock, self.archive)
 
-    async def alert(self, change: CircuitChange) -> str | None:
-        """Tell the hook, once, of a circuit that a command changed; what went wrong, None where nothing did."""
-        if self.config.alerts is None:
-            left_out = [each for each in self.config.passed_over if _ALERTS.search(each)]
-            return left_out[0] if left_out else None
-        from longstop.senders.alert_hook import HookAlerter
+    def alerts(self) -> Alerts:
+        """The service that decides what people are told; a gateway that runs puts it into the queue."""
+        return Alerts(self.store, self.config.alerts, [each.name for each in self.config.sources], self.clock, self.ids)
 
-        return await HookAlerter(self.config.alerts).tell(Alert.of(change))
+    async def alert(self, change: CircuitChange) -> str | None:
+        """Have people told of a circuit that a person changed; what went wrong, None where nothing did."""
+        try:
+            await self.alerts().changed(change)
+        except StoreUnavailableError as error:
+            return str(error)
+        return None
 
 
 def parts(config: Config, clock: Clock | None = None) -> Parts:
@@ -224,7 +223,7 @@ def _store(config: Config) -> Store:
 
 def clock_repairs(config: Config, made: Parts, watch: ClockWatch) -> ClockRepairs:
     """What mends the traces of a clock that was wrong."""
-    waits = {each.name: longest_wait_ms(each.retry, each.breaker, each.timeout_ms) for each in config.destinations}
+    waits = {each.name: longest_wait_ms(each.retry, each.breaker, each.timeout_ms) for each in deliverable(config)}
     dedup_ms = max((each.dedup_window_ms for each in config.sources), default=0)
     return ClockRepairs(made.store, made.clock, watch, waits, config.worker.lease_ms, dedup_ms)
 
@@ -236,6 +235,11 @@ def watermarks(config: Config) -> tuple[Watermarks, Callable[[], int]]:
     if path is None:
         return replace(marks, min_free_bytes=0), lambda: 0
     return marks, lambda: shutil.disk_usage(os.path.dirname(path)).free
+
+
+def deliverable(config: Config) -> list[DestinationSettings]:
+    """The configured destinations, and the alert channels as the destinations that they are to the queue."""
+    return [*config.destinations, *(each.as_destination() for each in config.alerts.channels)]
 
 
 def has_store(config: Config) -> bool:

@@ -8,7 +8,7 @@ from longstop.clock import SystemClock
 from longstop.config import Config
 from longstop.model.errors import ConfigurationError
 from longstop.model.settings import DestinationSettings
-from longstop.wiring.destinations import Handlers, handler_of
+from longstop.wiring.destinations import Handlers, channel_sender, handler_of
 from longstop.wiring.parts import parts
 
 
@@ -22,10 +22,7 @@ def unusable(config: Config, handlers: Handlers) -> tuple[str, ...]:
         from longstop.senders.http import HttpSender
 
         checks += [partial(HttpSender, each, SystemClock()) for each in config.destinations if each.url]
-    if config.alerts is not None:
-        from longstop.senders.alert_hook import HookAlerter
-
-        checks.append(partial(HookAlerter, config.alerts))
+    checks += [partial(channel_sender, each, SystemClock()) for each in config.alerts.channels]
     problems: list[str] = []
     for check in checks:
         try:

@@ -84,6 +84,11 @@ COMMANDS = (
     Command(
         "status", "longstop.edges.cli.status:status", "Count what waits, is delivered, is dead; say who is at work"
     ),
+    Command("alerts list", "longstop.edges.cli.alerts:list_alerts", "List what is wrong now"),
+    Command("alerts test", "longstop.edges.cli.alerts:try_channels", "Try whether alerts arrive"),
+    Command("alerts silence", "longstop.edges.cli.alerts:silence", "Tell nobody of a kind of alert for a time"),
+    Command("alerts unsilence", "longstop.edges.cli.alerts:unsilence", "End such a silence"),
+    Command("alerts silences", "longstop.edges.cli.alerts:list_silences", "List what is silenced, by whom and why"),
     Command("tail", "longstop.edges.cli.tail:tail", "Show what happens, as it happens"),
     Command("completion", "longstop.edges.cli.completion:completion", "Let a shell complete command lines"),
 )
@@ -96,6 +101,7 @@ _GROUPS = {
     "jobs": "Replays and discards of many.",
     "users": "Who may sign in.",
     "tokens": "What programs show.",
+    "alerts": "What people are told of.",
 }
 _ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
 _FOOT = """\

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from longstop.model.caller import Caller
     from longstop.model.routing import Router
     from longstop.operating.accounts import Accounts
+    from longstop.operating.alerts import Alerts
     from longstop.operating.audit import Auditor
     from longstop.operating.bodies import Bodies
     from longstop.operating.job_runner import JobRunner
@@ -79,8 +80,11 @@ class Parts(Protocol):
     def release(self, source: str, caller: "Caller") -> "Release":
         """The service that releases what is held of a configured source."""
 
+    def alerts(self) -> "Alerts":
+        """The service that decides what people are told."""
+
     async def alert(self, change: "CircuitChange") -> str | None:
-        """Tell people of a circuit that a command changed; what went wrong, None where nothing did."""
+        """Have people told of a circuit that a person changed; what went wrong, None where nothing did."""
 
 
 class Program(Protocol):

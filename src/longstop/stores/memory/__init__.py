@@ -5,6 +5,7 @@ change and its last, so each batch is one step of the event loop: all or nothing
 """
 
 from longstop.stores.memory.accounts import MemoryAccounts
+from longstop.stores.memory.alerts import MemoryAlertBooks
 from longstop.stores.memory.audit import MemoryAudit
 from longstop.stores.memory.decisions import MemoryDecisions
 from longstop.stores.memory.inbox import MemoryInbox
@@ -29,6 +30,7 @@ class MemoryStore(
     MemoryStatistics,
     MemoryAccounts,
     MemoryAudit,
+    MemoryAlertBooks,
 ):
     """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
-from longstop.stores.sqlite import accounts, audit, jobs_schema, keyed_requests, ledger_schema, statistics
+from longstop.stores.sqlite import accounts, alert_book, audit, jobs_schema, keyed_requests, ledger_schema, statistics
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -221,6 +221,7 @@ MIGRATIONS: tuple[str, ...] = (
     jobs_schema.MIGRATION,
     audit.MIGRATION,
     accounts.MIGRATION,
+    alert_book.MIGRATION,
 )
 
 

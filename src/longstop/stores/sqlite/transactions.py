@@ -34,6 +34,7 @@ OURS = frozenset(
         "users",
         "tokens",
         "sessions",
+        "alert_book",
     }
 )
 _HELD = "SELECT 1 FROM deliveries WHERE id = ? AND state = 'leased' AND token = ?"

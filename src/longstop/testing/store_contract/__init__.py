@@ -26,6 +26,7 @@ Checks pass every time as `now_ms`, so they need no clock, and they never sleep.
 from longstop.testing.store_contract import (
     accounts,
     act,
+    alerts,
     append,
     arrival,
     audit,
@@ -87,6 +88,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     statistics,
     accounts,
     audit,
+    alerts,
 )
 """Every check that any store passes."""
 

@@ -14,6 +14,7 @@ from longstop.model.rejection import HoldSettings, RejectionCount, RejectionReas
 from longstop.model.statistics import MINUTES, Bucket, StatisticsQuery
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, WINDOW_MS, event_id, make_append, make_quarantined
+from longstop.testing.store_contract.alerts import full_book
 from longstop.testing.store_contract.check import Reopen, expect_equal
 from longstop.testing.store_contract.held_requests import make_held
 from longstop.testing.store_contract.jobs import NOW_MS, UNTIL_MS, make_decision, make_job, make_step
@@ -186,3 +187,10 @@ async def check_a_job_goes_on_where_it_was(store: Store, reopen: Reopen) -> None
         (again,) = await second.lease_jobs("worker-2", UNTIL_MS, UNTIL_MS + 1, 1)
         done = await second.advance_job(make_step(again, [make_decision(two)], places={}))
         expect_equal(done and done.done, 2, "done in the end")
+
+
+async def check_the_book_of_alerts_survives(store: Store, reopen: Reopen) -> None:
+    """So that a restart tells nothing twice, and forgets nothing."""
+    await store.keep_alert_book(full_book())
+    async with _again(store, reopen) as second:
+        expect_equal(await second.alert_book(), full_book(version=1), "the book of alerts")

@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 
 from longstop import __version__
 from longstop.edges.operators.api import (
+    alerts,
     audit,
     dead_letters,
     deliveries,
@@ -48,6 +49,7 @@ ROUTERS = (
     users.users_router,
     users.tokens_router,
     audit.router,
+    alerts.router,
 )
 """One for each resource: `router(services)`, with paths below PREFIX."""
 

@@ -21,6 +21,7 @@ TAGS = {
     "jobs": "Replays and discards of many, as they are carried out.",
     "gateway": "How it stands.",
     "access": "Who may use all this, and who did.",
+    "alerts": "What people are told of, and what nobody is told of for a time.",
     "dlq": "For those who know dead letter queues from elsewhere: the same as `deliveries` with state `dead`.",
 }
 """A router of another resource adds its own."""

@@ -11,6 +11,7 @@ from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
 from longstop.operating.access import Access
 from longstop.operating.accounts import Accounts
+from longstop.operating.alerts import Alerts
 from longstop.operating.audit import Auditor
 from longstop.operating.bodies import Bodies
 from longstop.operating.masked_store import Shown
@@ -43,6 +44,8 @@ class Services:
     alert: Callable[[CircuitChange], Awaitable[str | None]]
     """Tell people of a circuit that a person changed; what went wrong, None where nothing did."""
     ids: IdFactory
+    alerts: Alerts
+    """What people are told of."""
     why_not_ready: Callable[[], Sequence[str]]
     """What keeps the gateway from accepting and delivering, in words; nothing where it does."""
     live: Mapping[str, LiveRows] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from longstop.model.listing import (
 )
 from longstop.stores.sqlite import backup
 from longstop.stores.sqlite.store.accounts import SqliteAccounts
+from longstop.stores.sqlite.store.alerts import SqliteAlertBooks
 from longstop.stores.sqlite.store.audit import SqliteAudit
 from longstop.stores.sqlite.store.decisions import SqliteDecisions
 from longstop.stores.sqlite.store.inbox import SqliteInbox
@@ -31,6 +32,7 @@ class SqliteStore(
     SqliteStatistics,
     SqliteAccounts,
     SqliteAudit,
+    SqliteAlertBooks,
 ):
     """Inbox and Ledger in one SQLite file; see Database for its arguments."""
 
