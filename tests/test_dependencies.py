@@ -84,6 +84,8 @@ DERIVED_FROM = {
     *("pydantic.BaseModel", "msgspec.Struct", "prometheus_client.registry.Collector"),
     # See the probe of aiohttp.
     "aiohttp.TCPConnector",
+    # An abstract class, documented as the way to other ids.
+    "opentelemetry.sdk.trace.id_generator.IdGenerator",
 }
 """Classes of others that are made to be derived from."""
 

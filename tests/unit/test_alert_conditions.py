@@ -1,6 +1,7 @@
 """What is wrong, as it looks: of each kind what counts, what does not, and what is said."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from longstop.model.alert_book import AlertBook, Standing
 from longstop.model.alert_conditions import AlertPolicy, Condition
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import DeadReason, State
-from longstop.model.listing import Counts, DeadGroup
+from longstop.model.job import Job, JobAction, JobState
+from longstop.model.listing import Counts, DeadGroup, DeliveryFilter
 from longstop.model.node import GONE_AFTER_MS, Node
 from longstop.model.rejection import RejectionCount, RejectionReason
 from longstop.testing.builders import AT_MS
@@ -174,6 +176,30 @@ def test_what_is_posted_to_unknown_names_says_nothing_of_any_source() -> None:
     kept = [RejectionCount("(unknown)", RejectionReason.UNKNOWN_SOURCE, 9_999, AT_MS, AT_MS)]
     book = AlertBook(began_at_ms=AT_MS - 1)
     assert conditions.refused(book, kept, NO_COUNTS, ["shop"], POLICY, AT_MS)[0] == []
+
+
+# -- jobs ---------------------------------------------------------------------------------------
+
+
+def job(state: JobState, ended_ago_ms: int = 0, **changes: Any) -> Job:
+    made = Job("7f", JobAction.REPLAY, DeliveryFilter(), "ann", AT_MS, "d", state=state, **changes)
+    return replace(made, state_at_ms=AT_MS - ended_ago_ms, done=3, failed=1)
+
+
+def test_a_job_that_is_done_is_told_of_and_one_that_could_not_go_on_all_the_more() -> None:
+    done, failed = job(JobState.DONE), job(JobState.FAILED, state_why="the store is full")
+    found = conditions.ended_jobs([done, failed], AT_MS)
+    assert [(each.key, each.weight) for each in found] == [
+        ("job_done:7f", Severity.INFO),
+        ("job_done:7f", Severity.ERROR),
+    ]
+    assert found[0].why == "replay for ann; it is done; 3 done, 1 failed, 0 skipped"
+    assert "it could not go on: the store is full" in found[1].why
+
+
+def test_a_job_that_goes_on_or_was_cancelled_or_ended_long_ago_is_no_news() -> None:
+    jobs = [job(JobState.RUNNING), job(JobState.PAUSED), job(JobState.CANCELLED), job(JobState.DONE, 600_000)]
+    assert conditions.ended_jobs(jobs, AT_MS) == []
 
 
 # -- machines -----------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[alerts]`": shape.AlertsTable,
     "`[alerts.channels.NAME]`": alerts.ChannelTable,
     "`smtp`": alerts.SmtpTable,
+    "`[telemetry]`": shape.TelemetryTable,
     "`[sources.NAME]`": shape.SourceTable,
     "`verify`": shape.VerifyTable,
     "`challenge`": shape.ChallengeTable,

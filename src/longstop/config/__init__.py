@@ -14,10 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from longstop.config import advice, alerts, for_store, operators, rules, shape, values
+from longstop.config import advice, alerts, for_store, operators, rules, shape, telemetry, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.lines import lines_of, placed
 from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
+from longstop.config.telemetry import TelemetrySettings
 from longstop.config.values import StoreSettings, Surroundings
 from longstop.model.alert_channel import AlertsSettings
 from longstop.model.breaker import BreakerPolicy
@@ -129,6 +130,7 @@ class Config:
     alerts: AlertsSettings = field(default_factory=AlertsSettings)
     described_alerts: tuple[str, ...] = field(default=(), repr=False)
     """For people: a line for each channel, which shows no more than `targets` does."""
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     warnings: tuple[str, ...] = ()
     """What works and is unwise, worded like a problem."""
     passed_over: tuple[str, ...] = ()
@@ -290,6 +292,7 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         operators=operators.settings(shaped.operators),
         warnings=warnings,
         alerts=told,
+        telemetry=telemetry.settings(shaped.telemetry, around.environ),
         described_alerts=tuple(alerts.described(told, document.get("alerts", {}), _target)),
         targets=_targets(document.get("destinations", {}), (*declared, *in_code)),
     )

@@ -49,6 +49,7 @@ from longstop.config.fields import (
     VariableName,
 )
 from longstop.config.operators import OperatorsTable
+from longstop.config.telemetry import TelemetryTable
 from longstop.config.values import Surroundings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.rejection import HoldSettings
@@ -368,6 +369,7 @@ class Document(Table):
     retention: RetentionTable = Field(default_factory=RetentionTable, description="a table: [retention]")
     alerts: AlertsTable | None = Field(default=None, description="a table: [alerts]")
     operators: OperatorsTable = Field(default_factory=OperatorsTable, description="a table: [operators]")
+    telemetry: TelemetryTable = Field(default_factory=TelemetryTable, description="a table: [telemetry]")
     sources: dict[str, SourceTable] = Field(
         default={}, description="tables: [sources.NAME]", json_schema_extra={"item": "a table: [sources.NAME]"}
     )

@@ -12,6 +12,7 @@ from longstop.model.action import Pause
 from longstop.model.alert import KINDS, Severity, is_own, listed, shortened
 from longstop.model.alert_book import PARTS_MAX, AlertBook, Baseline, Standing
 from longstop.model.breaker import Circuit
+from longstop.model.job import Job, JobState
 from longstop.model.listing import Counts, DeadGroup
 from longstop.model.node import Node
 from longstop.model.rejection import TEMPORARY, RejectionCount
@@ -21,6 +22,8 @@ QUARANTINE = "(quarantine)"
 DISK_AGAIN = 1.2
 """A disk has room again at so many times the mark, so that it does not flap."""
 DEAD_GROUPS_LOOKED_AT = 1_000
+JOB_RECENT_MS = 600_000
+"""A job that ended longer ago is no news. No process is away for so long between two looks, but at a stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +228,27 @@ def silent(sources: Iterable[SilentSource], now_ms: int) -> list[Condition]:
         )
         for each in sources
     ]
+
+
+# -- jobs ---------------------------------------------------------------------------------------
+
+
+def ended_jobs(jobs: Iterable[Job], now_ms: int) -> list[Condition]:
+    """One for each job that was done lately, or could not go on. Who cancels one knows of it."""
+    return [
+        Condition("job_done", each.id, _job(each), each.state_at_ms, Severity.ERROR if _failed(each) else None)
+        for each in jobs
+        if each.state in (JobState.DONE, JobState.FAILED) and now_ms - each.state_at_ms < JOB_RECENT_MS
+    ]
+
+
+def _failed(job: Job) -> bool:
+    return job.state is JobState.FAILED
+
+
+def _job(job: Job) -> str:
+    how = f"it could not go on: {job.state_why}" if _failed(job) else "it is done"
+    return shortened(f"{job.action} for {job.by}; {how}; {job.done} done, {job.failed} failed, {job.skipped} skipped")
 
 
 # -- machines -----------------------------------------------------------------------------------

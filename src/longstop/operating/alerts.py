@@ -7,7 +7,7 @@ one, and of several nodes that look, each notice is told once: the book is chang
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -24,6 +24,8 @@ from longstop.model.delivery import Delivery, State, lane_of
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Event, Headers, Origin
 from longstop.model.ids import IdFactory
+from longstop.model.job import JobState
+from longstop.model.listing import Page
 from longstop.model.silence import is_silent
 from longstop.operating.silence import SilenceWatch
 from longstop.ports import AlertListener, Clock, Store
@@ -34,6 +36,8 @@ LOOK_EVERY_S = 15.0
 OUTBOX_EVERY_S = 1.0
 """How soon what another process has decided is put into the queue, at the earliest."""
 TRIES = 5
+JOBS_LOOKED_AT = 20
+_TOLD_JOBS = (JobState.DONE, JobState.FAILED)
 """So often the book is changed again when another process was quicker."""
 DEDUP_MS = 86_400_000
 """For so long a notice is known by its id: longer than any crash lies between a decision and the queue."""
@@ -45,8 +49,6 @@ class Observed:
 
     free_bytes: Callable[[], int] | None = None
     """Room on the store's disk."""
-    more: Sequence[Callable[[int], Awaitable[tuple[Collection[str], Sequence[Condition]]]]] = ()
-    """Others: the kinds that they look for, and what they find."""
 
 
 @dataclass(slots=True)
@@ -196,8 +198,8 @@ class Alerts:
         silent = await self._silent(now_ms)
         if silent is not None:
             look.add(["source_silent"], alert_conditions.silent(silent, now_ms))
-        for other in self._observed.more:
-            look.add(*await other(now_ms))
+        jobs = [job for state in _TOLD_JOBS for job in (await store.find_jobs(state, Page(JOBS_LOOKED_AT))).rows]
+        look.add(["job_done"], alert_conditions.ended_jobs(jobs, now_ms))
         return look
 
     async def _silent(self, now_ms: int) -> list[SilentSource] | None:

@@ -21,6 +21,7 @@ from longstop.model.event import Event
 from longstop.model.lease import Claim
 from longstop.model.retry import classify_status, parse_retry_after
 from longstop.model.settings import DestinationSettings
+from longstop.model.trace_context import outgoing
 from longstop.ports import Clock
 from longstop.senders.auth import Auth, Pairs, build_auth, header_names
 from longstop.senders.connection import (
@@ -175,6 +176,7 @@ class HttpSender:
     def _headers(self, claim: Claim, attempt: int, proof: _Proof) -> CIMultiDict[str]:
         headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         headers.update(_content_headers(claim.event))
+        headers.update(outgoing(claim.event.headers))
         headers.update(self._configured)
         headers["webhook-id"] = claim.event.id
         headers["webhook-timestamp"] = proof.timestamp

@@ -12,7 +12,7 @@ from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.ingest import Ingest
 from longstop.accepting.rejections import Rejections
 from longstop.config import Config
-from longstop.delivering.attempt import AttemptRunner
+from longstop.delivering.attempt import AttemptRunner, Destination
 from longstop.delivering.clock_watch import ClockWatch
 from longstop.delivering.dispatch import Dispatch
 from longstop.delivering.pause_log import PauseLog
@@ -33,10 +33,12 @@ from longstop.wiring.destinations import Handlers, OnAlert, build_alert_calls, b
 from longstop.wiring.operators import identities
 from longstop.wiring.parts import clock_repairs, deliverable, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
+from longstop.wiring.tracing import build_traces, traced
 
 if TYPE_CHECKING:
     from longstop.edges.operators.api.services import Services
     from longstop.telemetry.metrics import Here
+    from longstop.telemetry.traces import Traces
 
 ROLES = {Role.INGEST: ("ingest",), Role.WORK: ("work",), Role.BOTH: ("ingest", "work")}
 log = structlog.get_logger("longstop")
@@ -56,6 +58,7 @@ class Gateway:
         handlers: Handlers | None = None,
         on_alert: Sequence[OnAlert] = (),
         clock: Clock | None = None,
+        traces: "Traces | None" = None,
     ) -> None:
         if config.passed_over:
             # Its secrets were not read: it would believe whoever knows what stands in for them.
@@ -71,7 +74,8 @@ class Gateway:
         self._signals = Signals(self._parts)
         # Whoever asks the parts for it passes the meter, too.
         store = self._parts.store = self._signals.store
-        self._appends = GroupCommit(store.append)
+        self._traces = build_traces(config, clock) if traces is None else traces
+        self._appends = GroupCommit(store.append if self._traces is None else self._traces.appending(store.append))
         self._settlements = GroupCommit(store.settle)
         self._pressure = Backpressure(clock, rng, store, *watermarks(config))
         self._rejections = Rejections(
@@ -94,11 +98,7 @@ class Gateway:
             self._rejections,
             self._reader,
         )
-        self._destinations = (
-            [*build_destinations(config, handlers or {}, clock), *build_channels(config, clock)]
-            if Role.WORK in role
-            else []
-        )
+        self._destinations = self._built_destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = process_name()
         watch = ClockWatch(clock)
         deliver = AttemptRunner(self._settlements, clock, rng, self._signals.transactions, watch)
@@ -167,6 +167,8 @@ class Gateway:
         if self._reader is not None:
             await self._reader.close()
         await self._signals.stop()
+        if self._traces is not None:
+            await self._traces.stop()
         await self._heartbeat.leave()
         await self._parts.store.close()
 
@@ -237,6 +239,11 @@ class Gateway:
             accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
             free_bytes=free_bytes if self._parts.config.store.path is not None else None,
         )
+
+    def _built_destinations(self, config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
+        """The configured ones, and the alert channels."""
+        made = [*build_destinations(config, handlers, clock), *build_channels(config, clock)]
+        return made if self._traces is None else [traced(each, self._traces, config) for each in made]
 
     def _built_alerts(self, config: Config) -> Alerts:
         free_bytes = watermarks(config)[1] if config.store.path is not None else None

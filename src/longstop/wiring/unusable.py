@@ -10,6 +10,7 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.settings import DestinationSettings
 from longstop.wiring.destinations import Handlers, channel_sender, handler_of
 from longstop.wiring.parts import parts
+from longstop.wiring.tracing import expect_extra
 
 
 def unusable(config: Config, handlers: Handlers) -> tuple[str, ...]:
@@ -22,6 +23,7 @@ def unusable(config: Config, handlers: Handlers) -> tuple[str, ...]:
         from longstop.senders.http import HttpSender
 
         checks += [partial(HttpSender, each, SystemClock()) for each in config.destinations if each.url]
+    checks.append(partial(expect_extra, config))
     checks += [partial(channel_sender, each, SystemClock()) for each in config.alerts.channels]
     problems: list[str] = []
     for check in checks:
