@@ -7,6 +7,7 @@ after a 503. In the end each key is one event, and nobody was told "duplicate" o
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import threading
@@ -23,7 +24,7 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Event, Headers, Receipt, ReceiptStatus
 from longstop.model.ids import IdFactory
 from longstop.model.listing import EventFilter, Page
-from longstop.stores.sqlite import SqliteStore, append_rows, inbox
+from longstop.stores.sqlite import SqliteStore, append_rows
 
 RACES = int(os.environ.get("RACES", "10000"))
 SEED = int(os.environ.get("SEED", "20261122"))
@@ -39,7 +40,7 @@ class Failing:
     """The store's statements, of which chosen batches fail once everything is written."""
 
     def __init__(self) -> None:
-        self._append = inbox.append
+        self._append = append_rows.append
         self.doomed: set[str] = set()
         """Ids of events whose batch fails."""
         self.rolled_back = 0
@@ -50,8 +51,9 @@ class Failing:
             doomed = self.doomed.intersection(item.event.id for item in appends)
             self.doomed -= doomed
             self.rolled_back += bool(doomed)
-        # A commit that is forbidden when all is written becomes a rollback.
-        connection.set_commit_hook((lambda: True) if doomed else None)
+        # A commit that is forbidden when all is written becomes a rollback. Before it the rows go into memory.
+        commits = itertools.count()
+        connection.set_commit_hook((lambda: next(commits) == 1) if doomed else None)
         return self._append(connection, appends)
 
     def append_keys_apart(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
@@ -131,7 +133,7 @@ def test_one_event_for_each_key_whoever_rolls_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing = Failing()
-    monkeypatch.setattr(inbox, "append", failing.append)
+    monkeypatch.setattr(append_rows, "append", failing.append)
     wrong = asyncio.run(raced(tmp_path / "race.db", failing, RACES))
     with capsys.disabled():
         print(f"\n{RACES} races, {failing.rolled_back} transactions rolled back, {len(wrong)} wrong")
@@ -143,6 +145,6 @@ def test_the_harness_finds_a_key_that_is_taken_outside_the_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = Failing()
-    monkeypatch.setattr(inbox, "append", failing.append_keys_apart)
+    monkeypatch.setattr(append_rows, "append", failing.append_keys_apart)
     wrong: Any = asyncio.run(raced(tmp_path / "race.db", failing, 500))
     assert wrong

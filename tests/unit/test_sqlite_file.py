@@ -1,5 +1,6 @@
 """The files of the store: whose they are, and whether they are still those that were opened."""
 
+import itertools
 import os
 import stat
 import subprocess
@@ -212,4 +213,33 @@ async def test_a_file_that_was_cut_off_acknowledges_nothing(left: int, tmp_path:
         await store.append([make_append(61)])
     assert not store.ready()
     path.unlink()
+    await store.close()
+
+
+async def test_what_is_left_of_a_batch_that_failed_never_comes_with_another(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    await store.append([make_append(1)])
+    store._writer._connection.execute("INSERT INTO temp.arrivals (id, source) VALUES ('left', 'shop')")
+    with pytest.raises(StoreUnavailableError, match="other rows"):
+        await store.append([make_append(2)])
+    await store.append([make_append(3)])
+    rows = (await store.find_events(EventFilter(), Page(10))).rows
+    assert [each.event.id for each in rows] == [make_append(3).event.id, make_append(1).event.id]
+    await store.close()
+
+
+async def test_a_batch_that_cannot_be_committed_leaves_nothing_for_the_next(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    await store.append([make_append(1)])
+    connection = store._writer._connection
+    # The rows' own commit, into memory, is the first; the second is the batch's.
+    commits = itertools.count()
+    connection.set_commit_hook(lambda: next(commits) == 1)
+    with pytest.raises(StoreUnavailableError):
+        await store.append([make_append(2)])
+    connection.set_commit_hook(None)
+    assert connection.execute("SELECT count(*) FROM temp.arrivals").get == 0
+    await store.append([make_append(3)])
+    counts = await store.counts()
+    assert counts.events == 2
     await store.close()

@@ -14,19 +14,20 @@ GROUPS_MAX = 1_000
 
 _SAME = "destination = {0} AND reason = {1} AND status = {2} AND error = {3}"
 _NEW = _SAME.format("NEW.destination", "NEW.reason", "ifnull(NEW.last_status, -1)", "error_group(NEW.last_error)")
-SETUP = f"""
-CREATE TEMP TRIGGER dead_on_arrival AFTER INSERT ON main.deliveries WHEN NEW.state = 'dead' BEGIN
+ON_ARRIVAL = f"""
     -- Not OR IGNORE: the OR of the statement that the trigger runs in takes precedence.
     INSERT INTO dead_groups (destination, reason, status, error)
-        VALUES (NEW.destination, NEW.reason, ifnull(NEW.last_status, -1), error_group(NEW.last_error))
+        SELECT NEW.destination, NEW.reason, ifnull(NEW.last_status, -1), error_group(NEW.last_error)
+        WHERE NEW.state = 'dead'
         ON CONFLICT DO NOTHING;
     UPDATE dead_groups SET n = n + 1, keys = keys + (NEW.key IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM deliveries WHERE dead_group = dead_groups.id AND key = NEW.key))
-        WHERE {_NEW};
-    UPDATE deliveries SET dead_group = (SELECT id FROM dead_groups WHERE {_NEW}) WHERE id = NEW.id;
-END;
+        WHERE NEW.state = 'dead' AND {_NEW};
+    UPDATE deliveries SET dead_group = (SELECT id FROM dead_groups WHERE {_NEW})
+        WHERE NEW.state = 'dead' AND id = NEW.id;
 """
-"""What a connection needs, so that what is dead on arrival (a quarantined request) is in its group."""
+"""What a trigger does with NEW, a delivery that was just inserted, so that what is dead on arrival (a quarantined
+request) is in its group."""
 
 _ENSURE = "INSERT OR IGNORE INTO dead_groups (destination, reason, status, error) VALUES (?, ?, ?, ?)"
 _ID = f"SELECT id FROM dead_groups WHERE {_SAME.format('?', '?', '?', '?')}"

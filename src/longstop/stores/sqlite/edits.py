@@ -6,7 +6,7 @@ import apsw
 
 from longstop.model.action import Edit
 from longstop.model.append import Append
-from longstop.stores.sqlite import append_rows, inbox, unreadable
+from longstop.stores.sqlite import append_rows, unreadable
 
 _COLUMNS = 'event_id, parent, at_ms, "by", why'
 _MADE_BY = f"SELECT {_COLUMNS} FROM edits WHERE event_id = ?"
@@ -18,7 +18,7 @@ _to_edit = unreadable.reader("edit", "event_id parent at_ms by why".split(), lam
 
 def replace(connection: apsw.Connection, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
     """Keep the new event and the record; the inside of one transaction."""
-    inbox.append_many(connection, [append], append_rows.rows([append]))
+    append_rows.append(connection, [append])
     values = (edit.event_id, edit.parent, edit.at_ms, edit.by, edit.why)
     connection.execute(f"INSERT INTO edits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
     for delivery_id in delivery_ids:

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.action import Action
-from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError, UnreadableRowError
-from longstop.model.event import Receipt
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
-from longstop.stores.sqlite import append_rows, changes, circuits, parking, unreadable
-from longstop.stores.sqlite.connection import in_transaction
+from longstop.stores.sqlite import changes, circuits, parking, unreadable
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
@@ -81,24 +78,6 @@ _EXPIRED = """
 _EXPIRED_ROWS, _EXPIRED_IDS = _EXPIRED.format(columns(DELIVERY_COLUMNS)), _EXPIRED.format("rowid")
 _ROWID = "SELECT rowid FROM deliveries WHERE id = ?"
 _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE rowid = ?"
-
-
-def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
-    """Keep each event that is not a duplicate, with its deliveries; committed and synced on return, all or none."""
-    rows = append_rows.rows(appends)
-    if 0 < len(rows) <= append_rows.ROWS_MAX:
-        # One statement is a transaction by itself.
-        append_rows.insert(connection, [*rows, append_rows.of_batch(appends, rows)])
-        return append_rows.receipts(connection, appends)
-    return in_transaction(connection, lambda inside: append_many(inside, appends, rows))
-
-
-def append_many(connection: apsw.Connection, appends: Sequence[Append], rows: Sequence[Row]) -> list[Receipt]:
-    """The same within a transaction, for rows of any number."""
-    for start in range(0, len(rows), append_rows.ROWS_MAX):
-        append_rows.insert(connection, rows[start : start + append_rows.ROWS_MAX])
-    append_rows.insert(connection, [append_rows.of_batch(appends, rows)])
-    return append_rows.receipts(connection, appends)
 
 
 def lease(connection: apsw.Connection, request: LeaseRequest) -> LeaseBatch:

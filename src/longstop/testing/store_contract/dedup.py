@@ -74,6 +74,23 @@ async def check_new_window_has_a_new_first(store: Store) -> None:
     expect_equal(await _redeliveries(store, 2), 1, "redeliveries of the second window's event")
 
 
+async def check_one_batch_is_told_in_its_order(store: Store) -> None:
+    """What comes together is judged one after the other, also where the window ends among them."""
+    end = AT_MS + WINDOW_MS
+    await append_one(store, make_append(1, dedup=b"k"))
+    times = {2: end - 1, 3: end, 4: end + 1, 5: end + WINDOW_MS}
+    batch = [make_append(number, dedup=b"k", received_at_ms=at_ms) for number, at_ms in times.items()]
+    receipts = await store.append([*batch, make_append(6, dedup=b"other"), make_append(7, dedup=b"other", to=())])
+    told = [(DUPLICATE, 1), (ACCEPTED, 3), (DUPLICATE, 3), (ACCEPTED, 5), (ACCEPTED, 6), (DUPLICATE, 6)]
+    expect_equal(list(receipts), [Receipt(status, event_id(number)) for status, number in told], "receipts")
+    redeliveries = [await _redeliveries(store, number) for number in range(1, 8)]
+    expect_equal(redeliveries, [1, None, 1, None, 0, 1, None], "redeliveries of each, None of what was not kept")
+    counts = await store.counts()
+    expect_equal((counts.events, counts.unrouted), (4, 0), "events and unrouted ones")
+    waiting = sum(states.get(State.SCHEDULED, 0) for states in counts.deliveries.values())
+    expect_equal(waiting, 4, "deliveries counted as scheduled")
+
+
 async def check_clock_that_steps_back(store: Store) -> None:
     """An event that seems older than the first is its duplicate all the same."""
     await append_one(store, make_append(1, dedup=b"k"))

@@ -11,6 +11,7 @@ from longstop.model.event import Receipt
 from longstop.model.handler import Transaction
 from longstop.model.lease import LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.sqlite import (
+    append_rows,
     circuits,
     clock_repair,
     inbox,
@@ -25,7 +26,7 @@ class SqliteInbox(Database):
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox."""
-        receipts = await self._writer.call(lambda connection: inbox.append(connection, appends))
+        receipts = await self._writer.call(lambda connection: append_rows.append(connection, appends))
         self._written()
         if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
             self._wake()
