@@ -52,12 +52,16 @@ class GroupCommit(Generic[Op, Result]):
         self._looking = False
 
     async def submit(self, op: Op, share: str = "", patience_s: float = math.inf) -> Result:
-        """Returns when the batch with `op` is committed, with its result. `share`: with whom it shares its part.
+        """See `enqueue`; waits for it."""
+        return await self.enqueue(op, share, patience_s)
+
+    def enqueue(self, op: Op, share: str = "", patience_s: float = math.inf) -> "asyncio.Future[Result]":
+        """Done when the batch with `op` is committed, with its result. `share`: with whom it shares its part.
 
         patience_s: no longer than this, and LOOK_EVERY_S more, does the caller wait.
         A caller that is cancelled meanwhile does not take its operation back: it may be committed.
-        Raises StoreUnavailableError where too many are waiting already, TimeoutError where patience ends; then
-        it may still be committed, too.
+        Raises StoreUnavailableError where too many are waiting already. The future ends with TimeoutError where
+        patience ends; then it may still be committed, too.
         """
         waiting = self._waiting.get(share)
         if waiting is None:
@@ -74,7 +78,7 @@ class GroupCommit(Generic[Op, Result]):
         if not self._looking and patience_s < math.inf:
             self._looking = True
             loop.call_later(LOOK_EVERY_S, self._look, loop)
-        return await done
+        return done
 
     async def idle(self) -> None:
         """Returns when nothing is waiting or under way."""

@@ -152,6 +152,11 @@ async def test_one_that_gives_up_does_not_leave_its_answer_to_the_next(reader: R
         (b'{"a":"' + b"x" * (LIGHT_BYTES - 7) + b'"}', False),
         (b"[" + b"1," * (LIGHT_NODES - 1) + b"1]", True),
         (b"[" + b"1," * LIGHT_NODES + b"1]", False),
+        # As dense as JSON can be, and forms.
+        (b"[" + b"[]," * (LIGHT_NODES // 2 - 1) + b"[]]", True),
+        (b"[" + b"[]," * (LIGHT_NODES // 2) + b"[]]", False),
+        (b"&" * LIGHT_NODES, True),
+        (b"&" * (LIGHT_NODES + 1), False),
         (b"a=1&" * LIGHT_NODES, True),
         (b"a=1&" * (LIGHT_NODES + 1), False),
     ],

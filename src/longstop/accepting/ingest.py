@@ -158,8 +158,10 @@ class Ingest:
             if answer is not None:
                 return answer
             source.verify(request, now_ms)
-        if over_s := self._pressure.over_rate_s(source, self._clock.monotonic_ms()):
-            return over_s
+        if source.rate_per_s is not None:
+            over_s = self._pressure.over_rate_s(source, self._clock.monotonic_ms())
+            if over_s:
+                return over_s
         if not self._reads_here(source, request):
             return None
         try:
@@ -210,9 +212,13 @@ class Ingest:
             )
         return source.answer(receipt)
 
-    async def _keep(self, source: Source, item: Append, patience_s: float) -> Receipt:
+    def _keep(self, source: Source, item: Append, patience_s: float) -> Coroutine[Any, Any, Receipt]:
         if len(item.event.body) <= COMMITTED_TOGETHER_BYTES:
-            return await self._commit(source, item, patience_s)
+            return self._commit(source, item, patience_s)
+        return self._commit_apart(source, item, patience_s)
+
+    async def _commit_apart(self, source: Source, item: Append, patience_s: float) -> Receipt:
+        """A large body, one at a time."""
         began_ms = self._clock.monotonic_ms()
         try:
             async with self._committing.turn(source.name, patience_s / 2):
@@ -224,7 +230,7 @@ class Ingest:
         if not self.accepting:
             raise self._pressure.stopping(source)
         try:
-            receipt = await self._appends.submit(item, source.name, patience_s)
+            receipt = await self._appends.enqueue(item, source.name, patience_s)
         except TimeoutError:
             # It may still be committed; then the sender's next try is answered as a duplicate.
             log.error("store_slow", source=item.event.source, event_id=item.event.id, after_s=patience_s)

@@ -33,10 +33,10 @@ def inflated(request: Request, limit: int) -> Request:
     limit: the most bytes that may come out. Raises BodyTooLargeError over it, before more is unpacked, and
     MalformedError for an encoding other than gzip and for bytes that are no whole gzip.
     """
-    named = request.headers.get_all("content-encoding")
+    named = request.headers.wire_values("content-encoding")
     if not named:
         return request
-    codings = [each.strip().lower() for each in ",".join(named).split(",")]
+    codings = [each.strip().lower() for each in b",".join(named).decode("latin-1").split(",")]
     codings = [each for each in codings if each not in ("", "identity")]
     if not codings:
         return request

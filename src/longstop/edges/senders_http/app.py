@@ -5,6 +5,7 @@ append. Errors go out as problem+json (RFC 9457).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -189,6 +190,7 @@ def _path_below_mount(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
+@lru_cache(maxsize=256)
 def _parted(path: str) -> tuple[str, str, str]:
     """What stands before the first slash, the source's name, and what follows it, with its slash."""
     root, _, rest = path.partition("/")
