@@ -9,6 +9,7 @@ import apsw
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.sqlite import (
     append_rows,
+    retention,
     schema,
 )
 from longstop.stores.sqlite.checkpoints import Checkpoints
@@ -42,6 +43,7 @@ class Database:
     def _prepare(self, connection: apsw.Connection) -> None:
         schema.prepare(connection, self._path)
         connection.execute(append_rows.SETUP)
+        connection.execute(retention.SETUP)
 
     def _thread(
         self, name: str, threaded: bool, setup: Callable[[apsw.Connection], None] = lambda _: None

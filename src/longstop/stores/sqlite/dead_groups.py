@@ -29,6 +29,15 @@ ON_ARRIVAL = f"""
 """What a trigger does with NEW, a delivery that was just inserted, so that what is dead on arrival (a quarantined
 request) is in its group."""
 
+LEAVE = """
+    UPDATE dead_groups SET n = n - (SELECT count(*) FROM {0} AS gone WHERE gone.dead_group = dead_groups.id),
+        keys = keys - (
+            SELECT count(DISTINCT key) FROM {0} AS gone WHERE gone.dead_group = dead_groups.id AND NOT EXISTS (
+                SELECT 1 FROM deliveries d WHERE d.dead_group = dead_groups.id AND d.key = gone.key))
+        WHERE id IN (SELECT dead_group FROM {0});
+"""
+"""What a trigger does once the dead deliveries that {0} names by group and key are gone."""
+
 _ENSURE = "INSERT OR IGNORE INTO dead_groups (destination, reason, status, error) VALUES (?, ?, ?, ?)"
 _ID = f"SELECT id FROM dead_groups WHERE {_SAME.format('?', '?', '?', '?')}"
 _OTHER_OF_KEY = "SELECT 1 FROM deliveries WHERE dead_group = ? AND key = ? LIMIT 1"

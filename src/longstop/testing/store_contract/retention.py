@@ -110,6 +110,19 @@ async def check_what_is_forgotten_is_gone_whole(store: Store) -> None:
     expect_equal((await store.recount()).drifts, (), "drifts")
 
 
+async def check_dead_of_one_key_forgotten_together(store: Store) -> None:
+    """A group counts keys: one that several of those that go had counts once, and not while one of it stays."""
+    await store.append([make_append(number, key=key) for number, key in enumerate("aabbc", start=1)])
+    for number, claim in enumerate((await lease(store)).claims, start=1):
+        await settled(store, parked(claim, AT_MS + number))
+    (group,) = await store.dead_groups()
+    expect_equal((group.count, group.keys), (5, 3), "deliveries and keys of the group before")
+    expect_equal(await store.forget(_ids(1, 2, 3), ALL_GONE), 3, "forgotten")
+    (group,) = await store.dead_groups()
+    expect_equal((group.count, group.keys), (2, 2), "deliveries and keys of the group")
+    expect_equal((await store.recount()).drifts, (), "drifts")
+
+
 def _said(counts: Counts) -> tuple[int, int, dict[str, dict[str, int]]]:
     found = {name: {state.value: n for state, n in states.items() if n} for name, states in counts.deliveries.items()}
     return (
