@@ -21,7 +21,7 @@ from longstop.model.event import Headers
 from longstop.model.job import KEPT_MS, JobState
 from longstop.model.lease import LeaseRequest
 from longstop.model.listing import EventFilter, Page
-from longstop.model.retention import CATCH_UP, Kind, RetentionSettings, WholeEvent, lived
+from longstop.model.retention import CATCH_UP, Cutoffs, Forgettable, Kind, RetentionSettings, WholeEvent, lived
 from longstop.operating import retention as service
 from longstop.operating.recount import Recounter
 from longstop.operating.retention import EVERY_S, Retention
@@ -33,6 +33,7 @@ from longstop.testing.clock import VirtualClock
 from longstop.testing.fakes import FaultyStore
 from longstop.testing.store_contract.jobs import make_job
 from longstop.testing.store_contract.steps import LEASE_MS, delivered, discard, lease, lease_one, parked
+from longstop.testing.tasks import end_tasks
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -416,6 +417,67 @@ async def test_each_transaction_is_small_and_followed_by_as_long_a_pause(monkeyp
     assert [number for _, number in store.calls] == [30, 30, 30, 10]
     times = [at_ms for at_ms, _ in store.calls]
     assert [later - earlier for earlier, later in pairwise(times)] == [200, 200, 200]
+
+
+class Endless(MemoryStore):
+    """So many events a second become old enough to go. A transaction takes 40 ms."""
+
+    def __init__(self, clock: VirtualClock, per_s: int) -> None:
+        super().__init__()
+        self._clock, self._per_s, self._began_ms = clock, per_s, clock.monotonic_ms()
+        self._gone = 0
+        self.sizes: list[int] = []
+        self.calls: list[int] = []
+
+    @property
+    def waiting(self) -> int:
+        return (self._clock.monotonic_ms() - self._began_ms) * self._per_s // 1000 - self._gone
+
+    async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
+        if kind is not Kind.DELIVERED:
+            return await super().forgettable(kind, before, after, limit)
+        waiting = self.waiting
+        ids = tuple(str(self._gone + number) for number in range(min(waiting, limit)))
+        return Forgettable(ids, after, waiting > limit)
+
+    async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
+        self.sizes.append(len(event_ids))
+        self.calls.append(self._clock.monotonic_ms())
+        await self._clock.sleep(0.04)
+        self._gone += len(event_ids)
+        return len(event_ids)
+
+
+async def hour_of(per_s: int) -> tuple[Endless, int]:
+    """A store after an hour of retention at work, and the most that waited at the end of any minute."""
+    clock = VirtualClock()
+    store = Endless(clock, per_s)
+    task = asyncio.create_task(Retention(store, AN_HOUR, clock, None).run())
+    most = 0
+    for _ in range(60):
+        await clock.sleep(60)
+        most = max(most, store.waiting)
+    await end_tasks([task])
+    return store, most
+
+
+@on_virtual_time
+async def test_what_comes_slower_than_can_be_forgotten_politely_is() -> None:
+    store, most = await hour_of(per_s=190)
+    assert max(store.sizes) == service.IN_ONE
+    assert min(later - earlier for earlier, later in pairwise(store.calls)) == 80
+    assert most <= 190 * 2 * EVERY_S
+
+
+@on_virtual_time
+@pytest.mark.parametrize("per_s", [600, 1_000])
+async def test_what_comes_faster_is_kept_up_with_all_the_same(per_s: int) -> None:
+    assert per_s > service.IN_ONE / 0.08
+    store, most = await hour_of(per_s)
+    assert most <= per_s * 3 * EVERY_S
+    assert max(store.sizes) == service.IN_ONE_BEHIND
+    # Whoever else writes gets at the file, however far behind it is.
+    assert min(later - earlier for earlier, later in pairwise(store.calls)) == 50
 
 
 # -- counters -----------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Forgetting: what has ended long enough ago goes, archived first where an archive is configured.
 
 A task of the gateway's that looks once a minute and forgets in small transactions, with as long a pause behind each as
-it took: whoever commits beside it waits for one of them at most. What is archived is on the disk before anything of it
-is forgotten, and nothing is forgotten whose archive failed.
+it took: whoever commits beside it waits for one of them at most. Where it has not come to the end when the next look
+is due, more comes than can be forgotten so: then transactions are longer and pauses shorter, until it has caught up.
+What is archived is on the disk before anything of it is forgotten, and nothing is forgotten whose archive failed.
 """
 
 import asyncio
@@ -26,7 +27,10 @@ EVERY_S = 60.0
 AT_ONCE = 512
 """How many are looked at, and archived, in one go."""
 IN_ONE = 32
-"""How many are forgotten in one transaction: a few milliseconds."""
+"""How many are forgotten in one transaction: a millisecond or two, and what it waits for others."""
+IN_ONE_BEHIND = 64
+PAUSE_HALVED_MAX = 2
+"""Behind, pauses are half as long, then a quarter, and never less: another process gets at the file in them only."""
 BEHIND_MS = 3_600_000
 """A clock that is ahead by more than this of what the store has lived through is told."""
 
@@ -42,6 +46,7 @@ class Retention:
         self._after: dict[str, str | None] = {}
         self._lived_ms: int | None = None
         self._looked_at_s = 0.0
+        self._swept_since_s = 0.0
 
     async def run(self) -> None:
         """Forget for ever."""
@@ -57,6 +62,7 @@ class Retention:
 
         Raises StoreUnavailableError, ArchiveError; what was not forgotten then is found again.
         """
+        self._swept_since_s = asyncio.get_running_loop().time()
         now_ms = await self.now_ms()
         before = cutoffs(self._settings, now_ms)
         forgotten = {kind: await self._forget(kind, before) for kind in Kind}
@@ -123,7 +129,7 @@ class Retention:
     async def _forget(self, kind: Kind, before: Cutoffs) -> int:
         forgotten = 0
         async for step in self._steps(kind, before, self._after.get(kind)):
-            for ids in _parts(await self._archived(step.event_ids)):
+            for ids in self._parts(await self._archived(step.event_ids)):
                 forgotten += await self._paced(self._ledger.forget(ids, before))
             self._after[kind] = step.after
         return forgotten
@@ -132,7 +138,7 @@ class Retention:
         more = True
         while more:
             step = await self._ledger.old_attempts(before_ms, self._after.get("attempts"), AT_ONCE)
-            for ids in _parts(await self._archived(step.event_ids)):
+            for ids in self._parts(await self._archived(step.event_ids)):
                 await self._paced(self._ledger.forget_attempts(ids, before_ms))
             self._after["attempts"], more = step.after, step.more
 
@@ -147,13 +153,20 @@ class Retention:
         return [each.kept.event.id for each in found]
 
     async def _paced(self, step: Awaitable[T]) -> T:
-        """Wait as long behind a transaction as it took, so that half of the writer's time is everybody else's."""
+        """Wait as long behind a transaction as it took, so that half of the writer's time is everybody else's.
+
+        Behind, it waits less with every look that is due.
+        """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         result = await step
-        await self._clock.sleep(loop.time() - began_s)
+        await self._clock.sleep((loop.time() - began_s) / 2 ** min(self._looks_missed(), PAUSE_HALVED_MAX))
         return result
 
+    def _parts(self, ids: Sequence[str]) -> list[Sequence[str]]:
+        size = IN_ONE_BEHIND if self._looks_missed() else IN_ONE
+        return [ids[start : start + size] for start in range(0, len(ids), size)]
 
-def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + IN_ONE] for start in range(0, len(ids), IN_ONE)]
+    def _looks_missed(self) -> int:
+        """How many looks have been due since this sweep began."""
+        return int((asyncio.get_running_loop().time() - self._swept_since_s) / EVERY_S)
