@@ -61,7 +61,8 @@ def free_port() -> int:
 @contextmanager
 def serving(name: str, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The contender as a process of its own, listening."""
-    (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=free_port()))
+    admin_port = free_port()
+    (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=admin_port))
     if name == "longstop":
         command = [sys.executable, "-m", "longstop", "ingest"]
     else:
@@ -70,6 +71,9 @@ def serving(name: str, port: int, folder: Path) -> Iterator[subprocess.Popen[byt
     process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL)
     try:
         wait_for(port)
+        if name == "longstop":
+            # The operators' side comes last, and what it loads takes longer than a short measurement can bear.
+            wait_for(admin_port)
         yield process
     finally:
         process.terminate()
