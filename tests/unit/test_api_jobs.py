@@ -12,6 +12,7 @@ from operators_api import STORES, asking, make_services, store_at
 from longstop.edges.operators.api.services import Services
 from longstop.model.delivery import State
 from longstop.operating.job_runner import JobRunner
+from longstop.operating.replay import Replay
 from longstop.ports import Store
 
 Row = dict[str, Any]
@@ -55,7 +56,11 @@ async def test_a_job_is_made_and_carried_out(api: httpx.AsyncClient, services: S
     assert (made["total"], made["exact"], made["filter"]) == (2, True, {"state": "dead"})
     assert await ask(api, f"jobs/{made['id']}") == made
     assert await ask(api, f"jobs/{made['id'][-8:]}") == made
-    runner = JobRunner(services.store, services.clock, services.replay, "host:1", delivers=False)
+
+    def replay_of(by: str) -> Replay:
+        return Replay(services.store, services.sources, services.router, services.clock, services.ids, by)
+
+    runner = JobRunner(services.store, services.clock, replay_of, "host:1", delivers=False)
     assert await runner.carry_out(made["id"], lambda _: None)
     done = await ask(api, f"jobs/{made['id']}")
     assert (done["state"], done["done"], done["failed"], done["eta_s"]) == ("done", 1, 1, None)

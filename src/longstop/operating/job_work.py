@@ -87,6 +87,7 @@ class JobWork:
         self._interval_ms = 1000 / job.rate_per_s if job.rate_per_s else 0.0
         self._streams = {name: _Stream(place, place) for name, place in job.places.items()}
         self._next_ms = job.next_at_ms
+        self._overdue_at_full = 0
         self._full_since: dict[str, int] = {}
         self._written_ms = clock.monotonic_ms()
         self._moved = len(job.waiting)
@@ -172,14 +173,15 @@ class JobWork:
         """When the next one may go out.
 
         What is overdue goes first, and takes up its part of the rate: so nothing comes in a heap after a kill, or when
-        a destination is there again.
+        a destination is there again. What was overdue at a full one and is gone went out just now.
         """
         if not self._interval_ms:
             return now_ms
         if self._next_ms > now_ms + AHEAD_MS + self._interval_ms:
             # Nobody has decided so far ahead: the clock was put back since.
             self._next_ms = now_ms + self._interval_ms
-        return max(self._next_ms, now_ms + room.overdue * self._interval_ms)
+        self._next_ms = max(self._next_ms, now_ms + max(room.overdue, self._overdue_at_full) * self._interval_ms)
+        return self._next_ms
 
     def _oldest(self, room: _Room) -> str | None:
         """The destination that has the oldest of those that may be decided on now; None where there is none."""
@@ -229,6 +231,7 @@ class JobWork:
     def _told_full(self, room: _Room) -> tuple[str, ...]:
         now_ms = self._clock.monotonic_ms()
         full = [name for name in self._streams if room.is_full(name)]
+        self._overdue_at_full = room.overdue if full else 0
         self._full_since = {name: self._full_since.get(name, now_ms) for name in full}
         return tuple(name for name in full if now_ms - self._full_since[name] >= FULL_AFTER_MS)
 
