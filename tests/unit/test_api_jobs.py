@@ -1,6 +1,6 @@
 """Jobs over the operators' API, on every store: made, counted, looked at, stopped; never of more than was meant."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from api_store import TEXT, dead_id, fill
 from operators_api import STORES, asking, make_services, store_at
 
 from longstop.edges.operators.api.services import Services
+from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.delivery import State
 from longstop.operating.job_runner import JobRunner
 from longstop.operating.replay import Replay
@@ -26,6 +27,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await fill(made)
     yield made
     await made.close()
+
+
+def replays(services: Services) -> Callable[[str], Replay]:
+    return lambda by: services.replay(Caller(by, CallerKind.USER, ALL_SCOPES))
 
 
 @pytest.fixture
@@ -56,11 +61,7 @@ async def test_a_job_is_made_and_carried_out(api: httpx.AsyncClient, services: S
     assert (made["total"], made["exact"], made["filter"]) == (2, True, {"state": "dead"})
     assert await ask(api, f"jobs/{made['id']}") == made
     assert await ask(api, f"jobs/{made['id'][-8:]}") == made
-
-    def replay_of(by: str) -> Replay:
-        return Replay(services.store, services.sources, services.router, services.clock, services.ids, by)
-
-    runner = JobRunner(services.store, services.clock, replay_of, "host:1", delivers=False)
+    runner = JobRunner(services.store, services.clock, replays(services), "host:1", delivers=False)
     assert await runner.carry_out(made["id"], lambda _: None)
     done = await ask(api, f"jobs/{made['id']}")
     assert (done["state"], done["done"], done["failed"], done["eta_s"]) == ("done", 1, 1, None)

@@ -15,6 +15,7 @@ from longstop import client as package
 from longstop.client import AsyncClient, Client, calls
 from longstop.client.calls import ATTEMPTS, WAIT_MAX_S
 from longstop.client.errors import ApiError, Problem
+from longstop.edges.operators.access.guarding import guarded
 from longstop.edges.operators.api.app import create_api
 from longstop.model.delivery import State
 from longstop.stores.memory import MemoryStore
@@ -47,7 +48,8 @@ def problem(status: int, **headers: str) -> httpx.Response:
 async def longstop() -> AsyncIterator[AsyncClient]:
     store = MemoryStore()
     await fill(store)
-    transport = httpx.ASGITransport(create_api(make_services(store, TEXT)))
+    services = make_services(store, TEXT)
+    transport = httpx.ASGITransport(guarded(create_api(services), services))
     async with AsyncClient("http://localhost", transport=transport) as made:
         yield made
 

@@ -9,6 +9,7 @@ from longstop import wiring
 from longstop.config import Config, load_for_store, parse_for_store
 from longstop.config.values import SECRET_NOT_READ
 from longstop.edges.cli.starter import STARTER
+from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.errors import ConfigurationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Reading
@@ -82,7 +83,7 @@ def test_a_whole_configuration_is_read_whole() -> None:
 
 def test_nothing_that_is_held_is_released_by_secrets_that_were_not_read() -> None:
     with pytest.raises(ConfigurationError):
-        wiring.parts(read(TEXT)).release("shop")
+        wiring.parts(read(TEXT)).release("shop", Caller("ann", CallerKind.CLI, ALL_SCOPES))
 
 
 @pytest.mark.parametrize(

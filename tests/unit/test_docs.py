@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, get_args
 import pytest
 from cyclopts import CycloptsError
 
-from longstop.config import alerts, load, parse, shape, values
+from longstop.config import alerts, load, operators, parse, shape, values
 from longstop.config.values import Surroundings
 from longstop.edges.cli import app
 from longstop.edges.cli.starter import STARTER
@@ -69,6 +69,8 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[store]`": shape.StoreTable,
     "`[worker]`": shape.WorkerTable,
     "`[retention]`": shape.RetentionTable,
+    "`[operators]`": operators.OperatorsTable,
+    "`oidc`": operators.OidcTable,
     "`[alerts]`": shape.AlertsTable,
     "`[alerts.channels.NAME]`": alerts.ChannelTable,
     "`smtp`": alerts.SmtpTable,
@@ -117,7 +119,7 @@ def as_default(cell: str, name: str) -> Any:
 
 
 def test_every_table_is_documented() -> None:
-    everything = [*vars(shape).values(), *vars(alerts).values()]
+    everything = [each for module in (shape, alerts, operators) for each in vars(module).values()]
     tables = {each for each in everything if isinstance(each, type) and issubclass(each, shape.Table)}
     assert set(TABLES.values()) == tables - {shape.Table, shape.Document}
 

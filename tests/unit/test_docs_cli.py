@@ -77,6 +77,16 @@ def history(program: FakeProgram, capsys: Capture) -> Row:
     return row
 
 
+def a_user(program: FakeProgram, capsys: Capture, tmp_path: Path) -> Row:
+    (tmp_path / "password").write_text("a good long password")
+    return ask(program, capsys, "users", "add", "ada", "--role", "view", "--password-file", str(tmp_path / "password"))
+
+
+def a_token(program: FakeProgram, capsys: Capture, tmp_path: Path) -> Row:
+    assert list(ask(program, capsys, "tokens", "create", "ci", "--scope", "view"))[-1] == "token"
+    return ask(program, capsys, "tokens", "list")
+
+
 SHOWN: dict[str, Callable[[FakeProgram, Capture, Path], Row]] = {
     "`events list`": lambda p, c, _: ask(p, c, "events", "list"),
     "An edit": an_edit,
@@ -99,6 +109,9 @@ SHOWN: dict[str, Callable[[FakeProgram, Capture, Path], Row]] = {
     "`purge`": lambda p, c, _: ask(p, c, "purge", "--dry-run"),
     "`sources list`": lambda p, c, _: ask(p, c, "sources", "list"),
     "`sources release`": lambda p, c, _: ask(p, c, "sources", "release", "shop", "--dry-run"),
+    "`users list`": a_user,
+    "`tokens list`": a_token,
+    "`audit`": lambda p, c, folder: a_user(p, c, folder) and ask(p, c, "audit"),
     "`check`": lambda p, c, _: ask(p, c, "check"),
 }
 

@@ -280,8 +280,10 @@ SMALL = {
 }
 
 
-ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests", "statistics"}
-"""Tables with tests of their own here, or in tests/acceptance/test_unreadable_rows.py."""
+ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests", "statistics"} | {
+    *("audit", "users", "tokens", "sessions"),
+}
+"""Tables with tests of their own here, in test_sqlite_access.py, or in tests/acceptance/test_unreadable_rows.py."""
 NEVER_A_MODEL_S = {"dedup", "key_segments", "marks"}
 """Read by statements alone: nothing is made of their rows."""
 

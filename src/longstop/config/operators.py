@@ -133,7 +133,7 @@ def errors(document: Raw) -> Iterator[Problem]:
             "127.0.0.1, ::1 or localhost",
             'or set operators.auth = "users", and then `longstop users add NAME --role admin`',
         )
-    if host in ("0.0.0.0", "::") and not operators.get("allowed_hosts") and not operators.get("url"):  # noqa: S104
+    elif host in ("0.0.0.0", "::") and not operators.get("allowed_hosts") and not operators.get("url"):  # noqa: S104
         yield Problem(
             ("server", "admin_host"),
             f"found {quoted(host)}, and no name by which the operators' side is asked for",

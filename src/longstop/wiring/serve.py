@@ -11,6 +11,8 @@ import structlog
 
 from longstop.clock import SystemClock
 from longstop.config import Config
+from longstop.model.listing import Page
+from longstop.operating.access import FIRST_USER
 from longstop.wiring.destinations import Handlers
 from longstop.wiring.gateway import Gateway
 from longstop.wiring.role import Role
@@ -78,6 +80,8 @@ async def _operators_side(
 
     gateway.metrics.watch_process()
     services = gateway.operators_services(why_not)
+    if services.access is not None and not (await gateway.store.users(Page(1, newest_first=False))).rows:
+        log.warning("no_users", hint=FIRST_USER)
     api = create_api(services)
     app = OperatorsApp(gateway.metrics.answer, why_not, api=api, console=ConsoleApp())
     server = OperatorsServer(guarded(app, services), listening, api.state.live.stop)

@@ -8,7 +8,9 @@ import apsw
 from longstop.model.accounts import Role, Session, Token, User
 from longstop.model.caller import Scope
 from longstop.model.listing import Listing, Page
-from longstop.stores.sqlite.rows import Row, columns
+from longstop.stores.sqlite import unreadable
+from longstop.stores.sqlite.rows import columns
+from longstop.stores.sqlite.unreadable import Row
 
 T = TypeVar("T")
 
@@ -102,11 +104,14 @@ def _user_row(u: User) -> Row:
     return (*of_it, u.subject, u.disabled)
 
 
-def _to_user(row: Row) -> User:
+def _made_user(row: Row) -> User:
     _key, name, role, password, stamp, created_at_ms, created_by, changed_at_ms, subject, disabled = row
     return User(
         name, Role(role), password, stamp, created_at_ms, created_by, changed_at_ms, subject, disabled=bool(disabled)
     )
+
+
+_to_user = unreadable.reader("user", _USER, _made_user)
 
 
 # -- tokens -------------------------------------------------------------------------------------
@@ -136,23 +141,29 @@ def remove_token(connection: apsw.Connection, id_: str) -> bool:
     return connection.changes() == 1
 
 
-def _to_token(row: Row) -> Token:
+def _made_token(row: Row) -> Token:
     id_, name, digest, scopes, *rest = row
     return Token(id_, name, digest, frozenset(map(Scope, scopes.split())), *rest)
+
+
+_to_token = unreadable.reader("token", _TOKEN, _made_token)
 
 
 # -- sessions -----------------------------------------------------------------------------------
 
 
+_to_session = unreadable.reader("session", [name.strip('"') for name in _SESSION], lambda row: Session(*row))
+
+
 def session(connection: apsw.Connection, id_: str) -> Session | None:
     """A session's row."""
     row = connection.execute(f"SELECT {columns(_SESSION)} FROM sessions WHERE id = ?", (id_,)).fetchone()
-    return Session(*row) if row else None
+    return _to_session(row) if row else None
 
 
 def sessions(connection: apsw.Connection, user: str | None, page: Page) -> Listing[Session]:
     """One page of them."""
-    return _page(connection, "sessions", _SESSION, page, lambda row: Session(*row), user=user)
+    return _page(connection, "sessions", _SESSION, page, _to_session, user=user)
 
 
 def add_session(connection: apsw.Connection, s: Session) -> None:
@@ -197,6 +208,6 @@ def _page(
     given = [(sql, value) for sql, value in conditions if value is not None]
     where = " AND ".join(sql for sql, _ in given) or "1"
     query = f"SELECT {columns(names)} FROM {table} WHERE {where} ORDER BY {names[0]} {order} LIMIT ?"
-    rows: list[Row] = connection.execute(query, (*(value for _, value in given), page.limit + 1)).fetchall()
+    rows = list(unreadable.fetched(connection.execute(query, (*(value for _, value in given), page.limit + 1)), table))
     shown = rows[: page.limit]
-    return Listing(tuple(map(made, shown)), shown[-1][0] if len(rows) > len(shown) else None)
+    return Listing(tuple(unreadable.each(shown, made)), shown[-1][0] if len(rows) > len(shown) else None)

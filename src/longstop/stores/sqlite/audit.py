@@ -14,7 +14,8 @@ from longstop.model.audit import AuditAction, AuditEntry, AuditFilter, Target
 from longstop.model.caller import CallerKind
 from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
-from longstop.stores.sqlite.rows import Row
+from longstop.stores.sqlite import unreadable
+from longstop.stores.sqlite.unreadable import Row
 
 MIGRATION = """
     CREATE TABLE audit (
@@ -66,9 +67,9 @@ def audit(connection: apsw.Connection, wanted: AuditFilter, page: Page) -> Listi
     given = [(sql, value) for sql, value in conditions if value is not None]
     where = " AND ".join(sql for sql, _ in given) or "1"
     query = f"SELECT {_COLUMNS} FROM audit WHERE {where} ORDER BY id {order} LIMIT ?"
-    rows: list[Row] = connection.execute(query, (*(value for _, value in given), page.limit + 1)).fetchall()
+    rows = list(unreadable.fetched(connection.execute(query, (*(value for _, value in given), page.limit + 1))))
     shown = rows[: page.limit]
-    return Listing(tuple(map(_to_entry, shown)), shown[-1][0] if len(rows) > len(shown) else None)
+    return Listing(tuple(unreadable.each(shown, _to_entry)), shown[-1][0] if len(rows) > len(shown) else None)
 
 
 def forget(connection: apsw.Connection, before_ms: int, limit: int) -> int:
@@ -77,7 +78,7 @@ def forget(connection: apsw.Connection, before_ms: int, limit: int) -> int:
     return connection.changes()
 
 
-def _to_entry(row: Row) -> AuditEntry:
+def _entry(row: Row) -> AuditEntry:
     id_, at_ms, by, by_kind, action, target_kind, target_id, count, why, address, details = row
     return AuditEntry(
         id_,
@@ -91,3 +92,6 @@ def _to_entry(row: Row) -> AuditEntry:
         address,
         MappingProxyType(_decode_details(details)),
     )
+
+
+_to_entry = unreadable.reader("audit entry", _COLUMNS.replace('"', "").split(", "), _entry)

@@ -20,7 +20,7 @@ from longstop.edges.senders_http.answers import Send, plain_problem, respond
 from longstop.edges.senders_http.body_limits import Message
 from longstop.edges.senders_http.proxies import TrustedProxies
 from longstop.model.caller import Caller, Scope
-from longstop.model.errors import StoreUnavailableError
+from longstop.model.errors import StoreError
 from longstop.model.event import Headers
 from longstop.model.exchange import Answer
 from longstop.operating.access import FIRST_USER, Access
@@ -75,7 +75,7 @@ class Guard:
             return await respond(send, refused)
         try:
             caller = await self._caller(scope, address)
-        except StoreUnavailableError as error:
+        except StoreError as error:
             return await respond(send, _problem(503, str(error), (("retry-after", str(STORE_RETRY_AFTER_S)),)))
         path = scope["path"]
         if caller is None and path.startswith(PROTECTED) and path not in OPEN:
@@ -169,7 +169,7 @@ class _Watch:
         self._looked_ms = now_ms
         try:
             return await self._caller() is not None
-        except StoreUnavailableError:
+        except StoreError:
             return False
 
 
