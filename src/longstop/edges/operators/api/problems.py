@@ -144,7 +144,13 @@ def handle_problems(app: FastAPI) -> None:
 
 
 def _wrong(error: Mapping[str, Any]) -> Wrong:
+    if error["type"] == "json_invalid":
+        return Wrong(path="body", found=None, expected=f"expected JSON: {error['ctx']['error']}", hint=None)
     path = ".".join(map(str, error["loc"]))
+    if path == "body" and isinstance(error["input"], bytes):
+        return Wrong(
+            path=path, found=None, expected="expected JSON", hint="send it with Content-Type: application/json"
+        )
     missing = error["type"] == "missing" or any(word in path for word in _SECRET)
     return Wrong(
         path=path,
