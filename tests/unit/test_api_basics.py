@@ -151,7 +151,8 @@ async def test_a_body_with_a_field_that_nobody_knows_is_refused(api: httpx.Async
     ("content", "kind", "expected", "hint"),
     [
         (b'{"why": ', "application/json", "expected JSON: Expecting value", None),
-        (b"\xff", "application/json", "expected JSON: ", None),
+        (b"\xff", "application/json", "expected JSON in UTF-8", None),
+        (b"[" * 100_000, "application/json", "expected JSON in UTF-8", None),
         (b'{"why": "x"}', "text/plain", "expected JSON", "send it with Content-Type: application/json"),
         (b'{"why": "x", "wy": 1}', "application/json", "Extra inputs are not permitted", None),
         (b"[]", "application/json", "Input should be a valid dictionary", None),
