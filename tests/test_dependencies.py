@@ -17,6 +17,8 @@ from typing import Any
 
 import aiohttp
 import aiohttp.client_proto
+import fastapi
+import httpx
 import jmespath
 import pytest
 import uvicorn
@@ -75,8 +77,32 @@ async def aiohttp_hands_out_its_connections_where_they_are_counted() -> None:
     assert callable(handler.force_close)
 
 
+async def fastapi_routes_know_what_they_are_asked() -> None:
+    """edges/operators/api/strict.py compares a query with the parameters of its route and of what that depends on."""
+
+    async def depended_on(deep: int = 0) -> None:
+        assert deep == 1
+
+    app = fastapi.FastAPI()
+    seen: list[Any] = []
+
+    @app.get("/here", dependencies=[fastapi.Depends(depended_on)])
+    async def here(request: fastapi.Request, own: int = 0) -> None:
+        route = request.scope["route"]
+        (dependency,) = route.dependant.dependencies
+        seen.extend(
+            [route.path, own, [each.alias for each in (*route.dependant.query_params, *dependency.query_params)]]
+        )
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        assert (await client.get("/here?own=7&deep=1")).status_code == 200
+    assert seen == ["/here", 7, ["own", "deep"]]
+
+
 PROBES: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {
     "aiohttp": [aiohttp_hands_out_its_connections_where_they_are_counted],
+    "fastapi": [fastapi_routes_know_what_they_are_asked],
     "uvicorn": [uvicorn_leaves_signals_to_what_it_is_given],
     "jmespath": [jmespath_has_an_interpreter_that_is_used_again, jmespath_has_a_table_of_functions],
 }

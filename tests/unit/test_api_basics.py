@@ -110,3 +110,61 @@ async def test_every_route_asks_who_it_is(store: MemoryStore) -> None:
     assert len(routes) > 25
     # The ways in are open to who is not known yet, and nothing else is.
     assert {path for (_, path), each in answers.items() if each.status_code != 401} == OPEN
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "hint"),
+    [
+        ("deliveries?destnation=crm", "contains, cursor, destination", 'did you mean "destination"?'),
+        ("dead-letters/groups?reason=rejected", "destination, limit", None),
+        ("nodes?limit=5", "expected no parameter", None),
+        ("stream?sorce=shop", "destination, source", 'did you mean "source"?'),
+        ("../../dlq?state=dead", "cursor, limit, order", None),
+    ],
+)
+async def test_a_parameter_that_nobody_knows_is_a_slip(
+    api: httpx.AsyncClient, path: str, expected: str, hint: str | None
+) -> None:
+    response = await api.get(f"/api/v1/{path}")
+    assert is_problem(response, 422)
+    (wrong,) = response.json()["errors"]
+    assert expected in wrong["expected"]
+    assert wrong["hint"] == hint
+
+
+async def test_a_body_with_a_field_that_nobody_knows_is_refused(api: httpx.AsyncClient) -> None:
+    """`dry_runn` would be a replay for good."""
+    described = (await api.get("/api/v1/openapi.json")).json()
+    bodies = [
+        operation["requestBody"]["content"]["application/json"]["schema"]
+        for operations in described["paths"].values()
+        for operation in operations.values()
+        if "requestBody" in operation
+    ]
+    assert len(bodies) > 5
+    for schema in bodies:
+        name = schema["$ref"].rpartition("/")[2]
+        assert described["components"]["schemas"][name].get("additionalProperties") is False, name
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "expected", "hint"),
+    [
+        (b'{"why": ', "application/json", "expected JSON: Expecting value", None),
+        (b"\xff", "application/json", "expected JSON in UTF-8", None),
+        (b"[" * 100_000, "application/json", "expected JSON in UTF-8", None),
+        (b'{"why": "x"}', "text/plain", "expected JSON", "send it with Content-Type: application/json"),
+        (b'{"why": "x", "wy": 1}', "application/json", "Extra inputs are not permitted", None),
+        (b"[]", "application/json", "Input should be a valid dictionary", None),
+        (b"", "application/json", "Field required", None),
+    ],
+)
+async def test_a_body_that_is_none(
+    api: httpx.AsyncClient, content: bytes, kind: str, expected: str, hint: str | None
+) -> None:
+    response = await api.post("/api/v1/deliveries/x/discard", content=content, headers={"content-type": kind})
+    assert is_problem(response, 422)
+    (wrong,) = response.json()["errors"]
+    assert wrong["path"].startswith("body")
+    assert wrong["expected"].startswith(expected)
+    assert wrong["hint"] == hint

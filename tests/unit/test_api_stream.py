@@ -53,7 +53,7 @@ def clock() -> Steps:
 
 @pytest.fixture
 async def live(store: MemoryStore, clock: Steps) -> AsyncIterator[Live]:
-    made = Live(make_services(store, TEXT, clock=clock))
+    made = Live(make_services(store, TEXT, clock=clock), {})
     yield made
     await made.stop()
 
@@ -152,7 +152,7 @@ async def test_what_is_no_longer_kept_is_missed(
     store: MemoryStore, clock: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_module, "KEPT", 2)
-    live = Live(make_services(store, TEXT, clock=clock))
+    live = Live(make_services(store, TEXT, clock=clock), {})
     stream = await begun(live.listen())
     await store.append([make_append(number, received_at_ms=NOW_MS) for number in range(1, 5)])
     await clock.step()
@@ -168,7 +168,7 @@ async def test_rows_that_changed_are_told_to_all(store: MemoryStore, clock: Step
     async def rows() -> list[dict[str, Any]]:
         return [dict(each) for each in jobs]
 
-    live = Live(make_services(store, TEXT, clock=clock, live={"job": rows}))
+    live = Live(make_services(store, TEXT, clock=clock), {"job": rows})
     stream = await begun(live.listen())
     assert [(await heard(stream))["event"] for _ in range(2)] == ["job", "counts"]
     await clock.step()

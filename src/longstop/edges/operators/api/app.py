@@ -1,6 +1,8 @@
 """The API as one ASGI app, made of the routers of its resources."""
 
-from fastapi import APIRouter, FastAPI
+from functools import partial
+
+from fastapi import APIRouter, Depends, FastAPI
 
 from longstop import __version__
 from longstop.edges.operators.api import (
@@ -27,6 +29,7 @@ from longstop.edges.operators.api.live import Live
 from longstop.edges.operators.api.openapi import describe
 from longstop.edges.operators.api.problems import handle_problems
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import only_known_query
 
 PREFIX = "/api/v1"
 
@@ -68,13 +71,14 @@ def create_api(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    app.state.live = live = Live(services)
-    api = APIRouter(prefix=PREFIX)
+    app.state.live = live = Live(services, {"job": partial(jobs.latest, services)})
+    strict = [Depends(only_known_query)]
+    api = APIRouter(prefix=PREFIX, dependencies=strict)
     for router in ROUTERS:
         api.include_router(router(services))
     api.include_router(stream.router(services, live))
     app.include_router(api)
-    app.include_router(dlq.router(services))
+    app.include_router(dlq.router(services), dependencies=strict)
     app.add_middleware(BodyLimit)
     handle_problems(app)
     describe(app, f"{PREFIX}/openapi.json")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items, Result
 from longstop.edges.operators.api.access import Decider, Viewer
@@ -14,6 +14,7 @@ from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.queries import delivery_filter
 from longstop.edges.operators.api.replays import WHY_CHARS_MAX, Why
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.deliveries import delivery_row, result_row
 from longstop.edges.rows.events import action_row, attempt_row
 from longstop.edges.rows.found import find_delivery
@@ -27,7 +28,7 @@ from longstop.operating.replay import Done
 NO_REASON = Why()
 
 
-class BecauseOf(BaseModel):
+class BecauseOf(StrictBody):
     """A decision that needs a reason."""
 
     why: str = Field(min_length=1, max_length=WHY_CHARS_MAX, examples=["the order was cancelled by phone"])

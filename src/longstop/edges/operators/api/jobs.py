@@ -22,10 +22,13 @@ from longstop.model.caller import Caller
 from longstop.model.errors import NotFoundError
 from longstop.model.job import Job as KeptJob
 from longstop.model.job import JobState
+from longstop.model.listing import Page
 from longstop.operating import jobs as operating
 from longstop.operating.survey import Survey
 
 NO_REASON = Why()
+LATEST = 50
+"""Jobs that the stream tells of."""
 
 
 def router(services: Services) -> APIRouter:
@@ -45,6 +48,12 @@ def router(services: Services) -> APIRouter:
         return job_row(await _meant(service_for(services, who), id), services.clock.now_ms())
 
     return api
+
+
+async def latest(services: Services) -> list[Row]:
+    """The jobs of late, for those who listen to the stream."""
+    now_ms = services.clock.now_ms()
+    return [job_row(each, now_ms) for each in (await services.store.find_jobs(None, Page(LATEST))).rows]
 
 
 def deciding_router(services: Services) -> APIRouter:

@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,6 +19,8 @@ from longstop.edges.operators.api.status import status_now
 from longstop.edges.rows.activity import Activity, ActivityLine
 from longstop.edges.rows.values import Row
 from longstop.model.errors import StoreError
+
+LiveRows = Callable[[], Awaitable[Iterable[Row]]]
 
 log = structlog.get_logger("longstop.http")
 
@@ -70,8 +72,10 @@ class _Listener:
 class Live:
     """Looks, and tells its listeners."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, rows: Mapping[str, LiveRows]) -> None:
+        """rows: a message's name to the rows that may have changed, each with an `id`; each that has is told."""
         self._services = services
+        self._rows = rows
         self._listeners: set[_Listener] = set()
         self._looking: asyncio.Task[None] | None = None
         self._kept: deque[Message] = deque(maxlen=KEPT)
@@ -159,7 +163,7 @@ class Live:
             message = Message("activity", line.row(), f"{self._began}-{self._number}", line)
             self._kept.append(message)
             self._tell_all(message)
-        for kind, rows in self._services.live.items():
+        for kind, rows in self._rows.items():
             found = {str(row["id"]): row for row in await rows()}
             for id_, row in found.items():
                 self._tell_if_new(kind, id_, row)

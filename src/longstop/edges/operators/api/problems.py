@@ -132,6 +132,9 @@ def handle_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_status(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400:
+            # The one case of it: a body that cannot even be tried, as bytes that are no text or nested without end.
+            return answer(invalid("body", None, "expected JSON in UTF-8"))
         detail = "" if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
         if error.status_code == 404:
             detail = f"{request.url.path} is no path of this API; /api/v1/openapi.json lists them"
@@ -144,7 +147,12 @@ def handle_problems(app: FastAPI) -> None:
 
 
 def _wrong(error: Mapping[str, Any]) -> Wrong:
+    if error["type"] == "json_invalid":
+        return Wrong(path="body", found=None, expected=f"expected JSON: {error['ctx']['error']}", hint=None)
     path = ".".join(map(str, error["loc"]))
+    if path == "body" and isinstance(error["input"], bytes):
+        hint = "send it with Content-Type: application/json"
+        return Wrong(path=path, found=None, expected="expected JSON", hint=hint)
     missing = error["type"] == "missing" or any(word in path for word in _SECRET)
     return Wrong(
         path=path,

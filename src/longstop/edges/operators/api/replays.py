@@ -6,13 +6,14 @@ import binascii
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop.client.models import ReplayPlan, Results
 from longstop.edges.operators.api.access import Decider
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.deliveries import result_row
 from longstop.edges.rows.edits import body_diff
 from longstop.edges.rows.events import event_row
@@ -28,7 +29,7 @@ DIFF_BYTES_MAX = 128 * 1024
 """Two bodies that are larger together are not compared: that takes the square of their lines."""
 
 
-class Why(BaseModel):
+class Why(StrictBody):
     """A decision, with the reason that is kept with the caller's name."""
 
     why: str | None = Field(default=None, max_length=WHY_CHARS_MAX, examples=["the CRM is back"])

@@ -1,10 +1,9 @@
 """What the routers need of the rest of the program; `wiring/serve.py` hands it in."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from longstop.config import Config
-from longstop.edges.rows.values import Row
 from longstop.model.breaker import CircuitChange
 from longstop.model.caller import Caller
 from longstop.model.ids import IdFactory
@@ -17,8 +16,6 @@ from longstop.operating.bodies import Bodies
 from longstop.operating.masked_store import Shown
 from longstop.operating.replay import Replay
 from longstop.ports import Archive, Clock, Identities, Source, Store
-
-LiveRows = Callable[[], Awaitable[Iterable[Row]]]
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,6 @@ class Services:
     """What people are told of."""
     why_not_ready: Callable[[], Sequence[str]]
     """What keeps the gateway from accepting and delivering, in words; nothing where it does."""
-    live: Mapping[str, LiveRows] = field(default_factory=dict)
-    """What the stream tells besides: the event's name to the rows that may have changed, each with an `id`."""
     archive: Archive | None = None
     """Where what is forgotten is kept, if anywhere."""
     access: Access | None = None

@@ -6,7 +6,7 @@ import binascii
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop.client.models import Items
 from longstop.client.places import Rejection, Source, SourceDetail, SourceTest
@@ -15,6 +15,7 @@ from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.setup_steps import setup_steps
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.sources import (
     dry_run_row,
     rejection_row,
@@ -35,7 +36,7 @@ from longstop.operating.statistics import StatisticsReader
 from longstop.operating.trial import SOURCE as TRIAL
 
 
-class Captured(BaseModel):
+class Captured(StrictBody):
     """A captured request."""
 
     body: str = ""
