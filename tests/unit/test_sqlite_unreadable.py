@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from longstop.clock import SystemClock
 from longstop.model.action import Action, Pause
+from longstop.model.alert_book import AlertBook
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
 from longstop.model.errors import UnreadableRowError
@@ -24,6 +25,7 @@ from longstop.model.statistics import Bucket, StatisticsQuery
 from longstop.operating.retention import Retention
 from longstop.stores.sqlite import SqliteStore, unreadable
 from longstop.testing.builders import AT_MS, event_id, make_append
+from longstop.testing.store_contract.jobs import make_job
 from longstop.testing.store_contract.steps import delivered, lease, settled, to_retry
 
 BROKEN, SOUND = make_append(2), make_append(3)
@@ -281,7 +283,7 @@ SMALL = {
 
 
 ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests", "statistics"} | {
-    *("audit", "users", "tokens", "sessions"),
+    *("audit", "users", "tokens", "sessions", "jobs", "alert_book"),
 }
 """Tables with tests of their own here, in test_sqlite_access.py, or in tests/acceptance/test_unreadable_rows.py."""
 NEVER_A_MODEL_S = {"dedup", "key_segments", "marks"}
@@ -304,6 +306,30 @@ async def test_what_was_counted_and_cannot_be_read_is_left_out(store: SqliteStor
     with capture_logs() as logs:
         assert await store.statistics(query) == buckets[1:]
     assert [each["event"] for each in logs] == ["row_unreadable"]
+
+
+@pytest.mark.parametrize(
+    "change", ["record = 'odd'", "record = '{}'", "record = x'7b7d'", "record = CAST(x'ff' AS TEXT)"]
+)
+async def test_a_job_that_cannot_be_read_is_nobodys_and_hides_no_other(store: SqliteStore, change: str) -> None:
+    odd, sound = make_job(1), make_job(2)
+    for each in (odd, sound):
+        await store.add_job(each)
+    await damaged(store, f"UPDATE jobs SET {change} WHERE id = '{odd.id}'")
+    assert [each.id for each in (await store.find_jobs(None, Page())).rows] == [sound.id]
+    assert [each.id for each in await store.lease_jobs("worker-1", AT_MS, AT_MS + 10, 5)] == [sound.id]
+    with pytest.raises((UnreadableRowError, UnicodeDecodeError)):
+        await store.job(odd.id)
+
+
+@pytest.mark.parametrize("change", ["book = 'odd'", "book = '{}'", "book = x'7b7d'", "version = 1, book = '[]'"])
+async def test_a_book_of_alerts_that_cannot_be_read_begins_anew(store: SqliteStore, change: str) -> None:
+    assert await store.keep_alert_book(AlertBook())
+    await damaged(store, f"UPDATE alert_book SET {change}")
+    begun = await store.alert_book()
+    assert begun == AlertBook(1)
+    assert await store.keep_alert_book(begun)
+    assert await store.alert_book() == AlertBook(2)
 
 
 async def test_a_request_that_was_kept_and_cannot_be_read_is_not_carried_out_again(store: SqliteStore) -> None:

@@ -11,8 +11,10 @@ import structlog
 
 from longstop.clock import SystemClock
 from longstop.config import Config
+from longstop.model.errors import StoreUnavailableError
 from longstop.model.listing import Page
 from longstop.operating.access import FIRST_USER
+from longstop.ports import Store
 from longstop.wiring.destinations import Handlers
 from longstop.wiring.gateway import Gateway
 from longstop.wiring.role import Role
@@ -37,15 +39,17 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
     gateway = Gateway(config, role, handlers)
     stop = _stop_signal()
     await gateway.start()
+    stop_why = "stopping: a stop was asked for"
+    operators = await _operators_side(
+        config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
+    )
+    # After the operators' side, whose modules take half a second to load: what comes meanwhile waits in the socket's
+    # queue, and is not accepted into a loop that stands still.
     server = None
     if listening is not None:
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
         server = SendersServer(app, listening, SystemClock())
         await server.start()
-    stop_why = "stopping: a stop was asked for"
-    operators = await _operators_side(
-        config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
-    )
     _tune_garbage_collection()
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
@@ -80,13 +84,21 @@ async def _operators_side(
 
     gateway.metrics.watch_process()
     services = gateway.operators_services(why_not)
-    if services.access is not None and not (await gateway.store.users(Page(1, newest_first=False))).rows:
+    if services.access is not None and await _has_no_users(gateway.store):
         log.warning("no_users", hint=FIRST_USER)
     api = create_api(services)
     app = OperatorsApp(gateway.metrics.answer, why_not, api=api, console=ConsoleApp())
     server = OperatorsServer(guarded(app, services), listening, api.state.live.stop)
     await server.start()
     return server
+
+
+async def _has_no_users(store: Store) -> bool:
+    try:
+        return not (await store.users(Page(1, newest_first=False))).rows
+    except StoreUnavailableError:
+        # It is asked again at each sign-in, and says so there.
+        return False
 
 
 def _tune_garbage_collection() -> None:

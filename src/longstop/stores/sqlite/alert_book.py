@@ -3,6 +3,7 @@
 import apsw
 
 from longstop.model.alert_book import AlertBook
+from longstop.stores.sqlite import unreadable
 
 MIGRATION = """
     CREATE TABLE alert_book (
@@ -16,15 +17,30 @@ _PUT = "INSERT OR REPLACE INTO alert_book (one, version, book) VALUES (1, ?, ?)"
 
 
 def book(connection: apsw.Connection) -> AlertBook:
-    """The book as it is kept."""
+    """The book as it is kept. One that cannot be read is an empty one, which is written in its place."""
     row = connection.execute(_GET).fetchone()
-    return AlertBook() if row is None else AlertBook.loaded(int(row[0]), str(row[1]))
+    if row is None:
+        return AlertBook()
+    return next(unreadable.each([row], _to_book), AlertBook(_version(row)))
 
 
 def keep(connection: apsw.Connection, changed: AlertBook) -> bool:
     """Put it in the place of the one that has its version."""
-    row = connection.execute(_GET).fetchone()
-    if (0 if row is None else row[0]) != changed.version:
+    if _version(connection.execute(_GET).fetchone()) != changed.version:
         return False
     connection.execute(_PUT, (changed.version + 1, changed.dumped()))
     return True
+
+
+def _version(row: unreadable.Row | None) -> int:
+    return row[0] if row is not None and isinstance(row[0], int) else 0
+
+
+def _made_book(row: unreadable.Row) -> AlertBook:
+    try:
+        return AlertBook.loaded(*row)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it is none: {error!r}") from None
+
+
+_to_book = unreadable.reader("the alerts' book of version", ("version", "book"), _made_book)

@@ -1,6 +1,6 @@
 """Jobs: a row each, the record as JSON, beside it what rows are found by. Each function is inside of a transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import apsw
 import msgspec
@@ -9,13 +9,13 @@ from longstop.model.errors import TransitionError
 from longstop.model.job import OVER, Job, JobChange, JobDecision, JobState, JobStep, Released
 from longstop.model.job_record import job_of, job_record
 from longstop.model.listing import Listing, Page
-from longstop.stores.sqlite import edits, inbox
+from longstop.stores.sqlite import edits, inbox, unreadable
 from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, columns, to_delivery
 
 _INSERT = "INSERT INTO jobs (id, state, over_at_ms, record) VALUES (?, ?, ?, ?)"
 _UPDATE = "UPDATE jobs SET state = ?, over_at_ms = ?, record = ? WHERE id = ?"
-_JOB = "SELECT record FROM jobs WHERE id = ?"
-_RUNNING = "SELECT record FROM jobs WHERE state = 'running' ORDER BY id"
+_JOB = "SELECT id, record FROM jobs WHERE id = ?"
+_RUNNING = "SELECT id, record FROM jobs WHERE state = 'running' ORDER BY id"
 _FORGET = "DELETE FROM jobs WHERE over_at_ms < ?"
 _RELEASED = f"""
     SELECT held, {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id IN (SELECT value FROM json_each(?))
@@ -31,8 +31,8 @@ def add(connection: apsw.Connection, job: Job) -> None:
 
 def find(connection: apsw.Connection, job_id: str) -> Job | None:
     """One job."""
-    record = connection.execute(_JOB, (job_id,)).get
-    return None if record is None else _job(record)
+    row = connection.execute(_JOB, (job_id,)).fetchone()
+    return None if row is None else _to_job(row)
 
 
 def page(connection: apsw.Connection, state: JobState | None, asked: Page) -> Listing[Job]:
@@ -41,11 +41,11 @@ def page(connection: apsw.Connection, state: JobState | None, asked: Page) -> Li
     if asked.after is not None:
         conditions.append((f"id {'<' if asked.newest_first else '>'} ?", asked.after))
     where = " AND ".join(sql for sql, _ in conditions) or "1"
-    query = f"SELECT record FROM jobs WHERE {where} ORDER BY id {'DESC' if asked.newest_first else 'ASC'} LIMIT ?"
+    query = f"SELECT id, record FROM jobs WHERE {where} ORDER BY id {'DESC' if asked.newest_first else 'ASC'} LIMIT ?"
     rows = connection.execute(query, (*(each for _, each in conditions), asked.limit + 1))
-    jobs = [_job(record) for (record,) in rows]
-    shown = jobs[: asked.limit]
-    return Listing(tuple(shown), shown[-1].id if len(jobs) > asked.limit else None)
+    found = list(unreadable.fetched(rows, "jobs"))
+    shown = found[: asked.limit]
+    return Listing(tuple(unreadable.each(shown, _to_job)), shown[-1][0] if len(found) > asked.limit else None)
 
 
 def change(connection: apsw.Connection, asked: JobChange) -> Job | None:
@@ -61,15 +61,14 @@ def change(connection: apsw.Connection, asked: JobChange) -> Job | None:
 
 def any_free(connection: apsw.Connection, now_ms: int) -> bool:
     """Whether there is a job to take: looking is cheap, and a transaction is not."""
-    return any(_job(record).is_free(now_ms) for (record,) in connection.execute(_RUNNING))
+    return any(job.is_free(now_ms) for job in _running(connection))
 
 
 def lease(
     connection: apsw.Connection, worker: str, now_ms: int, until_ms: int, limit: int, job_id: str | None
 ) -> list[Job]:
     """Take the oldest that nobody has."""
-    running = [_job(record) for (record,) in connection.execute(_RUNNING)]
-    free = [job for job in running if job_id in (None, job.id) and job.is_free(now_ms)][:limit]
+    free = [job for job in _running(connection) if job_id in (None, job.id) and job.is_free(now_ms)][:limit]
     return [_put(connection, job.leased(worker, now_ms, until_ms)) for job in free]
 
 
@@ -88,8 +87,8 @@ def advance(connection: apsw.Connection, step: JobStep) -> Job | None:
 
 def _holds(connection: apsw.Connection, decision: JobDecision) -> bool:
     query = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE id = ?"
-    row = connection.execute(query, (decision.action.delivery_id,)).fetchone()
-    return decision.holds(None if row is None else to_delivery(row))
+    rows = connection.execute(query, (decision.action.delivery_id,))
+    return decision.holds(next(unreadable.each(rows, to_delivery), None))
 
 
 def give_up(connection: apsw.Connection, job_id: str, token: int) -> None:
@@ -102,7 +101,7 @@ def give_up(connection: apsw.Connection, job_id: str, token: int) -> None:
 def released(connection: apsw.Connection, delivery_ids: Sequence[str]) -> list[Released]:
     """How these deliveries stand."""
     rows = connection.execute(_RELEASED, (msgspec.json.encode(list(delivery_ids)).decode(),))
-    return [Released(to_delivery(row), bool(held)) for held, *row in rows]
+    return list(unreadable.each(rows, lambda row: Released(to_delivery(row[1:]), bool(row[0]))))
 
 
 def forget(connection: apsw.Connection, before_ms: int) -> int:
@@ -121,5 +120,16 @@ def _row(job: Job) -> tuple[str, int | None, str]:
     return job.state.value, over_at_ms, msgspec.json.encode(job_record(job)).decode()
 
 
-def _job(record: str) -> Job:
-    return job_of(msgspec.json.decode(record))
+def _running(connection: apsw.Connection) -> Iterator[Job]:
+    """Those that run. One that cannot be read is nobody's until somebody has looked."""
+    return unreadable.each(connection.execute(_RUNNING), _to_job)
+
+
+def _made_job(row: unreadable.Row) -> Job:
+    try:
+        return job_of(msgspec.json.decode(row[1]))
+    except (TypeError, KeyError, msgspec.MsgspecError) as error:
+        raise ValueError(f"its record is none: {error}") from None
+
+
+_to_job = unreadable.reader("job", ("id", "record"), _made_job)
