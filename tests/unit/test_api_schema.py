@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from operators_api import make_services
 
+from longstop.edges.operators.access.guarding import guarded
 from longstop.edges.operators.api.app import create_api
 from longstop.edges.operators.app import OperatorsApp
 from longstop.edges.operators.server import OperatorsServer
@@ -84,10 +85,11 @@ class _Gateway(threading.Thread):
         store = SqliteStore(self.file)
         await store.open()
         await fill(store)
-        api = create_api(make_services(store, TEXT))
+        services = make_services(store, TEXT)
+        api = create_api(services)
         listening = bind("127.0.0.1", 0)
         app = OperatorsApp(_no_metrics, lambda: [], api=api)
-        server = OperatorsServer(app, listening, api.state.live.stop)
+        server = OperatorsServer(guarded(app, services), listening, api.state.live.stop)
         await server.start()
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.ready.set()

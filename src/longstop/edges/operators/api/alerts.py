@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop.client.alerts import Alert, Ended, Silence
 from longstop.client.models import Items
@@ -12,6 +12,7 @@ from longstop.edges.operators.api.access import Decider, Viewer
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.alerts import active_rows, silence_row, silence_rows
 from longstop.edges.rows.values import Row
 from longstop.model import alert_book
@@ -22,7 +23,7 @@ KindName = Literal[(*ALERT_KINDS, ANY_KIND)]  # type: ignore[valid-type]
 SubjectName = Annotated[str | None, Field(max_length=500, description="null: every one of them.")]
 
 
-class NewSilence(BaseModel):
+class NewSilence(StrictBody):
     """What is to be silenced."""
 
     kind: KindName = Field(description='A kind of alert, or "*" for every one.', examples=["backlog"])
@@ -56,7 +57,12 @@ def router(services: Services) -> APIRouter:
 
         return await once(Silence, act, 201)
 
-    @api.delete("/silences", response_model=Ended, summary="End a silence")
+    @api.delete(
+        "/silences",
+        response_model=Ended,
+        responses={404: {"description": "There is no silence for exactly this."}},
+        summary="End a silence",
+    )
     async def unsilence(_who: Decider, kind: KindName, subject: Annotated[str | None, Query()] = None) -> Any:
         """The one for exactly this kind and subject."""
         if not await services.alerts.unsilence(kind, subject):

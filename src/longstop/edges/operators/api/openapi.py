@@ -74,7 +74,13 @@ def _with_problems(described: dict[str, Any]) -> dict[str, Any]:
         kept.pop(name, None)
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
-            told = _ALWAYS | (_WITH_ID if "{" in path else {}) | (_DECIDING if method != "get" else {})
+            # What a route says of its own problems is kept.
+            own = {
+                status: each["description"]
+                for status, each in operation["responses"].items()
+                if status >= "400" and status != "422"
+            }
+            told = _ALWAYS | (_WITH_ID if "{" in path else {}) | (_DECIDING if method != "get" else {}) | own
             for status, text in told.items():
                 operation["responses"][status] = {
                     "description": text,

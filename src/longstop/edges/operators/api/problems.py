@@ -153,10 +153,10 @@ def _wrong(error: Mapping[str, Any]) -> Wrong:
     if path == "body" and isinstance(error["input"], bytes):
         hint = "send it with Content-Type: application/json"
         return Wrong(path=path, found=None, expected="expected JSON", hint=hint)
-    missing = error["type"] == "missing" or any(word in path for word in _SECRET)
+    told = error["type"] not in ("missing", "extra_forbidden") and not any(word in path for word in _SECRET)
     return Wrong(
         path=path,
-        found=None if missing else repr(error["input"])[:FOUND_CHARS],
+        found=repr(error["input"])[:FOUND_CHARS] if told else None,
         expected=str(error["msg"]),
         hint=(error.get("ctx") or {}).get("hint"),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop import __version__
 from longstop.client.access import KeptSession
@@ -19,6 +19,7 @@ from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.access import session_row
 from longstop.edges.rows.values import Row
 from longstop.model.accounts import PASSWORD_CHARS_MAX, SECRET_BYTES, name_key
@@ -36,14 +37,14 @@ CONSOLE = "/"
 CODE_CHARS_MAX = 4_096
 
 
-class Login(BaseModel):
+class Login(StrictBody):
     """Who wants to sign in."""
 
     name: str = Field(max_length=200)
     password: str = Field(max_length=4 * PASSWORD_CHARS_MAX, json_schema_extra={"format": "password"})
 
 
-class NewPassword(BaseModel):
+class NewPassword(StrictBody):
     """Another password for oneself."""
 
     current: str = Field(max_length=4 * PASSWORD_CHARS_MAX, json_schema_extra={"format": "password"})
@@ -120,7 +121,13 @@ def _add_provider(api: APIRouter, services: Services, cookies: Cookies) -> None:
     verifier of PKCE are each a hash of it, so nothing is kept here, and none of them tells another.
     """
 
-    @api.get("/session/oidc", status_code=303, summary="Sign in with the identity provider", response_class=Response)
+    @api.get(
+        "/session/oidc",
+        status_code=303,
+        summary="Sign in with the identity provider",
+        response_class=Response,
+        responses={404: {"description": "No provider is configured."}},
+    )
     async def to_provider() -> Response:
         flow = secrets.token_urlsafe(SECRET_BYTES)
         url = await _provider(services).sign_in_url(

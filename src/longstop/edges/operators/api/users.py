@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop.client.access import NewToken, Token, User
 from longstop.client.models import Items, Time
@@ -11,13 +11,14 @@ from longstop.edges.operators.api.access import Administrator
 from longstop.edges.operators.api.paging import AskedPage, PageOfNames, items
 from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.access import token_meant, token_row, user_row
 from longstop.edges.rows.times import TIMES_EXPECTED, read_time
 from longstop.model.accounts import PASSWORD_CHARS_MAX, Role, name_key
 from longstop.model.caller import Caller, CallerKind, Scope
 
 
-class NewUser(BaseModel):
+class NewUser(StrictBody):
     """A person who is to sign in by a password."""
 
     name: str = Field(max_length=200)
@@ -25,7 +26,7 @@ class NewUser(BaseModel):
     password: str = Field(max_length=4 * PASSWORD_CHARS_MAX, json_schema_extra={"format": "password"})
 
 
-class UserChange(BaseModel):
+class UserChange(StrictBody):
     """What is to be another way; null: as it is."""
 
     role: Role | None = None
@@ -35,7 +36,7 @@ class UserChange(BaseModel):
     disabled: bool | None = None
 
 
-class WantedToken(BaseModel):
+class WantedToken(StrictBody):
     """A token for a program."""
 
     name: str = Field(max_length=200)
