@@ -163,6 +163,8 @@ export interface Job {
   eta_s: number | null;
   errors: { id: string; error: string }[];
   paused_by: string | null;
+  /** Destinations that take no more for now. */
+  waits_for: string[];
 }
 
 export interface JobPreview {
