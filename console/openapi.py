@@ -1,4 +1,4 @@
-"""Prints what the API shows, as OpenAPI: the schemas alone, which the console's types are made of (`make console-types`)."""
+"""Prints what the API shows, as OpenAPI: its schemas, of which the console has its types (`make console-types`)."""
 
 import json
 import sys

@@ -27,6 +27,10 @@ admin_port = {admin_port}
 [store]
 url = "sqlite:///longstop.db"
 
+[console]
+name = "night shift"
+colour = "violet"
+
 [sources.shop]
 kind = "generic"
 verify = {{ scheme = "hmac-sha256", header = "X-Signature", prefix = "sha256=" }}

@@ -26,6 +26,28 @@ export interface components {
             started_at: string;
             status: number | null;
         };
+        /** @enum {string} */
+        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test";
+        AuditEntry: {
+            action: components["schemas"]["AuditAction"];
+            /** Format: date-time */
+            at: string;
+            by: string;
+            by_kind: components["schemas"]["CallerKind"];
+            count: number;
+            details: {
+                [key: string]: string;
+            };
+            from: string | null;
+            /** Format: uuid */
+            id: string;
+            target: components["schemas"]["AuditTarget"];
+            why: string | null;
+        };
+        AuditTarget: {
+            id: string;
+            kind: string;
+        };
         BecauseOf: {
             why: string;
         };
@@ -34,6 +56,8 @@ export interface components {
             masked: boolean;
             text: string | null;
         };
+        /** @enum {string} */
+        CallerKind: "user" | "token" | "cli" | "system";
         Captured: {
             /** @default  */
             body: string;
@@ -56,6 +80,10 @@ export interface components {
             /** Format: date-time */
             probe_at: string;
             why: string;
+        };
+        Console: {
+            colour?: string | null;
+            name?: string | null;
         };
         Conversation: {
             items: components["schemas"]["EventWithHistory"][];
@@ -320,11 +348,13 @@ export interface components {
             requests: number;
             source: string;
         };
-        HTTPValidationError: {
-            detail?: components["schemas"]["ValidationError"][];
-        };
         Items_Attempt_: {
             items: components["schemas"]["Attempt"][];
+            next?: string | null;
+            searched_to?: string | null;
+        };
+        Items_AuditEntry_: {
+            items: components["schemas"]["AuditEntry"][];
             next?: string | null;
             searched_to?: string | null;
         };
@@ -353,6 +383,11 @@ export interface components {
             next?: string | null;
             searched_to?: string | null;
         };
+        Items_KeptSession_: {
+            items: components["schemas"]["KeptSession"][];
+            next?: string | null;
+            searched_to?: string | null;
+        };
         Items_Node_: {
             items: components["schemas"]["Node"][];
             next?: string | null;
@@ -365,6 +400,16 @@ export interface components {
         };
         Items_Source_: {
             items: components["schemas"]["Source"][];
+            next?: string | null;
+            searched_to?: string | null;
+        };
+        Items_Token_: {
+            items: components["schemas"]["Token"][];
+            next?: string | null;
+            searched_to?: string | null;
+        };
+        Items_User_: {
+            items: components["schemas"]["User"][];
             next?: string | null;
             searched_to?: string | null;
         };
@@ -441,10 +486,51 @@ export interface components {
             oldest_at: string | null;
             sample: components["schemas"]["Delivery"][];
         };
+        KeptSession: {
+            address: string | null;
+            /** Format: date-time */
+            created_at: string;
+            current: boolean;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            seen_at: string;
+            user: string;
+        };
         Limits: {
             adaptive: boolean;
             concurrency: number;
             rate_per_s: number | null;
+        };
+        Login: {
+            name: string;
+            /** Format: password */
+            password: string;
+        };
+        NewPassword: {
+            /** Format: password */
+            current: string;
+            /** Format: password */
+            password: string;
+        };
+        NewToken: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            expires_at: string | null;
+            /** Format: uuid */
+            id: string;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+            token: string;
+        };
+        NewUser: {
+            name: string;
+            /** Format: password */
+            password: string;
+            role: components["schemas"]["Role"];
         };
         Node: {
             name: string;
@@ -468,6 +554,17 @@ export interface components {
             paused_at: string | null;
             paused_by: string | null;
             paused_why: string | null;
+        };
+        Problem: {
+            /** @default null */
+            detail: string | null;
+            /** @default null */
+            errors: components["schemas"]["Wrong"][] | null;
+            /** @default null */
+            scope: components["schemas"]["Scope"] | null;
+            status: number;
+            title: string;
+            type: string;
         };
         Quantiles: {
             p50: number;
@@ -550,6 +647,8 @@ export interface components {
             max_age_s: number;
             on_dead: string;
         };
+        /** @enum {string} */
+        Role: "view" | "replay" | "admin";
         RunningSettings: {
             configuration: {
                 [key: string]: unknown;
@@ -560,7 +659,19 @@ export interface components {
             warnings: string[];
         };
         /** @enum {string} */
+        Scope: "view" | "bodies" | "replay" | "admin";
+        /** @enum {string} */
         Series: "accepted" | "duplicate" | "refused" | "quarantined" | "delivered" | "failed_attempts" | "dead" | "latency";
+        Session: {
+            authenticated: boolean;
+            console: components["schemas"]["Console"];
+            oidc: boolean;
+            required: boolean;
+            role: components["schemas"]["Role"] | null;
+            scopes: components["schemas"]["Scope"][];
+            user: string | null;
+            version: string | null;
+        };
         Source: {
             configured: boolean;
             duplicates: number;
@@ -581,12 +692,15 @@ export interface components {
         };
         SourceDetail: {
             configured: boolean;
+            dedup: string | null;
             duplicates: number;
             events: number;
             held: number;
+            key: string | null;
             kind: string | null;
             last_event_at: string | null;
             name: string;
+            on_unverified: string;
             refused: {
                 [key: string]: number;
             };
@@ -597,9 +711,11 @@ export interface components {
             setup: string[];
             silent: boolean;
             to: string[];
+            type: string | null;
             url_path: string;
             usual_gap_s: number | null;
             verified: string | null;
+            verify: components["schemas"]["Verification"];
         };
         SourceStatus: {
             events: number;
@@ -654,6 +770,16 @@ export interface components {
         Text: {
             text: string;
         };
+        Token: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            expires_at: string | null;
+            /** Format: uuid */
+            id: string;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+        };
         Totals: {
             dead: number;
             delivered: number;
@@ -673,17 +799,45 @@ export interface components {
         };
         /** @enum {string} */
         Trigger: "lease" | "succeed" | "retry" | "park" | "replay" | "discard" | "expedite";
-        ValidationError: {
-            ctx?: Record<string, never>;
-            input?: unknown;
-            loc: (string | number)[];
-            msg: string;
-            type: string;
+        User: {
+            /** Format: date-time */
+            changed_at: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            disabled: boolean;
+            name: string;
+            role: components["schemas"]["Role"];
+            /** @enum {string} */
+            signs_in_by: "password" | "oidc";
+        };
+        UserChange: {
+            disabled?: boolean | null;
+            /** Format: password */
+            password?: string | null;
+            role?: components["schemas"]["Role"] | null;
+        };
+        Verification: {
+            headers: string[];
+            scheme: string;
+            secrets: number;
         };
         /** @enum {string} */
         WaitsFor: "held" | "gateway" | "pause" | "circuit" | "backoff" | "retry_after" | "replay" | "time" | "rate" | "room";
+        WantedToken: {
+            expires_at?: string | null;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+        };
         Why: {
             why?: string | null;
+        };
+        Wrong: {
+            expected: string;
+            found: string | null;
+            /** @default null */
+            hint: string | null;
+            path: string;
         };
     };
     responses: never;

@@ -32,16 +32,8 @@ export interface Page<Row> {
   searched_to?: Time | null;
 }
 
-export interface Session {
-  authenticated: boolean;
-  required: boolean;
-  user: string | null;
-  role: 'view' | 'replay' | 'admin' | null;
-  scopes: string[];
-  oidc: boolean;
-  version: string | null;
-  console: { name?: string | null; colour?: string | null };
-}
+export type Session = Schemas['Session'];
+export type AuditEntry = Schemas['AuditEntry'];
 
 /** What the stream tells of, as `longstop tail --json` does. */
 export interface Activity {
