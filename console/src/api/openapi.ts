@@ -14,6 +14,24 @@ export interface components {
             by: string;
             why: string | null;
         };
+        Alert: {
+            about: string;
+            ending: boolean;
+            facts: {
+                [key: string]: unknown;
+            };
+            key: string;
+            kind: string;
+            severity: string;
+            silenced_by: string | null;
+            silenced_until: string | null;
+            /** Format: date-time */
+            since: string;
+            subject: string;
+            title: string;
+            told_at: string | null;
+            why: string;
+        };
         Attempt: {
             answer: string;
             duration_ms: number;
@@ -278,6 +296,11 @@ export interface components {
             parent: string;
             why: string | null;
         };
+        Ended: {
+            ended: boolean;
+            kind: string;
+            subject: string | null;
+        };
         Event: {
             dedup: string | null;
             deliveries: components["schemas"]["DeliveryOfEvent"][];
@@ -348,6 +371,11 @@ export interface components {
             requests: number;
             source: string;
         };
+        Items_Alert_: {
+            items: components["schemas"]["Alert"][];
+            next?: string | null;
+            searched_to?: string | null;
+        };
         Items_Attempt_: {
             items: components["schemas"]["Attempt"][];
             next?: string | null;
@@ -395,6 +423,11 @@ export interface components {
         };
         Items_Rejection_: {
             items: components["schemas"]["Rejection"][];
+            next?: string | null;
+            searched_to?: string | null;
+        };
+        Items_Silence_: {
+            items: components["schemas"]["Silence"][];
             next?: string | null;
             searched_to?: string | null;
         };
@@ -515,6 +548,13 @@ export interface components {
             /** Format: password */
             password: string;
         };
+        NewSilence: {
+            for_s: number;
+            /** @enum {string} */
+            kind: "dead_letters" | "circuit" | "backlog" | "source_silent" | "refused" | "disk_low" | "node_lost" | "spool" | "job_done" | "*";
+            subject?: string | null;
+            why?: string | null;
+        };
         NewToken: {
             /** Format: date-time */
             created_at: string;
@@ -543,7 +583,7 @@ export interface components {
             version: string;
         };
         /** @enum {string} */
-        Origin: "webhook" | "publish" | "trial" | "replay";
+        Origin: "webhook" | "publish" | "trial" | "replay" | "alert";
         /** @enum {string} */
         OutcomeKind: "success" | "retry" | "reject" | "lost" | "crashed" | "interrupted";
         PauseResult: {
@@ -671,6 +711,16 @@ export interface components {
             scopes: components["schemas"]["Scope"][];
             user: string | null;
             version: string | null;
+        };
+        Silence: {
+            /** Format: date-time */
+            at: string;
+            by: string;
+            kind: string;
+            subject: string | null;
+            /** Format: date-time */
+            until: string;
+            why: string | null;
         };
         Source: {
             configured: boolean;
