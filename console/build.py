@@ -2,6 +2,7 @@
 """Builds the browser console into the package: `make console`, and hatch_build.py when a wheel is made.
 
 `check` looks at its types and runs the tests of its parts: `make console-check`.
+`types` writes src/api/openapi.ts, from what the API of this checkout shows: `make console-types`.
 
 Standard library only: it runs in the empty environment that a wheel is built in. What is built carries the hash of
 what it was built from, and is built anew only when that changes.
@@ -183,15 +184,34 @@ def check() -> None:
             raise BuildError("The console's checks found something: see above.")
 
 
+def types(out: Path) -> None:
+    """Write the types of what the API shows. Raises BuildError."""
+    command = node()
+    if command is None:
+        raise BuildError("No Node.js 20.19 or newer was found.")
+    _install(command)
+    told = subprocess.run(
+        [sys.executable, str(HERE / "openapi.py")], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    program = HERE / "node_modules" / "openapi-typescript" / "bin" / "cli.js"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "openapi.json").write_text(told)
+        _run([*command, str(program), f"{folder}/openapi.json", "--output", str(out), "--alphabetize"], "build")
+
+
 def main() -> int:
     """Build the console, or check it, and say what was done."""
     if not wanted():
         print("console: left out, as LONGSTOP_CONSOLE=0 says")
         return 0
     try:
-        if sys.argv[1:] == ["check"]:
+        if sys.argv[1:2] == ["check"]:
             _bring_node()
             check()
+            return 0
+        if sys.argv[1:2] == ["types"]:
+            _bring_node()
+            types(Path(sys.argv[2]) if sys.argv[2:] else HERE / "src" / "api" / "openapi.ts")
             return 0
         if not is_fresh():
             _bring_node()

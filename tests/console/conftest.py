@@ -14,9 +14,9 @@ CHROMIUM = "/usr/bin/chromium"
 STATIC = Path(__file__).parents[2] / "src" / "longstop" / "edges" / "operators" / "static"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
+    """Debian's Chromium, driven by Playwright. While it is there, a loop runs in this thread: tests have theirs."""
     needs(CHROMIUM)
     if not (STATIC / "index.html").exists():
         absent("the console is not built: make console")

@@ -27,6 +27,10 @@ admin_port = {admin_port}
 [store]
 url = "sqlite:///longstop.db"
 
+[console]
+name = "night shift"
+colour = "violet"
+
 [sources.shop]
 kind = "generic"
 verify = {{ scheme = "hmac-sha256", header = "X-Signature", prefix = "sha256=" }}
@@ -76,18 +80,16 @@ to = ["crm", "archive"]
 class Scene:
     """The gateway, its destinations, and what they answer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         self.site = Site(folder)
         self.billing = Destination(free_port())
         self.crm = self.site.destination
         self.mended = False
         self.crm.script = self._crm
         self.billing.script = self._billing
-        self.site.config.write_text(
-            CONFIGURATION.format(
-                port=self.site.port, admin_port=self.site.admin_port, crm=self.crm.port, billing=self.billing.port
-            )
-        )
+        ports = {"port": self.site.port, "admin_port": self.site.admin_port}
+        text = CONFIGURATION.format(**ports, crm=self.crm.port, billing=self.billing.port)
+        self.site.config.write_text(text + more)
         self._gateway = self.site.serve()
         self._number = 0
 

@@ -73,6 +73,14 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, quiet_night: 
     visit.close()
 
 
+def test_where_it_runs_stands_in_the_header_and_in_the_tab(visit: Visit) -> None:
+    page = visit.go("/dead-letters")
+    assert page.title() == "night shift · Dead letters · Longstop"
+    place = page.get_by_role("banner").get_by_text("night shift")
+    place.wait_for()
+    assert place.evaluate("getComputedStyle(document.querySelector('header')).borderTopColor") == "rgb(106, 60, 189)"
+
+
 def test_dead_letters_are_grouped_by_cause_and_each_cause_leads_to_its_rows(visit: Visit) -> None:
     page = visit.go("/dead-letters")
     rows = page.get_by_role("table", name="dead letters by cause").get_by_role("row")

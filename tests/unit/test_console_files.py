@@ -138,20 +138,14 @@ def test_the_operators_side_has_it_beside_what_else_it_serves(folder: Path) -> N
 
     app = OperatorsApp(metrics, tuple, api=api, console=ConsoleApp(folder))
 
-    def status(path: str, host: bytes = b"localhost:8081") -> int:
+    def status(path: str) -> int:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        asyncio.run(app({"type": "http", "method": "GET", "path": path, "headers": [(b"host", host)]}, None, send))
+        asyncio.run(app({"type": "http", "method": "GET", "path": path, "headers": []}, None, send))
         return int(sent[0]["status"])
 
-    assert [status(path) for path in ("/", "/metrics", "/readyz", "/api/v1/status", "/nothing")] == [
-        200,
-        200,
-        200,
-        204,
-        404,
-    ]
-    assert status("/", host=b"evil.example") == 421
+    asked = {path: status(path) for path in ("/", "/metrics", "/readyz", "/api/v1/status", "/dlq/x", "/nothing")}
+    assert asked == {"/": 200, "/metrics": 200, "/readyz": 200, "/api/v1/status": 204, "/dlq/x": 204, "/nothing": 404}

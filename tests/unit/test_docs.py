@@ -75,6 +75,7 @@ TABLES: dict[str, type[shape.Table]] = {
     "`[alerts.channels.NAME]`": alerts.ChannelTable,
     "`smtp`": alerts.SmtpTable,
     "`[telemetry]`": shape.TelemetryTable,
+    "`[console]`": shape.ConsoleTable,
     "`[sources.NAME]`": shape.SourceTable,
     "`verify`": shape.VerifyTable,
     "`challenge`": shape.ChallengeTable,

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from longstop.config import advice, alerts, for_store, operators, rules, shape, telemetry, values
+from longstop.config import advice, alerts, console, for_store, operators, rules, shape, telemetry, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.lines import lines_of, placed
 from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
@@ -30,6 +30,7 @@ from longstop.model.routing import SHORT
 from longstop.model.settings import (
     AuthSettings,
     ChallengeSettings,
+    ConsoleSettings,
     DestinationSettings,
     OperatorsSettings,
     SourceSettings,
@@ -131,6 +132,7 @@ class Config:
     described_alerts: tuple[str, ...] = field(default=(), repr=False)
     """For people: a line for each channel, which shows no more than `targets` does."""
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     warnings: tuple[str, ...] = ()
     """What works and is unwise, worded like a problem."""
     passed_over: tuple[str, ...] = ()
@@ -290,6 +292,7 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
             for source in each.sources(shaped.sources)
         ),
         operators=operators.settings(shaped.operators),
+        console=console.settings(shaped.console),
         warnings=warnings,
         alerts=told,
         telemetry=telemetry.settings(shaped.telemetry, around.environ),

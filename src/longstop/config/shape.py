@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from longstop.config import values
 from longstop.config.alerts import AlertsTable
+from longstop.config.console import ConsoleTable
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.fields import (
     DURATION,
@@ -370,6 +371,7 @@ class Document(Table):
     alerts: AlertsTable | None = Field(default=None, description="a table: [alerts]")
     operators: OperatorsTable = Field(default_factory=OperatorsTable, description="a table: [operators]")
     telemetry: TelemetryTable = Field(default_factory=TelemetryTable, description="a table: [telemetry]")
+    console: ConsoleTable = Field(default_factory=ConsoleTable, description="a table: [console]")
     sources: dict[str, SourceTable] = Field(
         default={}, description="tables: [sources.NAME]", json_schema_extra={"item": "a table: [sources.NAME]"}
     )

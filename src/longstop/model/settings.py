@@ -237,3 +237,14 @@ class OperatorsSettings:
     mask: tuple[str, ...] = ()
     """What is hidden from people without the scope `bodies`: JMESPath over the body, or `header:NAME`."""
     oidc: OidcSettings | None = None
+
+
+ConsoleColour = Literal["red", "orange", "yellow", "green", "blue", "violet", "grey"]
+
+
+@dataclass(frozen=True)
+class ConsoleSettings:
+    """`[console]`: what the console calls itself, so that nobody takes one Longstop for another."""
+
+    name: str | None = None
+    colour: ConsoleColour = "grey"

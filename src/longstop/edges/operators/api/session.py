@@ -221,5 +221,5 @@ async def _shown(services: Services, who: Caller | None) -> Row:
         "scopes": sorted(who.scopes) if who else [],
         "oidc": services.identities is not None,
         "version": __version__ if who else None,
-        "console": {},
+        "console": {"name": services.config.console.name, "colour": services.config.console.colour},
     }
