@@ -15,6 +15,7 @@ from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.setup_steps import setup_steps
+from longstop.edges.rows.first_event import first_event, webhook_url
 from longstop.edges.rows.sources import dry_run_row, rejection_row, source_details, source_refused_row, source_row
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.event import Headers
@@ -119,6 +120,8 @@ async def _row(services: Services, name: str) -> Row:
         **source_refused_row(name, await store.rejection_counts(), await store.held_counts()),
         "configured": settings is not None,
         "url_path": f"/webhooks/{name}",
+        "url": webhook_url(settings, services.config.server.url) if settings else None,
+        "first_event": first_event(settings, services.config.server.url) if settings else None,
         "events": (await store.counts()).sources.get(name, 0),
     }
 
