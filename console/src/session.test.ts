@@ -2,7 +2,7 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { router } from './router.svelte';
 import { who } from './session.svelte';
 
-const SESSION = { authenticated: true, required: true, user: 'mira', role: 'view', scopes: ['view'], oidc: false, version: '1', console: { name: 'production', colour: 'red' } };
+const SESSION = { authenticated: true, required: true, user: 'operator', role: 'view', scopes: ['view'], oidc: false, version: '1', console: { name: 'production', colour: 'red' } };
 
 function answering(session: object): string[] {
   const asked: string[] = [];
@@ -23,14 +23,14 @@ test('who is not known is asked, and afterwards is where he was going', async ()
   await who.load();
   expect(router.here).toBe('/login?next=%2Fevents%3Fkey%3Dk');
   answering(SESSION);
-  await who.logIn('mira', 'secret');
+  await who.logIn('operator', 'secret');
   expect(router.here).toBe('/events?key=k');
 });
 
 test.each(['https://evil.example/', '//evil.example', 'javascript:alert(1)', '/\\evil.example'])('"%s" is nowhere to go after logging in', async (next) => {
   answering(SESSION);
   router.go(`/login?next=${encodeURIComponent(next)}`);
-  await who.logIn('mira', 'secret');
+  await who.logIn('operator', 'secret');
   expect(location.host).toBe(new URL(location.href).host);
   expect(['/', '/evil.example']).toContain(router.here);
 });

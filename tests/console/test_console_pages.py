@@ -279,7 +279,9 @@ def test_a_store_that_is_away_is_said_and_asked_again(visit: Visit) -> None:
 
 def test_who_may_not_see_it_is_told_which_scope_is_missing(visit: Visit) -> None:
     visit.expected = ["403"]
-    said = json.dumps({"title": "Forbidden", "status": 403, "detail": "eve lacks the scope bodies", "scope": "bodies"})
+    said = json.dumps(
+        {"title": "Forbidden", "status": 403, "detail": "operator lacks the scope bodies", "scope": "bodies"}
+    )
     visit.page.route(
         "**/body?*", lambda route: route.fulfill(status=403, content_type="application/problem+json", body=said)
     )

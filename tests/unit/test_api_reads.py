@@ -253,6 +253,8 @@ async def test_sources(api: httpx.AsyncClient) -> None:
     assert has_fields_of(shop, places.Source)
     assert (shop["events"], shop["refused"], shop["held"]) == (8, {"no_proof": 3}, 1)
     assert shop["last_event_at"] == rfc3339(AT_MS)
+    assert shop["url"].endswith("/webhooks/shop")
+    assert shop["first_event"] == "longstop send shop FILE"
     detail = await get(api, "sources/shop")
     assert has_fields_of(detail, places.SourceDetail)
     assert detail["settings"]["headers"] == ["X-Shop-Key"]

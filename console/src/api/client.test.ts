@@ -24,11 +24,11 @@ test('every POST has a key of its own, so that one that is repeated is done once
 
 test('a problem is told as the gateway tells it', async () => {
   vi.stubGlobal('fetch', async () =>
-    Response.json({ title: 'Forbidden', status: 403, detail: 'mira lacks the scope admin', scope: 'admin' }, { status: 403 }),
+    Response.json({ title: 'Forbidden', status: 403, detail: 'operator lacks the scope admin', scope: 'admin' }, { status: 403 }),
   );
   const problem = await get('users').catch((thrown: unknown) => thrown);
   expect(problem).toBeInstanceOf(Problem);
-  expect(problem).toMatchObject({ forbidden: true, scope: 'admin', detail: 'mira lacks the scope admin' });
+  expect(problem).toMatchObject({ forbidden: true, scope: 'admin', detail: 'operator lacks the scope admin' });
 });
 
 test('an answer that is no problem+json, and none at all, are problems too', async () => {

@@ -20,7 +20,7 @@ const delivery = (id: string, more: Partial<EventDelivery> = {}): EventDelivery 
 const EVENT = {
   id: 'event',
   received_at: '2026-11-28T02:00:00.000Z',
-  edits: [{ event_id: 'new', parent: 'event', at: '2026-11-28T02:09:00.000Z', by: 'mira', why: 'typo' }],
+  edits: [{ event_id: 'new', parent: 'event', at: '2026-11-28T02:09:00.000Z', by: 'operator', why: 'typo' }],
   deliveries: [delivery('d1', { state: 'scheduled', waits_for: 'backoff', due_at: '2026-11-28T03:00:00.000Z' }), delivery('d2')],
   history: [
     {
@@ -37,7 +37,7 @@ const EVENT = {
         answer: null,
         frames: null,
       })),
-      actions: [{ action: 'replay' as const, at: '2026-11-28T02:01:30.000Z', by: 'mira', why: null }],
+      actions: [{ action: 'replay' as const, at: '2026-11-28T02:01:30.000Z', by: 'operator', why: null }],
     },
   ],
 } as unknown as EventPage;

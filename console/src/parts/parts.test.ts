@@ -185,7 +185,7 @@ test('nothing is discarded without a count and a reason', async () => {
 });
 
 test('a replay becomes its job, at the rate that was asked for', async () => {
-  const job = { id: 'j1', action: 'replay', filter: {}, rate: 50, why: null, by: 'mira', state: 'running', state_why: null, total: 1204, done: 4, failed: 0, skipped: 0, errors: [], eta_s: 24 };
+  const job = { id: 'j1', action: 'replay', filter: {}, rate: 50, why: null, by: 'operator', state: 'running', state_why: null, total: 1204, done: 4, failed: 0, skipped: 0, errors: [], eta_s: 24 };
   const sent = answering((_url, body) => (body['dry_run'] ? COUNTED : job));
   const changed = vi.fn();
   const panel = show(ActionPanel, { action: 'replay', target: { filter: { state: 'dead' } }, rated: true, close: () => {}, changed });
@@ -202,7 +202,7 @@ test('a replay becomes its job, at the rate that was asked for', async () => {
 });
 
 test('who may not replay is told so before asking', () => {
-  who.session = { authenticated: true, required: true, user: 'eve', role: 'view', scopes: ['view'], oidc: false, version: '1', console: { name: null, colour: null } };
+  who.session = { authenticated: true, required: true, user: 'operator', role: 'view', scopes: ['view'], oidc: false, version: '1', console: { name: null, colour: null } };
   const panel = show(ActionPanel, { action: 'replay', target: { ids: ['a'] }, close: () => {}, changed: () => {} });
   expect(panel.querySelector('form')).toBe(null);
   expect(panel.querySelector('code')?.textContent).toBe('replay');

@@ -105,6 +105,11 @@ class Source(BaseModel):
     configured: bool
     kind: str | None
     url_path: str
+    url: str | None = Field(
+        description="Where its sender posts to: `public_url`, else where the gateway itself listens, which senders on "
+        "other machines reach by the name of what stands before it. null: it is not configured any more."
+    )
+    first_event: str | None = Field(description="A command that posts an event to it.")
     verified: str | None = Field(description="The scheme that its requests are verified by.")
     to: list[str] = Field(description="The destinations that its routes name.")
     events: int

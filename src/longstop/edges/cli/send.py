@@ -17,7 +17,7 @@ from longstop.edges.cli.copies import Copies
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import STDIN, read_bytes, refuse_option
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, parse_rate
-from longstop.edges.cli.serve import reachable
+from longstop.edges.rows.first_event import reachable
 from longstop.model.settings import SourceSettings
 from longstop.model.signing import sign
 from longstop.model.simulated_request import headers_around, path_below, query_around, token_request

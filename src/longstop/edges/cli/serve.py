@@ -1,6 +1,5 @@
 """Running: a gateway, or one half of it, in the foreground until it is told to stop."""
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -104,14 +103,7 @@ def announcement(config: "Config", role: RoleName, url: str) -> list[str]:
 
 
 def _to_try(source: "SourceSettings", url: str) -> list[str]:
-    from longstop.edges.cli.starter import EXAMPLE_BODY
+    from longstop.edges.rows.first_event import first_event
 
-    if source.kind != "generic" or source.verify is None or source.verify.scheme != "none":
-        return []
-    to = f"{reachable(url)}/webhooks/{source.name}"
-    return [f"  try: curl -i {to} -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE_BODY)}"]
-
-
-def reachable(url: str) -> str:
-    """A server's URL as a client on this machine can use it: "any address" is no address to connect to."""
-    return url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")
+    command = first_event(source, url)
+    return [f"  try: {command}"] if command.startswith("curl ") else []

@@ -7,10 +7,8 @@ posted to it comes back as a line on the terminal.
 import json
 import sys
 
+from longstop.edges.rows.first_event import EXAMPLE_BODY
 from longstop.model.event import Event
-
-EXAMPLE_BODY = '{"id": "1", "type": "Text", "conversationId": "c-1", "text": "Hello"}'
-"""A body that the starter's source reads whole: dedup key, type and key."""
 
 STARTER = f"""\
 # Longstop's configuration. `longstop check` says all that is wrong with it, and where.

@@ -16,6 +16,7 @@ from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.setup_steps import setup_steps
 from longstop.edges.operators.api.strict import StrictBody
+from longstop.edges.rows.first_event import first_event, webhook_url
 from longstop.edges.rows.sources import (
     dry_run_row,
     rejection_row,
@@ -129,6 +130,8 @@ async def _row(services: Services, name: str) -> Row:
         **source_refused_row(name, await store.rejection_counts(), await store.held_counts()),
         "configured": settings is not None,
         "url_path": f"/webhooks/{name}",
+        "url": webhook_url(settings, services.config.server.url) if settings else None,
+        "first_event": first_event(settings, services.config.server.url) if settings else None,
         "events": (await store.counts()).sources.get(name, 0),
     }
 
