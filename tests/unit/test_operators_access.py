@@ -82,7 +82,8 @@ async def test_a_token_that_is_wrong_is_not_made_up_for_by_a_cookie() -> None:
 async def test_of_two_cookies_none_is_taken() -> None:
     port = Port()
     ada = await port.user()
-    assert (await port.ask("GET", ANYTHING, {**ada, "cookie": f"{PLAIN}=x; {ada['cookie']}"})).status_code == 401
+    for both in (f"{PLAIN}=x; {ada['cookie']}", f"{ada['cookie']}; {PLAIN}=x", f"{ada['cookie']}; {ada['cookie']}"):
+        assert (await port.ask("GET", ANYTHING, {**ada, "cookie": both})).status_code == 401
     assert (await port.ask("GET", ANYTHING, {**ada, "cookie": f"a=b; {ada['cookie']}; c=d"})).status_code == 200
 
 
@@ -335,7 +336,7 @@ async def test_a_token_is_in_one_answer_and_in_no_other() -> None:
     boss = await port.user("boss", Role.ADMIN)
     made = (await port.ask("POST", "/api/v1/tokens", boss, json={"name": "ci", "scopes": ["replay"]})).json()
     assert (made["name"], made["scopes"]) == ("ci", ["replay"])
-    secret = made["token"].rpartition("_")[2]
+    secret = made["token"][-43:]
     assert (await port.ask("GET", ANYTHING, {"authorization": f"Bearer {made['token']}"})).status_code == 200
     for path in ("/api/v1/tokens", "/api/v1/audit", "/api/v1/audit/export", "/api/v1/settings"):
         text = (await port.ask("GET", path, boss)).text
