@@ -7,6 +7,7 @@ export type PageName =
   | 'event'
   | 'conversations'
   | 'conversation'
+  | 'deliveries'
   | 'destinations'
   | 'destination'
   | 'sources'
@@ -49,6 +50,8 @@ const LISTS: Record<string, PageName> = {
   'dead-letters': 'dead-letters',
   events: 'events',
   conversations: 'conversations',
+  // No entry of the navigation: where numbers lead.
+  deliveries: 'deliveries',
   destinations: 'destinations',
   sources: 'sources',
   jobs: 'jobs',

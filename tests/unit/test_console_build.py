@@ -1,5 +1,6 @@
 """How the console gets into the package: console/build.py, and hatch_build.py, which calls it for a wheel."""
 
+import gzip
 import importlib.util
 import json
 import re
@@ -94,14 +95,28 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_what_was_there(build
     assert (build.STATIC / "index.html").read_text() == "of before"
 
 
+@pytest.mark.parametrize("limit", ["FIRST_MAX", "SIZE_MAX"])
 def test_one_that_is_too_large_is_none(
-    build: ModuleType, fake_node: list[str], monkeypatch: pytest.MonkeyPatch
+    build: ModuleType, fake_node: list[str], monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(build, "SIZE_MAX", 10)
+    monkeypatch.setattr(build, limit, 10)
     with pytest.raises(build.BuildError, match="10 are allowed"):
         build.build()
     assert fake_node == ["install", "build"]
     assert not build.STATIC.exists()
+
+
+def test_of_the_parts_that_are_loaded_later_a_page_has_one(build: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "built"
+    folder.mkdir()
+    (folder / "index.html").write_text('<script src="/assets/index-1.js">')
+    sizes = []
+    for name, length in (("index-1.js", 1), ("editor-2.js", 4_000), ("plot-3.js", 2_000)):
+        body = bytes(number * 7919 % 251 for number in range(length))
+        (folder / name).write_bytes(body)
+        sizes.append(len(gzip.compress(body, mtime=0)))
+    page = len(gzip.compress((folder / "index.html").read_bytes(), mtime=0))
+    assert build.compressed_sizes(folder) == (page + sizes[0], sizes[1])
 
 
 @pytest.mark.parametrize(

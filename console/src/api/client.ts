@@ -35,8 +35,8 @@ export async function patch<T>(resource: string, body: unknown): Promise<T> {
   return await ask<T>('PATCH', path(resource), body);
 }
 
-export async function remove(resource: string): Promise<void> {
-  await ask('DELETE', path(resource));
+export async function remove(resource: string, query: Query = {}): Promise<void> {
+  await ask('DELETE', path(resource, query));
 }
 
 async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {

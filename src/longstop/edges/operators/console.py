@@ -20,6 +20,7 @@ PAGES = frozenset(
         "audit",
         "conversations",
         "dead-letters",
+        "deliveries",
         "destinations",
         "events",
         "jobs",

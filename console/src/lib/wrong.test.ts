@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import type { Alert, Destination, Source, Status } from '../api/places';
+import { whatIsWrong } from './wrong';
+
+const STATUS = { accepting: true, delivering: true, ready: true, why_not: [] } as unknown as Status;
+const CRM = { name: 'crm', state: 'closed', circuit: null, paused_by: null, paused_why: null, counts: { scheduled: 398 } } as unknown as Destination;
+const SHOP = { name: 'shop', silent: false, held: 0, last_event_at: '2026-11-28T02:00:00.000Z' } as unknown as Source;
+const CIRCUIT = { opened_at: '2026-11-28T02:10:00.000Z', probe_at: '2026-11-28T02:15:00.000Z', why: 'HTTP 503' };
+
+test('where all is well there is nothing to say', () => expect(whatIsWrong(STATUS, [CRM], [SHOP], [])).toEqual([]));
+
+test('an open circuit is told with why, since when, and how many wait', () => {
+  const [wrong] = whatIsWrong(STATUS, [{ ...CRM, state: 'open', circuit: CIRCUIT }], [], []);
+  expect(wrong).toEqual({ state: 'open', what: 'crm', href: '/destinations/crm', at: CIRCUIT.opened_at, why: 'its circuit is open: HTTP 503; 398 deliveries wait' });
+});
+
+test('a pause is told with who and why, and before the circuit', () => {
+  const paused = { ...CRM, state: 'paused' as const, circuit: CIRCUIT, paused_by: 'operator', paused_why: 'moving' };
+  expect(whatIsWrong(STATUS, [paused], [], []).map(({ state, why }) => [state, why])).toEqual([
+    ['paused', 'paused by operator: “moving”; 398 deliveries wait'],
+  ]);
+});
+
+test('a gateway that accepts or delivers nothing comes first', () => {
+  const down = { ...STATUS, accepting: false, delivering: false, ready: false, why_not: ['the disk is nearly full'] };
+  const told = whatIsWrong(down, [{ ...CRM, state: 'open', circuit: CIRCUIT }], [{ ...SHOP, silent: true, held: 2 }], []);
+  expect(told.map(({ what }) => what)).toEqual(['not ready', 'nothing is accepted', 'nothing is delivered', 'crm', 'shop', 'shop']);
+});
+
+test('an alert is told where nothing else says it', () => {
+  const alert = { kind: 'backlog', about: 'destination', subject: 'crm', severity: 'warning', title: 'What waits for crm is old', why: '3 h', since: CIRCUIT.opened_at } as Alert;
+  expect(whatIsWrong(STATUS, [], [], [alert, { ...alert, kind: 'circuit' }])).toHaveLength(1);
+});

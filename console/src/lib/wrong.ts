@@ -1,0 +1,58 @@
+/** What is wrong now: the first thing that the overview says, worst first, each with where it can be mended. */
+import type { Alert, Destination, Source, Status } from '../api/places';
+import { destinationPath, sourcePath } from '../routes';
+import { destinationName, many } from './words';
+
+export interface Wrong {
+  /** How it looks: parts/State. */
+  state: 'dead' | 'open' | 'half_open' | 'paused' | 'held' | 'failed';
+  /** What it is about. */
+  what: string;
+  href: string;
+  /** Since when; null where nobody knows. */
+  at: string | null;
+  why: string;
+}
+
+/** Alerts of these kinds say what is said here already, with less about it. */
+const SAID = new Set(['dead_letters', 'circuit', 'source_silent', 'node', 'not_ready']);
+
+export function whatIsWrong(status: Status, destinations: readonly Destination[], sources: readonly Source[], alerts: readonly Alert[]): Wrong[] {
+  return [...ofGateway(status), ...destinations.flatMap(ofDestination), ...sources.flatMap(ofSource), ...alerts.flatMap(ofAlert)];
+}
+
+function ofGateway(status: Status): Wrong[] {
+  const found: Wrong[] = status.why_not.map((why) => ({ state: 'failed', what: 'not ready', href: '/settings?tab=nodes', at: null, why }));
+  if (!status.accepting) found.push({ state: 'failed', what: 'nothing is accepted', href: '/settings?tab=nodes', at: null, why: 'no process that accepts is running' });
+  if (!status.delivering) found.push({ state: 'failed', what: 'nothing is delivered', href: '/settings?tab=nodes', at: null, why: 'no process that delivers is running' });
+  return found;
+}
+
+function ofDestination(each: Destination): Wrong[] {
+  const what = destinationName(each.name);
+  const href = each.name === null ? '/dead-letters?destination=quarantine' : destinationPath(each.name);
+  const waiting = each.counts.scheduled;
+  const wait = waiting ? `; ${many(waiting, 'delivery waits', 'deliveries wait')}` : '';
+  if (each.state === 'paused') {
+    const why = `paused by ${each.paused_by ?? 'somebody'}${each.paused_why ? `: “${each.paused_why}”` : ''}`;
+    return [{ state: 'paused', what, href, at: each.paused_at, why: why + wait }];
+  }
+  if (each.state === 'closed' || each.circuit === null) return [];
+  return [{ state: each.state, what, href, at: each.circuit.opened_at, why: `its circuit is open: ${each.circuit.why}${wait}` }];
+}
+
+function ofSource(each: Source): Wrong[] {
+  const found: Wrong[] = [];
+  if (each.silent) found.push({ state: 'held', what: each.name, href: sourcePath(each.name), at: each.last_event_at, why: 'it is silent: it was never so long without an event' });
+  if (each.held > 0) {
+    const why = `${many(each.held, 'request')} could not be verified, and ${each.held === 1 ? 'is' : 'are'} held until released`;
+    found.push({ state: 'held', what: each.name, href: sourcePath(each.name), at: null, why });
+  }
+  return found;
+}
+
+function ofAlert(alert: Alert): Wrong[] {
+  if (SAID.has(alert.kind)) return [];
+  const href = alert.about === 'destination' ? destinationPath(alert.subject) : alert.about === 'source' ? sourcePath(alert.subject) : '/settings?tab=alerts';
+  return [{ state: alert.severity === 'critical' || alert.severity === 'error' ? 'failed' : 'held', what: alert.title, href, at: alert.since, why: alert.why }];
+}

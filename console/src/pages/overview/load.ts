@@ -1,0 +1,49 @@
+/** All that the overview shows, asked for at once: its panels are of one moment and one range. */
+import { get } from '../../api/client';
+import type { Alert, Destination, Source, Statistics, Status } from '../../api/places';
+import { Problem } from '../../api/problem';
+import type { Page } from '../../api/types';
+import { asked, rangeOf, type Range } from '../../lib/range';
+
+export interface Told {
+  range: Range;
+  /** When it was asked for, in milliseconds. */
+  at: number;
+  status: Status;
+  destinations: Destination[];
+  sources: Source[];
+  alerts: Alert[];
+  /** Step by step: of all, and by destination. */
+  flow: Statistics;
+  flowOf: Statistics;
+  /** One step for all of it: latencies, and what came by source. */
+  whole: Statistics;
+  wholeOf: Statistics;
+  came: Statistics;
+}
+
+export async function load(params: URLSearchParams, signal: AbortSignal): Promise<Told> {
+  const at = Date.now();
+  const range = rangeOf(params, at);
+  const source = params.get('source');
+  const ask = (series: string, whole: boolean, by?: 'source' | 'destination'): Promise<Statistics> =>
+    get('statistics', { series, ...asked(range, whole), source, by }, signal);
+  const [status, destinations, sources, alerts, flow, flowOf, whole, wholeOf, came] = await Promise.all([
+    get<Status>('status', {}, signal),
+    get<Page<Destination>>('destinations', {}, signal),
+    get<Page<Source>>('sources', {}, signal),
+    get<Page<Alert>>('alerts', {}, signal).catch(whereThereIsNone),
+    ask('accepted,delivered,failed_attempts,dead,latency', false),
+    ask('delivered,failed_attempts,dead', false, 'destination'),
+    ask('latency', true),
+    ask('latency', true, 'destination'),
+    ask('accepted,duplicate,refused,quarantined', true, 'source'),
+  ]);
+  return { range, at, status, destinations: destinations.items, sources: sources.items, alerts: alerts.items, flow, flowOf, whole, wholeOf, came };
+}
+
+/** A gateway that knows no alerts has none. */
+function whereThereIsNone(thrown: unknown): Page<Alert> {
+  if (thrown instanceof Problem && thrown.missing) return { items: [], next: null };
+  throw thrown;
+}
