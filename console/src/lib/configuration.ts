@@ -1,4 +1,6 @@
 /** The running configuration as lines: a path as the file has it, and a value. */
+import { duration } from './time';
+import { bytes } from './words';
 
 export interface Line {
   path: string;
@@ -13,9 +15,20 @@ export function lines(value: unknown, path = ''): Line[] {
     return value.flatMap((each, index) => lines(each, `${path}.${nameOf(each) ?? index + 1}`));
   }
   if (typeof value === 'object') {
-    return Object.entries(value).flatMap(([name, each]) => lines(each, path ? `${path}.${name}` : name));
+    const named = path.endsWith(`.${nameOf(value) ?? ' '}`);
+    return Object.entries(value).flatMap(([name, each]) => (named && name === 'name' ? [] : lines(each, path ? `${path}.${name}` : name)));
   }
-  return [{ path, value: String(value) }];
+  return [{ path, value: inWords(path, value) }];
+}
+
+/** A setting's value, and what its number means: "604800000 (7 d 0 h)". */
+export function inWords(name: string, value: unknown): string {
+  if (typeof value === 'number' && value >= 1000) {
+    if (name.endsWith('_ms')) return `${value} (${duration(value)})`;
+    if (name.endsWith('_bytes') || name.endsWith('bytes_max')) return `${value} (${bytes(value)})`;
+  }
+  if (Array.isArray(value)) return value.join(', ');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function nameOf(value: unknown): string | null {

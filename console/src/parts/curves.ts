@@ -10,12 +10,14 @@ const LOOKS: Partial<Record<Series, Omit<Curve, 'points' | 'name'>>> = {
   dead: { label: 'dead', colour: 'dead', dash: [2, 2], width: 2.25 },
 };
 
-/** What to draw of these statistics: so many steps, as the last one still grows. */
-export function curvesOf(told: Statistics, names: readonly Series[], steps: number): Curve[] {
-  return names.flatMap((name) => {
+/** What to draw of these statistics. `over`: so many steps are; what still grows is drawn only where it is all there is. */
+export function curvesOf(told: Statistics, names: readonly Series[], over: number): Curve[] {
+  const all = names.flatMap((name) => {
     const look = LOOKS[name];
-    return look ? [{ ...look, name, points: counts(told, name).slice(0, steps) }] : [];
+    return look ? [{ ...look, name, points: counts(told, name) }] : [];
   });
+  const isThere = all.some(({ points }) => points.slice(0, over).some((n) => n > 0));
+  return isThere ? all.map((curve) => ({ ...curve, points: curve.points.slice(0, over) })) : all;
 }
 
 export function totalsOf(told: Statistics, names: readonly Series[]): Record<string, number> {

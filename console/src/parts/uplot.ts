@@ -52,6 +52,8 @@ export function draw(target: HTMLElement, first: Shown, width: number, height: n
         gap: 4,
         grid,
         ticks: { show: false },
+        // Its own is for a logarithm, and names powers of ten alone.
+        filter: (_plot, values) => values,
         splits: (plot) => ticks(plot.scales['y']?.max ?? 1, plot.over.clientHeight || height),
         values: (_plot, values) => values.map(short),
       },
