@@ -11,7 +11,7 @@ from cli_program import FakeProgram
 
 from longstop import sources
 from longstop.edges.cli.copies import Copies
-from longstop.edges.cli.serve import reachable
+from longstop.edges.rows.first_event import reachable
 from longstop.model.errors import ConfigurationError, VerificationError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
