@@ -80,6 +80,25 @@ def test_one_is_given_up_only_with_a_reason(changing: Visit, own_night: Scene) -
     assert own_night.get(f"deliveries/{dead['id']}")["state"] == "discarded"
 
 
+def test_a_whole_cause_is_given_up_with_its_count_and_a_reason(changing: Visit, own_night: Scene) -> None:
+    page = changing.go("/dead-letters")
+    page.get_by_role("row").nth(1).wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("d")
+    panel = page.get_by_role("region", name="Discard deliveries")
+    panel.get_by_text("7 deliveries").wait_for()
+    panel.get_by_text("of billing, 3 keys, oldest").wait_for()
+    confirm = panel.get_by_role("button", name="Discard 7")
+    assert confirm.is_disabled()
+    panel.get_by_label("Why").fill("the orders were made anew")
+    confirm.click()
+    panel.get_by_text("7 of 7").wait_for()
+    wait_until(lambda: own_night.count("discarded") == 7, "all to be discarded")
+    page.get_by_text("11 dead letters of 3 causes").wait_for()
+    panel.get_by_role("link", name="Its page").wait_for()
+
+
 def test_what_waits_is_tried_now(changing: Visit, own_night: Scene) -> None:
     stuck = next(each for each in own_night.deliveries("scheduled") if each["type"] == "order.stuck")
     page = changing.go(f"/events/{stuck['event_id']}")

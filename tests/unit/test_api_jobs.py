@@ -145,3 +145,9 @@ async def test_what_cannot_be_meant_makes_no_job(api: httpx.AsyncClient, asked: 
 async def test_what_is_no_job_says_why(api: httpx.AsyncClient, asked: Row, said: str) -> None:
     assert said in (await ask(api, "jobs", 422, asked))["detail"]
     assert (await ask(api, "jobs"))["items"] == []
+
+
+async def test_a_discard_is_counted_before_it_has_a_reason(api: httpx.AsyncClient) -> None:
+    counted = await ask(api, "jobs", 200, {"action": "discard", "filter": {}, "dry_run": True})
+    assert counted["count"] > 0
+    assert (await ask(api, "jobs"))["items"] == []

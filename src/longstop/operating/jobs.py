@@ -54,8 +54,11 @@ class JobService:
         self._auditor = auditor
 
     async def survey(self, asked: JobRequest) -> Survey:
-        """What a job would be of, within PATIENCE_MS or a little more. Nothing is kept. Raises JobRequestError."""
-        return (await self.plan(asked))[1]
+        """What a job would be of, within PATIENCE_MS or a little more. Nothing is kept. Raises JobRequestError.
+
+        It needs no reason: whoever discards sees first how many it would be, and then says why.
+        """
+        return await self._survey(await self._planned(asked))
 
     async def create(self, asked: JobRequest) -> Job:
         """Keep a job; it is carried out by whoever delivers. Raises JobRequestError."""
