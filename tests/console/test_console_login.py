@@ -11,7 +11,7 @@ from console.scene import Scene
 from console.visit import Visit
 
 PASSWORD = "a long one for tests"
-PEOPLE = {"mira": "replay", "eve": "view"}
+PEOPLE = {"operator": "replay", "viewer": "view"}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ def test_a_link_leads_to_the_login_and_from_there_to_where_it_leads(asked: Visit
     page = asked.go("/dead-letters?destination=crm&rows=all")
     page.wait_for_url(re.compile("/login"))
     assert page.get_by_role("link").count() == 0, "nothing is shown of what is behind"
-    log_in(page, "mira")
+    log_in(page, "operator")
     page.wait_for_url(re.compile("/dead-letters[?]destination=crm&rows=all$"))
     page.get_by_role("row").nth(1).wait_for()
     assert page.evaluate("document.cookie") == "", "no script sees the cookie"
-    page.get_by_role("button", name="mira").click()
+    page.get_by_role("button", name="operator").click()
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url(re.compile("/login"))
     page.goto("/events")
@@ -62,16 +62,16 @@ def test_a_link_leads_to_the_login_and_from_there_to_where_it_leads(asked: Visit
 
 def test_a_wrong_password_is_said_and_the_name_stays(asked: Visit) -> None:
     page = asked.go("/")
-    log_in(page, "mira", "not this one")
+    log_in(page, "operator", "not this one")
     page.get_by_role("alert").get_by_text(re.compile(".{10}")).wait_for()
-    assert page.get_by_label("Name").input_value() == "mira"
+    assert page.get_by_label("Name").input_value() == "operator"
     assert page.get_by_label("Password").input_value() == ""
     assert page.evaluate("document.activeElement.id") == "password"
 
 
 def test_who_only_looks_is_told_so_before_he_asks(asked: Visit) -> None:
     page = asked.go("/dead-letters?rows=all")
-    log_in(page, "eve")
+    log_in(page, "viewer")
     page.get_by_role("row").nth(1).wait_for()
     asked.expected.append("403")
     page.keyboard.press("j")
@@ -81,10 +81,10 @@ def test_who_only_looks_is_told_so_before_he_asks(asked: Visit) -> None:
 
 def test_a_session_that_is_over_leads_to_the_login_and_back(asked: Visit) -> None:
     page = asked.go("/events")
-    log_in(page, "mira")
+    log_in(page, "operator")
     page.get_by_role("row").nth(1).wait_for()
     asked.context.clear_cookies()
     page.get_by_role("row").nth(1).get_by_role("link").first.click()
     page.wait_for_url(re.compile(r"/login[?]next=%2Fevents%2F"))
-    log_in(page, "mira")
+    log_in(page, "operator")
     page.get_by_role("heading", name="order.mend").wait_for()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AuditEntry } from '../api/places';
+import type { AuditEntry } from '../api/types';
 import { detailsInWords, targetName, targetPath } from './audit';
 
 const ID = '019ab0c2-7d1e-7000-8000-0123456789ab';

@@ -1,5 +1,5 @@
 /** What is in the audit log, as links: to what an entry was about. */
-import type { AuditEntry } from '../api/places';
+import type { AuditEntry } from '../api/types';
 import type { FilterField } from './filters';
 import { conversationPath, destinationPath, eventPath, jobPath, sourcePath } from '../routes';
 

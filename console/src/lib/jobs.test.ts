@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { WholeJob } from '../api/places';
+import type { Job } from '../api/types';
 import { actions, filterInWords, gone, listOf, pace } from './jobs';
 
 const JOB = {
@@ -11,7 +11,7 @@ const JOB = {
   skipped: 1,
   started_at: '2026-11-28T02:00:00.000Z',
   ended_at: null,
-} as unknown as WholeJob;
+} as unknown as Job;
 
 test('a job leads to the list of what it is of', () => {
   expect(listOf(JOB)).toBe('/dead-letters?destination=crm&reason=exhausted&rows=all');
@@ -32,4 +32,4 @@ test.each([
   ['failed', ['resume', 'cancel']],
   ['done', []],
   ['cancelled', []],
-])('one that is %s may be: %s', (state, may) => expect(actions({ ...JOB, state } as WholeJob)).toEqual(may));
+])('one that is %s may be: %s', (state, may) => expect(actions({ ...JOB, state } as Job)).toEqual(may));

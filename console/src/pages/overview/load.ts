@@ -1,7 +1,6 @@
 /** All that the overview shows, asked for at once: its panels are of one moment and one range. */
 import { get } from '../../api/client';
 import type { Alert, Destination, Source, Statistics, Status } from '../../api/places';
-import { Problem } from '../../api/problem';
 import type { Page } from '../../api/types';
 import { asked, rangeOf, type Range } from '../../lib/range';
 
@@ -32,7 +31,7 @@ export async function load(params: URLSearchParams, signal: AbortSignal): Promis
     get<Status>('status', {}, signal),
     get<Page<Destination>>('destinations', {}, signal),
     get<Page<Source>>('sources', {}, signal),
-    get<Page<Alert>>('alerts', {}, signal).catch(whereThereIsNone),
+    get<Page<Alert>>('alerts', {}, signal),
     ask('accepted,delivered,failed_attempts,dead,latency', false),
     ask('delivered,failed_attempts,dead', false, 'destination'),
     ask('latency', true),
@@ -40,10 +39,4 @@ export async function load(params: URLSearchParams, signal: AbortSignal): Promis
     ask('accepted,duplicate,refused,quarantined', true, 'source'),
   ]);
   return { range, at, status, destinations: destinations.items, sources: sources.items, alerts: alerts.items, flow, flowOf, whole, wholeOf, came };
-}
-
-/** A gateway that knows no alerts has none. */
-function whereThereIsNone(thrown: unknown): Page<Alert> {
-  if (thrown instanceof Problem && thrown.missing) return { items: [], next: null };
-  throw thrown;
 }
