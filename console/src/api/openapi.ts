@@ -677,6 +677,9 @@ export interface components {
             held: number;
             pause_ended: boolean;
             paused: boolean;
+            paused_at: string | null;
+            paused_by: string | null;
+            paused_why: string | null;
         };
         RetrySettings: {
             attempts: number | null;
@@ -726,6 +729,7 @@ export interface components {
             configured: boolean;
             duplicates: number;
             events: number;
+            first_event: string | null;
             held: number;
             kind: string | null;
             last_event_at: string | null;
@@ -736,6 +740,7 @@ export interface components {
             refused_since: string | null;
             silent: boolean;
             to: string[];
+            url: string | null;
             url_path: string;
             usual_gap_s: number | null;
             verified: string | null;
@@ -745,6 +750,7 @@ export interface components {
             dedup: string | null;
             duplicates: number;
             events: number;
+            first_event: string | null;
             held: number;
             key: string | null;
             kind: string | null;
@@ -762,6 +768,7 @@ export interface components {
             silent: boolean;
             to: string[];
             type: string | null;
+            url: string | null;
             url_path: string;
             usual_gap_s: number | null;
             verified: string | null;
