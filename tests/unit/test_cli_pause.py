@@ -50,6 +50,7 @@ def test_resume_ends_it(program: FakeProgram, capsys: Capture) -> None:
     assert program.cli("resume", "crm", "--json") == 0
     assert said(capsys) == {
         **{"destination": "crm", "paused": False, "changed": True, "held": 2},
+        **{"paused_at": "2026-01-01T01:00:00.000Z", "paused_by": "ann", "paused_why": None},
         **{"pause_ended": True, "circuit_closed": False},
     }
     assert pauses(program) == []

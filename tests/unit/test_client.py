@@ -18,6 +18,7 @@ from longstop.client.errors import ApiError, Problem
 from longstop.edges.operators.access.guarding import guarded
 from longstop.edges.operators.api.app import create_api
 from longstop.model.delivery import State
+from longstop.model.job import JobState
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import delivery_id, event_id
 
@@ -74,6 +75,7 @@ def test_every_path_of_the_client_is_one_of_the_api() -> None:
         "limit": 5,
         "destination": None,
         "decision": "replay",
+        "filters": {},
     }
     made = 0
     for name, function in inspect.getmembers(calls, inspect.isfunction):
@@ -110,6 +112,20 @@ async def test_lists_go_on_by_themselves(longstop: AsyncClient) -> None:
     assert set(dead) == {dead_id(), delivery_id(event_id(QUARANTINED), 0)}
     assert [each.id async for each in longstop.events(unrouted=True)] == [event_id(5)]
     assert [each.id async for each in longstop.conversation("talk/1", page_size=1)] == [event_id(HOLDER), event_id(7)]
+
+
+async def test_a_job_is_made_by_filter_and_can_be_stopped(longstop: AsyncClient) -> None:
+    plan = await longstop.plan_job("replay", including_edited=True, destination="crm", reason=None)
+    assert (plan.count, plan.destinations) == (1, {"crm": 1}), "one was edited"
+    assert await longstop.jobs() == []
+    made = await longstop.make_job("replay", why="INC-7", rate=20, including_edited=True, destination="crm")
+    assert (made.state, made.total, made.rate, made.why) == (JobState.RUNNING, 1, 20, "INC-7")
+    assert made.filter == {"state": "dead", "destination": "crm"}
+    assert (await longstop.pause_job(made.id, "slow")).state is JobState.PAUSED
+    assert [each.id for each in await longstop.jobs(state="paused")] == [made.id]
+    assert (await longstop.resume_job(made.id)).state is JobState.RUNNING
+    assert (await longstop.cancel_job(made.id)).state is JobState.CANCELLED
+    assert (await longstop.job(made.id[-8:])).state is JobState.CANCELLED
 
 
 async def test_what_is_decided(longstop: AsyncClient) -> None:

@@ -677,6 +677,9 @@ export interface components {
             held: number;
             pause_ended: boolean;
             paused: boolean;
+            paused_at: string | null;
+            paused_by: string | null;
+            paused_why: string | null;
         };
         RetrySettings: {
             attempts: number | null;

@@ -11,6 +11,7 @@ import httpx
 from pydantic import BaseModel
 
 from longstop.client import calls, models, places
+from longstop.client import jobs as job_models
 from longstop.client.calls import Call
 from longstop.client.transport import (
     TIMEOUT_S,
@@ -190,6 +191,49 @@ class AsyncClient:
     async def dead_groups(self, destination: str | None = None, limit: int = 50) -> list[models.DeadGroup]:
         """What is dead, by what it died of, the largest group first."""
         return (await self.ask(calls.dead_groups(destination, limit))).items
+
+    # -- jobs -----------------------------------------------------------------------------------
+
+    async def plan_job(
+        self, action: str, *, including_edited: bool = False, **filters: str | int | None
+    ) -> job_models.JobSurvey:
+        """Of how many a job would be, and which. Nothing is changed. filters: those of `deliveries`."""
+        return await self.ask(calls.plan_job(action, filters, including_edited))
+
+    async def make_job(
+        self,
+        action: str,
+        *,
+        why: str,
+        rate: float | None = None,
+        including_edited: bool = False,
+        **filters: str | int | None,
+    ) -> job_models.Job:
+        """Have the gateway `replay` or `discard` all that match: what is dead, unless `state` says otherwise.
+
+        rate: how many go out in a second at most. filters: those of `deliveries`.
+        """
+        return await self.ask(calls.make_job(action, filters, rate, why, including_edited))
+
+    async def jobs(self, state: str | None = None, limit: int = 50) -> list[job_models.Job]:
+        """The last jobs, and how far each is."""
+        return (await self.ask(calls.list_jobs(state, limit))).items
+
+    async def job(self, id_: str) -> job_models.Job:
+        """How far a job is."""
+        return await self.ask(calls.job(id_))
+
+    async def pause_job(self, id_: str, why: str | None = None) -> job_models.Job:
+        """Let a job rest."""
+        return await self.ask(calls.change_job(id_, "pause", why))
+
+    async def resume_job(self, id_: str, why: str | None = None) -> job_models.Job:
+        """Let a job go on that rests, or that could not."""
+        return await self.ask(calls.change_job(id_, "resume", why))
+
+    async def cancel_job(self, id_: str, why: str | None = None) -> job_models.Job:
+        """End a job; what it did stays done."""
+        return await self.ask(calls.change_job(id_, "cancel", why))
 
     # -- places ---------------------------------------------------------------------------------
 

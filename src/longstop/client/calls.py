@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from longstop.client import jobs as job_models
 from longstop.client import models, places
 
 T = TypeVar("T", bound=BaseModel)
@@ -130,6 +131,42 @@ def dead_groups(destination: str | None, limit: int) -> Call[models.Items[models
 def conversation(key: str, query: Query) -> Call[models.Conversation]:
     """One page of a key's events."""
     return Call("GET", path("keys", key), models.Conversation, query)
+
+
+# -- jobs -------------------------------------------------------------------------------------------
+
+
+def _job(action: str, filters: Query, **values: Any) -> dict[str, Any]:
+    return {"action": action, "filter": _given(**filters), **_given(**values)}
+
+
+def make_job(
+    action: str, filters: Query, rate: float | None, why: str | None, including_edited: bool
+) -> Call[job_models.Job]:
+    """Replay or discard many."""
+    asked = _job(action, filters, rate=rate, why=why, including_edited=including_edited)
+    return Call("POST", path("jobs"), job_models.Job, body=asked)
+
+
+def plan_job(action: str, filters: Query, including_edited: bool) -> Call[job_models.JobSurvey]:
+    """What that would be of."""
+    asked = _job(action, filters, including_edited=including_edited, dry_run=True)
+    return Call("POST", path("jobs"), job_models.JobSurvey, body=asked)
+
+
+def list_jobs(state: str | None, limit: int) -> Call[models.Items[job_models.Job]]:
+    """The last jobs."""
+    return Call("GET", path("jobs"), models.Items[job_models.Job], {"state": state, "limit": limit})
+
+
+def job(id_: str) -> Call[job_models.Job]:
+    """One job."""
+    return Call("GET", path("jobs", id_), job_models.Job)
+
+
+def change_job(id_: str, decision: str, why: str | None) -> Call[job_models.Job]:
+    """pause, resume or cancel."""
+    return Call("POST", path("jobs", id_, decision), job_models.Job, body=_given(why=why))
 
 
 # -- places -----------------------------------------------------------------------------------------

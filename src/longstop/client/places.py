@@ -283,6 +283,9 @@ class ResumeResult(BaseModel):
     paused: bool
     changed: bool
     held: int
+    paused_at: Time | None = Field(description="Of the pause that is over: since when it was.")
+    paused_by: str | None
+    paused_why: str | None
     pause_ended: bool
     circuit_closed: bool
 

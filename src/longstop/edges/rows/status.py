@@ -91,10 +91,10 @@ def paused_row(destination: str, done: "Paused") -> Row:
 
 
 def resumed_row(destination: str, done: "Resumed") -> Row:
-    """The stable fields of `resume`."""
+    """The stable fields of `resume`, with those of the pause that is over."""
     ended, closed = done.pause is not None, done.circuit is not None
     row = {"destination": destination, "paused": False, "changed": ended or closed, "held": done.waiting}
-    return {**row, "pause_ended": ended, "circuit_closed": closed}
+    return {**row, **pause_row(done.pause), "pause_ended": ended, "circuit_closed": closed}
 
 
 def circuit_row(circuit: Circuit | None) -> Row | None:
