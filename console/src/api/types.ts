@@ -8,6 +8,7 @@ export type Time = string;
 
 export type EventRow = Schemas['Event'];
 export type EventDelivery = Schemas['DeliveryOfEvent'];
+export type DeliveryState = EventDelivery['state'];
 export type EventPage = Schemas['EventDetail'];
 export type Edit = Schemas['Edit'];
 export type Attempt = Schemas['Attempt'];
