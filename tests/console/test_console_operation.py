@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from acceptance.needs import absent
-from console.outage import PROOF, Outage, outage
+from console.outage import TOKEN, Outage, outage
 from console.scene import CANARY
 from console.visit import NARROW, Visit
 
@@ -27,6 +27,7 @@ PAGES = {
     "source": "/sources/shop",
     "source, a sample": "/sources/shop?tab=try",
     "source, refused": "/sources/shop?tab=refused",
+    "source, a wrong credential": "/sources/phone?tab=refused",
     "names that no source has": "/sources/(unknown)",
     "jobs": "/jobs",
     "no jobs": "/jobs?state=failed",
@@ -132,13 +133,13 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((each) =>
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_moves_nothing_is_markup_and_no_proof_is_shown(look: Visit, night_of_outage: Outage, name: str) -> None:
+def test_nothing_moves_and_no_credential_is_shown(look: Visit, night_of_outage: Outage, name: str) -> None:
     look.page.add_init_script(SHIFTS)
     page = look.go(at(PAGES[name], night_of_outage))
     settle(page)
     assert sum(page.evaluate("shifts")) < 0.01
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    assert PROOF not in page.content()
+    assert TOKEN not in page.content()
     assert page.locator("body img").count() == 0
     assert page.locator("body script").count() <= 1
 
