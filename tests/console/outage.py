@@ -1,7 +1,7 @@
 """A gateway in an outage, for the pages that say what is wrong: beside the night's failures a circuit is open.
 
 `erp` answers 503 to everything until it is mended, `door` is a source that anybody may post to, and some requests to
-`shop` were refused.
+`shop` and `phone` were refused.
 """
 
 import json
@@ -14,8 +14,8 @@ from acceptance.destination import Arrival, Destination, Reply
 from acceptance.harness import free_port, wait_until
 from console.scene import Scene
 
-PROOF = "sha256=5f0c9a0e0000000000000000000000000000000000000000000000000000beef"
-"""What a request showed as its signature. It proves nothing, and all the same no page may show it."""
+TOKEN = "of-another-gateway-5f0c9a0e"
+"""What a refused request showed as its credential. It may be good elsewhere, so no page shows it."""
 
 MORE = """
 [sources.door]
@@ -54,7 +54,8 @@ class Outage(Scene):
         for number in range(5):
             self.knock(number)
         for _ in range(3):
-            self.site.post("shop", b'{"id": "x"}', {"X-Signature": PROOF})
+            self.site.post("shop", b'{"id": "x"}', {"X-Signature": "sha256=00"})
+        self.site.post("phone", b"{}", {"Authorization": f"Bearer {TOKEN}"})
         self.site.post("nobody", b"{}", {})
         wait_until(lambda: self.destination("erp")["state"] == "open", "the circuit of erp to open")
         wait_until(lambda: self.count("dead") >= 18, "the failures to have happened")

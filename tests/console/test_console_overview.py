@@ -105,7 +105,7 @@ def test_the_pointer_reads_the_numbers_of_a_step(look: Visit) -> None:
 def test_a_source_may_be_chosen(look: Visit) -> None:
     page = look.go("/")
     counter(page, "accepted").wait_for()
-    page.get_by_label("source").select_option("door")
+    page.get_by_role("combobox", name="source").select_option("door")
     page.wait_for_url(re.compile("source=door"))
     page.get_by_role("table", name="sources").get_by_role("row").nth(2).wait_for(state="detached")
     assert number(counter(page, "accepted").inner_text()) == 5
