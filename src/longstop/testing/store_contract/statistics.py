@@ -74,9 +74,9 @@ async def check_sums_by_name(store: Store) -> None:
 async def check_bins_of_the_latency_add_up(store: Store) -> None:
     """Each for itself, beside the number of all; over time, sources and destinations as counts do."""
 
-    def latency(minute: int, place: int, n: int, **names: str) -> Bucket:
+    def latency(minute: int, place: int, n: int, source: str = "shop") -> Bucket:
         bins = tuple(n if each == place else 0 for each in range(BINS))
-        return replace(bucket(minute, n, series=Series.LATENCY.value, **names), bins=bins)
+        return replace(bucket(minute, n, source, series=Series.LATENCY.value), bins=bins)
 
     await store.add_statistics([latency(0, 0, 1), latency(0, 4, 10), latency(0, 0, 100)])
     await store.add_statistics([latency(0, 4, 1_000), latency(1, BINS - 1, 7), latency(0, 2, 5, source="app")])
