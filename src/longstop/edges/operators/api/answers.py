@@ -16,7 +16,22 @@ from longstop.edges.rows.values import Row
 from longstop.ports import Clock
 
 TURN_S = 0.002
-"""For so long an answer is made before others have their turn."""
+"""For so long something is made before others have their turn."""
+
+
+class Turns:
+    """Lets others have their turn in the event loop, where something has gone on for long."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+
+    async def give(self) -> None:
+        """To be called often."""
+        if self._loop.time() - self._began_s >= TURN_S:
+            await self._clock.sleep(0)
+            self._began_s = self._loop.time()
 
 
 def as_json(model: type[BaseModel], rows: Iterable[Row]) -> Iterator[str]:
@@ -27,12 +42,9 @@ def as_json(model: type[BaseModel], rows: Iterable[Row]) -> Iterator[str]:
 
 async def list_of(clock: Clock, name: str, rows: Iterable[str], around: Mapping[str, Any]) -> Response:
     """An object with this list, whose rows are in JSON, and what is around it."""
-    loop, made = asyncio.get_running_loop(), []
-    began_s = loop.time()
+    made, turns = [], Turns(clock)
     for row in rows:
         made.append(row)
-        if loop.time() - began_s >= TURN_S:
-            await clock.sleep(0)
-            began_s = loop.time()
+        await turns.give()
     rest = json.dumps(around).removeprefix("{").removesuffix("}")
     return Response(f'{{"{name}":[{",".join(made)}]{rest and f",{rest}"}}}', media_type="application/json")
