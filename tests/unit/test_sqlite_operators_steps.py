@@ -51,6 +51,9 @@ async def fill(store: SqliteStore, many: int) -> None:
         at = [START_MS + minute * 60_000 for minute in range(start, min(start + HOUR, many))]
         await store.add_statistics([Bucket(60_000, at_ms, "latency", "shop", "crm", BINS, bins) for at_ms in at])
         await store.add_statistics([Bucket(60_000, at_ms, "dead", "shop", "crm", 3) for at_ms in at])
+    await store.add_statistics([Bucket(60_000, at_ms, "accepted", "shop", "", 3) for at_ms in at])
+    for number in range(many // 20):
+        await store.add_statistics([Bucket(60_000, at_ms, "accepted", f"shop-{number}", "", 3) for at_ms in at])
     for number in range(many):
         over = {"state": JobState.DONE, "state_at_ms": AT_MS + number} if number >= 2 else {}
         await store.add_job(make_job(number, **over))
@@ -85,6 +88,8 @@ def questions(store: SqliteStore, many: int) -> Iterator[Question]:
     yield "statistics: latency", lambda: store.statistics(replace(hour, series="latency"))
     yield "statistics: latency, by name", lambda: store.statistics(replace(hour, series="latency", **by_name))
     yield "statistics: of a destination", lambda: store.statistics(replace(hour, destination="crm"))
+    late = replace(hour, series="accepted", from_ms=0, until_ms=2**50, source="shop")
+    yield "statistics: of one source of many", lambda: store.statistics(late)
     yield "jobs", lambda: store.find_jobs(None, few)
     yield "jobs: from the middle on", lambda: store.find_jobs(None, middle)
     yield "jobs: running", lambda: store.find_jobs(JobState.RUNNING, few)
