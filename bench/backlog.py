@@ -42,7 +42,7 @@ _KEY = f"'conversation-' || (i * 2654435761 % (1 + ?3 / {PER_KEY}))"
 _EVENTS = f"""
     INSERT INTO events (id, source, received_at_ms, type, key, origin, routed, headers, body, key_place)
     {_NUMBERS} SELECT {_ID.format(_AT, "2 * i")}, {_SOURCE}, {_AT}, {_TYPE}, {_KEY}, 'webhook', i % 1000 <> 999, x'90',
-        printf('{{"number":%d,"text":"%s"}}', i, hex(zeroblob(100))),
+        CAST(printf('{{"number":%d,"text":"%s"}}', i, hex(zeroblob(100))) AS BLOB),
         ((i / {key_places.SEGMENT_EVENTS}) << 32) | crc32({_KEY})
     FROM n
 """

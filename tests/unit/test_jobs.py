@@ -97,6 +97,7 @@ def test_too_many_to_count_are_estimated(
 ) -> None:
     monkeypatch.setattr(jobs, "AT_ONCE", 10)
     monkeypatch.setattr(jobs, "PATIENCE_MS", 0)
+    monkeypatch.setattr(jobs, "LOOK_MS", 0)
 
     @on_virtual_time
     async def scenario() -> None:
@@ -107,6 +108,25 @@ def test_too_many_to_count_are_estimated(
             assert (found.count, found.exact) == (0, True)
         else:
             assert (found.count, found.exact) == (estimate, estimate == 0)
+
+    scenario()
+
+
+@pytest.mark.parametrize(("wanted", "exact"), [(DeliveryFilter(), False), (DeliveryFilter(type="order.paid"), True)])
+def test_who_only_looks_waits_for_no_count_that_the_counters_know(
+    wanted: DeliveryFilter, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "AT_ONCE", 10)
+    monkeypatch.setattr(jobs, "LOOK_MS", 0)
+
+    @on_virtual_time
+    async def scenario() -> None:
+        store = MemoryStore()
+        await dead(store, count=15, to=("bi", "crm"))
+        found = await service(store).survey(JobRequest(REPLAY, wanted))
+        assert (found.count, found.exact) == (30, exact)
+        made = await service(store).create(JobRequest(REPLAY, wanted))
+        assert (made.total, made.exact) == (30, True), "a job knows what it is of"
 
     scenario()
 

@@ -20,7 +20,8 @@ from longstop.model.statistics import (
     StatisticsError,
     grown_since,
     increments,
-    quantile,
+    latency_bin,
+    quantiles,
     resolution_for,
 )
 
@@ -34,6 +35,11 @@ def binned(seconds: list[float]) -> list[int]:
     return bins
 
 
+def quantile(bins: list[int], share: float) -> float | None:
+    found = quantiles(bins, [share])
+    return None if found is None else found[0]
+
+
 def test_what_grew_is_added_to_its_minute_and_to_its_hour() -> None:
     grown = grown_since({("dead", "shop", "crm"): 7, ("accepted", "shop", ""): 2}, {("dead", "shop", "crm"): 4})
     assert grown == {("dead", "shop", "crm"): 3, ("accepted", "shop", ""): 2}
@@ -43,6 +49,16 @@ def test_what_grew_is_added_to_its_minute_and_to_its_hour() -> None:
         for names, n in ((("dead", "shop", "crm"), 3), (("accepted", "shop", ""), 2))
     ]
     assert grown_since({("a", "b", "c"): 3}, {("a", "b", "c"): 3}) == {}
+
+
+def test_bins_of_a_latency_grow_in_one_bucket() -> None:
+    grown = {(latency_bin(4), "shop", "crm"): 5, ("dead", "shop", "crm"): 1, (latency_bin(0), "shop", "crm"): 2}
+    grown |= {(latency_bin(1), "app", "crm"): 0}
+    dead, latency = increments(grown, NOW_MS)[:2]
+    assert (dead.series, dead.n, dead.bins) == ("dead", 1, ())
+    assert (latency.series, latency.source, latency.n) == ("latency", "shop", 7)
+    assert latency.bins == (2, 0, 0, 0, 5, *[0] * (BINS - 5))
+    assert len(increments(grown, NOW_MS)) == 4, "of each resolution two, and none of nothing"
 
 
 def test_a_quantile_lies_within_its_bin_in_proportion() -> None:

@@ -7,13 +7,11 @@ takes four times as many here. The questions are those of bench/backlog.py, whos
 import asyncio
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
+from sqlite_steps import steps_counted
 
 from longstop.model.lease import LeaseRequest
 from longstop.stores.sqlite import SqliteStore
@@ -37,25 +35,6 @@ def bench() -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-@contextmanager
-def steps_counted() -> Iterator[Callable[[], int]]:
-    """How many steps SQLite has taken, on all connections that are opened within."""
-    taken = 0
-
-    def hook(connection: apsw.Connection) -> None:
-        def profile(event: dict[str, Any]) -> None:
-            nonlocal taken
-            taken += event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]
-
-        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, profile)
-
-    apsw.connection_hooks.append(hook)
-    try:
-        yield lambda: taken
-    finally:
-        apsw.connection_hooks.remove(hook)
 
 
 async def lease(store: SqliteStore, room: int) -> int:

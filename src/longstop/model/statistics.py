@@ -1,13 +1,17 @@
 """Statistics: what happened in each minute and in each hour, as numbers that can be added up. Pure.
 
-A *bucket* is one number: of a series, a source and a destination, within one minute or one hour. Processes add to the
-same buckets, so a store only has to know how to add. A latency's distribution is a series for each of its bins, for
-the same reason: bins of many minutes, of many processes, add up to those of a day, and quantiles do not.
+A *bucket* is a number: of a series, a source and a destination, within one minute or one hour. Processes add to the
+same buckets, so a store only has to know how to add. A latency's distribution is a number for each of its bins, for
+the same reason: bins of many minutes, of many processes, add up to those of a day, and quantiles do not. They lie in
+one bucket, because they are always asked for together.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
+from operator import add
 
 from longstop.model.errors import LongstopError
 from longstop.model.value import value
@@ -66,22 +70,24 @@ HOURS = Resolution(3_600_000, 90 * DAY_MS)
 RESOLUTIONS = (MINUTES, HOURS)
 
 Counted = tuple[str, str, str]
-"""The name of a series, a source, a destination; empty where it has none."""
+"""The name of a series or of a bin of the latency (`latency_bin`), a source, a destination; empty where it has none."""
 
 
 @value(frozen=True, slots=True)
 class Bucket:
-    """One number, as it is kept, or to be added to what is kept."""
+    """A number as it is kept, or to be added to what is kept."""
 
     step_ms: int
     """A minute or an hour."""
     at_ms: int
     """When it begins, in Unix milliseconds; a multiple of `step_ms`."""
     series: str
-    """One of Series, or a bin of the latency (`latency_bin`)."""
+    """One of Series."""
     source: str
     destination: str
     n: int
+    bins: tuple[int, ...] = ()
+    """Of the latency: how many of `n` are in each of its BINS; else nothing."""
 
 
 @value(frozen=True, slots=True)
@@ -104,36 +110,53 @@ class StatisticsQuery:
 
 
 def latency_bin(place: int) -> str:
-    """The name of the series that a bin of the latency is kept under; 0 is the quickest."""
-    return f"{Series.LATENCY}.{place:02}"
+    """The name that a bin of the latency is counted under; 0 is the quickest."""
+    return _BIN_NAMES[place]
 
 
-def quantile(bins: Sequence[int], share: float) -> float | None:
-    """The latency in seconds that this share of all was not over; None where there was none.
+_BIN_NAMES = tuple(f"{Series.LATENCY}.{place:02}" for place in range(BINS))
+_BIN_PLACES = {name: place for place, name in enumerate(_BIN_NAMES)}
+
+
+def quantiles(bins: Sequence[int], shares: Sequence[float]) -> tuple[float, ...] | None:
+    """The latencies in seconds that these shares of all were not over; None where there was none.
 
     Within a bin they are taken to be spread evenly, as Prometheus does it; beyond the last bound it is that bound.
     """
-    total = sum(bins)
-    if not total:
-        return None
-    rank, below = share * total, 0
-    for place, number in enumerate(bins):
-        if number and below + number >= rank:
-            if place == len(LATENCY_BOUNDS_S):
-                return float(LATENCY_BOUNDS_S[-1])
-            low = LATENCY_BOUNDS_S[place - 1] if place else 0.0
-            return low + (LATENCY_BOUNDS_S[place] - low) * (rank - below) / number
-        below += number
-    return float(LATENCY_BOUNDS_S[-1])
+    up_to = tuple(accumulate(bins))
+    return tuple(_quantile(bins, up_to, share * up_to[-1]) for share in shares) if up_to[-1] else None
+
+
+def _quantile(bins: Sequence[int], up_to: Sequence[int], rank: float) -> float:
+    # No bin is empty that this finds: the one before it has fewer.
+    place = bisect_left(up_to, rank)
+    if place >= len(LATENCY_BOUNDS_S):
+        return float(LATENCY_BOUNDS_S[-1])
+    low = LATENCY_BOUNDS_S[place - 1] if place else 0.0
+    return low + (LATENCY_BOUNDS_S[place] - low) * (rank - up_to[place] + bins[place]) / bins[place]
 
 
 def increments(grown: Mapping[Counted, int], at_ms: int) -> list[Bucket]:
     """What to add where, of what was counted since the last time and up to this one: to its minute and to its hour."""
+    counts: dict[Counted, int] = {}
+    latencies: dict[tuple[str, str], list[int]] = {}
+    for (name, source, destination), number in grown.items():
+        place = _BIN_PLACES.get(name)
+        if place is not None:
+            latencies.setdefault((source, destination), [0] * BINS)[place] = number
+        elif number:
+            counts[name, source, destination] = number
     return [
-        Bucket(kept.step_ms, kept.start(at_ms), series, source, destination, number)
+        each
         for kept in RESOLUTIONS
-        for (series, source, destination), number in grown.items()
-        if number
+        for each in (
+            *(Bucket(kept.step_ms, kept.start(at_ms), *names, number) for names, number in counts.items()),
+            *(
+                Bucket(kept.step_ms, kept.start(at_ms), Series.LATENCY.value, *names, sum(bins), tuple(bins))
+                for names, bins in latencies.items()
+                if any(bins)
+            ),
+        )
     ]
 
 
@@ -183,7 +206,7 @@ class Pace:
 
 def summed(buckets: Iterable[Bucket], wanted: StatisticsQuery) -> list[Bucket]:
     """What a query asks for of these buckets, as any store answers it: by time, source and destination."""
-    sums: dict[tuple[int, str, str], int] = {}
+    sums: dict[tuple[int, str, str], tuple[int, tuple[int, ...]]] = {}
     for each in buckets:
         if not _is_wanted(each, wanted):
             continue
@@ -193,11 +216,17 @@ def summed(buckets: Iterable[Bucket], wanted: StatisticsQuery) -> list[Bucket]:
             each.source if wanted.by_source else "",
             each.destination if wanted.by_destination else "",
         )
-        sums[group] = sums.get(group, 0) + each.n
+        n, bins = sums.get(group, (0, ()))
+        sums[group] = n + each.n, added(bins, each.bins)
     return [
-        Bucket(wanted.step_ms, at_ms, wanted.series, source, destination, n)
-        for (at_ms, source, destination), n in sorted(sums.items())
+        Bucket(wanted.step_ms, at_ms, wanted.series, source, destination, *numbers)
+        for (at_ms, source, destination), numbers in sorted(sums.items())
     ]
+
+
+def added(bins: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+    """Bins of two together; of what has none, none."""
+    return tuple(map(add, bins, others)) if bins and others else bins or others
 
 
 def _is_wanted(bucket: Bucket, wanted: StatisticsQuery) -> bool:

@@ -5,7 +5,6 @@ seconds of statistics with it, and no event: nothing but graphs rests on these n
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ import structlog
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.statistics import (
-    BINS,
     HOURS,
     RESOLUTIONS,
     Bucket,
@@ -24,8 +22,7 @@ from longstop.model.statistics import (
     StatisticsQuery,
     grown_since,
     increments,
-    latency_bin,
-    quantile,
+    quantiles,
     resolution_for,
 )
 from longstop.ports import Clock, Ledger
@@ -38,6 +35,10 @@ AT_ONCE = 500
 FORGET_EVERY_MS = 600_000
 POINTS_MAX = 1_500
 """Of one series; a day of minutes is less, and so are ninety days by two hours. No screen shows more."""
+
+
+IN_ONE_GO = 300
+"""So many steps' quantiles are made before requests have their turn: one to two milliseconds."""
 
 
 class StatisticsWriter:
@@ -184,24 +185,17 @@ class StatisticsReader:
 
     async def _latencies(self, query: StatisticsQuery, points: int) -> list[Line]:
         """Of each step its quantiles, from the bins of all who delivered in it."""
-        bins: dict[_Names, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0] * BINS))
+        lines: dict[_Names, list[Quantiles | None]] = {}
         if not (query.by_source or query.by_destination):
             # One line in any case, as of the counts.
-            bins[None, None]
-        for place in range(BINS):
-            of_bin = StatisticsQuery(
-                *(latency_bin(place), query.kept_ms, query.from_ms, query.until_ms, query.step_ms),
-                *(query.source, query.destination, query.by_source, query.by_destination),
-            )
-            for each in await self._ledger.statistics(of_bin):
-                bins[_names(each, query)][_step(each, query)][place] = each.n
-        lines = []
-        for names, steps in sorted(bins.items(), key=str):
-            told = [_quantiles(steps[step]) if step in steps else None for step in range(points)]
-            lines.append(_line(Series.LATENCY, names, tuple(told)))
-            # A line may take some milliseconds; between two, requests have their turn.
-            await self._clock.sleep(0)
-        return lines
+            lines[None, None] = [None] * points
+        for number, each in enumerate(await self._ledger.statistics(query)):
+            told = lines.setdefault(_names(each, query), [None] * points)
+            told[_step(each, query)] = _quantiles(each.bins)
+            if number % IN_ONE_GO == IN_ONE_GO - 1:
+                # Ten lines of a day's minutes take tens of milliseconds; between some, requests have their turn.
+                await self._clock.sleep(0)
+        return [_line(Series.LATENCY, names, tuple(told)) for names, told in sorted(lines.items(), key=_by_name)]
 
 
 _Names = tuple[str | None, str | None]
@@ -217,6 +211,11 @@ def _columns(buckets: Sequence[Bucket], query: StatisticsQuery, points: int) -> 
     return columns
 
 
+def _by_name(line: tuple[_Names, object]) -> tuple[str, str]:
+    (source, destination), _ = line
+    return source or "", destination or ""
+
+
 def _names(bucket: Bucket, query: StatisticsQuery) -> _Names:
     return bucket.source if query.by_source else None, bucket.destination if query.by_destination else None
 
@@ -230,5 +229,5 @@ def _line(series: Series, names: _Names, points: tuple["int | Quantiles | None",
 
 
 def _quantiles(bins: Sequence[int]) -> Quantiles | None:
-    p50_s, p99_s = quantile(bins, 0.5), quantile(bins, 0.99)
-    return None if p50_s is None or p99_s is None else Quantiles(p50_s, p99_s)
+    found = quantiles(bins, (0.5, 0.99))
+    return None if found is None else Quantiles(*found)

@@ -1,11 +1,9 @@
 """Statistics, in a dict."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import astuple
 from itertools import islice
 
-from longstop.model.statistics import Bucket, StatisticsQuery, summed
+from longstop.model.statistics import Bucket, StatisticsQuery, added, summed
 
 _Key = tuple[int, int, str, str, str]
 
@@ -15,17 +13,19 @@ class MemoryStatistics:
 
     def __init__(self) -> None:
         super().__init__()
-        self._statistics: dict[_Key, int] = defaultdict(int)
+        self._statistics: dict[_Key, Bucket] = {}
 
     async def add_statistics(self, buckets: Sequence[Bucket]) -> None:
         """Add to what is kept."""
         for each in buckets:
-            *key, n = astuple(each)
-            self._statistics[*key,] += n
+            key = (each.step_ms, each.at_ms, each.series, each.source, each.destination)
+            kept = self._statistics.get(key)
+            together = each if kept is None else Bucket(*key, kept.n + each.n, added(kept.bins, each.bins))
+            self._statistics[key] = together
 
     async def statistics(self, wanted: StatisticsQuery) -> Sequence[Bucket]:
         """The sums that are asked for."""
-        return summed((Bucket(*key, n) for key, n in self._statistics.items()), wanted)
+        return summed(self._statistics.values(), wanted)
 
     async def forget_statistics(self, step_ms: int, before_ms: int, limit: int) -> int:
         """Drop what is old."""

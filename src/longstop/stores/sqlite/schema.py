@@ -222,6 +222,7 @@ MIGRATIONS: tuple[str, ...] = (
     audit.MIGRATION,
     accounts.MIGRATION,
     alert_book.MIGRATION,
+    statistics.MIGRATION_BINS,
 )
 
 

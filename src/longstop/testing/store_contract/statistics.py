@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from longstop.model.statistics import HOURS, MINUTES, Bucket, StatisticsQuery
+from longstop.model.statistics import BINS, HOURS, MINUTES, Bucket, Series, StatisticsQuery
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS
 from longstop.testing.store_contract.check import expect_equal
@@ -69,6 +69,32 @@ async def check_sums_by_name(store: Store) -> None:
     expect_equal(await sums(source="a"), [("", "", 3)], "of a source")
     expect_equal(await sums(destination="x", by_source=True), [("a", "", 1), ("b", "", 4)], "of a destination")
     expect_equal(await sums(source="c"), [], "of one that is not there")
+
+
+async def check_bins_of_the_latency_add_up(store: Store) -> None:
+    """Each for itself, beside the number of all; over time, sources and destinations as counts do."""
+
+    def latency(minute: int, place: int, n: int, source: str = "shop") -> Bucket:
+        bins = tuple(n if each == place else 0 for each in range(BINS))
+        return replace(bucket(minute, n, source, series=Series.LATENCY.value), bins=bins)
+
+    await store.add_statistics([latency(0, 0, 1), latency(0, 4, 10), latency(0, 0, 100)])
+    await store.add_statistics([latency(0, 4, 1_000), latency(1, BINS - 1, 7), latency(0, 2, 5, source="app")])
+    await store.add_statistics([bucket(0, 3)])
+    wanted = replace(ALL, series=Series.LATENCY.value)
+
+    async def told(**changes: object) -> list[tuple[str, int, dict[int, int]]]:
+        found = await store.statistics(replace(wanted, **changes))  # type: ignore[arg-type]
+        expect_equal({len(each.bins) for each in found}, {BINS}, "bins of each")
+        return [(each.source, each.n, {at: n for at, n in enumerate(each.bins) if n}) for each in found]
+
+    last = BINS - 1
+    expect_equal(await told(), [("", 1_123, {0: 101, 2: 5, 4: 1_010, last: 7})], "of all")
+    by_minute = [("", 1_116, {0: 101, 2: 5, 4: 1_010}), ("", 7, {last: 7})]
+    expect_equal(await told(step_ms=MINUTE_MS), by_minute, "by minute")
+    by_source = [("app", 5, {2: 5}), ("shop", 1_118, {0: 101, 4: 1_010, last: 7})]
+    expect_equal(await told(by_source=True), by_source, "by source")
+    expect_equal([each.bins for each in await store.statistics(ALL)], [()], "bins of a count")
 
 
 async def check_what_is_old_is_dropped(store: Store) -> None:

@@ -47,7 +47,8 @@ def router(services: Services) -> APIRouter:
         """Where others asked from (`from`) only an admin is told."""
         found = await services.store.audit(wanted, page)
         hidden = {} if who.may(Scope.ADMIN) else {"from": None}
-        return items(({**audit_row(entry), **hidden} for entry in found.rows), found)
+        rows = ({**audit_row(entry), **hidden} for entry in found.rows)
+        return await items(services, AuditEntry, rows, found)
 
     @api.get(
         "/export",

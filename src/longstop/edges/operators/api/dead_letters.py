@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from longstop.client.models import DeadGroup, Items
 from longstop.edges.operators.api.access import Viewer
+from longstop.edges.operators.api.answers import as_json, list_of
 from longstop.edges.operators.api.paging import LIMIT_MAX
 from longstop.edges.operators.api.queries import known
 from longstop.edges.operators.api.services import Services
@@ -25,6 +26,8 @@ def router(services: Services) -> APIRouter:
     ) -> Any:
         wanted = as_stored(destination)
         await known(services, None, wanted)
-        return {"items": [group_row(each) for each in await services.store.dead_groups(wanted, limit)]}
+        found = await services.store.dead_groups(wanted, limit)
+        nothing_more = {"next": None, "searched_to": None}
+        return await list_of(services.clock, "items", as_json(DeadGroup, map(group_row, found)), nothing_more)
 
     return api

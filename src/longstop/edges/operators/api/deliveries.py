@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items, Result
@@ -107,10 +107,11 @@ def _result(done: Sequence[Done]) -> Row:
     return result_row(result.delivery_id, result.event_id, result.state, None)
 
 
-async def listed(services: Services, found: Listing[KeptDelivery]) -> Row:
+async def listed(services: Services, found: Listing[KeptDelivery]) -> Response:
     """A page of deliveries."""
     waits = await why_each_waits(services, found.rows)
-    return items((delivery_row(each, waits.get(each.id, NOT)) for each in found.rows), found)
+    rows = (delivery_row(each, waits.get(each.id, NOT)) for each in found.rows)
+    return await items(services, Delivery, rows, found)
 
 
 async def shown(services: Services, delivery: KeptDelivery) -> Row:

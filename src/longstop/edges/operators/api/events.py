@@ -35,7 +35,7 @@ def router(services: Services) -> APIRouter:
     async def events(_who: Viewer, wanted: Annotated[EventFilter, Depends(event_filter)], page: AskedPage) -> Any:
         found = await services.store.find_events(wanted, page)
         waits = await why_they_wait(services, found.rows)
-        return items((event_row(kept, waits) for kept in found.rows), found)
+        return await items(services, Event, (event_row(kept, waits) for kept in found.rows), found)
 
     @api.get("/{id}", response_model=EventDetail, summary="One event, and all that was done with it")
     async def event(_who: Viewer, id: str) -> Any:

@@ -41,7 +41,7 @@ def router(services: Services) -> APIRouter:
     ) -> Any:
         found = await services.store.find_jobs(state, page)
         now_ms = services.clock.now_ms()
-        return items((job_row(each, now_ms) for each in found.rows), found)
+        return await items(services, Job, (job_row(each, now_ms) for each in found.rows), found)
 
     @api.get("/{id}", response_model=Job, summary="One job")
     async def job(who: Viewer, id: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from longstop.client.models import Conversation
+from longstop.client.models import Conversation, EventWithHistory
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.paging import PageFromTheOldest, items
 from longstop.edges.operators.api.services import Services
@@ -24,7 +24,7 @@ def router(services: Services) -> APIRouter:
         found = await services.store.find_events(EventFilter(key=key), page)
         waits = await why_they_wait(services, found.rows)
         rows = [await _with_history(services, kept, waits) for kept in found.rows]
-        return {"key": key, **items(rows, found)}
+        return await items(services, EventWithHistory, rows, found, key=key)
 
     return api
 

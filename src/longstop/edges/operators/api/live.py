@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from longstop.edges.operators.api.answers import Turns
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.status import status_now
 from longstop.edges.rows.activity import Activity, ActivityLine
@@ -34,25 +35,26 @@ LINGER = 120
 """For so many looks after the last listener has left, what happens is still kept for him: he may come back."""
 KEPT = 2_000
 """Messages about what happened, for those who come back."""
-BEHIND_MAX = 1_000
-"""Who takes his messages so slowly that this many wait is let go; he comes back, and is given what is kept."""
+BEHIND_MAX = 10_000
+"""Who takes his messages so slowly that this many wait is let go; he comes back, and is given what is kept. More than
+one look finds. Those that wait are the same for all, so that a hundred bytes a message are held for each who waits."""
 LISTENERS_MAX = 50
 """Each has a connection of the operators' port, which has 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One server-sent event."""
+    """One server-sent event, made once for all who hear it."""
 
-    event: str
-    data: Row
-    id: str | None = None
+    encoded: bytes
+    """As it goes over the wire."""
     line: ActivityLine | None = None
 
-    def encoded(self) -> bytes:
-        """As it goes over the wire. JSON in ASCII has no line breaks."""
-        id_ = "" if self.id is None else f"id: {self.id}\n"
-        return f"{id_}event: {self.event}\ndata: {json.dumps(self.data)}\n\n".encode()
+
+def message(event: str, data: Row, id: str | None = None, line: ActivityLine | None = None) -> Message:
+    """A server-sent event. JSON in ASCII has no line breaks."""
+    id_ = "" if id is None else f"id: {id}\n"
+    return Message(f"{id_}event: {event}\ndata: {json.dumps(data)}\n\n".encode(), line)
 
 
 @dataclass(eq=False, slots=True)
@@ -60,6 +62,16 @@ class _Listener:
     source: str | None
     destination: str | None
     waiting: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX + 1))
+
+    async def all_that_wait(self) -> bytes:
+        """At once, because each piece that is sent costs as much as a hundred messages in it; nothing at the end."""
+        taken = [await self.waiting.get()]
+        while taken[-1] is not None and not self.waiting.empty():
+            taken.append(self.waiting.get_nowait())
+        if taken[-1] is None and len(taken) > 1:
+            # The next time is the end.
+            self.waiting.put_nowait(None)
+        return b"".join(each.encoded for each in taken if each is not None)
 
     def wants(self, message: Message) -> bool:
         line = message.line
@@ -115,16 +127,16 @@ class Live:
         try:
             # So that a browser knows at once that it is connected.
             yield b": listening\n\n"
-            while (message := await listener.waiting.get()) is not None:
-                yield message.encoded()
+            while told := await listener.all_that_wait():
+                yield told
         finally:
             self._listeners.discard(listener)
 
     def _begin(self, listener: _Listener, heard: str | None) -> None:
-        for message in self._missed(heard):
-            self._tell(listener, message)
+        for each in self._missed(heard):
+            self._tell(listener, each)
         for (kind, _), row in self._told.items():
-            self._tell(listener, Message(kind, row))
+            self._tell(listener, message(kind, row))
         self._listeners.add(listener)
         if self._looking is None or self._looking.done():
             # On behalf of nobody, and not of the one who happened to listen first: all are told the same, so what is
@@ -137,7 +149,7 @@ class Live:
         began, _, number = heard.partition("-")
         first = self._number - len(self._kept)
         if began != self._began or not number.isdecimal() or not first <= int(number) <= self._number:
-            return [Message("missed", {})]
+            return [message("missed", {})]
         return tuple(self._kept)[int(number) - first :]
 
     # -- looking ----------------------------------------------------------------------------------
@@ -153,16 +165,18 @@ class Live:
                 log.warning("live_not_looked", error=str(error))
             looks += 1
             if looks % PING_EVERY == 0:
-                self._tell_all(Message("ping", {}))
+                self._tell_all(message("ping", {}))
             await self._services.clock.sleep(EVERY_S)
             idle = 0 if self._listeners else idle + 1
 
     async def _look_once(self, activity: Activity, looks: int) -> None:
-        for line in await activity.next():
+        lines, turns = await activity.next(), Turns(self._services.clock)
+        for line in lines:
             self._number += 1
-            message = Message("activity", line.row(), f"{self._began}-{self._number}", line)
-            self._kept.append(message)
-            self._tell_all(message)
+            told = message("activity", line.row(), f"{self._began}-{self._number}", line)
+            self._kept.append(told)
+            self._tell_all(told)
+            await turns.give()
         for kind, rows in self._rows.items():
             found = {str(row["id"]): row for row in await rows()}
             for id_, row in found.items():
@@ -174,7 +188,7 @@ class Live:
     def _tell_if_new(self, kind: str, id_: str, row: Row) -> None:
         if self._told.get((kind, id_)) != row:
             self._told[kind, id_] = row
-            self._tell_all(Message(kind, row))
+            self._tell_all(message(kind, row))
 
     def _tell_all(self, message: Message) -> None:
         for listener in tuple(self._listeners):

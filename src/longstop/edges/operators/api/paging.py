@@ -5,10 +5,14 @@ import binascii
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Response
+from pydantic import BaseModel
 
 from longstop.client.models import ListOrder
+from longstop.edges.operators.api.answers import as_json, list_of
 from longstop.edges.operators.api.problems import invalid
+from longstop.edges.operators.api.services import Services
+from longstop.edges.rows.values import Row
 from longstop.model.accounts import is_name
 from longstop.model.ids import is_id
 from longstop.model.listing import Listing, Page
@@ -53,13 +57,16 @@ def named(
 PageOfNames = Annotated[Page, Depends(named)]
 
 
-def items(rows: Iterable[Any], found: Listing[Any]) -> dict[str, Any]:
-    """A listing as it is answered."""
-    return {
-        "items": list(rows),
+async def items(
+    services: Services, model: type[BaseModel], rows: Iterable[Row], found: Listing[Any], **more: str
+) -> Response:
+    """A listing as it is answered. model: what each row is. more: what stands beside the list."""
+    around = {
+        **more,
         "next": None if found.next_after is None else cursor_of(found.next_after),
         "searched_to": None if found.searched_to_ms is None else rfc3339(found.searched_to_ms),
     }
+    return await list_of(services.clock, "items", as_json(model, rows), around)
 
 
 def cursor_of(after: str) -> str:

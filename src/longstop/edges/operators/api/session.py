@@ -100,7 +100,8 @@ def router(services: Services) -> APIRouter:
     )
     async def sessions(who: Viewer, page: AskedPage) -> Any:
         found = await services.store.sessions(None if who.may(Scope.ADMIN) else _own(who), page)
-        return items((session_row(each, who.session) for each in found.rows), found)
+        rows = (session_row(each, who.session) for each in found.rows)
+        return await items(services, KeptSession, rows, found)
 
     @api.delete("/sessions/{id}", status_code=204, summary="End a session")
     async def end_session(who: Viewer, id: str) -> Response:

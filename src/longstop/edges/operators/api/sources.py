@@ -92,7 +92,7 @@ def router(services: Services) -> APIRouter:
         """Of each source the last 20 are kept, without credentials. The source `(unknown)` is every other name."""
         wanted = UNKNOWN if name == UNKNOWN else named(services, name).name
         found = await services.store.rejections(wanted, page)
-        return items(map(rejection_row, found.rows), found)
+        return await items(services, Rejection, map(rejection_row, found.rows), found)
 
     @api.post("/{name}/test", response_model=SourceTest, summary="What would become of a request, and why")
     async def test(_who: Viewer, name: str, asked: Captured) -> Any:

@@ -51,7 +51,7 @@ def users_router(services: Services) -> APIRouter:
     @api.get("", response_model=Items[User], summary="Who may sign in")
     async def users(_who: Administrator, page: PageOfNames) -> Any:
         found = await services.store.users(page)
-        return items(map(user_row, found.rows), found)
+        return await items(services, User, map(user_row, found.rows), found)
 
     @api.post("", response_model=User, status_code=201, summary="Let a person sign in")
     async def add(who: Administrator, new: NewUser) -> Any:
@@ -88,7 +88,7 @@ def tokens_router(services: Services) -> APIRouter:
     @api.get("", response_model=Items[Token], summary="What programs show")
     async def tokens(_who: Administrator, page: AskedPage) -> Any:
         found = await services.store.tokens(page)
-        return items(map(token_row, found.rows), found)
+        return await items(services, Token, map(token_row, found.rows), found)
 
     @api.post("", response_model=NewToken, status_code=201, summary="Make a token; it is shown once")
     async def create(who: Administrator, wanted: WantedToken) -> Any:
