@@ -118,7 +118,7 @@ class Night:
         (self.site.folder / "mended").touch()
 
     def ask(self, *words: str) -> list[Any]:
-        """What a command of the command line shows, in a process of its own: a browser's tests have a loop in theirs."""
+        """What a command line shows; in a process of its own, for where a browser is, a loop runs in this one."""
         ran = self.site.cli(*words, "--json")
         assert ran.exit == 0, ran.err
         return ran.rows
@@ -194,15 +194,20 @@ def night(folder: Path, more: str = "") -> Iterator[Night]:
         site.close()
 
 
+def section(heading: str) -> str:
+    """One way through the night, as docs/operate.md has it."""
+    night_of = (ROOT / "docs" / "operate.md").read_text().partition("\n## A night\n")[2].partition("\n## ")[0]
+    return night_of.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+
+
 class Page:
-    """One way through the night, as docs/operate.md has it: its lines, to be typed one after the other.
+    """The lines of one way through the night, to be typed one after the other.
 
     The ids that are on the page stand for others on each night: `known` says for which.
     """
 
     def __init__(self, heading: str) -> None:
-        section = (ROOT / "docs" / "operate.md").read_text().partition("\n## A night\n")[2].partition("\n## ")[0]
-        self.text = section.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+        self.text = section(heading)
         self.known: dict[str, str] = {}
         self._left = re.findall(r"^\$ (.+)$", self.text, re.MULTILINE)
         assert len(self._left) > 12, heading
