@@ -117,15 +117,21 @@ class Night:
         self.site.destination.script = lambda _arrival: OK
         (self.site.folder / "mended").touch()
 
+    def ask(self, *words: str) -> list[Any]:
+        """What a command line shows; in a process of its own, for where a browser is, a loop runs in this one."""
+        ran = self.site.cli(*words, "--json")
+        assert ran.exit == 0, ran.err
+        return ran.rows
+
     def dead_of(self, conversation: str) -> Any:
         """The only dead delivery of a conversation."""
-        (found,) = self.site.ask("dead", "list", "--key", conversation).rows
+        (found,) = self.ask("dead", "list", "--key", conversation)
         return found
 
     def states(self, destination: str) -> Counter[str]:
         """How many deliveries of a destination are in each state."""
-        rows = self.site.ask("status").row["destinations"]
-        (row,) = [each for each in rows if each["destination"] == destination]
+        (told,) = self.ask("status")
+        (row,) = [each for each in told["destinations"] if each["destination"] == destination]
         return +Counter({name: row[name] for name in ("scheduled", "leased", "delivered", "dead", "discarded")})
 
     def account(self, original: str, edited: str, given_up: str) -> None:
@@ -135,7 +141,7 @@ class Night:
         """
         assert self.states("crm") == {"delivered": 299, "discarded": 2}
         assert self.states("screen") == {"delivered": 60}
-        kept = {each["id"]: each for each in self.site.ask("events", "list", "--limit", "1000").rows}
+        kept = {each["id"]: each for each in self.ask("events", "list", "--limit", "1000")}
         assert set(kept) == {*self.accepted, edited}
         ends = {
             (id_, each["destination"]): each["state"] for id_, event in kept.items() for each in event["deliveries"]
@@ -153,7 +159,7 @@ class Night:
 
     def trail(self, original: str, edited: str, by: str) -> None:
         """Both events of an edit say who did what, and why."""
-        first, second = self.site.event(original), self.site.event(edited)
+        (first,), (second,) = (self.ask("events", "show", id_) for id_ in (original, edited))
         (edit,) = first["edits"]
         assert second["made_by"] == edit
         assert (edit["event_id"], edit["parent"], edit["by"], edit["why"]) == (
@@ -188,15 +194,20 @@ def night(folder: Path, more: str = "") -> Iterator[Night]:
         site.close()
 
 
+def section(heading: str) -> str:
+    """One way through the night, as docs/operate.md has it."""
+    night_of = (ROOT / "docs" / "operate.md").read_text().partition("\n## A night\n")[2].partition("\n## ")[0]
+    return night_of.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+
+
 class Page:
-    """One way through the night, as docs/operate.md has it: its lines, to be typed one after the other.
+    """The lines of one way through the night, to be typed one after the other.
 
     The ids that are on the page stand for others on each night: `known` says for which.
     """
 
     def __init__(self, heading: str) -> None:
-        section = (ROOT / "docs" / "operate.md").read_text().partition("\n## A night\n")[2].partition("\n## ")[0]
-        self.text = section.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+        self.text = section(heading)
         self.known: dict[str, str] = {}
         self._left = re.findall(r"^\$ (.+)$", self.text, re.MULTILINE)
         assert len(self._left) > 12, heading

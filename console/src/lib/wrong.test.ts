@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Alert, Destination, Source, Status } from '../api/places';
-import { whatIsWrong } from './wrong';
+import type { Group } from '../api/types';
+import { goingOn, whatIsWrong } from './wrong';
 
 const STATUS = { accepting: true, delivering: true, ready: true, why_not: [] } as unknown as Status;
 const CRM = { name: 'crm', state: 'closed', circuit: null, paused_by: null, paused_why: null, counts: { scheduled: 398 } } as unknown as Destination;
@@ -30,4 +31,19 @@ test('a gateway that accepts or delivers nothing comes first', () => {
 test('an alert is told where nothing else says it', () => {
   const alert = { kind: 'backlog', about: 'destination', subject: 'crm', severity: 'warning', title: 'What waits for crm is old', why: '3 h', since: CIRCUIT.opened_at } as Alert;
   expect(whatIsWrong(STATUS, [], [], [alert, { ...alert, kind: 'circuit' }])).toHaveLength(1);
+});
+
+test('what dies is wrong, by destination, since the first of it; what lies there since long ago is not', () => {
+  const cause = (destination: string | null, count: number, first_at: string, last_at: string): Group => ({ destination, count, first_at, last_at }) as Group;
+  const causes = [
+    cause('crm', 10, '2026-11-28T02:10:00.000Z', '2026-11-28T02:40:00.000Z'),
+    cause('crm', 8, '2026-11-28T02:05:00.000Z', '2026-11-28T02:30:00.000Z'),
+    cause(null, 1, '2026-11-28T02:20:00.000Z', '2026-11-28T02:20:00.000Z'),
+    cause('billing', 4, '2026-11-01T00:00:00.000Z', '2026-11-02T00:00:00.000Z'),
+  ];
+  const told = whatIsWrong(STATUS, [CRM], [SHOP], [], goingOn(causes, Date.parse('2026-11-28T02:00:00Z')));
+  expect(told.map(({ what, why, at, href }) => [what, why, at, href])).toEqual([
+    ['crm', '18 deliveries are dead, of 2 causes', '2026-11-28T02:05:00.000Z', '/dead-letters?destination=crm'],
+    ['quarantine', '1 delivery is dead, of 1 cause', '2026-11-28T02:20:00.000Z', '/dead-letters?destination=quarantine'],
+  ]);
 });

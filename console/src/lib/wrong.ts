@@ -1,6 +1,9 @@
 /** What is wrong now: the first thing that the overview says, worst first, each with where it can be mended. */
 import type { Alert, Destination, Source, Status } from '../api/places';
+import type { Group } from '../api/types';
 import { destinationPath, sourcePath } from '../routes';
+import { link } from './filters';
+import { parse } from './time';
 import { destinationName, many } from './words';
 
 export interface Wrong {
@@ -17,8 +20,29 @@ export interface Wrong {
 /** Alerts of these kinds say what is said here already, with less about it. */
 const SAID = new Set(['dead_letters', 'circuit', 'source_silent', 'node', 'not_ready']);
 
-export function whatIsWrong(status: Status, destinations: readonly Destination[], sources: readonly Source[], alerts: readonly Alert[]): Wrong[] {
-  return [...ofGateway(status), ...destinations.flatMap(ofDestination), ...sources.flatMap(ofSource), ...alerts.flatMap(ofAlert)];
+/** causes: what is dead, and has gone on dying within the time that is looked at. */
+export function whatIsWrong(
+  status: Status,
+  destinations: readonly Destination[],
+  sources: readonly Source[],
+  alerts: readonly Alert[],
+  causes: readonly Group[] = [],
+): Wrong[] {
+  return [...ofGateway(status), ...destinations.flatMap(ofDestination), ...ofDead(causes), ...sources.flatMap(ofSource), ...alerts.flatMap(ofAlert)];
+}
+
+/** Of causes, those that somebody died of since then, in milliseconds: what lies there for weeks is not wrong *now*. */
+export const goingOn = (causes: readonly Group[], from: number): Group[] => causes.filter(({ last_at }) => parse(last_at) >= from);
+
+function ofDead(causes: readonly Group[]): Wrong[] {
+  const names = [...new Set(causes.map(({ destination }) => destinationName(destination)))];
+  return names.map((name) => {
+    const its = causes.filter(({ destination }) => destinationName(destination) === name);
+    const dead = its.reduce((sum, { count }) => sum + count, 0);
+    const first = its.map(({ first_at }) => first_at).sort()[0] ?? null;
+    const why = `${many(dead, 'delivery is', 'deliveries are')} dead, of ${many(its.length, 'cause')}`;
+    return { state: 'dead', what: name, href: link('/dead-letters', { destination: name }), at: first, why };
+  });
 }
 
 function ofGateway(status: Status): Wrong[] {
