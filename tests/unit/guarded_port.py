@@ -65,6 +65,7 @@ class Port:
             auditor=parts.auditor,
             accounts=parts.accounts,
             alert=parts.alert,
+            alerts=parts.alerts(),
             why_not_ready=lambda: (),
             archive=masked_archive(parts.archive, shown),
             access=parts.access() if settings.operators.auth == "users" else None,

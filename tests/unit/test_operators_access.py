@@ -55,7 +55,7 @@ async def test_the_ways_in_are_open(path: str, status: int) -> None:
 async def test_what_is_told_to_who_is_not_known() -> None:
     assert (await Port().ask("GET", "/api/v1/session")).json() == {
         "authenticated": False, "required": True, "user": None, "role": None, "scopes": [], "oidc": False,
-        "version": None, "console": {"name": None, "colour": None},
+        "version": None, "console": {"name": None, "colour": "grey"},
     }  # fmt: skip
 
 
