@@ -122,7 +122,7 @@ async def test_a_request_that_does_not_come_ends_the_connection(
 
 
 async def test_bytes_that_dribble_bring_no_more_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.2)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 1.5)
     client = await served.connect()
 
     async def dribble() -> None:
