@@ -21,6 +21,7 @@ from longstop.edges.operators.api.app import PREFIX, ROUTERS
 from longstop.edges.operators.api.live import Live
 from longstop.model.accounts import Role
 from longstop.model.append import Append
+from longstop.model.breaker import Circuit
 from longstop.model.caller import Caller, CallerKind, Scope
 from longstop.model.delivery import Attempt, DeadReason, OutcomeKind, State, Transition, Trigger
 from longstop.model.event import Headers
@@ -58,6 +59,9 @@ async def kept(port: Port) -> None:
     sample = Rejection(
         event_id(9), "shop", AT_MS, RejectionReason.WRONG_PROOF, 401, ("wrong",), request, len(BODY), True
     )
+    why = f"5 of 9 failed, the last: no customer {PHONE}"
+    await port.store.change_circuit("crm", 0, Circuit("crm", AT_MS, AT_MS + 9, 9, why))
+    await port.parts.alerts().look()
     await port.store.record_rejections([RejectionCount("shop", RejectionReason.WRONG_PROOF, 1, AT_MS, AT_MS)], [sample])
 
 
@@ -134,6 +138,7 @@ async def test_what_all_are_told_is_masked_whoever_listens_first(port: Port, mon
     set_caller({}, Caller("boss", CallerKind.USER, frozenset(Scope)))
     heard = live.listen()
     assert await anext(heard) == b": listening\n\n"
+    await port.store.change_circuit("crm", 1, None)
     await hidden.parts.replay(CLI).replay([await port.store.delivery(DELIVERY)], why="once more")
     now_ms = hidden.clock.ms
     (claim,) = (await port.store.lease(LeaseRequest("w", {"crm": 5}, now_ms, now_ms + 9))).claims
