@@ -105,6 +105,15 @@ def test_what_says_that_it_is_a_form_and_is_none_is_hidden_whole(body: bytes) ->
     assert Masking(["text"]).masked(body, FORM) is None
 
 
+def test_a_hash_of_the_body_is_hidden_where_something_of_it_is() -> None:
+    given = Headers([("Content-MD5", SECRET), ("Digest", SECRET), ("X-Other", "1")])
+    assert [text for _, text in Masking(["text"]).headers(given)] == [HIDDEN, HIDDEN, "1"]
+    assert Masking(["text"]).dedup(b"sha256:abc") == HIDDEN.encode()
+    assert Masking(["text"]).dedup(b"4711") == b"4711"
+    assert Masking(["header:X-Other"]).dedup(b"sha256:abc") == b"sha256:abc"
+    assert list(Masking(["header:X-Other"]).headers(given))[0] == ("Content-MD5", SECRET)
+
+
 def test_headers_are_hidden_by_name() -> None:
     headers = Masking(["header:X-Phone"]).headers(Headers([("x-phone", SECRET), ("X-Other", "1")]))
     assert list(headers) == [("x-phone", HIDDEN), ("X-Other", "1")]
@@ -119,6 +128,22 @@ def test_headers_are_hidden_by_name() -> None:
         ("text", Selected(dedup="join('-', [id, text])"), {"dedup"}),
         ("@", Selected("type", "key", "hash:body"), {"type", "key", "dedup"}),
         ("id", Selected(key="header:id"), set()),
+        ("header:X-Phone", Selected(key="header:x-phone", type="phone"), {"key"}),
+        ("from.address", Selected(key="from.id", type="from.address_kind"), set()),
+        ("from.address", Selected(key="to_string(from)", type="to_string(@)"), {"key", "type"}),
+        ("from.address", Selected(key="from.*|[0]", type="*.address|[0]", dedup="*.id|[0]"), {"key", "type"}),
+        ("from.address", Selected(key="{a: from}.a.address", type="[from.address, id]|[0]"), {"key", "type"}),
+        ("from.address", Selected(key="id || from.address", type="values(from)[0]"), {"key", "type"}),
+        ("people[].phone", Selected(key="people[0].phone", type="people[0].name"), {"key"}),
+        (
+            "people[].phone",
+            Selected(key="max_by(people, &age).phone", type="people[?age > `9`].phone|[0]"),
+            {"key", "type"},
+        ),
+        ("people[].phone", Selected(key="map(&phone, people)|[0]", type="length(other)"), {"key"}),
+        ("*.phone", Selected(key="from.phone", type="from.name"), {"key"}),
+        ("text", Selected(dedup="hash:body"), {"dedup"}),
+        ("header:X-Phone", Selected(dedup="hash:body"), set()),
     ],
 )
 def test_what_is_taken_from_a_masked_field_is_hidden_too(mask: str, selected: Selected, hidden: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 JMESPath itself answers with values, and not with where they were. Here the tree that it parses an expression to is
 gone through over a document. Only expressions that are paths can be: fields, places, `[*]`, `[]`, `.*`, filters and
-slices.
+slices. Where an expression of any kind reads from can be told, too (`read_from`), at least roughly.
 """
 
 from collections.abc import Callable
@@ -107,3 +107,47 @@ _WAYS: dict[str, Callable[[Node, Any, Change], Any]] = {
     "flatten": _flattened,
 }
 """What a path is made of (https://jmespath.org/specification.html), and how each part leads on."""
+
+
+# -- where an expression reads from ---------------------------------------------------------------------
+
+Path = tuple[str, ...]
+"""Names on the way to a value; places in lists are left out."""
+ANY = "*"
+BELOW = "**"
+"""Anything from here on."""
+_IN_TURN = frozenset({"subexpression", "index_expression", "pipe"})
+_HERE = frozenset({"index", "slice", "identity", "current"})
+_NOTHING = frozenset({"literal", "expref"})
+"""What a function does with each element is of the list that it is given."""
+_AS_IT_IS = frozenset({"or_expression", "and_expression", "flatten"})
+
+
+def read_from(node: Node, at: frozenset[Path] = frozenset({()})) -> frozenset[Path]:
+    """Where what a parsed expression comes to may have stood in the document, and all that is below."""
+    kind, children = node["type"], node["children"]
+    if kind == "field":
+        return frozenset((*path, node["value"]) for path in at)
+    if kind in _HERE or kind in _NOTHING:
+        return at if kind in _HERE else frozenset()
+    if kind in _IN_TURN:
+        for child in children:
+            at = read_from(child, at)
+        return at
+    if kind in ("projection", "filter_projection", "value_projection"):
+        found = read_from(children[0], at)
+        each = frozenset((*path, ANY) for path in found) if kind == "value_projection" else found
+        return read_from(children[1], each)
+    found = frozenset[Path]().union(*(read_from(child, at) for child in children))
+    # What is made of several, or computed, has other names within.
+    return found if kind in _AS_IT_IS else frozenset((*path, BELOW) for path in found)
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Whether what stands at one of two paths may hold what stands at the other."""
+    for left, right in zip(one, other, strict=False):
+        if BELOW in (left, right):
+            return True
+        if left != right and ANY not in (left, right):
+            return False
+    return True

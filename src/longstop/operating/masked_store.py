@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from longstop.model.alert_book import AlertBook
 from longstop.model.breaker import Circuit
 from longstop.model.caller import Caller
 from longstop.model.delivery import Attempt, Delivery
@@ -65,6 +66,7 @@ class Shown:
             for name in self.masking.columns(event.source)
             if getattr(event, name) is not None
         }
+        hidden.setdefault("dedup", self.masking.dedup(event.dedup))
         return replace(event, headers=self.masking.headers(event.headers), **hidden)
 
     def delivery(self, delivery: Delivery) -> Delivery:
@@ -98,6 +100,16 @@ class Shown:
         contains = None if wanted.contains is None else HIDDEN.encode()
         shown = replace(wanted, contains=contains, error=self.masking.error(wanted.error), **hidden)
         return replace(job, wanted=shown)
+
+    def book(self, book: AlertBook) -> AlertBook:
+        """What is wrong now: of a circuit, it is told in the words of the destination."""
+        if not self.hides:
+            return book
+        standing = {
+            key: replace(each, why=self.masking.error(each.why) or "") if each.kind == "circuit" else each
+            for key, each in book.standing.items()
+        }
+        return replace(book, standing=standing)
 
     def rejection(self, rejection: Rejection) -> Rejection:
         """A refused request."""
@@ -157,6 +169,9 @@ class _MaskedStore:
         if not self._shown.hides:
             return circuits
         return [replace(each, why=self._shown.masking.error(each.why) or "") for each in circuits]
+
+    async def alert_book(self) -> AlertBook:
+        return self._shown.book(await self._store.alert_book())
 
     async def job(self, job_id: str) -> Job | None:
         found = await self._store.job(job_id)

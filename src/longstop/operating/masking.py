@@ -11,7 +11,7 @@ what stands in a body: who may ask "does it hold +49 170 1" again and again has 
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -23,12 +23,16 @@ from longstop.model.error_group import group_of, has_variables
 from longstop.model.errors import HiddenError
 from longstop.model.event import Event, Headers
 from longstop.model.listing import DeliveryFilter, EventFilter
-from longstop.model.masking import change
+from longstop.model.masking import Node, change, overlap, read_from
 
 HIDDEN = "(not shown)"
 """What stands in the place of a field."""
 HEADER = "header:"
 _FORM = "application/x-www-form-urlencoded"
+_HASH = "hash:"
+_FINGERPRINT = b"sha256:"
+_DIGESTS = frozenset({"content-md5", "digest", "content-digest", "repr-digest"})
+"""Headers with a hash of the body. Whoever has it, and all of the body but a phone number, tries out the numbers."""
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
 _COLUMNS = ("type", "key", "dedup")
 
@@ -48,8 +52,9 @@ class Masking:
     def __init__(self, mask: Sequence[str] = (), sources: Iterable[tuple[str, Selected]] = ()) -> None:
         paths = [each for each in mask if not each.startswith(HEADER)]
         self._paths = [jmespath.compile(each).parsed for each in paths]
-        self._headers = frozenset(each.removeprefix(HEADER).lower() for each in mask if each.startswith(HEADER))
-        self._columns = {name: _columns_of(selected, paths) for name, selected in sources}
+        named = (each.removeprefix(HEADER).lower() for each in mask if each.startswith(HEADER))
+        self._headers = frozenset(named) | (_DIGESTS if paths else frozenset())
+        self._columns = {name: _columns_of(selected, self._paths, self._headers) for name, selected in sources}
         self.active = bool(mask)
 
     def hides_from(self, caller: Caller) -> bool:
@@ -84,6 +89,11 @@ class Masking:
     def columns(self, source: str) -> frozenset[str]:
         """Of `type`, `key` and `dedup` those that are taken from a masked field of this source's bodies."""
         return self._columns.get(source, frozenset())
+
+    def dedup(self, dedup: bytes | None) -> bytes | None:
+        """A dedup key; one that is the hash of a body (see _DIGESTS) is hidden."""
+        hashed = dedup is not None and dedup.startswith(_FINGERPRINT) and self._paths
+        return HIDDEN.encode() if hashed else dedup
 
     def error(self, error: str | None) -> str | None:
         """An error with its variable parts taken out."""
@@ -136,23 +146,16 @@ def _hide(_value: Any) -> str:
     return HIDDEN
 
 
-def _columns_of(selected: Selected, paths: Sequence[str]) -> frozenset[str]:
-    """Those that could show what one of the paths hides: that name all of its fields."""
+def _columns_of(selected: Selected, paths: Sequence[Node], headers: Collection[str]) -> frozenset[str]:
+    """Those that could show what is masked: that are read from where it stands, or from around it."""
     written = {name: getattr(selected, name) for name in _COLUMNS}
-    return frozenset(
-        name
-        for name, text in written.items()
-        if text is not None and not text.startswith(HEADER) and any(_fields(path) <= _fields(text) for path in paths)
-    )
+    return frozenset(name for name, text in written.items() if text is not None and _shows(text, paths, headers))
 
 
-def _fields(expression: str) -> frozenset[str]:
-    """The names in an expression."""
-    found: set[str] = set()
-    nodes = [jmespath.compile(expression).parsed] if not expression.startswith("hash:") else []
-    while nodes:
-        node = nodes.pop()
-        if node["type"] == "field":
-            found.add(node["value"])
-        nodes += [each for each in node["children"] if isinstance(each, dict)]
-    return frozenset(found)
+def _shows(expression: str, paths: Sequence[Node], headers: Collection[str]) -> bool:
+    if expression.startswith(HEADER):
+        return expression.removeprefix(HEADER).lower() in headers
+    if expression.startswith(_HASH):
+        return bool(paths)
+    read = read_from(jmespath.compile(expression).parsed)
+    return any(overlap(one, other) for path in paths for one in read_from(path) for other in read)

@@ -1,6 +1,6 @@
 """The server of the operators' port: uvicorn, in the gateway's own event loop.
 
-It serves any ASGI app, and is used as anybody may use it: nothing of its inside is touched.
+It serves any ASGI app. What it has no limits for, `connection` has.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 import uvicorn
 
+from longstop.edges.operators.connection import CONNECTIONS_MAX, Connection
+
 log = structlog.get_logger("longstop.http")
 
 DRAIN_WITHIN_S = 5
 HEAD_BYTES_MAX = 64 * 1024
-"""A request's head may be so large. (uvicorn has no time limit for it: this port is for people whom one knows.)"""
-CONNECTIONS_MAX = 200
-"""More requests at once are answered 503."""
+"""A request's head may be so large."""
 KEEP_ALIVE_S = 75
 
 
@@ -39,7 +39,7 @@ class OperatorsServer:
             uvicorn.Config(
                 app,
                 # The only one of its parsers that has a limit on a head.
-                http="h11",
+                http=Connection,
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 loop="none",
                 ws="none",
@@ -48,7 +48,8 @@ class OperatorsServer:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=CONNECTIONS_MAX,
+                # Of connections there are no more; requests whose asker has gone are answered 503 above it.
+                limit_concurrency=CONNECTIONS_MAX + 1,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=DRAIN_WITHIN_S,
             )
