@@ -74,6 +74,8 @@ class JobService:
 
     async def plan(self, asked: JobRequest) -> tuple[Job, Survey]:
         """The job of what there is now, for `keep`, and what it is of. Raises as `create` does."""
+        if asked.action is JobAction.DISCARD and not (asked.why or "").strip():
+            raise JobRequestError("why: found nothing; expected the reason, for whoever asks one day")
         job = await self._planned(asked)
         survey = await self._survey(job, PATIENCE_MS)
         return replace(job, total=survey.count, exact=survey.exact), survey
@@ -126,8 +128,6 @@ class JobService:
 
     async def _planned(self, asked: JobRequest) -> Job:
         """The job, of what there is now, not counted yet."""
-        if asked.action is JobAction.DISCARD and not (asked.why or "").strip():
-            raise JobRequestError("why: found nothing; expected the reason, for whoever asks one day")
         wanted = _checked(asked)
         now_ms = self._clock.now_ms()
         newest = (await self._store.find_deliveries(DeliveryFilter(), Page(1))).rows
