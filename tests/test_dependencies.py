@@ -18,13 +18,16 @@ from typing import Any
 import aiohttp
 import aiohttp.client_proto
 import fastapi
+import h11
 import httpx
 import jmespath
 import pytest
 import uvicorn
+import uvicorn.server
 from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 from packaging.requirements import Requirement
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PROJECT = Path(__file__).parent.parent
 ROOT = PROJECT / "src" / "longstop"
@@ -51,6 +54,26 @@ async def uvicorn_leaves_signals_to_what_it_is_given() -> None:
     server.should_exit = True
     await server.serve(sockets=[])
     assert entered == [True]
+
+
+async def uvicorn_has_a_connection_that_can_be_given_limits() -> None:
+    """edges/operators/connection.py derives from it: what it overrides, and what it looks at."""
+    served = uvicorn.Config(_nothing, http=H11Protocol, lifespan="off", log_config=None)
+    served.load()
+    assert served.http_protocol_class is H11Protocol
+    state = uvicorn.server.ServerState()
+    made = H11Protocol(config=served, server_state=state, app_state={})
+    for name in ("connection_made", "data_received", "pause_writing", "resume_writing", "connection_lost"):
+        assert callable(getattr(made, name))
+    assert list(inspect.signature(made.on_response_complete).parameters) == []
+    assert made.cycle is None
+    assert made.connections is state.connections
+    assert (made.conn.their_state, made.conn.trailing_data) == (h11.IDLE, (b"", False))
+    assert made.loop is asyncio.get_running_loop()
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nobody asks")
 
 
 async def jmespath_has_an_interpreter_that_is_used_again() -> None:
@@ -103,13 +126,13 @@ async def fastapi_routes_know_what_they_are_asked() -> None:
 PROBES: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {
     "aiohttp": [aiohttp_hands_out_its_connections_where_they_are_counted],
     "fastapi": [fastapi_routes_know_what_they_are_asked],
-    "uvicorn": [uvicorn_leaves_signals_to_what_it_is_given],
+    "uvicorn": [uvicorn_leaves_signals_to_what_it_is_given, uvicorn_has_a_connection_that_can_be_given_limits],
     "jmespath": [jmespath_has_an_interpreter_that_is_used_again, jmespath_has_a_table_of_functions],
 }
 DERIVED_FROM = {
     *("pydantic.BaseModel", "msgspec.Struct", "prometheus_client.registry.Collector"),
-    # See the probe of aiohttp.
-    "aiohttp.TCPConnector",
+    # See the probes of aiohttp and uvicorn.
+    *("aiohttp.TCPConnector", "uvicorn.protocols.http.h11_impl.H11Protocol"),
     # An abstract class, documented as the way to other ids.
     "opentelemetry.sdk.trace.id_generator.IdGenerator",
 }
