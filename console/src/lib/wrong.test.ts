@@ -47,3 +47,10 @@ test('what dies is wrong, by destination, since the first of it; what lies there
     ['quarantine', '1 delivery is dead, of 1 cause', '2026-11-28T02:20:00.000Z', '/dead-letters?destination=quarantine'],
   ]);
 });
+
+test('the worst is said first, and what was paused on purpose last', () => {
+  const paused = { ...CRM, name: 'archive', state: 'paused' as const };
+  const open = { ...CRM, state: 'open' as const, circuit: CIRCUIT };
+  const told = whatIsWrong(STATUS, [paused, open], [{ ...SHOP, silent: true }], []);
+  expect(told.map(({ what }) => what)).toEqual(['crm', 'shop', 'archive']);
+});

@@ -17,6 +17,9 @@ export interface Wrong {
   why: string;
 }
 
+/** What somebody paused on purpose comes last. */
+const WORST: readonly Wrong['state'][] = ['failed', 'open', 'half_open', 'dead', 'held', 'paused'];
+
 /** Alerts of these kinds say what is said here already, with less about it. */
 const SAID = new Set(['dead_letters', 'circuit', 'source_silent', 'node', 'not_ready']);
 
@@ -28,7 +31,8 @@ export function whatIsWrong(
   alerts: readonly Alert[],
   causes: readonly Group[] = [],
 ): Wrong[] {
-  return [...ofGateway(status), ...destinations.flatMap(ofDestination), ...ofDead(causes), ...sources.flatMap(ofSource), ...alerts.flatMap(ofAlert)];
+  const found = [...ofGateway(status), ...destinations.flatMap(ofDestination), ...ofDead(causes), ...sources.flatMap(ofSource), ...alerts.flatMap(ofAlert)];
+  return found.sort((one, other) => WORST.indexOf(one.state) - WORST.indexOf(other.state));
 }
 
 /** Of causes, those that somebody died of since then, in milliseconds: what lies there for weeks is not wrong *now*. */
