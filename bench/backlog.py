@@ -132,8 +132,28 @@ def questions(store: SqliteStore, total: int) -> Iterator[Question]:
         yield said, lambda wanted=wanted: _list(store, wanted, Page())
     for said, wanted in listings[:8]:
         yield f"{said}, oldest first", lambda wanted=wanted: _list(store, wanted, Page(newest_first=False))
-    after = format_uuid7(half_ms, 0)
-    yield "dead: from the middle on", lambda: _list(store, DeliveryFilter(state=State.DEAD), Page(50, after))
+    yield from _from_the_middle_on(store, format_uuid7(half_ms, 0), total)
+
+
+def _from_the_middle_on(store: SqliteStore, after: str, total: int) -> Iterator[Question]:
+    """Pages far behind the first, of times that hold all of it: what is before and behind them costs nothing."""
+    end_ms = BASE_MS + (total + 600_000) * EVERY_MS
+    asked: list[tuple[str, DeliveryFilter | EventFilter]] = [
+        ("dead:", DeliveryFilter(state=State.DEAD)),
+        ("dead, ended since:", DeliveryFilter(state=State.DEAD, since_ms=BASE_MS)),
+        ("dead, ended until:", DeliveryFilter(state=State.DEAD, until_ms=end_ms)),
+        ("dead, received since:", DeliveryFilter(state=State.DEAD, received_since_ms=BASE_MS)),
+        ("dead, received until:", DeliveryFilter(state=State.DEAD, received_until_ms=end_ms)),
+        ("delivered, ended until:", DeliveryFilter(state=State.DELIVERED, until_ms=end_ms)),
+        ("events, since:", EventFilter(since_ms=BASE_MS)),
+        ("events, until:", EventFilter(until_ms=end_ms)),
+        ("events of a type, until:", EventFilter(type="type-9", until_ms=end_ms)),
+    ]
+    for said, wanted in asked:
+        for newest_first in (True, False):
+            page = Page(50, after, newest_first)
+            way = "down" if newest_first else "up"
+            yield f"{said} from the middle {way}", lambda wanted=wanted, page=page: _list(store, wanted, page)
 
 
 def _dead_filters(half_ms: int, day_ms: int) -> Iterator[tuple[str, dict[str, Any]]]:

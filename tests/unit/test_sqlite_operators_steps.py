@@ -95,7 +95,7 @@ def questions(store: SqliteStore, many: int) -> Iterator[Question]:
     yield "jobs: running", lambda: store.find_jobs(JobState.RUNNING, few)
     yield "job", lambda: store.job(job_id(many // 2))
     yield "jobs: how deliveries stand", lambda: store.released([job_id(number) for number in range(10)])
-    yield from _audit_questions(store, few, middle)
+    yield from _audit_questions(store, many)
     yield "users", lambda: store.users(Page(10, "user-00010", newest_first=False))
     yield "user", lambda: store.user("user-00007")
     yield "tokens", lambda: store.tokens(few)
@@ -116,7 +116,7 @@ def questions(store: SqliteStore, many: int) -> Iterator[Question]:
     yield "forget sessions", lambda: store.forget_sessions(AT_MS, AT_MS - 1)
 
 
-def _audit_questions(store: SqliteStore, few: Page, middle: Page) -> Iterator[Question]:
+def _audit_questions(store: SqliteStore, many: int) -> Iterator[Question]:
     asked = {
         "all": AuditFilter(),
         "by": AuditFilter("user-3"),
@@ -130,8 +130,16 @@ def _audit_questions(store: SqliteStore, few: Page, middle: Page) -> Iterator[Qu
         "by, since and until": AuditFilter("user-3", since_ms=AT_MS + 50, until_ms=AT_MS + 100),
     }
     for said, wanted in asked.items():
-        yield f"audit: {said}", lambda wanted=wanted: store.audit(wanted, few)
-    yield "audit: from the middle on", lambda: store.audit(AuditFilter(), middle)
+        yield f"audit: {said}", lambda wanted=wanted: store.audit(wanted, Page(10))
+    after = format_uuid7(AT_MS + many // 2, 0)
+    yield "audit: from the middle on", lambda: store.audit(AuditFilter(), Page(10, after))
+    all_times = AuditFilter(since_ms=AT_MS - DAY_MS, until_ms=AT_MS + DAY_MS)
+    for newest_first in (True, False):
+        page = Page(10, after, newest_first)
+        yield (
+            f"audit: of a time, from the middle on, newest first: {newest_first}",
+            lambda page=page: store.audit(all_times, page),
+        )
 
 
 async def _keyed(store: SqliteStore, key: str) -> None:

@@ -16,6 +16,7 @@ from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
 from longstop.stores.sqlite import unreadable
 from longstop.stores.sqlite.unreadable import Row
+from longstop.stores.sqlite.walk import Condition, tightest
 
 MIGRATION = """
     CREATE TABLE audit (
@@ -64,10 +65,11 @@ def audit(connection: apsw.Connection, wanted: AuditFilter, page: Page) -> Listi
         ("id < ?", None if wanted.until_ms is None else format_uuid7(wanted.until_ms, 0)),
         (f"id {behind} ?", page.after),
     ]
-    given = [(sql, value) for sql, value in conditions if value is not None]
-    where = " AND ".join(sql for sql, _ in given) or "1"
+    given = tightest([Condition(sql, (value,)) for sql, value in conditions if value is not None])
+    where = " AND ".join(each.sql for each in given) or "1"
     query = f"SELECT {_COLUMNS} FROM audit WHERE {where} ORDER BY id {order} LIMIT ?"
-    rows = list(unreadable.fetched(connection.execute(query, (*(value for _, value in given), page.limit + 1))))
+    values = [value for each in given for value in each.values]
+    rows = list(unreadable.fetched(connection.execute(query, (*values, page.limit + 1))))
     shown = rows[: page.limit]
     return Listing(tuple(unreadable.each(shown, _to_entry)), shown[-1][0] if len(rows) > len(shown) else None)
 
