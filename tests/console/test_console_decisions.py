@@ -77,7 +77,7 @@ def test_a_refused_request_is_told_with_what_was_wrong_with_it(act: Visit) -> No
     page.get_by_text("does not fit the secret").first.click()
     page.get_by_text("keep_rejected_bodies").first.wait_for()
     page = act.go("/sources/(unknown)")
-    page.get_by_text("nobody").first.wait_for()
+    page.locator("summary").get_by_text("nobody", exact=True).wait_for()
 
 
 def test_a_source_says_where_to_post_and_what_would_become_of_a_sample(act: Visit, hands_on: Outage) -> None:

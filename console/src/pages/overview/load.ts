@@ -6,6 +6,8 @@ import { asked, rangeOf, type Range } from '../../lib/range';
 
 export interface Told {
   range: Range;
+  /** Of which source alone; null: of all. */
+  source: string | null;
   /** When it was asked for, in milliseconds. */
   at: number;
   status: Status;
@@ -43,5 +45,5 @@ export async function load(params: URLSearchParams, signal: AbortSignal): Promis
     ask('latency', true, 'destination'),
     ask('accepted,duplicate,refused,quarantined', true, 'source'),
   ]);
-  return { range, at, status, destinations: destinations.items, sources: sources.items, alerts: alerts.items, causes: causes.items, flow, flowOf, whole, wholeOf, came };
+  return { range, source, at, status, destinations: destinations.items, sources: sources.items, alerts: alerts.items, causes: causes.items, flow, flowOf, whole, wholeOf, came };
 }
