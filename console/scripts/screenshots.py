@@ -39,5 +39,8 @@ def take(here: Night) -> None:
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, night(Path(folder), '\n[console]\nname = "production"\ncolour = "red"\n') as made:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        night(Path(folder), '\n[console]\nname = "production"\ncolour = "red"\n') as made,
+    ):
         take(made)
