@@ -8,7 +8,7 @@ TESTS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run console console-check console-types test demo check format lint types bench kill clean
+.PHONY: help run console console-check console-types screenshots test demo check format lint types bench kill clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -35,6 +35,9 @@ console-check: $(VENV)/.run ## the console's types, and the tests of its parts
 
 console-types: $(VENV)/.dev ## the console's types, anew from what the API shows
 	@$(BIN)/python console/build.py types
+
+screenshots: $(VENV)/.dev console ## the pictures of the console in README.md and docs (takes Chromium and Playwright)
+	@$(BIN)/python console/scripts/screenshots.py
 
 demo: $(VENV)/.run ## watch events survive an outage and a kill -9 (under a minute)
 	@$(BIN)/longstop demo

@@ -146,6 +146,13 @@ def handle_problems(app: FastAPI) -> None:
         return answer(ProblemError(500, "This is a mistake of ours; the gateway's log has it."))
 
 
+def _found(value: Any) -> str:
+    """What was found, as it is told: of what holds others only its kind, for one of those may be a password."""
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if isinstance(value, list) else repr(value)[:FOUND_CHARS]
+
+
 def _wrong(error: Mapping[str, Any]) -> Wrong:
     if error["type"] == "json_invalid":
         return Wrong(path="body", found=None, expected=f"expected JSON: {error['ctx']['error']}", hint=None)
@@ -156,7 +163,7 @@ def _wrong(error: Mapping[str, Any]) -> Wrong:
     told = error["type"] not in ("missing", "extra_forbidden") and not any(word in path for word in _SECRET)
     return Wrong(
         path=path,
-        found=repr(error["input"])[:FOUND_CHARS] if told else None,
+        found=_found(error["input"]) if told else None,
         expected=str(error["msg"]),
         hint=(error.get("ctx") or {}).get("hint"),
     )
