@@ -34,7 +34,7 @@ class Waits(list[float]):
 
 
 def client_of(handler: Handler, **options: Any) -> tuple[Client, Waits]:
-    made, waits = Client("http://gateway:8081/", transport=httpx.MockTransport(handler), **options), Waits()
+    made, waits = Client("http://127.0.0.1:8081/", transport=httpx.MockTransport(handler), **options), Waits()
     made._sleep = waits.append
     return made, waits
 
@@ -214,7 +214,7 @@ def test_a_gateway_that_does_not_answer_is_named() -> None:
         raise httpx.ConnectError("Connection refused", request=request)
 
     longstop, waits = client_of(handler)
-    with pytest.raises(package.UnreachableError, match="nothing answers at http://gateway:8081: Connection refused"):
+    with pytest.raises(package.UnreachableError, match=r"nothing answers at http://127\.0\.0\.1:8081: Conn"):
         longstop.status()
     assert waits == [0.5, 1.0, 2.0]
 
