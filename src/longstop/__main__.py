@@ -3,10 +3,11 @@
 Everything is imported when it is asked for, so that `longstop --help` answers at once.
 """
 
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from longstop.edges.cli.program import Parts, RoleName
 
 if TYPE_CHECKING:
     from longstop.config import Config
+    from longstop.edges.cli.where import Remote
+    from longstop.edges.desk.remote_desk import RemoteDesk
     from longstop.model.routing import Router
     from longstop.ports import Clock, Source
 
@@ -45,6 +48,14 @@ class _Program:
 
         log_of_command()
         return wiring.opened(config)
+
+    @contextlib.asynccontextmanager
+    async def desk_at(self, remote: "Remote") -> "AsyncIterator[RemoteDesk]":
+        from longstop.client import AsyncClient
+        from longstop.edges.desk.remote_desk import RemoteDesk
+
+        async with AsyncClient(remote.url, token=remote.token or "", ca_file=remote.ca_file) as client:
+            yield RemoteDesk(client, self.clock)
 
     def has_store(self, config: "Config") -> bool:
         from longstop import wiring

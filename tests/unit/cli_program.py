@@ -8,8 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from longstop import config, wiring
+from longstop.client import AsyncClient
 from longstop.edges.cli import app
+from longstop.edges.cli.where import Remote
+from longstop.edges.desk.remote_desk import RemoteDesk
+from longstop.edges.operators.access.guarding import guarded
+from longstop.edges.operators.api.app import create_api
 from longstop.model.append import Append
 from longstop.model.delivery import Delivery
 from longstop.model.routing import Router
@@ -61,6 +68,8 @@ class FakeProgram:
     store: Store = field(default_factory=MemoryStore)
     clock: StandingClock = field(default_factory=StandingClock)
     problems: tuple[str, ...] = ()
+    services: dict[str, Any] = field(default_factory=dict)
+    """Of the gateway that --url leads to, where they are others."""
     rng: random.Random = field(default_factory=lambda: random.Random(1))
 
     def load(self, path: Path, app: str | None = None, more_in_code: bool = False) -> config.Config:
@@ -73,6 +82,16 @@ class FakeProgram:
     async def opened(self, settings: config.Config) -> AsyncIterator[wiring.Parts]:
         made = wiring.parts(settings)
         yield wiring.Parts(settings, self.store, made.sources, made.router, self.clock, self.rng)
+
+    @contextlib.asynccontextmanager
+    async def desk_at(self, remote: Remote) -> AsyncIterator[RemoteDesk]:
+        """A gateway on the same store, asked without a network."""
+        from operators_api import make_services
+
+        made = make_services(self.store, self.text, **self.services)
+        transport = httpx.ASGITransport(guarded(create_api(made), made), client=("127.0.0.1", 4711))
+        async with AsyncClient(remote.url, token=remote.token or "", transport=transport) as client:
+            yield RemoteDesk(client, self.clock)
 
     def has_store(self, settings: config.Config) -> bool:
         return True

@@ -19,7 +19,7 @@ EVENT_FIELDS = (
 ).split()
 DEAD_FIELDS = (
     "id event_id source destination type key state reason attempts last_status last_error received_at dead_at skipped "
-    "replaced_by"
+    "replaced_by ended_at due_at waits_for waits_until held_by expires_at round"
 ).split()
 
 
@@ -61,9 +61,11 @@ def test_events_for_programs(program: FakeProgram, capsys: Capture) -> None:
                 "reason": None,
                 "due_at": "2026-01-01T00:00:00.000Z",
                 "waits_for": "gateway",
+                "waits_until": None,
                 "held_by": None,
                 "expires_at": None,
                 "replaced_by": None,
+                "in_order": False,
             }
         ],
     }
@@ -155,7 +157,8 @@ def test_show_takes_either_id_and_hides_credentials(id_: str, program: FakeProgr
     assert '\n  {"a":\n  1}\\x1b\n' in shown
     assert "\x1b" not in shown
     (row,) = rows(program, capsys, "events", "show", id_)
-    assert list(row) == [*EVENT_FIELDS, "headers", "body", "body_base64", "history", "archived_in"]
+    besides = ["headers", "content_type", "body_size", "archived_in", "body", "body_base64", "history"]
+    assert list(row) == [*EVENT_FIELDS, *besides]
     assert row["headers"] == [
         ["Authorization", "(not shown)"],
         ["x-shop-key", "(not shown)"],
@@ -244,6 +247,9 @@ def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgr
         "unrouted": 1,
         "oldest_waiting_at": "2026-01-01T00:00:00.000Z",
         "oldest_waiting_s": 3600.0,
+        "counts": {"events": 4, "unrouted": 1, "scheduled": 1, "leased": 0, "delivered": 0, "dead": 2, "discarded": 0},
+        "backlog": 1,
+        "sources": [{"source": "shop", "events": 4}],
         "accepting": False,
         "delivering": False,
         "nodes": [],

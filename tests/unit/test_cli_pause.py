@@ -51,7 +51,7 @@ def test_resume_ends_it(program: FakeProgram, capsys: Capture) -> None:
     assert said(capsys) == {
         **{"destination": "crm", "paused": False, "changed": True, "held": 2},
         **{"paused_at": "2026-01-01T01:00:00.000Z", "paused_by": "ann", "paused_why": None},
-        **{"pause_ended": True, "circuit_closed": False},
+        **{"pause_ended": True, "circuit_closed": False, "alert_error": None},
     }
     assert pauses(program) == []
 

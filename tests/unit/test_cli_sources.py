@@ -96,7 +96,7 @@ ACCEPTED = {
     "dedup": "e1",
     "occurred_at": None,
     "destinations": ["crm"],
-    "routes": [{"to": ["crm"], "when": "wanted", "matched": True, "sees": {}}],
+    "routes": [{"to": ["crm"], "when": "wanted", "matched": True, "sees": {}, "of_body": []}],
     "problems": [],
 }
 

@@ -34,7 +34,7 @@ class Waits(list[float]):
 
 
 def client_of(handler: Handler, **options: Any) -> tuple[Client, Waits]:
-    made, waits = Client("http://gateway:8081/", transport=httpx.MockTransport(handler), **options), Waits()
+    made, waits = Client("http://127.0.0.1:8081/", transport=httpx.MockTransport(handler), **options), Waits()
     made._sleep = waits.append
     return made, waits
 
@@ -214,7 +214,7 @@ def test_a_gateway_that_does_not_answer_is_named() -> None:
         raise httpx.ConnectError("Connection refused", request=request)
 
     longstop, waits = client_of(handler)
-    with pytest.raises(package.UnreachableError, match="nothing answers at http://gateway:8081: Connection refused"):
+    with pytest.raises(package.UnreachableError, match=r"nothing answers at http://127\.0\.0\.1:8081: Conn"):
         longstop.status()
     assert waits == [0.5, 1.0, 2.0]
 
@@ -276,3 +276,25 @@ def test_the_gateway_does_without_httpx() -> None:
 
     code = "import sys; import longstop.edges.operators.api.app; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=False).returncode == 0
+
+
+def test_what_goes_unencrypted_to_this_machine_passes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from longstop.client import transport
+
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    assert transport.settings("http://127.0.0.1:8081", "token", 1.0)["trust_env"] is False
+    assert transport.settings("https://gateway.example", "token", 1.0)["trust_env"] is True
+    assert transport.settings("https://gateway.example", "token", 1.0)["follow_redirects"] is False
+
+
+def test_a_redirect_is_told_and_not_followed() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"location": "http://evil.example/"})
+
+    longstop, _ = client_of(handler, token="secret")
+    with pytest.raises(ApiError, match="leads elsewhere, where the token is not sent"):
+        longstop.status()
+    assert len(asked) == 1

@@ -85,6 +85,10 @@ class UnavailableError(ApiError):
     statuses = (503,)
 
 
+class InsecureError(LongstopError):
+    """Nothing was sent: the address is none of a gateway, or the token would go over a network that anybody reads."""
+
+
 class UnreachableError(LongstopError):
     """Nothing answers at the gateway's address, or the answer broke off, also after asking again."""
 
@@ -95,6 +99,8 @@ def error_of(status: int, body: bytes) -> ApiError:
         problem = Problem.model_validate_json(body)
     except ValidationError:
         detail = "the answer is none of Longstop's; does something stand in front of it?"
+        if 300 <= status < 400:
+            detail = "it leads elsewhere, where the token is not sent; give the address that it leads to"
         problem = Problem(type="about:blank", title="Unexpected answer", status=status, detail=detail)
     kinds = ApiError.__subclasses__()
     return next((kind for kind in kinds if status in kind.statuses), ApiError)(problem)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from longstop.client.models import Delivery, Id, Time
+from longstop.client.models import Delivery, Id, Result, Time
 from longstop.model.delivery import DeadReason
 from longstop.model.job import JobAction, JobState
 
@@ -56,6 +56,9 @@ class JobRequest(BaseModel):
     )
     including_edited: bool = Field(default=False, description="Also what was replaced by an edited event.")
     dry_run: bool = Field(default=False, description="Make nothing; say what it would be of.")
+    expected_count: int | None = Field(
+        default=None, ge=1, description="How many a dry run said. Of more or fewer no job is made (409)."
+    )
 
 
 class JobError(BaseModel):
@@ -106,3 +109,10 @@ class JobSurvey(BaseModel):
     oldest_at: Time | None = Field(description="When the first of them was received.")
     newest_at: Time | None
     sample: list[Delivery] = Field(description="The first of them.")
+
+
+class NamedSurvey(BaseModel):
+    """What a decision by ids would be of."""
+
+    survey: JobSurvey
+    failed: list[Result] = Field(description="For each id that stands for nothing that could be decided on.")

@@ -50,9 +50,11 @@ class DeliveryOfEvent(BaseModel):
     reason: DeadReason | None = Field(description="Why it is dead.")
     due_at: Time | None = Field(description="It is not tried before; only of what is scheduled.")
     waits_for: WaitsFor | None = Field(description="Why it is not being tried; only of what is scheduled.")
+    waits_until: Time | None = Field(description="Until when at least; null: that is no matter of time.")
     held_by: Id | None = Field(description="The delivery of its key that goes first.")
     expires_at: Time | None = Field(description="From then on it is of no use, and not tried.")
     replaced_by: Id | None = Field(description="The event that a person sent in its place.")
+    in_order: bool = Field(description="It goes out in its turn among those of its key.")
 
 
 class Event(BaseModel):

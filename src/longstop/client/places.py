@@ -171,6 +171,7 @@ class TriedRoute(BaseModel):
     when: str | None
     matched: bool
     sees: dict[str, Any]
+    of_body: list[str] = Field(description="Which of them are members of the body, and not known of the event.")
 
 
 class SourceTest(BaseModel):
@@ -288,6 +289,7 @@ class ResumeResult(BaseModel):
     paused_why: str | None
     pause_ended: bool
     circuit_closed: bool
+    alert_error: str | None = Field(description="Why people were not told that the circuit is closed.")
 
 
 class RunningSettings(BaseModel):

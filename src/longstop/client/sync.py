@@ -33,6 +33,8 @@ class Client:
     """Asks the operators' side of a gateway; a method for each thing that can be asked.
 
     url: of the operators' port. token: else LONGSTOP_TOKEN, where there is one. timeout_s: for one request.
+    ca_file: certificates of authorities that are trusted, too. A token goes over https, or to this machine, or not at
+    all (InsecureError).
 
     What cannot be answered now (429, 503, no answer at all) is asked again, up to three times, after the time that the
     gateway asks for. That is safe for what changes something, too: its Idempotency-Key stays the same.
@@ -45,10 +47,11 @@ class Client:
         *,
         token: str | None = None,
         timeout_s: float = TIMEOUT_S,
+        ca_file: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """transport: another way to the gateway than the network, for tests."""
-        self._client = httpx.Client(transport=transport, **settings(url, token, timeout_s))
+        self._client = httpx.Client(transport=transport, **settings(url, token, timeout_s, ca_file))
         self._sleep: Callable[[float], None] = time.sleep
 
     def close(self) -> None:
@@ -69,7 +72,8 @@ class Client:
         """The answer to any call, also to one that has no method of its own."""
         return read(call, self._sent(request(self._client, call)))
 
-    def _bytes(self, path: str) -> bytes:
+    def bytes_of(self, path: str) -> bytes:
+        """An answer that is no JSON."""
         response = self._sent(self._client.build_request("GET", path))
         refuse(response)
         return response.content
@@ -122,10 +126,19 @@ class Client:
             yield from page.items
 
     def stream(
-        self, *, source: str | None = None, destination: str | None = None, after: str | None = None
+        self,
+        *,
+        source: str | None = None,
+        destination: str | None = None,
+        after: str | None = None,
+        since: str | None = None,
     ) -> Iterator[models.Live]:
-        """What happens now, until the gateway stops or the connection breaks. after: the id of the last one heard."""
-        call = Call("GET", calls.path("stream"), models.Live, {"source": source, "destination": destination})
+        """What happens now, until the gateway stops or the connection breaks. after: the id of the last one heard.
+
+        since: begin with what has happened since then.
+        """
+        query = {"source": source, "destination": destination, "since": since}
+        call = Call("GET", calls.path("stream"), models.Live, query)
         headers = {} if after is None else {"last-event-id": after}
         events = Events()
         try:
@@ -147,7 +160,7 @@ class Client:
 
     def body(self, id_: str) -> bytes:
         """The body of an event, exactly as sent."""
-        return self._bytes(calls.path("events", id_, "body"))
+        return self.bytes_of(calls.path("events", id_, "body"))
 
     def curl(self, id_: str, destination: str | None = None) -> str:
         """A command that sends it as a destination gets it, without credentials."""

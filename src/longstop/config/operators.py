@@ -107,6 +107,7 @@ class OperatorsTable(Table):
         default=[], description='a list of fields, as ["from.address", "text"]', json_schema_extra={"item": _MASK}
     )
     oidc: OidcTable | None = Field(default=None, description="a table with issuer, client_id and roles")
+    mcp: bool = Field(default=False, description="true or false")
 
 
 def settings(table: OperatorsTable) -> OperatorsSettings:

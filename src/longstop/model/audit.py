@@ -50,6 +50,8 @@ class AuditAction(StrEnum):
     AUDIT_EXPORT = "audit.export"
     ALERT_SILENCE = "alert.silence"
     ALERT_TEST = "alert.test"
+    MCP_CALL = "mcp.call"
+    """An assistant called a tool on somebody's behalf (edges/mcp)."""
 
 
 @value(frozen=True, slots=True)

@@ -237,6 +237,8 @@ class OperatorsSettings:
     mask: tuple[str, ...] = ()
     """What is hidden from people without the scope `bodies`: JMESPath over the body, or `header:NAME`."""
     oidc: OidcSettings | None = None
+    mcp: bool = False
+    """Whether an assistant finds its tools there, at /mcp."""
 
 
 ConsoleColour = Literal["red", "orange", "yellow", "green", "blue", "violet", "grey"]

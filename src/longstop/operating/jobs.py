@@ -44,6 +44,8 @@ class JobRequest:
     """How many a second are sent at most; None: as many as are taken. Only of a replay."""
     including_edited: bool = False
     """Also those in whose place a person sent an edited event."""
+    expected_count: int | None = None
+    """Whoever decided by a dry run: how many it said. Of more or fewer no job is made."""
 
 
 class JobService:
@@ -78,6 +80,13 @@ class JobService:
             raise JobRequestError("why: found nothing; expected the reason, for whoever asks one day")
         job = await self._planned(asked)
         survey = await self._survey(job, PATIENCE_MS)
+        expected = asked.expected_count
+        if expected is not None and (survey.count != expected or not survey.exact):
+            about = "" if survey.exact else "about "
+            raise JobRefusedError(
+                f"found {about}{survey.count}, expected {expected}: it is not what the dry run said; nothing was "
+                "changed. Look again, and decide anew"
+            )
         return replace(job, total=survey.count, exact=survey.exact), survey
 
     async def keep(self, job: Job) -> None:

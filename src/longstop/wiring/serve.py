@@ -20,6 +20,8 @@ from longstop.wiring.gateway import Gateway
 from longstop.wiring.role import Role
 
 if TYPE_CHECKING:
+    from longstop.edges.mcp.mounted import MountedTools
+    from longstop.edges.operators.api.services import Services
     from longstop.edges.operators.server import OperatorsServer
 
 log = structlog.get_logger("longstop")
@@ -87,8 +89,15 @@ async def _operators_side(
     if services.access is not None and await _has_no_users(gateway.store):
         log.warning("no_users", hint=FIRST_USER)
     api = create_api(services)
-    app = OperatorsApp(gateway.metrics.answer, why_not, api=api, console=ConsoleApp())
-    server = OperatorsServer(guarded(app, services), listening, api.state.live.stop)
+    tools = await _tools(services)
+    app = OperatorsApp(gateway.metrics.answer, why_not, api=api, console=ConsoleApp(), tools=tools)
+
+    async def end_streams() -> None:
+        await api.state.live.stop()
+        if tools is not None:
+            await tools.stop()
+
+    server = OperatorsServer(guarded(app, services), listening, end_streams)
     await server.start()
     return server
 
@@ -99,6 +108,20 @@ async def _has_no_users(store: Store) -> bool:
     except StoreUnavailableError:
         # It is asked again at each sign-in, and says so there.
         return False
+
+
+async def _tools(services: "Services") -> "MountedTools | None":
+    """The tools of an assistant, where the configuration asks for them and the package for it is there."""
+    if not services.config.operators.mcp:
+        return None
+    try:
+        from longstop.edges.mcp.mounted import MountedTools
+    except ImportError as error:
+        log.error("no_mcp", error=f"{error}; pip install 'longstop[mcp]'")
+        return None
+    tools = MountedTools(services)
+    await tools.start()
+    return tools
 
 
 def _tune_garbage_collection() -> None:

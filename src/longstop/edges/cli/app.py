@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from longstop import __version__
-from longstop.edges.cli.errors import INTERRUPTED, PIPE_CLOSED, USAGE, report, say
+from longstop.edges.cli.errors import INTERRUPTED, PIPE_CLOSED, USAGE, UsageError, report, say
 from longstop.edges.cli.program import Program
 from longstop.model.errors import LongstopError
 
@@ -90,6 +90,7 @@ COMMANDS = (
     Command("alerts unsilence", "longstop.edges.cli.alerts:unsilence", "End such a silence"),
     Command("alerts silences", "longstop.edges.cli.alerts:list_silences", "List what is silenced, by whom and why"),
     Command("tail", "longstop.edges.cli.tail:tail", "Show what happens, as it happens"),
+    Command("mcp", "longstop.edges.cli.mcp:mcp", "Serve tools to the assistant that you work with"),
     Command("completion", "longstop.edges.cli.completion:completion", "Let a shell complete command lines"),
 )
 """In the order in which a person meets them."""
@@ -103,9 +104,23 @@ _GROUPS = {
     "tokens": "What programs show.",
     "alerts": "What people are told of.",
 }
+_BESIDE_THE_STORE = {
+    **dict.fromkeys(("init", "check", "demo", "serve", "ingest", "work", "completion"), "is for this machine"),
+    "send": "signs with the secrets of the configuration, and posts to the senders' port",
+    "sources release": "verifies with the secrets of the configuration",
+    "backup": "copies the store's file",
+    **dict.fromkeys(
+        ("alerts list", "alerts silences", "alerts silence", "alerts unsilence", "alerts test"),
+        "works beside the store only; GET and POST alerts of the API are there for programs",
+    ),
+    "purge": "works on the store itself",
+}
+"""Commands that have only one way, and why."""
+_DECIDE_BESIDE = ("sources release", "backup", "purge")
 _ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
 _FOOT = """\
 Every command takes --config FILE (default ./longstop.toml, or LONGSTOP_CONFIG); `longstop COMMAND --help` says more.
+Those that look or decide take --url URL (or LONGSTOP_URL) in its place, and ask that gateway, from any machine.
 Exit status: 0 done, 1 failed, 2 the command line is wrong."""
 
 
@@ -148,6 +163,7 @@ def help_text(group: str | None = None) -> str:
 def _command(argv: list[str], program: Program) -> int:
     from cyclopts import CycloptsError
 
+    _refuse_url(_known(argv), argv)
     app = build()
     try:
         command, bound, handed_in = app.parse_args(argv, print_error=False, exit_on_error=False)
@@ -159,8 +175,27 @@ def _command(argv: list[str], program: Program) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _known(argv: list[str]) -> str | None:
+    """The command that a line begins with."""
+    return next((each.name for each in COMMANDS if argv[: len(each.name.split())] == each.name.split()), None)
+
+
+def _refuse_url(name: str | None, argv: list[str]) -> None:
+    """Raise UsageError for a command that does not work over a gateway's API and is asked to."""
+    if name not in _BESIDE_THE_STORE:
+        return
+    given = {text.partition("=")[0] for text in argv}
+    if "--url" in given:
+        raise UsageError(f"--url: `longstop {name}` {_BESIDE_THE_STORE[name]}; expected --config, beside the store")
+    if name in _DECIDE_BESIDE and os.environ.get("LONGSTOP_URL") and "--config" not in given:
+        raise UsageError(
+            f"LONGSTOP_URL names a gateway, and `longstop {name}` {_BESIDE_THE_STORE[name]}; expected --config FILE, "
+            "so that nobody takes one store for another"
+        )
+
+
 def _help_for(argv: list[str]) -> str:
-    found = next((each.name for each in COMMANDS if argv[: len(each.name.split())] == each.name.split()), None)
+    found = _known(argv)
     group = argv[0] if argv[0] in _GROUPS else None
     return " ".join(filter(None, ("longstop", found or group, "--help")))
 

@@ -9,11 +9,12 @@ from longstop.edges.cli.errors import DONE, UsageError
 from longstop.edges.cli.filters import TIMES, parse_time
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
 from longstop.edges.cli.listings import time_cell
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
-from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.cli.options import AsJson, Injected, Limit
 from longstop.edges.cli.tables import Column
-from longstop.edges.rows.access import audit_row
-from longstop.model.audit import AuditAction, AuditEntry, AuditFilter
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk
+from longstop.edges.rows.values import Row
+from longstop.model.audit import AuditAction, AuditFilter
 
 COLUMNS = (
     Column("when", right=True),
@@ -36,7 +37,7 @@ def audit(
     oldest_first: OldestFirst = False,
     limit: Limit = 50,
     after: After = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -45,16 +46,17 @@ def audit(
     since_ms, until_ms = parse_time("--since", since, now_ms), parse_time("--until", until, now_ms)
     page, wanted = page_of(limit, oldest_first, after), AuditFilter(by, _action(action), since_ms, until_ms)
 
-    async def work(parts: Parts) -> int:
-        found = await parts.store.audit(wanted, page)
+    async def work(desk: Desk) -> int:
+        rows = desk.audit(wanted)
+        found = await rows.page(page)
         if json:
-            json_lines(map(audit_row, found.rows))
-        elif found.rows:
-            tables.write(COLUMNS, [_cells(each, now_ms) for each in found.rows])
-        await say_what_is_not_shown("entry", found, page, lambda next_page: parts.store.audit(wanted, next_page))
+            json_lines(found.items)
+        elif found.items:
+            tables.write(COLUMNS, [_cells(each, now_ms) for each in found.items])
+        await say_what_is_not_shown("entry", found, page, rows)
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def _action(text: str | None) -> AuditAction | None:
@@ -64,14 +66,15 @@ def _action(text: str | None) -> AuditAction | None:
     return None if text is None else AuditAction(text)
 
 
-def _cells(entry: AuditEntry, now_ms: int) -> tuple[str, ...]:
+def _cells(entry: Row, now_ms: int) -> tuple[str, ...]:
+    target = entry["target"]
     return (
-        time_cell(entry.at_ms, now_ms),
-        entry.by,
-        entry.by_kind.value,
-        entry.action.value,
-        f"{entry.target.kind} {entry.target.id}",
-        str(entry.count),
-        entry.why or "",
-        entry.address or "",
+        time_cell(entry["at"], now_ms),
+        entry["by"],
+        entry["by_kind"],
+        entry["action"],
+        f"{target['kind']} {target['id']}",
+        str(entry["count"]),
+        entry["why"] or "",
+        entry["from"] or "",
     )

@@ -1,13 +1,9 @@
 """An event for a person, whole: what was sent, where it stands, and what was done with it, in the order of time."""
 
-from collections.abc import Mapping
-
 from longstop.edges.cli import listings, output, times
+from longstop.edges.rows.events import text_row
+from longstop.edges.rows.times import ms_of
 from longstop.edges.rows.values import Row
-from longstop.edges.rows.waiting import NOT, Waits
-from longstop.model.action import Edit
-from longstop.model.delivery import Delivery
-from longstop.model.listing import KeptEvent
 
 PREVIEW_CHARS = 2000
 """How much of a body `events show` prints for people."""
@@ -15,43 +11,47 @@ ANSWER_CHARS = 200
 """How much of a destination's answer."""
 
 _SHOWN = "id source type key dedup received_at occurred_at origin parent redeliveries".split()
+_TIMES = ("received_at", "occurred_at")
 
 
-def print_event(kept: KeptEvent, detail: Row, waits: Mapping[str, Waits], now_ms: int) -> None:
-    """Write all that is known of an event. `detail`: its row for programs."""
-    if detail["archived_in"] is not None:
-        output.line(f"{'archived in':12}  {detail['archived_in']}")
-    at_ms = {"received_at": kept.event.received_at_ms, "occurred_at": kept.event.occurred_at_ms}
+def print_event(event: Row, body: bytes | None, hidden: str | None, now_ms: int) -> None:
+    """Write all that is known of an event. hidden: why its body is not shown, where it is not."""
+    if event["archived_in"] is not None:
+        output.line(f"{'archived in':12}  {event['archived_in']}")
     for name in _SHOWN:
-        if detail[name] is not None:
-            value = times.when(at_ms[name], now_ms) if name in at_ms else detail[name]
+        if event[name] is not None:
+            value = times.when(ms_of(event[name]), now_ms) if name in _TIMES else event[name]
             output.line(f"{name:12}  {value}")
-    _print_edits(kept, now_ms)
+    _print_edits(event, now_ms)
     output.line()
-    for name, value in detail["headers"]:
+    for name, value in event["headers"]:
         output.line(f"{name}: {value}")
     output.line()
-    _print_body(kept.event.body, detail["body"])
-    if not kept.deliveries:
+    _print_body(body, hidden)
+    if not event["deliveries"]:
         output.line("No route wanted it: it is kept as unrouted.")
-    for delivery, told in zip(kept.deliveries, detail["history"], strict=True):
-        _print_delivery(delivery, told, waits.get(delivery.id, NOT), now_ms)
+    for delivery, told in zip(event["deliveries"], event["history"], strict=True):
+        _print_delivery(delivery, told, now_ms)
 
 
-def _print_edits(kept: KeptEvent, now_ms: int) -> None:
-    if kept.made_by is not None:
-        output.line(f"{'sent':12}  in the place of {kept.made_by.parent} {_by(kept.made_by, now_ms)}")
-    for edit in kept.edits:
-        output.line(f"{'replaced':12}  by {edit.event_id} {_by(edit, now_ms)}")
+def _print_edits(event: Row, now_ms: int) -> None:
+    made_by = event["made_by"]
+    if made_by is not None:
+        output.line(f"{'sent':12}  in the place of {made_by['parent']} {_by(made_by, now_ms)}")
+    for edit in event["edits"]:
+        output.line(f"{'replaced':12}  by {edit['event_id']} {_by(edit, now_ms)}")
 
 
-def _by(edit: Edit, now_ms: int) -> str:
-    why = f": {edit.why}" if edit.why else ""
-    return f"by {edit.by}, {times.when(edit.at_ms, now_ms)}{why}"
+def _by(edit: Row, now_ms: int) -> str:
+    why = f": {edit['why']}" if edit["why"] else ""
+    return f"by {edit['by']}, {times.when(ms_of(edit['at']), now_ms)}{why}"
 
 
-def _print_body(body: bytes, text: str | None) -> None:
-    if text is None:
+def _print_body(body: bytes | None, hidden: str | None) -> None:
+    text = None if body is None else text_row(body)["body"]
+    if body is None:
+        output.line(f"(not shown: {hidden})")
+    elif text is None:
         output.line(f"({len(body)} bytes that are not UTF-8 text; --raw writes them)")
     else:
         # Indented, because a body may have lines that look like ours.
@@ -62,13 +62,13 @@ def _print_body(body: bytes, text: str | None) -> None:
     output.line()
 
 
-def _print_delivery(delivery: Delivery, told: Row, waits: Waits, now_ms: int) -> None:
-    skipped = ", skipped: its key went on without it" if delivery.skipped else ""
-    output.line(f"{listings.stands(delivery, waits, now_ms)}{skipped}   delivery {delivery.id}")
-    if waits.held_by is not None:
-        output.line(f"  held: {waits.held_by} of the same key goes first")
-    if waits.waiting is not None and delivery.expires_at_ms is not None:
-        output.line(f"  of no use any more {times.when(delivery.expires_at_ms, now_ms)}")
+def _print_delivery(delivery: Row, told: Row, now_ms: int) -> None:
+    skipped = ", skipped: its key went on without it" if delivery["skipped"] else ""
+    output.line(f"{listings.stands(delivery, now_ms)}{skipped}   delivery {delivery['id']}")
+    if delivery["held_by"] is not None:
+        output.line(f"  held: {delivery['held_by']} of the same key goes first")
+    if delivery["waits_for"] is not None and delivery["expires_at"] is not None:
+        output.line(f"  of no use any more {times.when(ms_of(delivery['expires_at']), now_ms)}")
     lines = [(each["started_at"], _attempt_lines(each)) for each in told["attempts"]]
     lines += [(each["at"], _action_lines(each)) for each in told["actions"]]
     for _, told_lines in sorted(lines, key=lambda line: line[0]):

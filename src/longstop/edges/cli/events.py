@@ -1,7 +1,7 @@
 """What was accepted, and what became of it."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -10,14 +10,12 @@ from longstop.edges.cli.errors import DONE, UsageError
 from longstop.edges.cli.event_page import print_event
 from longstop.edges.cli.filters import NO_EVENT_OPTIONS, EventOptions
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
-from longstop.edges.cli.person import caller
-from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.rows.events import detail_row, event_row
-from longstop.edges.rows.found import events_of, find_event, secret_headers
-from longstop.edges.rows.known import expect_known
-from longstop.edges.rows.waiting import why_they_wait
-from longstop.model.listing import Listing, Page
+from longstop.edges.cli.options import AsJson, Injected, Limit
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk
+from longstop.edges.rows.events import text_row
+from longstop.edges.rows.values import Row
+from longstop.model.errors import HiddenError
 
 
 def list_events(
@@ -26,7 +24,7 @@ def list_events(
     oldest_first: OldestFirst = False,
     limit: Limit = 50,
     after: After = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -34,25 +32,17 @@ def list_events(
     now_ms = program.clock.now_ms()
     page, wanted, of_deliveries = page_of(limit, oldest_first, after), which.filter(now_ms), which.of_deliveries(now_ms)
 
-    async def work(parts: Parts) -> int:
-        await expect_known(parts, which.source, of_deliveries.destination if of_deliveries else None)
-
-        async def ask(page: Page) -> Listing[Any]:
-            if of_deliveries is not None:
-                return await parts.store.find_deliveries(of_deliveries, page)
-            return await parts.store.find_events(wanted, page)
-
-        found = await ask(page)
-        events = await events_of(parts, found) if of_deliveries is not None else found.rows
-        reasons = await why_they_wait(parts, events)
+    async def work(desk: Desk) -> int:
+        rows = desk.events(wanted, of_deliveries)
+        found = await rows.page(page)
         if json:
-            json_lines(event_row(kept, reasons) for kept in events)
-        elif events:
-            listings.write_events(events, now_ms, reasons)
-        await say_what_is_not_shown("event", found, page, ask)
+            json_lines(found.items)
+        elif found.items:
+            listings.write_events(found.items, now_ms)
+        await say_what_is_not_shown("event", found, page, rows)
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def show_event(
@@ -64,7 +54,7 @@ def show_event(
     raw: Annotated[
         bool, Parameter(help="Write the body exactly as sent, and nothing else.", show_default=False)
     ] = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -75,21 +65,28 @@ def show_event(
     if raw and json:
         raise UsageError("--raw and --json exclude each other; expected one of them")
 
-    async def work(parts: Parts) -> int:
-        kept, histories, archived_in = await find_event(parts, id_)
-        body = await parts.bodies(caller()).shown(kept.event)
+    async def work(desk: Desk) -> int:
         if raw:
+            body = await desk.body(id_)
             sys.stdout.flush()
             sys.stdout.buffer.write(body)
             sys.stdout.buffer.flush()
             return DONE
-        reasons = await why_they_wait(parts, [kept])
-        told = detail_row(kept, histories, secret_headers(parts), reasons)
-        detail = {**told, "archived_in": archived_in}
+        event = await desk.event(id_)
+        body_or_none, hidden = await _body_of(desk, event)
         if json:
-            output.json_line(detail)
+            history = event.pop("history")
+            output.json_line({**event, **text_row(body_or_none), "history": history})
         else:
-            print_event(kept, detail, reasons, parts.clock.now_ms())
+            print_event(event, body_or_none, hidden, desk.clock.now_ms())
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
+
+
+async def _body_of(desk: Desk, event: Row) -> tuple[bytes | None, str | None]:
+    """The body; or why it is not shown to this caller, who may see all else."""
+    try:
+        return await desk.body(event["id"]), None
+    except HiddenError as error:
+        return None, str(error)

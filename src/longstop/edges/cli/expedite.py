@@ -1,19 +1,16 @@
 """Have what waits tried at once."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli.bulk import Decision, decide_on_store
+from longstop.edges.cli.bulk import decide
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.options import AsJson, Injected
 from longstop.edges.cli.selection import All, DryRun, Ids, selected
-from longstop.model.delivery import Delivery, State
-from longstop.operating.replay import WAITING
-
-if TYPE_CHECKING:
-    from longstop.operating.replay import Done, Replay
+from longstop.edges.cli.where import HERE, Where
+from longstop.edges.desk.desk import ByIds
+from longstop.model.delivery import State
 
 
 def expedite(
@@ -24,7 +21,7 @@ def expedite(
     which: DeadOptions = NO_DEAD_OPTIONS,
     all_: All = False,
     dry_run: DryRun = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -35,8 +32,4 @@ def expedite(
     """
     selection = selected(ids or [], which, all_, program, State.SCHEDULED)
 
-    async def decide(service: "Replay", deliveries: Sequence[Delivery], _offset: int) -> "list[Done]":
-        return await service.expedite(deliveries, why)
-
-    decision = Decision("expedited", selection, decide, json=json, prefer=WAITING)
-    return decide_on_store(program, config, decision, dry_run)
+    return decide(program, where, selection, ByIds("expedite", selection.ids, why), json=json, dry_run=dry_run)

@@ -1,28 +1,22 @@
 """Jobs: replays and discards of many, as they are kept in the store."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from longstop.edges.cli import job_run, listings, output, tables, times
-from longstop.edges.cli.errors import DONE, CommandError
+from longstop.edges.cli.errors import DONE
 from longstop.edges.cli.job_run import VERBS, How, NoWait
 from longstop.edges.cli.listing import After, OldestFirst, json_lines, page_of, say_what_is_not_shown
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit
-from longstop.edges.cli.person import caller
-from longstop.edges.cli.program import Parts, on_store
+from longstop.edges.cli.options import AsJson, Injected, Limit
+from longstop.edges.cli.program import Program
 from longstop.edges.cli.tables import Column
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk, JobStep
 from longstop.edges.rows.ids import short
-from longstop.edges.rows.jobs import eta_s, filter_row, job_row
-from longstop.edges.rows.known import QUARANTINE
-from longstop.edges.rows.status import runs
-from longstop.model.errors import NotFoundError
-from longstop.model.job import Job, JobState
-from longstop.model.listing import Listing, Page
-
-if TYPE_CHECKING:
-    from longstop.operating.jobs import JobService
+from longstop.edges.rows.times import ms_of
+from longstop.edges.rows.values import Row
+from longstop.model.job import JobState
 
 JobId = Annotated[str, Parameter(name="ID", help="Of a job; or its last eight characters.")]
 Why = Annotated[str | None, Parameter(help="The reason, kept with your name.")]
@@ -48,89 +42,86 @@ def list_jobs(
     oldest_first: OldestFirst = False,
     limit: Limit = 50,
     after: After = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """List replays and discards of many, newest first: how far each is, who asked for it and why."""
     page = page_of(limit, oldest_first, after)
 
-    async def work(parts: Parts) -> int:
-        async def ask(page: Page) -> Listing[Any]:
-            return await parts.store.find_jobs(state, page)
-
-        found = await ask(page)
+    async def work(desk: Desk) -> int:
+        rows = desk.jobs(state)
+        found = await rows.page(page)
         if json:
-            json_lines(job_row(job, parts.clock.now_ms()) for job in found.rows)
-        elif found.rows:
-            tables.write(JOBS, [_cells(job, parts.clock.now_ms()) for job in found.rows])
-        await say_what_is_not_shown("job", found, page, ask)
+            json_lines(found.items)
+        elif found.items:
+            tables.write(JOBS, [_cells(job, desk.clock.now_ms()) for job in found.items])
+        await say_what_is_not_shown("job", found, page, rows)
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def _cells(job: Job, now_ms: int) -> tuple[str, ...]:
+def _cells(job: Row, now_ms: int) -> tuple[str, ...]:
     return (
-        listings.id_cell(job.id),
-        listings.time_cell(job.created_at_ms, now_ms),
-        job.state.value,
-        job.action.value,
-        str(job.done),
+        listings.id_cell(job["id"]),
+        listings.time_cell(job["created_at"], now_ms),
+        job["state"],
+        job["action"],
+        str(job["done"]),
         _total(job),
-        str(job.failed),
-        f"{job.rate_per_s:g}/s" if job.rate_per_s is not None else "",
-        job.by,
+        str(job["failed"]),
+        f"{job['rate']:g}/s" if job["rate"] is not None else "",
+        job["by"],
         _which(job),
-        job.why or "",
+        job["why"] or "",
     )
 
 
-def _total(job: Job) -> str:
-    return str(job.total) if job.exact else f"~{job.total}"
+def _total(job: Row) -> str:
+    return str(job["total"]) if job["exact"] else f"~{job['total']}"
 
 
-def _which(job: Job) -> str:
-    return " ".join(f"{name}={value}" for name, value in filter_row(job.wanted).items())
+def _which(job: Row) -> str:
+    return " ".join(f"{name}={value}" for name, value in job["filter"].items())
 
 
-def show_job(id_: JobId, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def show_job(id_: JobId, /, *, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """Show a job: how far it is, when it may be done, what it waits for and what could not be done."""
 
-    async def work(parts: Parts) -> int:
-        job = await _meant(parts.jobs(caller()), id_)
+    async def work(desk: Desk) -> int:
+        job = await desk.job(id_)
         if json:
-            output.json_line(job_row(job, parts.clock.now_ms()))
+            output.json_line(job)
         else:
-            _print(job, parts.clock.now_ms())
+            _print(job, desk.clock.now_ms())
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def _print(job: Job, now_ms: int) -> None:
-    counted = f"{job.done} of {_total(job)} {VERBS[job.action]}"
-    counted += f", {job.failed} could not be" if job.failed else ""
-    counted += f", {job.skipped} had changed meanwhile" if job.skipped else ""
-    left_s = eta_s(job, now_ms)
+def _print(job: Row, now_ms: int) -> None:
+    counted = f"{job['done']} of {_total(job)} {VERBS[job['action']]}"
+    counted += f", {job['failed']} could not be" if job["failed"] else ""
+    counted += f", {job['skipped']} had changed meanwhile" if job["skipped"] else ""
     lines = {
-        "job": job.id,
-        "state": f"{job.state}, since {times.when(job.state_at_ms, now_ms)}",
-        "by": job.state_by,
-        "because": job.state_why,
+        "job": job["id"],
+        "state": f"{job['state']}, since {times.when(ms_of(job['state_at']), now_ms)}",
+        "by": job["state_by"],
+        "because": job["state_why"],
         "so far": counted,
-        "done in": times.span(round(left_s * 1000)) if left_s is not None else None,
-        "waits for": ", ".join(name or QUARANTINE for name in job.full),
-        "rate": f"{job.rate_per_s:g} a second" if job.rate_per_s is not None else None,
-        "which": _which(job) + (", also what was edited" if job.including_edited else ""),
-        "made": f"{times.when(job.created_at_ms, now_ms)} by {job.by}",
-        "why": job.why,
+        "done in": times.span(round(job["eta_s"] * 1000)) if job["eta_s"] is not None else None,
+        "waits for": ", ".join(job["waits_for"]),
+        "rate": f"{job['rate']:g} a second" if job["rate"] is not None else None,
+        "which": _which(job) + (", also what was edited" if job["including_edited"] else ""),
+        "made": f"{times.when(ms_of(job['created_at']), now_ms)} by {job['by']}",
+        "why": job["why"],
     }
     for name, text in lines.items():
         if text:
             output.line(f"{name:9}  {text}")
-    for each in job.errors:
-        output.line(f"  {each.delivery_id}: {each.error}")
+    for each in job["errors"]:
+        output.line(f"  {each['id']}: {each['error']}")
 
 
 def pause_job(
@@ -138,12 +129,12 @@ def pause_job(
     /,
     *,
     why: Why = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Let a job rest until `longstop jobs resume`. What it has released already goes out."""
-    return _change(program, config, id_, json, lambda service, job: service.pause(job.id, why))
+    return _change(program, where, id_, json, "pause", why)
 
 
 def cancel_job(
@@ -151,12 +142,12 @@ def cancel_job(
     /,
     *,
     why: Why = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """End a job. What it did stays done, and the rest stays as it is."""
-    return _change(program, config, id_, json, lambda service, job: service.cancel(job.id, why))
+    return _change(program, where, id_, json, "cancel", why)
 
 
 def resume_job(
@@ -165,47 +156,34 @@ def resume_job(
     *,
     why: Why = None,
     no_wait: NoWait = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Let a job go on that was paused, or that could not go on. Where no gateway runs, it is carried out here."""
 
-    async def work(parts: Parts) -> int:
-        service = parts.jobs(caller())
-        job = await _meant(service, id_)
-        delivering = runs(await parts.store.nodes(), "work", parts.clock.now_ms())
-        if job.state is not JobState.RUNNING or delivering:
-            job = await service.resume(job.id, why)
+    async def work(desk: Desk) -> int:
+        job = await desk.job(id_)
+        delivering = bool((await desk.status())["delivering"])
+        if job["state"] != JobState.RUNNING or delivering:
+            job = await desk.change_job(job["id"], "resume", why)
         if delivering:
-            return _tell(parts, job, json)
-        return await job_run.follow(parts, job, How(json, not no_wait))
+            return _tell(job, json)
+        return await job_run.follow(desk, job, How(json, not no_wait))
 
-    return on_store(program, config, work)
-
-
-def _change(
-    program: Injected, config: ConfigPath, id_: str, json: bool, change: "Callable[[JobService, Job], Awaitable[Job]]"
-) -> int:
-    async def work(parts: Parts) -> int:
-        service = parts.jobs(caller())
-        return _tell(parts, await change(service, await _meant(service, id_)), json)
-
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def _tell(parts: Parts, job: Job, json: bool) -> int:
+def _change(program: Program, where: Where, id_: str, json: bool, step: JobStep, why: str | None) -> int:
+    async def work(desk: Desk) -> int:
+        return _tell(await desk.change_job(id_, step, why), json)
+
+    return at_desk(program, where, work)
+
+
+def _tell(job: Row, json: bool) -> int:
     if json:
-        output.json_line(job_row(job, parts.clock.now_ms()))
+        output.json_line(job)
     else:
-        output.line(f"Job {short(job.id)} is {job.state}; {job.done} of {_total(job)} {VERBS[job.action]}")
+        output.line(f"Job {short(job['id'])} is {job['state']}; {job['done']} of {_total(job)} {VERBS[job['action']]}")
     return DONE
-
-
-async def _meant(service: "JobService", text: str) -> Job:
-    ids = await service.meant(text)
-    if len(ids) == 1:
-        return await service.job(ids[0])
-    if not ids:
-        raise NotFoundError(f'found no job "{text}"; `longstop jobs list` shows them')
-    raise CommandError(f"{text} may be any of {', '.join(ids)}; give more of it")

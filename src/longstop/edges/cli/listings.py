@@ -6,14 +6,13 @@ from longstop.edges.cli import tables, times
 from longstop.edges.cli.tables import Column
 from longstop.edges.rows.ids import short
 from longstop.edges.rows.known import QUARANTINE
-from longstop.edges.rows.values import rfc3339
-from longstop.edges.rows.waiting import NOT, Waits
-from longstop.model.delivery import Delivery, State
+from longstop.edges.rows.times import ms_of
+from longstop.edges.rows.values import Row
+from longstop.model.delivery import State
 from longstop.model.error_group import group_of
-from longstop.model.listing import DeadGroup, KeptEvent
 from longstop.model.waiting import WaitsFor
 
-_SAID = {
+_SAID: Mapping[str, str] = {
     WaitsFor.GATEWAY: "no gateway delivers",
     WaitsFor.PAUSE: "paused",
     WaitsFor.CIRCUIT: "circuit open",
@@ -29,12 +28,12 @@ def id_cell(id_: str) -> str:
     return short(id_) if tables.on_terminal() and tables.width() < tables.WIDE_FOR_IDS else id_
 
 
-def time_cell(at_ms: int | None, now_ms: int) -> str:
+def time_cell(at: str | None, now_ms: int) -> str:
     """How long ago, for a person; exact, for a program."""
-    return times.ago(at_ms, now_ms) if tables.on_terminal() else rfc3339(at_ms) or ""
+    return times.ago(ms_of(at), now_ms) if tables.on_terminal() else at or ""
 
 
-def named(destination: str) -> str:
+def named(destination: str | None) -> str:
     """A destination's name; the place of what could not be read has one too."""
     return destination or QUARANTINE
 
@@ -50,46 +49,45 @@ EVENTS = (
 )
 
 
-def write_events(events: Sequence[KeptEvent], now_ms: int, waits: Mapping[str, Waits]) -> None:
-    """A row for each event, with where its deliveries stand."""
+def write_events(events: Sequence[Row], now_ms: int) -> None:
+    """A line for each event, with where its deliveries stand."""
     rows = [
         (
-            id_cell(kept.event.id),
-            time_cell(kept.event.received_at_ms, now_ms),
-            kept.event.source,
-            kept.event.type or "",
-            kept.event.key or "",
-            str(len(kept.event.body)),
-            _standings(kept.deliveries, waits, now_ms) or "unrouted",
+            id_cell(each["id"]),
+            time_cell(each["received_at"], now_ms),
+            each["source"],
+            each["type"] or "",
+            each["key"] or "",
+            str(each["size"]),
+            _standings(each["deliveries"], now_ms) or "unrouted",
         )
-        for kept in events
+        for each in events
     ]
     tables.write(EVENTS, rows)
 
 
-def _standings(deliveries: Sequence[Delivery], waits: Mapping[str, Waits], now_ms: int) -> str:
+def _standings(deliveries: Sequence[Row], now_ms: int) -> str:
     """Where each stands; what has arrived comes last, for it needs nobody."""
-    ordered = sorted(deliveries, key=lambda each: each.state is State.DELIVERED)
-    return ", ".join(stands(each, waits.get(each.id, NOT), now_ms) for each in ordered)
+    ordered = sorted(deliveries, key=lambda each: bool(each["state"] == State.DELIVERED))
+    return ", ".join(stands(each, now_ms) for each in ordered)
 
 
-def stands(delivery: Delivery, waits: Waits, now_ms: int) -> str:
+def stands(delivery: Row, now_ms: int) -> str:
     """`crm: dead (rejected, edited)`, `crm: scheduled (backoff, in 5 min)`."""
-    said = [delivery.reason.value] if delivery.reason else []
-    if waits.waiting is not None:
-        said.append(why_waits(waits, now_ms))
-    if delivery.replaced_by is not None:
+    said = [delivery["reason"]] if delivery["reason"] else []
+    if delivery["waits_for"] is not None:
+        said.append(why_waits(delivery, now_ms))
+    if delivery["replaced_by"] is not None:
         said.append("edited")
-    return f"{named(delivery.destination)}: {delivery.state}" + (f" ({', '.join(said)})" if said else "")
+    return f"{named(delivery['destination'])}: {delivery['state']}" + (f" ({', '.join(said)})" if said else "")
 
 
-def why_waits(waits: Waits, now_ms: int) -> str:
+def why_waits(delivery: Row, now_ms: int) -> str:
     """`backoff, in 5 min`, `held by 01234567`, `paused`."""
-    assert waits.waiting is not None
-    why, until_ms = waits.waiting.why, waits.waiting.until_ms
-    if why is WaitsFor.HELD:
-        return f"held by {_other(waits.held_by or '')}"
-    said = _SAID.get(why, why.value)
+    why, until_ms = delivery["waits_for"], ms_of(delivery["waits_until"])
+    if why == WaitsFor.HELD:
+        return f"held by {_other(delivery['held_by'] or '')}"
+    said = _SAID.get(why, why)
     return f"{said}, {times.ago(until_ms, now_ms)}" if until_ms is not None and until_ms > now_ms else said
 
 
@@ -112,29 +110,29 @@ DELIVERIES = (
 )
 
 
-def write_deliveries(deliveries: Sequence[Delivery], now_ms: int) -> None:
-    """A row for each delivery: since when it is dead, and why."""
+def write_deliveries(deliveries: Sequence[Row], now_ms: int) -> None:
+    """A line for each delivery: since when it is dead, and why."""
     rows = [
         (
-            id_cell(each.id),
-            time_cell(each.ended_at_ms if each.ended_at_ms is not None else each.due_at_ms, now_ms),
-            each.source,
-            named(each.destination),
-            each.type or "",
-            each.key or "",
+            id_cell(each["id"]),
+            time_cell(each["ended_at"] if each["ended_at"] is not None else each["due_at"], now_ms),
+            each["source"],
+            named(each["destination"]),
+            each["type"] or "",
+            each["key"] or "",
             _why(each),
-            str(each.attempts),
-            str(each.last_status or ""),
-            each.last_error or "",
+            str(each["attempts"]),
+            str(each["last_status"] or ""),
+            each["last_error"] or "",
         )
         for each in deliveries
     ]
     tables.write(DELIVERIES, rows)
 
 
-def _why(delivery: Delivery) -> str:
-    why = delivery.reason.value if delivery.state is State.DEAD and delivery.reason else delivery.state.value
-    return f"{why}, edited" if delivery.replaced_by is not None else why
+def _why(delivery: Row) -> str:
+    why: str = delivery["reason"] if delivery["state"] == State.DEAD and delivery["reason"] else delivery["state"]
+    return f"{why}, edited" if delivery["replaced_by"] is not None else why
 
 
 GROUPS = (
@@ -149,17 +147,17 @@ GROUPS = (
 )
 
 
-def write_groups(groups: Sequence[DeadGroup], now_ms: int) -> None:
-    """A row for each group of the dead."""
+def write_groups(groups: Sequence[Row], now_ms: int) -> None:
+    """A line for each group of the dead."""
     rows = [
         (
-            str(each.count),
-            str(each.keys),
-            named(each.destination),
-            each.reason.value,
-            str(each.status or ""),
-            time_cell(each.first_at_ms, now_ms),
-            time_cell(each.last_at_ms, now_ms),
+            str(each["count"]),
+            str(each["keys"]),
+            named(each["destination"]),
+            each["reason"],
+            str(each["status"] or ""),
+            time_cell(each["first_at"], now_ms),
+            time_cell(each["last_at"], now_ms),
             _error_of(each),
         )
         for each in groups
@@ -167,6 +165,7 @@ def write_groups(groups: Sequence[DeadGroup], now_ms: int) -> None:
     tables.write(GROUPS, rows)
 
 
-def _error_of(group: DeadGroup) -> str:
+def _error_of(group: Row) -> str:
     """What they died of. Where that is a status alone, its number, which is the same for all of the group."""
-    return f"HTTP {group.status}" if group.status and group.error == group_of(f"HTTP {group.status}") else group.error
+    status, error = group["status"], group["error"] or ""
+    return f"HTTP {status}" if status and error == group_of(f"HTTP {status}") else error

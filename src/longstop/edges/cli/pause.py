@@ -5,12 +5,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longstop.edges.cli import output, times
-from longstop.edges.cli.errors import DONE, CommandError, say
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
-from longstop.edges.cli.person import caller
-from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.rows.status import paused_row, resumed_row
-from longstop.model.action import Pause
+from longstop.edges.cli.errors import DONE, say
+from longstop.edges.cli.options import AsJson, Injected
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk
+from longstop.edges.rows.times import ms_of
+from longstop.edges.rows.values import Row
 
 Destination = Annotated[str, Parameter(name="DESTINATION", help="As the configuration names it.")]
 
@@ -20,7 +20,7 @@ def pause(
     /,
     *,
     why: Annotated[str | None, Parameter(help="The reason, kept with your name.")] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -30,68 +30,63 @@ def pause(
     changes the reason.
     """
 
-    async def work(parts: Parts) -> int:
-        await _expect_known(parts, destination)
-        done = await parts.pausing(caller()).pause(destination, why)
+    async def work(desk: Desk) -> int:
+        earlier = await _standing(desk, destination)
+        done = await desk.pause(destination, why)
         if json:
-            output.json_line(paused_row(destination, done))
-        elif done.earlier is None:
-            output.line(f"{destination} is paused; {_waiting(done.waiting)} for it so far")
-        elif done.now is None or not done.changed:
-            output.line(f"{destination} is paused already, {_since(done.earlier)}")
+            output.json_line(done)
+        elif earlier is None or earlier["paused_at"] is None:
+            output.line(f"{destination} is paused; {_waiting(done['held'])} for it so far")
+        elif not done["changed"]:
+            output.line(f"{destination} is paused already, {_since(earlier)}")
         else:
-            output.line(f"{destination} was paused already, {_since(done.earlier)}; the reason is now: {done.now.why}")
+            now = done["paused_why"]
+            output.line(f"{destination} was paused already, {_since(earlier)}; the reason is now: {now}")
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def resume(
     destination: Destination,
     /,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """End a destination's pause: what waits for it goes out now. One whose circuit is open is tried again at once."""
 
-    async def work(parts: Parts) -> int:
-        stopped = {each.destination for each in await parts.store.pauses()}
-        if destination not in stopped | {each.destination for each in await parts.store.circuits()}:
-            await _expect_known(parts, destination)
-        done = await parts.pausing(caller()).resume(destination)
-        if done.alert_error is not None:
-            say([f"longstop: the alert was not sent: {done.alert_error}"])
+    async def work(desk: Desk) -> int:
+        earlier = await _standing(desk, destination)
+        done = await desk.resume(destination)
+        if done["alert_error"] is not None:
+            say([f"longstop: the alert was not sent: {done['alert_error']}"])
         if json:
-            output.json_line(resumed_row(destination, done))
-        elif done.pause or done.circuit:
-            output.line(f"{destination} goes on; {_waiting(done.waiting)} for it")
-            if done.pause:
-                output.line(f"  it was paused {_since(done.pause)}")
-            if done.circuit:
-                output.line(
-                    f"  its circuit was open since {times.moment(done.circuit.opened_at_ms)}: {done.circuit.why}"
-                )
+            output.json_line(done)
+        elif done["changed"]:
+            output.line(f"{destination} goes on; {_waiting(done['held'])} for it")
+            if done["pause_ended"] and earlier is not None:
+                output.line(f"  it was paused {_since(earlier)}")
+            if done["circuit_closed"] and earlier is not None and (circuit := earlier["circuit"]) is not None:
+                since = times.moment(ms_of(circuit["opened_at"]))
+                output.line(f"  its circuit was open since {since}: {circuit['why']}")
         else:
             output.line(f"{destination} was not paused, and its circuit is closed")
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def _since(pause: Pause) -> str:
-    why = f": {pause.why}" if pause.why else ""
-    return f"since {times.moment(pause.at_ms)} by {pause.by}{why}"
+async def _standing(desk: Desk, destination: str) -> Row | None:
+    """How it stands before anything is done."""
+    return next((each for each in (await desk.status())["destinations"] if each["destination"] == destination), None)
+
+
+def _since(paused: Row) -> str:
+    why = f": {paused['paused_why']}" if paused["paused_why"] else ""
+    return f"since {times.moment(ms_of(paused['paused_at']))} by {paused['paused_by']}{why}"
 
 
 def _waiting(number: int) -> str:
     return f"{number} delivery waits" if number == 1 else f"{number} deliveries wait"
-
-
-async def _expect_known(parts: Parts, destination: str) -> None:
-    """Destinations that exist in an application's code alone are known by what was ever kept for them."""
-    names = {each.name for each in parts.config.destinations} | set((await parts.store.counts()).deliveries) - {""}
-    if destination not in names:
-        known = ", ".join(sorted(names)) or "(there is none)"
-        raise CommandError(f'found no destination "{destination}"; expected one of: {known}')

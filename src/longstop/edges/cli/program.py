@@ -13,8 +13,11 @@ from longstop.edges.cli.errors import say
 
 if TYPE_CHECKING:
     from longstop.config import Config
+    from longstop.edges.cli.where import Remote
+    from longstop.edges.desk.remote_desk import RemoteDesk
     from longstop.model.breaker import CircuitChange
     from longstop.model.caller import Caller
+    from longstop.model.ids import IdFactory
     from longstop.model.routing import Router
     from longstop.operating.accounts import Accounts
     from longstop.operating.alerts import Alerts
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from longstop.operating.bodies import Bodies
     from longstop.operating.job_runner import JobRunner
     from longstop.operating.jobs import JobService
+    from longstop.operating.masking import Masking
     from longstop.operating.pause import Pausing
     from longstop.operating.release import Release
     from longstop.operating.replay import Replay
@@ -45,6 +49,22 @@ class Parts(Protocol):
     @property
     def clock(self) -> "Clock":
         """The time."""
+
+    @property
+    def masking(self) -> "Masking":
+        """What is hidden from people without the scope for it."""
+
+    @property
+    def sources(self) -> "Mapping[str, Source]":
+        """The sources by name."""
+
+    @property
+    def router(self) -> "Router":
+        """The routes."""
+
+    @property
+    def ids(self) -> "IdFactory":
+        """What makes ids."""
 
     @property
     def archive(self) -> "Archive | None":
@@ -115,6 +135,9 @@ class Program(Protocol):
 
     def built(self, config: "Config") -> "tuple[Mapping[str, Source], Router]":
         """The sources by name, and the routes, without a store. Raises ConfigurationError."""
+
+    def desk_at(self, remote: "Remote") -> "AbstractAsyncContextManager[RemoteDesk]":
+        """The desk over a gateway's API. Raises InsecureError, UnreachableError."""
 
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         """Run a coroutine to its end; what it returns."""

@@ -2,26 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from longstop.edges.cli.bulk import Decision, decide_on_store
+from longstop.edges.cli.bulk import decide
 from longstop.edges.cli.edited_replay import send_edited
 from longstop.edges.cli.errors import UsageError
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import NO_DEAD_OPTIONS, DeadOptions
-from longstop.edges.cli.job_run import How, NoWait, job_on_store
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, parse_rate
-from longstop.edges.cli.program import on_store
+from longstop.edges.cli.job_run import How, NoWait, run_job
+from longstop.edges.cli.options import AsJson, Injected, parse_rate
 from longstop.edges.cli.selection import All, DryRun, Ids, selected
-from longstop.model.delivery import Delivery
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import ByIds
 from longstop.model.job import JobAction
 from longstop.operating.jobs import JobRequest
-from longstop.operating.replay import DEAD_OR_ENDED
-
-if TYPE_CHECKING:
-    from longstop.operating.replay import Done, Replay
 
 
 def replay(
@@ -42,7 +38,7 @@ def replay(
         Parameter(help="Send this body instead, as a new event; - reads it from stdin.", allow_leading_hyphen=True),
     ] = None,
     no_wait: NoWait = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -60,24 +56,12 @@ def replay(
         _refuse_edit_of_many(selection.ids)
         refuse_option(edit)
         body = read_bytes(edit)
-        return on_store(program, config, lambda parts: send_edited(parts, selection.ids[0], body, why, dry_run, json))
-
+        return at_desk(program, where, lambda desk: send_edited(desk, selection.ids[0], body, why, dry_run, json))
     if not selection.ids:
         asked = JobRequest(JobAction.REPLAY, selection.wanted, why, rate_per_s, including_edited)
-        return job_on_store(program, config, asked, How(json, not no_wait), dry_run)
-
-    async def decide(service: "Replay", deliveries: Sequence[Delivery], offset: int) -> "list[Done]":
-        return await service.replay(deliveries, rate_per_s, offset, why)
-
-    decision = Decision(
-        "replayed",
-        selection,
-        decide,
-        json=json,
-        prefer=DEAD_OR_ENDED,
-        routes_again=True,
-    )
-    return decide_on_store(program, config, decision, dry_run)
+        return run_job(program, where, asked, How(json, not no_wait), dry_run)
+    wanted = ByIds("replay", selection.ids, why, rate_per_s)
+    return decide(program, where, selection, wanted, json=json, dry_run=dry_run)
 
 
 def _refuse_edit_of_many(ids: Sequence[str]) -> None:

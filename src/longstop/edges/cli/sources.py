@@ -1,10 +1,11 @@
 """Sources: which there are, what is known of one, and what would become of a captured request."""
 
 import json as json_
-from collections.abc import Sequence
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -13,21 +14,24 @@ from longstop.edges.cli.captured_request import captured
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
+from longstop.edges.cli.options import AsJson, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Program, for_looking
 from longstop.edges.cli.tables import Column
-from longstop.edges.rows.ids import short
+from longstop.edges.cli.where import HERE, Remote, Where, at_gateway
+from longstop.edges.desk.desk import TestOf
+from longstop.edges.rows.found import find_rejection
 from longstop.edges.rows.sources import dry_run_row, source_details, source_refused_row, source_row
 from longstop.edges.rows.values import Row
 from longstop.model.errors import StoreError
 from longstop.model.exchange import Request
-from longstop.model.listing import Page
-from longstop.model.rejection import SAMPLES_KEPT, UNKNOWN, HeldCount, Rejection, RejectionCount
+from longstop.model.rejection import HeldCount, Rejection, RejectionCount
 from longstop.model.settings import SourceSettings
 
 if TYPE_CHECKING:
     from longstop.config import Config
-    from longstop.operating.dry_run import DryRun, TriedRoute
+    from longstop.edges.desk.remote_desk import RemoteDesk
+
+T = TypeVar("T")
 
 COLUMNS = (
     Column("source"),
@@ -40,14 +44,10 @@ COLUMNS = (
 Name = Annotated[str, Parameter(name="NAME", help="A source of the configuration.")]
 
 
-def list_sources(
-    *, limit: Limit = 50, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected
-) -> int:
+def list_sources(*, limit: Limit = 50, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List the sources of the configuration."""
-    settings = for_looking(program, config)
-    shown = settings.sources[: checked_limit(limit)]
-    counts, held = refusals(program, settings)
-    rows = [{**source_row(settings, each), **source_refused_row(each.name, counts, held)} for each in shown]
+    checked_limit(limit)
+    rows = _rows(program, where)[:limit]
     if json:
         for row in rows:
             output.json_line(row)
@@ -65,6 +65,37 @@ def list_sources(
         ]
         tables.write(COLUMNS, cells)
     return DONE
+
+
+def _rows(program: Program, where: Where) -> list[Row]:
+    """The configured sources, with what was refused of each."""
+    remote = where.remote(os.environ)
+    if remote is None:
+        settings = for_looking(program, where.file(os.environ))
+        counts, held = refusals(program, settings)
+        return [
+            {**source_row(settings, each), **source_refused_row(each.name, counts, held)} for each in settings.sources
+        ]
+    asked = asked_of(program, remote, lambda desk: desk.sources())
+    return [_as_configured(each) for each in asked if each["configured"]]
+
+
+def _as_configured(row: Row) -> Row:
+    """A source's row as it is where the configuration is at hand; what it did is for `statistics`."""
+    names = ("name", "kind", "verified", "path", "to", "refused", "refused_since", "held")
+    return {name: row["url_path" if name == "path" else name] for name in names}
+
+
+def asked_of(program: Program, remote: Remote, ask: "Callable[[RemoteDesk], Awaitable[T]]") -> "T":
+    """What a gateway answers."""
+    found: list[T] = []
+
+    async def work(desk: "RemoteDesk") -> int:
+        found.append(await ask(desk))
+        return DONE
+
+    at_gateway(program, remote, work)
+    return found[0]
 
 
 Refusals = tuple[Sequence[RejectionCount], Sequence[HeldCount]]
@@ -95,11 +126,17 @@ def _refused_cell(row: Row) -> str:
     return ", ".join(told)
 
 
-def show_source(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def show_source(name: Name, /, *, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """Show a source, whole, without its secrets."""
-    settings = for_looking(program, config)
-    source = named(settings, name)
-    row = {**source_row(settings, source), **source_details(source)}
+    remote = where.remote(os.environ)
+    if remote is None:
+        settings = for_looking(program, where.file(os.environ))
+        source = named(settings, name)
+        row = {**source_row(settings, source), **source_details(source)}
+    else:
+        told = asked_of(program, remote, lambda desk: desk.source(name))
+        names = ("name", "kind", "verified", "url_path", "to")
+        row = {**{each.removeprefix("url_"): told[each] for each in names}, **told["settings"]}
     if json:
         output.json_line(row)
         return DONE
@@ -121,28 +158,44 @@ def try_request(
     header: Annotated[tuple[str, ...], Parameter(help='A header of it: "Name: value". Again for more.')] = (),
     at: Annotated[str | None, Parameter(help="When it came, to judge signed times by; else now.")] = None,
     client: Annotated[str | None, Parameter(help="The address it came from, for sources that allow only some.")] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Say what would become of a captured request, and why. Nothing is kept and nothing is delivered."""
-    from longstop.operating.dry_run import Verdict, dry_run, dry_run_of_rejection
+    at_ms = parse_time("--at", at, program.clock.now_ms())
+    if rejection is None:
+        wanted = TestOf(replace(_captured(file, name, header), client=client), None, at_ms)
+    elif file is not None or header or client:
+        raise UsageError("--rejection: found FILE, --header or --client beside it; expected one or the other")
+    else:
+        wanted = TestOf(None, rejection.strip().lower(), at_ms)
+    remote = where.remote(os.environ)
+    if remote is None:
+        row = _tried(program, where.file(os.environ), name, wanted)
+    else:
+        told = asked_of(program, remote, lambda desk: desk.test_source(name, wanted))
+        row = {("status" if each == "would_answer" else each): told[each] for each in _TOLD}
+    _tell(row, json)
+    return DONE if row["verdict"] in ("accepted", "answered") else FAILED
+
+
+_TOLD = "verdict would_answer type key dedup occurred_at destinations routes problems".split()
+
+
+def _tried(program: Program, config: Path, name: str, wanted: TestOf) -> Row:
+    """What would become of it, by the configuration at hand."""
+    from longstop.operating.dry_run import dry_run, dry_run_of_rejection
 
     settings = program.load(config, more_in_code=True)
     source = named(settings, name)
-    now_ms = program.clock.now_ms()
-    at_ms = parse_time("--at", at, now_ms)
     sources, router = program.built(settings)
-    if rejection is not None:
-        if file is not None or header or client:
-            raise UsageError("--rejection: found FILE, --header or --client beside it; expected one or the other")
-        sample = find_sample(program, settings, name, rejection.strip().lower())
-        found = dry_run_of_rejection(source, sources[name], router, sample, sample.at_ms if at_ms is None else at_ms)
-    else:
-        request = replace(_captured(file, name, header), client=client)
-        found = dry_run(source, sources[name], router, request, now_ms if at_ms is None else at_ms)
-    _tell(found, json)
-    return DONE if found.verdict in (Verdict.ACCEPTED, Verdict.ANSWERED) else FAILED
+    if wanted.request is None:
+        sample = find_sample(program, settings, name, wanted.rejection or "")
+        at_ms = sample.at_ms if wanted.at_ms is None else wanted.at_ms
+        return dry_run_row(dry_run_of_rejection(source, sources[name], router, sample, at_ms))
+    at_ms = program.clock.now_ms() if wanted.at_ms is None else wanted.at_ms
+    return dry_run_row(dry_run(source, sources[name], router, wanted.request, at_ms))
 
 
 def _captured(file: Path | None, name: str, header: tuple[str, ...]) -> Request:
@@ -153,23 +206,17 @@ def _captured(file: Path | None, name: str, header: tuple[str, ...]) -> Request:
 
 
 def find_sample(program: Program, config: "Config", name: str, id_: str) -> Rejection:
-    """The sample of this id, or that ends with it, of this source or of the unknown names. Raises CommandError."""
+    """A refused request by its id. Raises NotFoundError."""
     found: list[Rejection] = []
 
     async def ask() -> int:
         async with program.opened(config) as parts:
-            for source in (name, UNKNOWN):
-                page = await parts.store.rejections(source, Page(SAMPLES_KEPT))
-                found.extend(each for each in page.rows if id_ in (each.id, short(each.id)))
+            found.append(await find_rejection(parts.store, name, id_))
         return DONE
 
-    if program.has_store(config):
-        program.run(ask())
-    if not found:
-        raise CommandError(
-            f"found no refused request {id_} of {name}, nor of an unknown name; the last {SAMPLES_KEPT} of each source "
-            f"are kept; `longstop sources rejections {name}` lists them"
-        )
+    if not program.has_store(config):
+        raise CommandError(f"found no refused request {id_}: there is no store yet")
+    program.run(ask())
     return found[0]
 
 
@@ -188,30 +235,29 @@ def _told(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def _tell(found: "DryRun", json: bool) -> None:
-    row = dry_run_row(found)
+def _tell(row: Row, json: bool) -> None:
     if json:
         output.json_line(row)
         return
-    output.line(f"{found.verdict} (HTTP {found.status})")
-    for problem in found.problems:
+    output.line(f"{row['verdict']} (HTTP {row['status']})")
+    for problem in row["problems"]:
         output.line(f"  {problem}")
-    if found.verdict == "accepted":
-        output.line(f"  type   {found.type or '-'}")
-        output.line(f"  key    {found.key or '-'}")
+    if row["verdict"] == "accepted":
+        output.line(f"  type   {row['type'] or '-'}")
+        output.line(f"  key    {row['key'] or '-'}")
         output.line(f"  dedup  {row['dedup'] or '- (never a duplicate)'}")
-        if found.occurred_at_ms is not None:
+        if row["occurred_at"] is not None:
             output.line(f"  time   {row['occurred_at']}")
-        output.line(f"  to     {', '.join(found.destinations) or '- (kept as unrouted)'}")
-        for route in found.routes:
-            if route.when:
-                output.line(f"  when   {route.when}  → {', '.join(route.to)}: {_matched(route)}")
+        output.line(f"  to     {', '.join(row['destinations']) or '- (kept as unrouted)'}")
+        for route in row["routes"]:
+            if route["when"]:
+                output.line(f"  when   {route['when']}  → {', '.join(route['to'])}: {_matched(route)}")
 
 
-def _matched(route: "TriedRoute") -> str:
+def _matched(route: Row) -> str:
     """Whether a condition holds, and what it saw where a name may stand for one thing or another."""
     seen = [
-        f"{name} is {json_.dumps(value)}, {'of the body' if name in route.of_body else 'of the event'}"
-        for name, value in route.sees.items()
+        f"{name} is {json_.dumps(value)}, {'of the body' if name in route['of_body'] else 'of the event'}"
+        for name, value in route["sees"].items()
     ]
-    return "; ".join(["yes" if route.matched else "no", *seen])
+    return "; ".join(["yes" if route["matched"] else "no", *seen])

@@ -1,5 +1,6 @@
 """Rejections of a source: the last requests that were refused, and what is wrong with each."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -8,13 +9,13 @@ from longstop.edges.cli import tables, times
 from longstop.edges.cli.errors import DONE, UsageError, say
 from longstop.edges.cli.listing import json_lines
 from longstop.edges.cli.listings import id_cell, time_cell
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
-from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.cli.sources import named
+from longstop.edges.cli.options import AsJson, Injected, Limit, checked_limit
 from longstop.edges.cli.tables import Column
-from longstop.edges.rows.sources import rejection_row
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk
+from longstop.edges.rows.times import ms_of
+from longstop.edges.rows.values import Row
 from longstop.model.listing import Page
-from longstop.model.rejection import UNKNOWN, Rejection, RejectionCount
 
 
 def list_rejections(
@@ -25,7 +26,7 @@ def list_rejections(
         bool, Parameter(help="What was posted to names that no source has.", show_default=False)
     ] = False,
     limit: Limit = 20,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -37,18 +38,17 @@ def list_rejections(
     if (name is None) != unknown:
         raise UsageError("expected NAME, a source, or --unknown, for names that no source has")
 
-    async def work(parts: Parts) -> int:
-        source = UNKNOWN if name is None else named(parts.config, name).name
-        found = await parts.store.rejections(source, page)
+    async def work(desk: Desk) -> int:
+        found = await desk.rejections(name, page)
         if json:
-            json_lines(map(rejection_row, found.rows))
+            json_lines(found.items)
             return DONE
-        if found.rows:
-            _write(found.rows, parts.clock.now_ms())
-        _say_counts([each for each in await parts.store.rejection_counts() if each.source == source])
+        if found.items:
+            _write(found.items, desk.clock.now_ms())
+        _say_counts([each for each in (await desk.status())["refused"] if each["source"] == name])
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 COLUMNS = (
@@ -61,14 +61,14 @@ COLUMNS = (
 )
 
 
-def _write(rejections: tuple[Rejection, ...], now_ms: int) -> None:
+def _write(rejections: Sequence[Row], now_ms: int) -> None:
     rows = [
         (
-            id_cell(each.id),
-            time_cell(each.at_ms, now_ms),
-            str(each.status),
-            each.reason.value,
-            each.request.client or "",
+            id_cell(each["id"]),
+            time_cell(each["at"], now_ms),
+            str(each["status"]),
+            each["reason"],
+            each["client"] or "",
             "; ".join(_wrong(each)),
         )
         for each in rejections
@@ -76,14 +76,14 @@ def _write(rejections: tuple[Rejection, ...], now_ms: int) -> None:
     tables.write(COLUMNS, rows)
 
 
-def _wrong(rejection: Rejection) -> list[str]:
-    asked = [f'posted to "{rejection.asked}"'] if rejection.asked else []
-    nearest = [f'did you mean "{rejection.nearest}"?'] if rejection.nearest else []
-    return [*asked, *rejection.problems, *nearest]
+def _wrong(rejection: Row) -> list[str]:
+    asked = [f'posted to "{rejection["asked"]}"'] if rejection["asked"] else []
+    nearest = [f'did you mean "{rejection["nearest"]}"?'] if rejection["nearest"] else []
+    return [*asked, *rejection["problems"], *nearest]
 
 
-def _say_counts(counts: list[RejectionCount]) -> None:
+def _say_counts(counts: Sequence[Row]) -> None:
     if not counts:
         say(["Nothing was refused lately."])
     for each in counts:
-        say([f"{each.count} refused since {times.moment(each.first_at_ms)}, reason {each.reason.value}."])
+        say([f"{each['requests']} refused since {times.moment(ms_of(each['since']))}, reason {each['reason']}."])

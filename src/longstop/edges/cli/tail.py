@@ -1,4 +1,4 @@
-"""What happens now, a readable line each, as the store tells it: the gateway is another process."""
+"""What happens now, a readable line each, also from another machine."""
 
 import sys
 from typing import Annotated
@@ -6,16 +6,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
+from longstop.edges.cli.errors import DONE
 from longstop.edges.cli.filters import TIMES, parse_time
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
-from longstop.edges.cli.program import Parts, on_store
-from longstop.edges.rows.activity import Activity, ActivityLine
+from longstop.edges.cli.options import AsJson, Injected
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk
 from longstop.edges.rows.ids import short
-from longstop.edges.rows.known import QUARANTINE, as_stored, expect_known
-from longstop.model.times import rfc3339
-
-EVERY_S = 0.5
-"""How often the store is asked."""
+from longstop.edges.rows.values import Row
 
 
 def tail(
@@ -23,7 +20,7 @@ def tail(
     source: Annotated[str | None, Parameter(help="Only what is of this source.")] = None,
     destination: Annotated[str | None, Parameter(help="Only what is for this destination.")] = None,
     since: Annotated[str | None, Parameter(help=f"Begin with what has happened since. {TIMES}")] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -32,37 +29,28 @@ def tail(
     now_ms = program.clock.now_ms()
     since_ms = parse_time("--since", since, now_ms)
 
-    async def work(parts: Parts) -> int:
-        wanted = as_stored(destination)
-        await expect_known(parts, source, wanted)
-        activity = Activity(parts.store, now_ms if since_ms is None else since_ms, source, wanted)
-        while True:
-            for line in await activity.next():
-                _tell(line, json)
+    async def work(desk: Desk) -> int:
+        async for row in desk.activity(source, destination, since_ms):
+            if json:
+                output.json_line(row)
+            else:
+                output.line(_line(row))
             sys.stdout.flush()
-            await parts.clock.sleep(EVERY_S)
+        return DONE
 
-    return on_store(program, config, work)
-
-
-def _tell(line: ActivityLine, json: bool) -> None:
-    if json:
-        output.json_line(line.row())
-    else:
-        output.line(_line(line))
+    return at_desk(program, where, work)
 
 
-def _line(line: ActivityLine) -> str:
+def _line(row: Row) -> str:
     """`09:30:00Z  delivered  01234567  shop → crm  order.paid  key 7  12 ms`"""
-    destination = None if line.destination is None else line.destination or QUARANTINE
-    way = " → ".join(filter(None, (line.source, destination)))
+    way = " → ".join(filter(None, (row["source"], row["destination"])))
     parts = [
-        rfc3339(line.at_ms)[11:19] + "Z",
-        f"{line.what.replace('_', ' '):14}",
-        short(line.event_id) if line.event_id else "",
+        f"{row['at'][11:19]}Z",
+        f"{row['what'].replace('_', ' '):14}",
+        short(row["event_id"]) if row["event_id"] else "",
         way,
-        line.type or "",
-        f"key {line.key}" if line.key else "",
-        line.about,
+        row["type"] or "",
+        f"key {row['key']}" if row["key"] else "",
+        row["about"] or "",
     ]
     return "  ".join(filter(None, parts))

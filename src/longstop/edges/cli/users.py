@@ -12,12 +12,13 @@ from longstop.edges.cli.errors import DONE, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.listing import json_lines
 from longstop.edges.cli.listings import time_cell
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
-from longstop.edges.cli.person import caller
-from longstop.edges.cli.program import Parts, Program, on_store
+from longstop.edges.cli.options import AsJson, Injected, Limit, checked_limit
+from longstop.edges.cli.program import Program
 from longstop.edges.cli.tables import Column
-from longstop.edges.rows.access import user_row
-from longstop.model.accounts import PASSWORD_CHARS_MIN, Role, User
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk, UserChange
+from longstop.edges.rows.values import Row
+from longstop.model.accounts import PASSWORD_CHARS_MIN, Role
 from longstop.model.listing import Page
 
 Name = Annotated[str, Parameter(name="NAME", help="What the person signs in as; letters, digits and . _ @ + -")]
@@ -35,23 +36,21 @@ ROLES = "view: looks; replay: decides, too; admin: manages users and tokens, too
 COLUMNS = (Column("name"), Column("role"), Column("signs in by"), Column("changed", right=True), Column("made by"))
 
 
-def list_users(
-    *, limit: Limit = 500, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected
-) -> int:
+def list_users(*, limit: Limit = 500, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List who may sign in, and as what."""
     page = Page(checked_limit(limit), newest_first=False)
 
-    async def work(parts: Parts) -> int:
-        found = await parts.store.users(page)
+    async def work(desk: Desk) -> int:
+        found = await desk.users(page)
         if json:
-            json_lines(map(user_row, found.rows))
-        elif found.rows:
-            tables.write(COLUMNS, [_cells(each, parts.clock.now_ms()) for each in found.rows])
+            json_lines(found.items)
+        elif found.items:
+            tables.write(COLUMNS, [_cells(each, desk.clock.now_ms()) for each in found.items])
         else:
             say(["There is no user. `longstop users add NAME --role admin` makes the first."])
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def add_user(
@@ -60,19 +59,19 @@ def add_user(
     *,
     role: Annotated[Role, Parameter(help=ROLES)],
     password_file: PasswordFile = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Let a person sign in by a password, which is asked for. It is never an argument: others could see it there."""
 
-    async def work(parts: Parts) -> int:
-        user = await parts.accounts(caller()).add_user(name, role, password(password_file))
-        if parts.config.operators.auth != "users":
+    async def work(desk: Desk) -> int:
+        user = await desk.add_user(name, role, password(password_file))
+        if not await desk.asks_who():
             say(['Nobody is asked who he is yet: set operators.auth = "users", and start the gateway again.'])
         return _told(user, f"{name} may sign in, with the role {role}", json)
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def change_password(
@@ -80,17 +79,17 @@ def change_password(
     /,
     *,
     password_file: PasswordFile = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Change a person's password. Whoever is signed in under the name has to do so again."""
 
-    async def work(parts: Parts) -> int:
-        user = await parts.accounts(caller()).change_user(name, password=password(password_file))
-        return _told(user, f"{user.name} has another password; every session of the user is over", json)
+    async def work(desk: Desk) -> int:
+        user = await desk.change_user(name, UserChange(password=password(password_file)))
+        return _told(user, f"{user['name']} has another password; every session of the user is over", json)
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def change_role(
@@ -98,50 +97,50 @@ def change_role(
     role: Annotated[Role, Parameter(name="ROLE", help=ROLES)],
     /,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """Change what a person may do. Whoever is signed in under the name has to do so again."""
 
-    async def work(parts: Parts) -> int:
-        user = await parts.accounts(caller()).change_user(name, role=role)
-        return _told(user, f"{user.name} has the role {role}; every session of the user is over", json)
+    async def work(desk: Desk) -> int:
+        user = await desk.change_user(name, UserChange(role=role))
+        return _told(user, f"{user['name']} has the role {role}; every session of the user is over", json)
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def disable_user(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def disable_user(name: Name, /, *, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """Let a person sign in no more, at once. `longstop users enable` takes that back."""
-    return _set_disabled(program, config, name, True, json)
+    return _set_disabled(program, where, name, True, json)
 
 
-def enable_user(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def enable_user(name: Name, /, *, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """Let a person who was disabled sign in again."""
-    return _set_disabled(program, config, name, False, json)
+    return _set_disabled(program, where, name, False, json)
 
 
-def remove_user(name: Name, /, *, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def remove_user(name: Name, /, *, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """Remove a person. What was done under the name stays in the audit log."""
 
-    async def work(parts: Parts) -> int:
-        await parts.accounts(caller()).remove_user(name)
+    async def work(desk: Desk) -> int:
+        await desk.remove_user(name)
         if json:
             output.json_line({"name": name, "removed": True})
         else:
             output.line(f"{name} is removed; every session of the user is over")
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def _set_disabled(program: Program, config: Path, name: str, disabled: bool, json: bool) -> int:
-    async def work(parts: Parts) -> int:
-        user = await parts.accounts(caller()).change_user(name, disabled=disabled)
+def _set_disabled(program: Program, where: Where, name: str, disabled: bool, json: bool) -> int:
+    async def work(desk: Desk) -> int:
+        user = await desk.change_user(name, UserChange(disabled=disabled))
         said = "signs in no more; every session of the user is over" if disabled else "may sign in again"
-        return _told(user, f"{user.name} {said}", json)
+        return _told(user, f"{user['name']} {said}", json)
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def password(file: Path | None) -> str:
@@ -162,15 +161,14 @@ def password(file: Path | None) -> str:
     return first
 
 
-def _told(user: User, said: str, json: bool) -> int:
+def _told(user: Row, said: str, json: bool) -> int:
     if json:
-        output.json_line(user_row(user))
+        output.json_line(user)
     else:
         output.line(said)
     return DONE
 
 
-def _cells(user: User, now_ms: int) -> tuple[str, ...]:
-    row = user_row(user)
-    role = f"{user.role.value} (disabled)" if user.disabled else user.role.value
-    return (user.name, role, str(row["signs_in_by"]), time_cell(user.changed_at_ms, now_ms), user.created_by)
+def _cells(user: Row, now_ms: int) -> tuple[str, ...]:
+    role = f"{user['role']} (disabled)" if user["disabled"] else user["role"]
+    return (user["name"], role, user["signs_in_by"], time_cell(user["changed_at"], now_ms), user["created_by"])

@@ -14,6 +14,7 @@ Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Send], Awaitable[None]]
 
 API_PATHS = ("/api/", "/dlq")
+TOOLS_PATH = "/mcp"
 _READY = Answer(200, b'{"status":"ready"}')
 
 
@@ -22,6 +23,7 @@ class OperatorsApp:
 
     metrics: the metrics as they are now. why_not_ready: what keeps the gateway from accepting and delivering, in words;
     nothing where it does. api: what serves the paths of API_PATHS. console: what serves every other path.
+    tools: what serves an assistant (TOOLS_PATH), where that is asked for.
     """
 
     def __init__(
@@ -30,7 +32,9 @@ class OperatorsApp:
         why_not_ready: Callable[[], Sequence[str]],
         api: App | None = None,
         console: App | None = None,
+        tools: App | None = None,
     ) -> None:
+        self._tools = tools
         self._api = api
         self._console = console
         self._why_not_ready = why_not_ready
@@ -44,6 +48,8 @@ class OperatorsApp:
         """Serve one request."""
         if self._api is not None and scope["path"].startswith(API_PATHS):
             await self._api(scope, receive, send)
+        elif self._tools is not None and scope["path"] == TOOLS_PATH:
+            await self._tools(scope, receive, send)
         elif self._console is not None and scope["path"] not in self._served:
             await self._console(scope, receive, send)
         else:

@@ -56,9 +56,11 @@ def _of_event(delivery: Delivery, waits: Waits) -> Row:
         "reason": delivery.reason.value if delivery.reason else None,
         "due_at": rfc3339(delivery.due_at_ms) if delivery.state is State.SCHEDULED else None,
         "waits_for": waiting.why.value if waiting else None,
+        "waits_until": rfc3339(waiting.until_ms) if waiting else None,
         "held_by": waits.held_by,
         "expires_at": rfc3339(delivery.expires_at_ms),
         "replaced_by": delivery.replaced_by,
+        "in_order": delivery.lane is not None,
     }
 
 
@@ -90,10 +92,17 @@ def history_row(delivery: Delivery, history: History) -> Row:
 
 def body_row(event: Event) -> Row:
     """The body as text, or where it is none in base64."""
+    return text_row(event.body)
+
+
+def text_row(body: bytes | None) -> Row:
+    """A body as text, or where it is none in base64; None: it is not shown."""
+    if body is None:
+        return {"body": None, "body_base64": None}
     try:
-        return {"body": event.body.decode(), "body_base64": None}
+        return {"body": body.decode(), "body_base64": None}
     except UnicodeDecodeError:
-        return {"body": None, "body_base64": base64.b64encode(event.body).decode()}
+        return {"body": None, "body_base64": base64.b64encode(body).decode()}
 
 
 def attempt_row(attempt: Attempt) -> Row:

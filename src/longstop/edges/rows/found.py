@@ -1,13 +1,18 @@
 """Finding what a person asks for: an event by its id or a delivery's, kept or archived."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from longstop.edges.rows.ids import ambiguous, candidates, meant, not_found
+from longstop.edges.rows.ids import ambiguous, candidates, meant, normal, not_found, short
 from longstop.edges.rows.looking import Looking
 from longstop.model.credentials import credential_headers
 from longstop.model.delivery import Delivery
 from longstop.model.errors import NotFoundError
-from longstop.model.listing import History, KeptEvent, Listing
+from longstop.model.listing import History, KeptEvent, Listing, Page
+from longstop.model.rejection import SAMPLES_KEPT, UNKNOWN, Rejection
+
+if TYPE_CHECKING:
+    from longstop.ports import Store
 
 
 async def find_event(parts: Looking, text: str) -> tuple[KeptEvent, Sequence[History], str | None]:
@@ -36,6 +41,23 @@ async def find_delivery(parts: Looking, text: str) -> Delivery:
     if len(found) > 1:
         raise ambiguous(text, [each.id for each in found])
     return found[0]
+
+
+async def find_rejection(store: "Store", source: str, text: str) -> Rejection:
+    """The refused request of this id, or that ends with it, of this source or of the unknown names.
+
+    Raises NotFoundError.
+    """
+    id_ = normal(text)
+    for name in (source, UNKNOWN):
+        page = await store.rejections(name, Page(SAMPLES_KEPT))
+        found = [each for each in page.rows if id_ in (each.id, short(each.id))]
+        if found:
+            return found[0]
+    raise NotFoundError(
+        f"found no refused request {id_} of {source}, nor of an unknown name; the last {SAMPLES_KEPT} of each source "
+        f"are kept; `longstop sources rejections {source}` lists them"
+    )
 
 
 async def events_of(parts: Looking, found: Listing[Delivery]) -> list[KeptEvent]:

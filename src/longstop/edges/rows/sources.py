@@ -95,7 +95,13 @@ def dry_run_row(found: "DryRun") -> Row:
         "occurred_at": rfc3339(found.occurred_at_ms),
         "destinations": list(found.destinations),
         "routes": [
-            {"to": list(each.to), "when": each.when or None, "matched": each.matched, "sees": dict(each.sees)}
+            {
+                "to": list(each.to),
+                "when": each.when or None,
+                "matched": each.matched,
+                "sees": dict(each.sees),
+                "of_body": sorted(each.of_body),
+            }
             for each in found.routes
         ],
         "problems": list(found.problems),

@@ -94,7 +94,8 @@ def resumed_row(destination: str, done: "Resumed") -> Row:
     """The stable fields of `resume`, with those of the pause that is over."""
     ended, closed = done.pause is not None, done.circuit is not None
     row = {"destination": destination, "paused": False, "changed": ended or closed, "held": done.waiting}
-    return {**row, **pause_row(done.pause), "pause_ended": ended, "circuit_closed": closed}
+    stopped = {**pause_row(done.pause), "pause_ended": ended, "circuit_closed": closed}
+    return {**row, **stopped, "alert_error": done.alert_error}
 
 
 def circuit_row(circuit: Circuit | None) -> Row | None:

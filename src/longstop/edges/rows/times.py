@@ -31,3 +31,8 @@ def _date(text: str) -> int | None:
         return round(at.timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+
+
+def ms_of(text: str | None) -> int | None:
+    """A row's time in milliseconds since the epoch; None for None."""
+    return None if text is None else _date(text)

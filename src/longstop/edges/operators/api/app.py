@@ -9,6 +9,7 @@ from longstop.edges.operators.api import (
     alerts,
     audit,
     dead_letters,
+    decisions,
     deliveries,
     destinations,
     dlq,
@@ -38,6 +39,7 @@ ROUTERS = (
     replays.router,
     deliveries.router,
     deliveries.deciding_router,
+    decisions.router,
     dead_letters.router,
     keys.router,
     sources.router,
@@ -53,6 +55,7 @@ ROUTERS = (
     users.tokens_router,
     audit.router,
     alerts.router,
+    audit.noting_router,
 )
 """One for each resource: `router(services)`, with paths below PREFIX."""
 

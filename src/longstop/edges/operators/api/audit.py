@@ -1,11 +1,12 @@
-"""`audit`: who did and looked at what. It is read and never written by any route."""
+"""`audit`: who did and looked at what. Nothing in it is changed by any route."""
 
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
 
 from longstop.client.access import AuditEntry
 from longstop.client.models import Items
@@ -33,6 +34,12 @@ async def audit_filter(
     now_ms = services.clock.now_ms()
     since_ms, until_ms = moment("query.since", since, now_ms), moment("query.until", until, now_ms)
     return AuditFilter(by, action, since_ms, until_ms)
+
+
+class ToolCall(BaseModel):
+    """A tool that an assistant uses."""
+
+    tool: str = Field(min_length=1, max_length=100, pattern=r"^[a-z_]+$", examples=["list_deliveries"])
 
 
 Wanted = Annotated[AuditFilter, Depends(audit_filter)]
@@ -63,6 +70,19 @@ def router(services: Services) -> APIRouter:
             media_type="application/x-ndjson",
             headers={"content-disposition": 'attachment; filename="audit.ndjson"'},
         )
+
+    return api
+
+
+def noting_router(services: Services) -> APIRouter:
+    """What programs note of themselves: nothing that is there is changed by it."""
+    api = APIRouter(prefix="/audit", tags=["access"])
+
+    @api.post("/mcp", status_code=204, summary="Note that an assistant uses a tool on the caller's behalf")
+    async def note(who: Viewer, called: ToolCall) -> Response:
+        """`longstop mcp` notes every call before it is carried out. What the call does is noted besides."""
+        await services.auditor(who).note(AuditAction.MCP_CALL, "tool", called.tool, via="mcp")
+        return Response(status_code=204)
 
     return api
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items, Result
+from longstop.edges.desk.lookups import delivery_rows
 from longstop.edges.operators.api.access import Decider, Viewer
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
@@ -15,11 +16,10 @@ from longstop.edges.operators.api.queries import delivery_filter
 from longstop.edges.operators.api.replays import WHY_CHARS_MAX, Why
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.strict import StrictBody
-from longstop.edges.rows.deliveries import delivery_row, result_row
+from longstop.edges.rows.deliveries import result_row
 from longstop.edges.rows.events import action_row, attempt_row
 from longstop.edges.rows.found import find_delivery
 from longstop.edges.rows.values import Row
-from longstop.edges.rows.waiting import NOT, why_each_waits
 from longstop.model.caller import Caller
 from longstop.model.delivery import Delivery as KeptDelivery
 from longstop.model.listing import DeliveryFilter, Listing
@@ -109,14 +109,11 @@ def _result(done: Sequence[Done]) -> Row:
 
 async def listed(services: Services, found: Listing[KeptDelivery]) -> Response:
     """A page of deliveries."""
-    waits = await why_each_waits(services, found.rows)
-    rows = (delivery_row(each, waits.get(each.id, NOT)) for each in found.rows)
-    return await items(services, Delivery, rows, found)
+    return await items(services, Delivery, await delivery_rows(services, found.rows), found)
 
 
 async def shown(services: Services, delivery: KeptDelivery) -> Row:
     """A delivery, and what people decided about it."""
-    waits = await why_each_waits(services, [delivery])
+    (row,) = await delivery_rows(services, [delivery])
     history = await services.store.history(delivery.id)
-    actions = [action_row(each) for each in history.actions]
-    return {**delivery_row(delivery, waits.get(delivery.id, NOT)), "actions": actions}
+    return {**row, "actions": [action_row(each) for each in history.actions]}

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from longstop.client.models import Items, Result
 from longstop.client.places import Destination, DestinationDetail, PauseResult, ResumeResult
+from longstop.edges.desk.behind import pausing_of
 from longstop.edges.operators.api.access import Decider, Viewer
 from longstop.edges.operators.api.deliveries import NO_REASON
 from longstop.edges.operators.api.once import CarriedOut
@@ -22,11 +23,9 @@ from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.action import Pause
 from longstop.model.audit import AuditAction
 from longstop.model.breaker import Circuit
-from longstop.model.caller import Caller
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.listing import Counts, DeliveryFilter, Page
 from longstop.model.settings import DestinationSettings
-from longstop.operating.pause import Pausing
 from longstop.operating.trial import trial_of
 
 HELD_COUNTED = 1_000
@@ -72,7 +71,7 @@ def deciding_router(services: Services) -> APIRouter:
 
         async def act() -> Row:
             await _expect_stoppable(services, name)
-            return paused_row(name, await _pausing(services, who).pause(name, asked.why))
+            return paused_row(name, await pausing_of(services, who).pause(name, asked.why))
 
         return await once(PauseResult, act)
 
@@ -82,7 +81,7 @@ def deciding_router(services: Services) -> APIRouter:
 
         async def act() -> Row:
             await _expect_stoppable(services, name)
-            return resumed_row(name, await _pausing(services, who).resume(name))
+            return resumed_row(name, await pausing_of(services, who).resume(name))
 
         return await once(ResumeResult, act)
 
@@ -103,10 +102,6 @@ def deciding_router(services: Services) -> APIRouter:
         return await once(Result, act, 202)
 
     return api
-
-
-def _pausing(services: Services, who: Caller) -> Pausing:
-    return Pausing(services.store, services.clock, services.alert, services.auditor(who))
 
 
 async def _expect_stoppable(services: Services, name: str) -> None:

@@ -8,16 +8,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 
 from longstop.client.models import Body, Event, EventDetail, Items, Text
+from longstop.edges.desk.lookups import event_detail, event_rows, find_events
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.curl import as_curl
 from longstop.edges.operators.api.paging import AskedPage, items
-from longstop.edges.operators.api.queries import event_filter
+from longstop.edges.operators.api.queries import AskedEvents, event_filter
 from longstop.edges.operators.api.services import Services
-from longstop.edges.rows.events import detail_row, event_row
-from longstop.edges.rows.found import find_event, secret_headers
+from longstop.edges.rows.found import find_event
 from longstop.edges.rows.values import Row
-from longstop.edges.rows.waiting import why_they_wait
-from longstop.model.listing import EventFilter, History, KeptEvent
+from longstop.model.listing import History, KeptEvent
 
 AttachmentHeaders = {
     "x-content-type-options": "nosniff",
@@ -32,10 +31,10 @@ def router(services: Services) -> APIRouter:
     api = APIRouter(prefix="/events", tags=["events"])
 
     @api.get("", response_model=Items[Event], summary="What was accepted")
-    async def events(_who: Viewer, wanted: Annotated[EventFilter, Depends(event_filter)], page: AskedPage) -> Any:
-        found = await services.store.find_events(wanted, page)
-        waits = await why_they_wait(services, found.rows)
-        return await items(services, Event, (event_row(kept, waits) for kept in found.rows), found)
+    async def events(_who: Viewer, wanted: Annotated[AskedEvents, Depends(event_filter)], page: AskedPage) -> Any:
+        """With `state` or `destination`: those that have such a delivery, each once a page."""
+        found, events = await find_events(services, *wanted, page)
+        return await items(services, Event, await event_rows(services, events), found)
 
     @api.get("/{id}", response_model=EventDetail, summary="One event, and all that was done with it")
     async def event(_who: Viewer, id: str) -> Any:
@@ -78,15 +77,9 @@ def router(services: Services) -> APIRouter:
 
 async def shown(services: Services, kept: KeptEvent, histories: Sequence[History], archived_in: str | None) -> Row:
     """An event whole, but for its body."""
-    waits = await why_they_wait(services, [kept])
-    row = detail_row(kept, histories, secret_headers(services), waits)
+    row = await event_detail(services, kept, histories, archived_in)
     del row["body"], row["body_base64"]
-    return {
-        **row,
-        "content_type": kept.event.content_type,
-        "body_size": len(kept.event.body),
-        "archived_in": archived_in,
-    }
+    return row
 
 
 def _body(body: bytes, masked: bool) -> Body:

@@ -7,17 +7,17 @@ from fastapi import APIRouter, Query
 
 from longstop.client.jobs import Job, JobRequest, JobSurvey
 from longstop.client.models import Items
+from longstop.edges.desk.behind import jobs_of
+from longstop.edges.desk.lookups import delivery_rows
 from longstop.edges.operators.api.access import Decider, Viewer
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.queries import Asked, filter_of
 from longstop.edges.operators.api.replays import Why
 from longstop.edges.operators.api.services import Services
-from longstop.edges.rows.deliveries import delivery_row
 from longstop.edges.rows.ids import ambiguous
 from longstop.edges.rows.jobs import job_row, survey_row
 from longstop.edges.rows.values import Row
-from longstop.edges.rows.waiting import NOT, why_each_waits
 from longstop.model.caller import Caller
 from longstop.model.errors import NotFoundError
 from longstop.model.job import Job as KeptJob
@@ -45,7 +45,7 @@ def router(services: Services) -> APIRouter:
 
     @api.get("/{id}", response_model=Job, summary="One job")
     async def job(who: Viewer, id: str) -> Any:
-        return job_row(await _meant(service_for(services, who), id), services.clock.now_ms())
+        return job_row(await _meant(jobs_of(services, who), id), services.clock.now_ms())
 
     return api
 
@@ -72,7 +72,7 @@ def deciding_router(services: Services) -> APIRouter:
 
         Where nothing matches, it is done at once.
         """
-        service, wanted = service_for(services, who), await _wanted(services, asked)
+        service, wanted = jobs_of(services, who), await _wanted(services, asked)
 
         async def dry() -> Row:
             return await _survey_row(services, await service.survey(wanted))
@@ -99,11 +99,6 @@ def deciding_router(services: Services) -> APIRouter:
     return api
 
 
-def service_for(services: Services, who: Caller) -> operating.JobService:
-    """The service on behalf of a caller."""
-    return operating.JobService(services.store, services.clock, services.ids, who.name, services.auditor(who))
-
-
 def _change(
     services: Services,
     who: Caller,
@@ -111,7 +106,7 @@ def _change(
     change: Callable[[operating.JobService, KeptJob], Awaitable[KeptJob]],
 ) -> Callable[[], Awaitable[Row]]:
     async def act() -> Row:
-        service = service_for(services, who)
+        service = jobs_of(services, who)
         return job_row(await change(service, await _meant(service, id_)), services.clock.now_ms())
 
     return act
@@ -142,10 +137,10 @@ async def _wanted(services: Services, asked: JobRequest) -> operating.JobRequest
         wanted.contains,
     )
     found = await filter_of(services, "body.filter", words)
-    return operating.JobRequest(asked.action, found, asked.why, asked.rate, asked.including_edited)
+    return operating.JobRequest(
+        asked.action, found, asked.why, asked.rate, asked.including_edited, asked.expected_count
+    )
 
 
 async def _survey_row(services: Services, survey: Survey) -> Row:
-    waits = await why_each_waits(services, survey.sample)
-    sample = [delivery_row(each, waits.get(each.id, NOT)) for each in survey.sample]
-    return {**survey_row(survey), "sample": sample}
+    return {**survey_row(survey), "sample": await delivery_rows(services, survey.sample)}

@@ -61,6 +61,8 @@ def message(event: str, data: Row, id: str | None = None, line: ActivityLine | N
 class _Listener:
     source: str | None
     destination: str | None
+    past: set[ActivityLine] = field(default_factory=set)
+    """What he was told of the time before he came."""
     waiting: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX + 1))
 
     async def all_that_wait(self) -> bytes:
@@ -71,7 +73,9 @@ class _Listener:
         if taken[-1] is None and len(taken) > 1:
             # The next time is the end.
             self.waiting.put_nowait(None)
-        return b"".join(each.encoded for each in taken if each is not None)
+        # What happened while the past was looked up may stand in both.
+        told = [each for each in taken if each is not None and (each.line is None or each.line not in self.past)]
+        return b"".join(each.encoded for each in told) or (b"" if taken[0] is None else b":\n\n")
 
     def wants(self, message: Message) -> bool:
         line = message.line
@@ -104,13 +108,17 @@ class Live:
         return self._stopped or len(self._listeners) >= LISTENERS_MAX
 
     def listen(
-        self, source: str | None = None, destination: str | None = None, heard: str | None = None
+        self,
+        source: str | None = None,
+        destination: str | None = None,
+        heard: str | None = None,
+        since_ms: int | None = None,
     ) -> AsyncIterator[bytes]:
         """Server-sent events until the listener goes, or all of it ends. source, destination: what happens of these.
 
-        heard: the id of the last message that he had before.
+        heard: the id of the last message that he had before. since_ms: what has happened since then comes first.
         """
-        return self._messages(_Listener(source, destination), heard)
+        return self._messages(_Listener(source, destination), heard, since_ms)
 
     async def stop(self) -> None:
         """End all of it: whoever listens hears the end of his stream."""
@@ -122,15 +130,24 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
 
-    async def _messages(self, listener: _Listener, heard: str | None) -> AsyncIterator[bytes]:
+    async def _messages(self, listener: _Listener, heard: str | None, since_ms: int | None) -> AsyncIterator[bytes]:
         self._begin(listener, heard)
         try:
             # So that a browser knows at once that it is connected.
             yield b": listening\n\n"
+            listener.past.update(await self._past(listener, since_ms))
+            for line in sorted(listener.past, key=lambda each: each.at_ms):
+                yield message("activity", line.row()).encoded
             while told := await listener.all_that_wait():
                 yield told
         finally:
             self._listeners.discard(listener)
+
+    async def _past(self, listener: _Listener, since_ms: int | None) -> list[ActivityLine]:
+        if since_ms is None:
+            return []
+        activity = Activity(self._services.store, since_ms, listener.source, listener.destination)
+        return await activity.next()
 
     def _begin(self, listener: _Listener, heard: str | None) -> None:
         for each in self._missed(heard):

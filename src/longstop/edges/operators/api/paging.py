@@ -24,7 +24,7 @@ LIMIT_MAX = 500
 
 def page(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before, or the id of a row.")] = None,
     order: Annotated[ListOrder, Query(description="Which come first.")] = "newest",
 ) -> Page:
     """The page that a query asks for."""
@@ -36,7 +36,7 @@ AskedPage = Annotated[Page, Depends(page)]
 
 def oldest_first(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before, or the id of a row.")] = None,
     order: Annotated[ListOrder, Query(description="Which come first.")] = "oldest",
 ) -> Page:
     """The same, of what is read from its beginning."""
@@ -48,7 +48,7 @@ PageFromTheOldest = Annotated[Page, Depends(oldest_first)]
 
 def named(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most.")] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before, or the id of a row.")] = None,
 ) -> Page:
     """The page that a query asks for of what is listed by name."""
     return Page(limit, None if cursor is None else _after(cursor, is_name), newest_first=False)
@@ -75,6 +75,9 @@ def cursor_of(after: str) -> str:
 
 
 def _after(cursor: str, fits: Callable[[str], bool] = is_id) -> str:
+    if fits is is_id and is_id(cursor):
+        # As the command line has it.
+        return cursor
     try:
         after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

@@ -31,20 +31,34 @@ async def event_filter(
     until: Moment = None,
     contains: Contains = None,
     unrouted: Annotated[bool, Query(description="Only events that no route wanted.")] = False,
-) -> EventFilter:
+    state: Annotated[Standing | None, Query(description="With a delivery that is so.")] = None,
+    destination: Annotated[
+        str | None, Query(max_length=TEXT_MAX, description="With a delivery for it; `quarantine`: unreadable.")
+    ] = None,
+) -> "AskedEvents":
     """Which events. Times are those of the arrival: since inclusive, until exclusive."""
     services: Services = request.app.state.services
     now_ms = services.clock.now_ms()
-    await known(services, source, None)
-    return EventFilter(
+    await known(services, source, as_stored(destination))
+    since_ms, until_ms = moment("query.since", since, now_ms), moment("query.until", until, now_ms)
+    text = contains.encode() if contains is not None else None
+    wanted = EventFilter(source, type, key, since_ms, until_ms, text, unrouted)
+    if state is None and destination is None:
+        return AskedEvents(wanted, None)
+    if unrouted:
+        raise invalid("query.unrouted", "true", "an unrouted event has no delivery", "leave out state and destination")
+    of = DeliveryFilter(
+        state=State.SCHEDULED if state == "held" else State(state) if state else None,
+        held=True if state == "held" else None,
         source=source,
+        destination=as_stored(destination),
         type=type,
         key=key,
-        since_ms=moment("query.since", since, now_ms),
-        until_ms=moment("query.until", until, now_ms),
-        contains=contains.encode() if contains is not None else None,
-        unrouted=unrouted,
+        received_since_ms=since_ms,
+        received_until_ms=until_ms,
+        contains=text,
     )
+    return AskedEvents(wanted, of)
 
 
 async def delivery_filter(
@@ -72,6 +86,13 @@ async def delivery_filter(
     """
     asked = Asked(state, reason, status, error, source, destination, type, key, since, until, contains)
     return await filter_of(request.app.state.services, "query", asked)
+
+
+class AskedEvents(NamedTuple):
+    """Which events: those of a filter, or those with such a delivery."""
+
+    wanted: EventFilter
+    of: DeliveryFilter | None
 
 
 class Asked(NamedTuple):

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import binascii
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -13,10 +14,12 @@ from longstop.client.places import Rejection, Source, SourceDetail, SourceTest
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError, invalid
+from longstop.edges.operators.api.queries import moment
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.setup_steps import setup_steps
 from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.first_event import first_event, webhook_url
+from longstop.edges.rows.found import find_rejection
 from longstop.edges.rows.sources import (
     dry_run_row,
     rejection_row,
@@ -31,7 +34,7 @@ from longstop.model.exchange import Request
 from longstop.model.rejection import UNKNOWN
 from longstop.model.settings import SourceSettings
 from longstop.model.statistics import Series
-from longstop.operating.dry_run import Verdict, dry_run
+from longstop.operating.dry_run import Verdict, dry_run, dry_run_of_rejection
 from longstop.operating.silence import SilenceWatch, SourceActivity
 from longstop.operating.statistics import StatisticsReader
 from longstop.operating.trial import SOURCE as TRIAL
@@ -42,11 +45,19 @@ class Captured(StrictBody):
 
     body: str = ""
     body_base64: str | None = Field(default=None, description="The body, where it is no text.")
-    headers: dict[str, str] = Field(default={}, max_length=100, examples=[{"X-Signature": "sha256=…"}])
+    headers: dict[str, str] | Annotated[list[tuple[str, str]], Field(max_length=200)] = Field(
+        default={}, description="By name; or pairs, where a name may stand twice.", examples=[{"X-Signature": "…"}]
+    )
     method: str = Field(default="POST", max_length=20)
     path: str = Field(default="", max_length=1_000, description="What stands below the source's name.")
     query: str = Field(default="", max_length=10_000)
     client: str | None = Field(default=None, max_length=100, description="The address that it came from.")
+    rejection: str | None = Field(
+        default=None, max_length=100, description="One that was refused, by its id, in place of all of these."
+    )
+    at: str | None = Field(
+        default=None, max_length=100, description="When it came, to judge signed times by; else now (or then)."
+    )
 
     def request(self) -> Request:
         """As the gateway would see it. Raises a problem."""
@@ -56,7 +67,8 @@ class Captured(StrictBody):
                 body = base64.b64decode(self.body_base64, validate=True)
             except (binascii.Error, ValueError):
                 raise invalid("body.body_base64", self.body_base64[:50], "expected base64") from None
-        return Request(Headers(self.headers.items()), body, self.method, self.client, self.path, self.query)
+        headers = self.headers.items() if isinstance(self.headers, dict) else self.headers
+        return Request(Headers(headers), body, self.method, self.client, self.path, self.query)
 
 
 def router(services: Services) -> APIRouter:
@@ -97,14 +109,20 @@ def router(services: Services) -> APIRouter:
     @api.post("/{name}/test", response_model=SourceTest, summary="What would become of a request, and why")
     async def test(_who: Viewer, name: str, asked: Captured) -> Any:
         """Nothing is kept and nothing is delivered."""
-        settings, request = named(services, name), asked.request()
+        settings, now_ms = named(services, name), services.clock.now_ms()
+        at_ms = moment("body.at", asked.at, now_ms)
+        source, routes = services.sources[name], services.router
+        if asked.rejection is None:
+            request = asked.request()
+            tried = partial(dry_run, settings, source, routes, request, now_ms if at_ms is None else at_ms)
+        else:
+            sample = await find_rejection(services.store, name, asked.rejection)
+            then_ms = sample.at_ms if at_ms is None else at_ms
+            tried = partial(dry_run_of_rejection, settings, source, routes, sample, then_ms)
         # In a thread: it is read whole, and senders should not wait for that.
-        found = await asyncio.to_thread(
-            dry_run, settings, services.sources[name], services.router, request, services.clock.now_ms()
-        )
-        row = dry_run_row(found)
-        verified = found.verdict in (Verdict.ACCEPTED, Verdict.QUARANTINED)
-        return {**row, "verified": verified, "would_answer": found.status}
+        row = dry_run_row(await asyncio.to_thread(tried))
+        verified = row["verdict"] in (Verdict.ACCEPTED, Verdict.QUARANTINED)
+        return {**row, "verified": verified, "would_answer": row["status"]}
 
     return api
 

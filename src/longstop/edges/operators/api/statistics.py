@@ -11,11 +11,11 @@ from longstop.edges.operators.api.answers import list_of
 from longstop.edges.operators.api.problems import invalid
 from longstop.edges.operators.api.queries import TEXT_MAX, Moment, Name, moment
 from longstop.edges.operators.api.services import Services
-from longstop.edges.rows.values import Row, rfc3339
+from longstop.edges.rows.statistics import HOUR_MS, line_row, series_named
+from longstop.edges.rows.values import rfc3339
 from longstop.model.statistics import Series, StatisticsError
-from longstop.operating.statistics import Asked, Line, Lines, Quantiles, StatisticsReader
+from longstop.operating.statistics import Asked, Lines, StatisticsReader
 
-HOUR_MS = 3_600_000
 STEP_MAX_S = 90 * 86_400
 
 
@@ -60,25 +60,13 @@ def router(services: Services) -> APIRouter:
 
 
 def _series(text: str | None) -> tuple[Series, ...]:
-    names = [name.strip() for name in text.split(",")] if text else [*Series]
-    unknown = [name for name in names if name not in set(Series)]
-    if unknown:
-        raise invalid("query.series", unknown[0], f"expected of these: {', '.join(Series)}")
-    return tuple(Series(name) for name in dict.fromkeys(names))
+    try:
+        return series_named(text)
+    except StatisticsError as error:
+        raise invalid("query.series", text, str(error)) from None
 
 
 async def _answer(services: Services, lines: Lines) -> Response:
     around = {"from": rfc3339(lines.from_ms), "to": rfc3339(lines.to_ms), "step_s": lines.step_ms // 1000}
     # No model looks at each of their thousands of points.
-    return await list_of(services.clock, "series", (json.dumps(_line(each)) for each in lines.lines), around)
-
-
-def _line(line: Line) -> Row:
-    return {
-        "name": line.series.value,
-        "source": line.source,
-        "destination": line.destination,
-        "points": [
-            {"p50": each.p50_s, "p99": each.p99_s} if isinstance(each, Quantiles) else each for each in line.points
-        ],
-    }
+    return await list_of(services.clock, "series", (json.dumps(line_row(each)) for each in lines.lines), around)

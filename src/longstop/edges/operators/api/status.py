@@ -10,12 +10,10 @@ from fastapi import APIRouter
 
 from longstop import __version__
 from longstop.client.places import RunningSettings, Status
+from longstop.edges.desk.lookups import status_of
 from longstop.edges.operators.api.access import Administrator, Viewer
 from longstop.edges.operators.api.services import Services
-from longstop.edges.rows.status import refused_rows, status_row
 from longstop.edges.rows.values import MASK, Row
-from longstop.model.delivery import State
-from longstop.model.listing import Counts
 
 
 def router(services: Services) -> APIRouter:
@@ -42,34 +40,8 @@ def router(services: Services) -> APIRouter:
 
 async def status_now(services: Services) -> Row:
     """All of `longstop status`, and whether it is ready."""
-    store, config = services.store, services.config
-    names = list(
-        dict.fromkeys(
-            [*(each.name for each in config.destinations), *(name for route in config.routes for name in route.to)]
-        )
-    )
-    counts, why_not = await store.counts(), list(services.why_not_ready())
-    row = status_row(
-        counts, names, await store.pauses(), await store.circuits(), await store.nodes(), services.clock.now_ms()
-    )
-    totals = _totals(counts)
-    return {
-        **row,
-        **refused_rows(await store.rejection_counts(), await store.held_counts()),
-        "ready": not why_not,
-        "why_not": why_not,
-        "counts": totals,
-        "backlog": totals["scheduled"] + totals["leased"],
-        "sources": [{"source": name, "events": number} for name, number in sorted(counts.sources.items())],
-    }
-
-
-def _totals(counts: Counts) -> Row:
-    states = {
-        state.value: sum(of_destination.get(state, 0) for of_destination in counts.deliveries.values())
-        for state in State
-    }
-    return {"events": counts.events, "unrouted": counts.unrouted, **states}
+    why_not = list(services.why_not_ready())
+    return {**await status_of(services), "ready": not why_not, "why_not": why_not}
 
 
 def _without_secrets(value: Any) -> Any:

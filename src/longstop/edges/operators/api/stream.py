@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.live import Live
 from longstop.edges.operators.api.problems import ProblemError
-from longstop.edges.operators.api.queries import known
+from longstop.edges.operators.api.queries import Moment, known, moment
 from longstop.edges.operators.api.services import Services
 from longstop.edges.rows.known import as_stored
 
@@ -33,6 +33,9 @@ def router(services: Services, live: Live) -> APIRouter:
         _who: Viewer,
         source: Annotated[str | None, Query(description="`activity` of this source alone.")] = None,
         destination: Annotated[str | None, Query(description="`activity` of this destination alone.")] = None,
+        since: Annotated[
+            Moment, Query(description="Begin with what has happened since, up to 2,000 of each kind.")
+        ] = None,
         last_event_id: Annotated[
             str | None, Header(description="The `id` heard last: what came after it is sent first.", max_length=100)
         ] = None,
@@ -48,7 +51,7 @@ def router(services: Services, live: Live) -> APIRouter:
             detail = "as many listen as there is room for, or the gateway stops"
             raise ProblemError(429, detail, headers={"retry-after": str(COME_BACK_S)})
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        messages = live.listen(source, wanted, last_event_id)
+        messages = live.listen(source, wanted, last_event_id, moment("query.since", since, services.clock.now_ms()))
         return StreamingResponse(messages, headers=headers, media_type="text/event-stream")
 
     return api
