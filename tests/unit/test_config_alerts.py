@@ -128,7 +128,7 @@ def test_what_is_left_out_has_the_models_defaults() -> None:
         ('[sources.longstop]\nkind = "generic"\nverify = { scheme = "none" }', 'sources.longstop: found the name "longstop", which is the source of Longstop\'s own events; expected another name; rename it, also in the routes'),
         ('[destinations."alerts.team"]\nurl = "https://a.example"', 'destinations."alerts.team": found the name "alerts.team"; expected the destination\'s name to be 1 to 63 of a-z, 0-9, _ and -, the first a letter or a digit; rename it, also in the routes'),
         ('[alerts]\nulr = "https://a.example"', 'alerts.ulr: found an unknown key; expected one of url, timeout, allow_private, headers, name, backlog_older_than, refused_at_least, refused_within, disk_below, every, group, remind, channels; did you mean "url"?'),
-        ('[alert]\nurl = "https://a.example"', 'alert: found an unknown key; expected one of server, store, worker, retention, alerts, operators, telemetry, sources, destinations, routes; did you mean "alerts"?'),
+        ('[alert]\nurl = "https://a.example"', 'alert: found an unknown key; expected one of server, store, worker, retention, alerts, operators, telemetry, console, sources, destinations, routes; did you mean "alerts"?'),
         (hook(url="a.example"), f"alerts.url: found no http:// or https:// at its start; expected {HTTP}"),
         (hook(url="https://${GONE}"), "alerts.url: the environment variable GONE is not set; expected it to hold a part of the URL; set it before the start"),
         (hook('timeout = "0s"'), 'alerts.timeout: found "0s"; expected more than zero'),

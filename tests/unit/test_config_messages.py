@@ -89,11 +89,11 @@ REFUSED = [
     ),
     (
         HELLO + "[serverr]",
-        'serverr: found an unknown key; expected one of server, store, worker, retention, alerts, operators, telemetry, sources, destinations, routes; did you mean "server"?',
+        'serverr: found an unknown key; expected one of server, store, worker, retention, alerts, operators, telemetry, console, sources, destinations, routes; did you mean "server"?',
     ),
     (
         HELLO + "[x]",
-        "x: found an unknown key; expected one of server, store, worker, retention, alerts, operators, telemetry, sources, destinations, routes; remove it",
+        "x: found an unknown key; expected one of server, store, worker, retention, alerts, operators, telemetry, console, sources, destinations, routes; remove it",
     ),
     # server, worker
     ("server = 1\n" + HELLO, "server: found a number; expected a table: [server]"),

@@ -165,8 +165,8 @@ async def test_a_code_of_another_sign_in_is_of_no_use(browser: Browser) -> None:
 @pytest.mark.parametrize("more", ["next=https://evil.example", "redirect=//evil.example", "return_to=/%5Cevil.example"])
 async def test_nobody_is_sent_anywhere_else(browser: Browser, more: str) -> None:
     there = await browser.open(f"{TO}?{more}")
-    assert there.headers["location"].startswith(f"{browser.provider.issuer}/authorize?")
-    assert "evil" not in there.headers["location"]
+    assert there.status_code == 422, "a parameter that nobody knows"
+    assert "location" not in there.headers
     back = await browser.begin()
     assert (await browser.open(f"{back}&{more}")).headers["location"] == "/"
 
