@@ -118,7 +118,7 @@ async def test_every_route_asks_who_it_is(store: MemoryStore) -> None:
         ("deliveries?destnation=crm", "contains, cursor, destination", 'did you mean "destination"?'),
         ("dead-letters/groups?reason=rejected", "destination, limit", None),
         ("nodes?limit=5", "expected no parameter", None),
-        ("stream?sorce=shop", "destination, source", 'did you mean "source"?'),
+        ("stream?sorce=shop", "destination, since, source", 'did you mean "source"?'),
         ("../../dlq?state=dead", "cursor, limit, order", None),
     ],
 )

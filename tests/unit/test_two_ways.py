@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,8 @@ LOOKING = [
     "sources show shop",
     "sources rejections shop",
     "sources rejections --unknown",
+    "alerts list",
+    "alerts silences",
     "users list",
     "tokens list",
     "audit",
@@ -113,6 +117,9 @@ DECIDING: list[list[str]] = [
     ["pause", "crm", "--why", "away"],
     ["pause", "nowhere"],
     ["resume", "crm"],
+    ["alerts", "silence", "backlog", "--for", "2h", "--why", "known"],
+    ["alerts", "silence", "nothing", "--for", "2h"],
+    ["alerts", "unsilence", "backlog", "crm"],
     ["users", "remove", "nobody"],
     ["tokens", "revoke", "nothing1"],
     ["jobs", "show", "nothing1"],
@@ -283,7 +290,7 @@ def test_the_token_is_read_from_a_file_and_is_never_an_argument(
 
 BESIDE = [
     *("init", "check", "demo", "serve", "ingest", "work", "completion", "send", "sources release", "backup", "purge"),
-    *("alerts list", "alerts silences", "alerts silence", "alerts unsilence", "alerts test"),
+    "alerts test",
 ]
 
 
@@ -309,3 +316,17 @@ def test_what_empties_a_store_does_not_mistake_one_for_another(
     status, _, err = said(filled(), capsys, ["purge"])
     assert (status, "expected --config FILE" in err) == (2, True)
     assert said(filled(), capsys, ["purge", "--config", "longstop.toml", "--dry-run"])[0] == 0
+
+
+def test_beside_the_store_nothing_is_loaded_for_the_other_way(tmp_path: Path) -> None:
+    (tmp_path / "longstop.toml").write_text('[store]\nurl = "sqlite:///longstop.db"\n')
+    program = (
+        "import sys\n"
+        "from longstop.__main__ import command\n"
+        "sys.argv = ['longstop', 'status', '--json']\n"
+        "assert command() == 0\n"
+        "heavy = {'httpx', 'fastapi', 'starlette', 'mcp', 'uvicorn', 'longstop.client'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()

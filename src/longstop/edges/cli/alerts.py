@@ -15,11 +15,13 @@ from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injec
 from longstop.edges.cli.person import person
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.tables import Column
-from longstop.edges.rows.alerts import active_rows, silence_row, silence_rows
+from longstop.edges.cli.where import HERE, Where, at_desk
+from longstop.edges.desk.desk import Desk
 from longstop.edges.rows.status import runs
+from longstop.edges.rows.times import ms_of
 from longstop.edges.rows.values import Row
 from longstop.model.alert import LONGSTOP, Notice
-from longstop.model.alert_book import ANY_KIND, AlertBook, Silence
+from longstop.model.alert_book import ANY_KIND
 from longstop.model.alert_channel import ChannelSettings
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import EventFilter, Page
@@ -39,34 +41,30 @@ WAIT_MORE_S = 10.0
 _ENDED = (State.DELIVERED, State.DEAD)
 
 
-def list_alerts(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def list_alerts(*, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List what is wrong now, the longest first, and what is silenced."""
 
-    async def work(parts: Parts) -> int:
-        book, now_ms = await parts.store.alert_book(), parts.clock.now_ms()
-        rows = active_rows(book, now_ms)
+    async def work(desk: Desk) -> int:
+        rows, now_ms = await desk.alerts(), desk.clock.now_ms()
         if json:
             json_lines(rows)
             return DONE
-        tables.write(COLUMNS, [_cells(row, book, now_ms) for row in rows])
+        tables.write(COLUMNS, [_cells(row, now_ms) for row in rows])
         if not rows:
-            say(["Nothing is wrong." if book.began_at_ms else "No gateway has looked yet."])
-        for silence in book.silences:
-            if now_ms < silence.until_ms:
-                say([f"Silenced: {_said(silence)}"])
+            say(["Nothing is wrong." if await desk.has_looked() else "No gateway has looked yet."])
+        say([f"Silenced: {_said(silence)}" for silence in await desk.silences()])
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
-def list_silences(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, program: Injected) -> int:
+def list_silences(*, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List what is silenced, until when, by whom and why."""
 
-    async def work(parts: Parts) -> int:
-        book, now_ms = await parts.store.alert_book(), parts.clock.now_ms()
-        silences = [each for each in book.silences if now_ms < each.until_ms]
+    async def work(desk: Desk) -> int:
+        silences = await desk.silences()
         if json:
-            json_lines(silence_rows(book, now_ms))
+            json_lines(silences)
         elif silences:
             for silence in silences:
                 output.line(_said(silence))
@@ -74,7 +72,7 @@ def list_silences(*, config: ConfigPath = DEFAULT_CONFIG, json: AsJson = False, 
             say(["Nothing is silenced."])
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def silence(
@@ -84,7 +82,7 @@ def silence(
     *,
     for_: Annotated[str, Parameter(name="--for", help='For how long, as in "2h".')],
     why: Annotated[str | None, Parameter(help="The reason, kept with your name.")] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
@@ -92,17 +90,15 @@ def silence(
     _expect_kind(kind)
     for_ms = _duration(for_)
 
-    async def work(parts: Parts) -> int:
-        now_ms = parts.clock.now_ms()
-        made = Silence(kind, subject, now_ms + for_ms, person(), why, now_ms)
-        await parts.alerts().silence(made)
+    async def work(desk: Desk) -> int:
+        made = await desk.silence(kind, subject, for_ms, why)
         if json:
-            output.json_line(silence_row(made))
+            output.json_line(made)
         else:
             output.line(_said(made))
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def unsilence(
@@ -110,15 +106,15 @@ def unsilence(
     subject: Subject = None,
     /,
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    where: Where = HERE,
     json: AsJson = False,
     program: Injected,
 ) -> int:
     """End a silence: the one for exactly this kind and subject."""
     _expect_kind(kind)
 
-    async def work(parts: Parts) -> int:
-        ended = await parts.alerts().unsilence(kind, subject)
+    async def work(desk: Desk) -> int:
+        ended = await desk.unsilence(kind, subject)
         what = _what(kind, subject)
         if json:
             output.json_line({"kind": kind, "subject": subject, "ended": ended})
@@ -128,7 +124,7 @@ def unsilence(
             output.line(f"{what} was not silenced; `longstop alerts silences` lists what is")
         return DONE
 
-    return on_store(program, config, work)
+    return at_desk(program, where, work)
 
 
 def try_channels(
@@ -159,15 +155,15 @@ def try_channels(
     return on_store(program, config, work)
 
 
-def _cells(row: Row, book: AlertBook, now_ms: int) -> tuple[str, ...]:
-    standing = book.standing[row["key"]]
-    told = "silenced" if row["silenced_by"] else times.ago(standing.told_at_ms, now_ms)
-    return (row["severity"], times.ago(standing.since_ms, now_ms), row["title"], row["why"], told)
+def _cells(row: Row, now_ms: int) -> tuple[str, ...]:
+    told = "silenced" if row["silenced_by"] else times.ago(ms_of(row["told_at"]), now_ms)
+    return (row["severity"], times.ago(ms_of(row["since"]), now_ms), row["title"], row["why"], told)
 
 
-def _said(silence: Silence) -> str:
-    why = f": {silence.why}" if silence.why else ""
-    return f"{_what(silence.kind, silence.subject)} until {times.moment(silence.until_ms)}, by {silence.by}{why}"
+def _said(silence: Row) -> str:
+    why = f": {silence['why']}" if silence["why"] else ""
+    until = times.moment(ms_of(silence["until"]))
+    return f"{_what(silence['kind'], silence['subject'])} until {until}, by {silence['by']}{why}"
 
 
 def _what(kind: str, subject: str | None) -> str:

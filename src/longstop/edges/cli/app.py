@@ -109,10 +109,7 @@ _BESIDE_THE_STORE = {
     "send": "signs with the secrets of the configuration, and posts to the senders' port",
     "sources release": "verifies with the secrets of the configuration",
     "backup": "copies the store's file",
-    **dict.fromkeys(
-        ("alerts list", "alerts silences", "alerts silence", "alerts unsilence", "alerts test"),
-        "works beside the store only; GET and POST alerts of the API are there for programs",
-    ),
+    "alerts test": "puts a test into the store's queue itself",
     "purge": "works on the store itself",
 }
 """Commands that have only one way, and why."""

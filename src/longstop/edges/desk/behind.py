@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from longstop.model.ids import IdFactory
     from longstop.model.routing import Router
     from longstop.operating.accounts import Accounts
+    from longstop.operating.alerts import Alerts
     from longstop.operating.audit import Auditor
     from longstop.operating.bodies import Bodies
     from longstop.operating.jobs import JobService
@@ -60,6 +61,14 @@ def jobs_of(behind: Behind, who: "Caller") -> "JobService":
     from longstop.operating.jobs import JobService
 
     return JobService(behind.store, behind.clock, behind.ids, who.name, behind.auditor(who))
+
+
+def alerts_of(behind: Behind) -> "Alerts":
+    """The service that decides what people are told; a gateway that runs puts it into the queue."""
+    from longstop.operating.alerts import Alerts
+
+    sources = [each.name for each in behind.config.sources]
+    return Alerts(behind.store, behind.config.alerts, sources, behind.clock, behind.ids)
 
 
 def pausing_of(behind: Behind, who: "Caller") -> "Pausing":

@@ -170,6 +170,23 @@ class Desk(Protocol):
     async def carry_out(self, job_id: str, show: Callable[[Row], None]) -> bool | None:
         """Carry a job out here, where no gateway does. False: somebody else has it. None: that is not possible here."""
 
+    # -- alerts ---------------------------------------------------------------------------------------
+
+    async def alerts(self) -> Sequence[Row]:
+        """What is wrong now, the longest first."""
+
+    async def has_looked(self) -> bool:
+        """Whether any gateway has looked yet whether something is wrong."""
+
+    async def silences(self) -> Sequence[Row]:
+        """What nobody is told of."""
+
+    async def silence(self, kind: str, subject: str | None, for_ms: int, why: str | None) -> Row:
+        """Tell nobody of a kind for a time."""
+
+    async def unsilence(self, kind: str, subject: str | None) -> bool:
+        """End a silence; whether there was one for exactly this."""
+
     # -- access ---------------------------------------------------------------------------------------
 
     async def asks_who(self) -> bool:

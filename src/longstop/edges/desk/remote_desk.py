@@ -257,6 +257,30 @@ class RemoteDesk:
     async def carry_out(self, job_id: str, show: Callable[[Row], None]) -> bool | None:  # noqa: ARG002
         return None
 
+    # -- alerts ---------------------------------------------------------------------------------------
+
+    async def alerts(self) -> Sequence[Row]:
+        items: Sequence[Row] = (await self._ask("GET", "alerts"))["items"]
+        return items
+
+    async def has_looked(self) -> bool:
+        # The gateway that answers does.
+        return True
+
+    async def silences(self) -> Sequence[Row]:
+        items: Sequence[Row] = (await self._ask("GET", "alerts", "silences"))["items"]
+        return items
+
+    async def silence(self, kind: str, subject: str | None, for_ms: int, why: str | None) -> Row:
+        return await self._post("alerts", "silences", kind=kind, subject=subject, for_s=for_ms / 1000, why=why)
+
+    async def unsilence(self, kind: str, subject: str | None) -> bool:
+        query = {"kind": kind, "subject": subject}
+        try:
+            return bool((await self._ask("DELETE", "alerts", "silences", query=query))["ended"])
+        except NotFoundError:
+            return False
+
     # -- access ---------------------------------------------------------------------------------------
 
     async def who(self) -> tuple[str, frozenset[Scope]]:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from longstop.edges.desk import lookups
-from longstop.edges.desk.behind import Behind, jobs_of, pausing_of
+from longstop.edges.desk.behind import Behind, alerts_of, jobs_of, pausing_of
 from longstop.edges.desk.decisions import decide_by_ids, survey_ids
 from longstop.edges.desk.desk import ByIds, JobStep, NamedSurvey, RowList, RowPage, UserChange
 from longstop.edges.rows.access import audit_row, token_meant, token_row, user_row
 from longstop.edges.rows.activity import Activity
+from longstop.edges.rows.alerts import active_rows, silence_row, silence_rows
 from longstop.edges.rows.deliveries import group_row
 from longstop.edges.rows.edits import edit_row
 from longstop.edges.rows.found import find_event
@@ -17,10 +18,10 @@ from longstop.edges.rows.ids import AmbiguousIdError, meant
 from longstop.edges.rows.jobs import job_row, survey_row
 from longstop.edges.rows.known import as_stored, expect_known, expect_one_of
 from longstop.edges.rows.sources import rejection_row
-from longstop.edges.rows.statistics import statistics_asked, statistics_row
 from longstop.edges.rows.status import paused_row, resumed_row
 from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.accounts import Role
+from longstop.model.alert_book import Silence
 from longstop.model.audit import AuditAction, AuditFilter
 from longstop.model.caller import Caller, Scope
 from longstop.model.errors import NotFoundError
@@ -104,6 +105,8 @@ class StoreDesk:
         return [group_row(group) for group in await self._behind.store.dead_groups(wanted, limit)]
 
     async def statistics(self, query: Mapping[str, str]) -> Row:
+        # Late: no command asks for them.
+        from longstop.edges.rows.statistics import statistics_asked, statistics_row
         from longstop.operating.statistics import StatisticsReader
 
         store, clock = self._behind.store, self._behind.clock
@@ -211,6 +214,26 @@ class StoreDesk:
         if len(ids) > 1:
             raise AmbiguousIdError(f"{text} may be any of {', '.join(ids)}; give more of it")
         return await service.job(ids[0])
+
+    # -- alerts ---------------------------------------------------------------------------------------
+
+    async def alerts(self) -> Sequence[Row]:
+        return active_rows(await self._behind.store.alert_book(), self._behind.clock.now_ms())
+
+    async def has_looked(self) -> bool:
+        return bool((await self._behind.store.alert_book()).began_at_ms)
+
+    async def silences(self) -> Sequence[Row]:
+        return silence_rows(await self._behind.store.alert_book(), self._behind.clock.now_ms())
+
+    async def silence(self, kind: str, subject: str | None, for_ms: int, why: str | None) -> Row:
+        now_ms = self._behind.clock.now_ms()
+        made = Silence(kind, subject, now_ms + for_ms, self._who.name, why, now_ms)
+        await alerts_of(self._behind).silence(made)
+        return silence_row(made)
+
+    async def unsilence(self, kind: str, subject: str | None) -> bool:
+        return await alerts_of(self._behind).unsilence(kind, subject)
 
     # -- access ---------------------------------------------------------------------------------------
 

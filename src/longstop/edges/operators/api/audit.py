@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longstop.client.access import AuditEntry
 from longstop.client.models import Items
@@ -14,6 +14,7 @@ from longstop.edges.operators.api.access import Administrator, Viewer
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.queries import Moment, moment
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.access import audit_row
 from longstop.model.audit import AuditAction, AuditFilter
 from longstop.model.caller import Scope
@@ -36,7 +37,7 @@ async def audit_filter(
     return AuditFilter(by, action, since_ms, until_ms)
 
 
-class ToolCall(BaseModel):
+class ToolCall(StrictBody):
     """A tool that an assistant uses."""
 
     tool: str = Field(min_length=1, max_length=100, pattern=r"^[a-z_]+$", examples=["list_deliveries"])

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from longstop.client.jobs import RATE_MAX, NamedSurvey
 from longstop.client.models import Results
@@ -14,16 +14,15 @@ from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.problems import invalid
 from longstop.edges.operators.api.replays import WHY_CHARS_MAX
 from longstop.edges.operators.api.services import Services
+from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.values import Row
 
 IDS_MAX = 500
 """Of one request; many more are a job's."""
 
 
-class DecisionRequest(BaseModel):
+class DecisionRequest(StrictBody):
     """What is decided about what."""
-
-    model_config = ConfigDict(extra="forbid")
 
     action: Literal["replay", "discard", "expedite"]
     ids: list[str] = Field(
