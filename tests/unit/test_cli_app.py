@@ -39,7 +39,7 @@ def test_every_command_exists_and_explains_itself(command: app.Command, capsys: 
     assert f"Usage: longstop {command.name}" in shown
     if command.name not in ("demo", "completion"):
         assert "--config" in shown
-    if command.name not in ("init", "serve", "ingest", "work", "completion"):
+    if command.name not in ("init", "serve", "ingest", "work", "completion", "mcp"):
         assert "--json" in shown
 
 
