@@ -111,8 +111,20 @@ class JobSurvey(BaseModel):
     sample: list[Delivery] = Field(description="The first of them.")
 
 
+class NamedResult(Result):
+    """What became of what an id stands for."""
+
+    id: str = Field(description="The delivery's; where it stands for none, the id as it was given.")
+
+
+class NamedResults(BaseModel):
+    """What became of all that ids stand for."""
+
+    items: list[NamedResult]
+
+
 class NamedSurvey(BaseModel):
     """What a decision by ids would be of."""
 
     survey: JobSurvey
-    failed: list[Result] = Field(description="For each id that stands for nothing that could be decided on.")
+    failed: list[NamedResult] = Field(description="For each id that stands for nothing that could be decided on.")

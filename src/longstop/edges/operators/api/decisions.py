@@ -5,8 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from longstop.client.jobs import RATE_MAX, NamedSurvey
-from longstop.client.models import Results
+from longstop.client.jobs import RATE_MAX, NamedResults, NamedSurvey
 from longstop.edges.desk.decisions import decide_by_ids, survey_ids
 from longstop.edges.desk.desk import ByIds
 from longstop.edges.operators.api.access import Decider
@@ -46,7 +45,7 @@ def router(services: Services) -> APIRouter:
 
     @api.post(
         "",
-        response_model=Results,
+        response_model=NamedResults,
         status_code=202,
         responses={200: {"model": NamedSurvey, "description": "With `dry_run`: what it would be of."}},
         summary="Replay, discard or expedite what is named by its ids",
@@ -63,7 +62,7 @@ def router(services: Services) -> APIRouter:
         async def act() -> Row:
             return {"items": await decide_by_ids(services, service, wanted)}
 
-        return await once(NamedSurvey, dry) if asked.dry_run else await once(Results, act, 202)
+        return await once(NamedSurvey, dry) if asked.dry_run else await once(NamedResults, act, 202)
 
     return api
 
