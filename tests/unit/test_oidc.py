@@ -308,6 +308,40 @@ async def test_a_provider_that_is_away_is_said_to_be(provider: Provider) -> None
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
 
 
+async def test_a_stranger_has_the_provider_asked_as_often_as_he_may_guess(browser: Browser) -> None:
+    for _ in range(ADDRESS_TRIES):
+        back = await browser.begin()
+        assert (await browser.open(back.replace("code=", "code=x"))).headers["location"] == "/login?failed=provider"
+    asked = len(browser.provider.exchanges)
+    answer = await browser.open(await browser.begin())
+    assert answer.headers["location"] == "/login?failed=refused"
+    assert len(browser.provider.exchanges) == asked
+    browser.port.clock.ms += ADDRESS_EVERY_MS
+    assert await browser.sign_in() == "/"
+    assert await browser.sign_in() == "/", "who is signed in has his try back"
+
+
+async def test_a_provider_that_is_away_is_not_asked_by_each_who_comes(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SetClock()
+    identities = OidcProvider(settings(provider), clock)
+    asked = 0
+
+    async def away(*_given: Any, **_more: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise IdentityError("away")
+
+    monkeypatch.setattr(identities, "_ask", away)
+    port = Port(USERS, identities=identities)
+    answers = await asyncio.gather(*(port.ask("GET", TO) for _ in range(20)))
+    assert ({each.status_code for each in answers}, asked) == ({502}, 1)
+    clock.ms += FAILED_AGAIN_MS
+    await port.ask("GET", TO)
+    assert asked == 2
+
+
 async def test_nobody_takes_the_name_of_another_account(browser: Browser) -> None:
     await browser.port.parts.accounts(CLI).add_user("Ada", Role.ADMIN, PASSWORD)
     browser.provider.person["groups"] = ["boss"]

@@ -12,17 +12,19 @@ from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.listing import json_lines
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller, person
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.tables import Column
 from longstop.edges.rows.alerts import active_rows, silence_row, silence_rows
 from longstop.edges.rows.status import runs
-from longstop.edges.rows.values import Row
+from longstop.edges.rows.values import Row, rfc3339
 from longstop.model.alert import LONGSTOP, Notice
 from longstop.model.alert_book import ANY_KIND, AlertBook, Silence
 from longstop.model.alert_channel import ChannelSettings
+from longstop.model.audit import AuditAction
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import EventFilter, Page
+from longstop.operating.audit import note_silence
 
 Kind = Annotated[str, Parameter(name="KIND", help=f'{listed(ALERT_KINDS)}, or "{ANY_KIND}" for every kind.')]
 Subject = Annotated[str | None, Parameter(name="SUBJECT", help="Of this destination, source or gateway only.")]
@@ -95,6 +97,7 @@ def silence(
     async def work(parts: Parts) -> int:
         now_ms = parts.clock.now_ms()
         made = Silence(kind, subject, now_ms + for_ms, person(), why, now_ms)
+        await note_silence(parts.auditor(caller()), kind, subject, why=why, until=rfc3339(made.until_ms))
         await parts.alerts().silence(made)
         if json:
             output.json_line(silence_row(made))
@@ -118,6 +121,7 @@ def unsilence(
     _expect_kind(kind)
 
     async def work(parts: Parts) -> int:
+        await note_silence(parts.auditor(caller()), kind, subject, until="now")
         ended = await parts.alerts().unsilence(kind, subject)
         what = _what(kind, subject)
         if json:
@@ -143,6 +147,8 @@ def try_channels(
 
     async def work(parts: Parts) -> int:
         channels = _chosen(parts.config.alerts.channels, channel)
+        for each in channels:
+            await parts.auditor(caller()).note(AuditAction.ALERT_TEST, "channel", each.name)
         notices = [await parts.alerts().test(each.name, person()) for each in channels]
         now_ms = parts.clock.now_ms()
         if not runs(await parts.store.nodes(), "work", now_ms):

@@ -114,7 +114,10 @@ class StoreDesk:
         if source is not None:
             configured = {each.name for each in self._behind.config.sources}
             expect_one_of("source", source, configured)
-        found = await self._behind.store.rejections(UNKNOWN if source is None else source, page)
+        name = UNKNOWN if source is None else source
+        found = await self._behind.store.rejections(name, page)
+        if with_bodies := sum(each.body_kept for each in found.rows):
+            await self._behind.bodies(self._who).note("source", name, with_bodies)
         return _page(found, list(map(rejection_row, found.rows)))
 
     def audit(self, wanted: AuditFilter) -> RowList:
@@ -142,7 +145,10 @@ class StoreDesk:
         return await decide_by_ids(self._behind, self._behind.replay(self._who), wanted)
 
     async def plan_edit(self, id_: str, body: bytes) -> Row:
-        return edit_row(await self._behind.replay(self._who).plan_edit(await meant(self._behind, id_), body))
+        plan = await self._behind.replay(self._who).plan_edit(await meant(self._behind, id_), body)
+        # What is taken away of it, the difference shows.
+        await self._behind.bodies(self._who).note("event", plan.parent.id, by="difference")
+        return edit_row(plan)
 
     async def edit(self, id_: str, body: bytes, why: str | None) -> str:
         return (await self._behind.replay(self._who).edit(await meant(self._behind, id_), body, why)).id

@@ -165,6 +165,7 @@ async def _came_back(
         raise LoginError("this sign-in was not begun in this browser, or too long ago; begin anew")
     if error or not code:
         raise LoginError("the identity provider did not sign you in")
+    _access(services).expect_room(_address(request))
     identity = await _provider(services).identify(
         _redirect_uri(services), code, _derived(flow, "nonce"), _derived(flow, "verifier")
     )
