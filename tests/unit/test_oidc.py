@@ -1,5 +1,6 @@
 """Signing in with an identity provider, against one on loopback; and what of it is not believed."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import httpx
 import pytest
-from accounts_at_hand import CLI, PASSWORD
+from accounts_at_hand import CLI, PASSWORD, SetClock
 from aiohttp import web
 from guarded_port import HOST, USERS, Port
 from joserfc import jwt
@@ -17,11 +18,13 @@ from oidc_provider import CLIENT, SECRET, Provider, running
 
 from longstop.clock import SystemClock
 from longstop.edges.operators.access.cookies import PLAIN
-from longstop.identity.oidc import OidcProvider
+from longstop.identity.oidc import FAILED_AGAIN_MS, OidcProvider
 from longstop.model.accounts import Role
 from longstop.model.caller import Scope
+from longstop.model.errors import IdentityError
 from longstop.model.identity import OidcSettings
 from longstop.model.listing import Page
+from longstop.operating.login_limits import ADDRESS_EVERY_MS, ADDRESS_TRIES
 
 ROLES = {"ops": Role.REPLAY, "boss": Role.ADMIN, "guest": Role.VIEW}
 TO, BACK = "/api/v1/session/oidc", "/api/v1/session/oidc/callback"

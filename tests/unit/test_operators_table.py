@@ -12,7 +12,7 @@ from accounts_at_hand import CLI, PASSWORD
 from guarded_port import Port
 from test_masked_port import DELIVERY, ID, MASKED, RAW, kept
 
-from longstop.edges.operators.api.jobs import service_for
+from longstop.edges.desk.behind import jobs_of
 from longstop.model.accounts import Role
 from longstop.model.caller import Scope
 from longstop.model.errors import StoreUnavailableError
@@ -78,6 +78,8 @@ ROUTES: dict[str, tuple[str, Any, str | None]] = {
     "DELETE /api/v1/tokens/{token}": (ADMIN, None, "token.revoke"),
     "GET /api/v1/audit": (VIEW, None, None),
     "GET /api/v1/audit/export": (ADMIN, None, "audit.export"),
+    "POST /api/v1/audit/mcp": (VIEW, {"tool": "status"}, "mcp.call"),
+    "POST /api/v1/decisions": (REPLAY, {"action": "replay", "ids": [DELIVERY]}, "delivery.replay"),
     "GET /api/v1/alerts": (VIEW, None, None),
     "GET /api/v1/alerts/silences": (VIEW, None, None),
     "POST /api/v1/alerts/silences": (REPLAY, {"kind": "backlog", "for_s": 60}, "alert.silence"),
@@ -154,7 +156,7 @@ async def path_of(port: Port, route: str) -> str:
 
 
 async def a_job(port: Port, paused: bool) -> str:
-    service = service_for(port.services, CLI)
+    service = jobs_of(port.services, CLI)
     job = await service.create(JobRequest(JobAction.REPLAY, DeliveryFilter()))
     if paused:
         await service.pause(job.id)
