@@ -16,6 +16,7 @@ from longstop.model.identity import Identity
 from longstop.model.listing import Page
 from longstop.operating import login_limits, passwords
 from longstop.operating.access import UNKNOWN, AccessSettings, session_id
+from longstop.operating.passwords import Compared
 
 VIEW, BODIES, REPLAY, ADMIN = Scope.VIEW, Scope.BODIES, Scope.REPLAY, Scope.ADMIN
 
@@ -530,3 +531,17 @@ async def test_no_secret_is_kept_shown_or_noted() -> None:
         assert secret not in repr(await house.noted())
     assert "argon2" not in repr(signed_in.user), "nor a hash, which may be guessed at"
     assert CLI.name in repr(await house.noted())
+
+
+async def test_a_password_that_is_changed_while_it_is_compared_is_good_for_nothing() -> None:
+    house = await House().with_user()
+    compare = house.passwords.compare
+
+    async def slowly(password: str, kept: str | None) -> Compared:
+        compared = await compare(password, kept)
+        await house.accounts.change_user("ada", password="another password")
+        return compared
+
+    house.passwords.compare = slowly  # type: ignore[method-assign]
+    signed_in = await house.access.login("ada", PASSWORD, ADDRESS)
+    assert await house.access.by_cookie(signed_in.cookie, ADDRESS) is None

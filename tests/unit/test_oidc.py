@@ -1,5 +1,6 @@
 """Signing in with an identity provider, against one on loopback; and what of it is not believed."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import httpx
 import pytest
-from accounts_at_hand import CLI, PASSWORD
+from accounts_at_hand import CLI, PASSWORD, SetClock
 from aiohttp import web
 from guarded_port import HOST, USERS, Port
 from joserfc import jwt
@@ -17,11 +18,13 @@ from oidc_provider import CLIENT, SECRET, Provider, running
 
 from longstop.clock import SystemClock
 from longstop.edges.operators.access.cookies import PLAIN
-from longstop.identity.oidc import OidcProvider
+from longstop.identity.oidc import FAILED_AGAIN_MS, OidcProvider
 from longstop.model.accounts import Role
 from longstop.model.caller import Scope
+from longstop.model.errors import IdentityError
 from longstop.model.identity import OidcSettings
 from longstop.model.listing import Page
+from longstop.operating.login_limits import ADDRESS_EVERY_MS, ADDRESS_TRIES
 
 ROLES = {"ops": Role.REPLAY, "boss": Role.ADMIN, "guest": Role.VIEW}
 TO, BACK = "/api/v1/session/oidc", "/api/v1/session/oidc/callback"
@@ -306,6 +309,40 @@ async def test_a_provider_that_is_away_is_said_to_be(provider: Provider) -> None
     port = Port(USERS, identities=OidcProvider(settings(provider, issuer="http://127.0.0.1:1"), SystemClock()))
     answer = await port.ask("GET", TO)
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
+
+
+async def test_a_stranger_has_the_provider_asked_as_often_as_he_may_guess(browser: Browser) -> None:
+    for _ in range(ADDRESS_TRIES):
+        back = await browser.begin()
+        assert (await browser.open(back.replace("code=", "code=x"))).headers["location"] == "/login?failed=provider"
+    asked = len(browser.provider.exchanges)
+    answer = await browser.open(await browser.begin())
+    assert answer.headers["location"] == "/login?failed=refused"
+    assert len(browser.provider.exchanges) == asked
+    browser.port.clock.ms += ADDRESS_EVERY_MS
+    assert await browser.sign_in() == "/"
+    assert await browser.sign_in() == "/", "who is signed in has his try back"
+
+
+async def test_a_provider_that_is_away_is_not_asked_by_each_who_comes(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SetClock()
+    identities = OidcProvider(settings(provider), clock)
+    asked = 0
+
+    async def away(*_given: Any, **_more: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise IdentityError("away")
+
+    monkeypatch.setattr(identities, "_ask", away)
+    port = Port(USERS, identities=identities)
+    answers = await asyncio.gather(*(port.ask("GET", TO) for _ in range(20)))
+    assert ({each.status_code for each in answers}, asked) == ({502}, 1)
+    clock.ms += FAILED_AGAIN_MS
+    await port.ask("GET", TO)
+    assert asked == 2
 
 
 async def test_nobody_takes_the_name_of_another_account(browser: Browser) -> None:

@@ -16,6 +16,7 @@ from longstop.edges.operators.api.app import PREFIX, ROUTERS
 from longstop.model.accounts import Role
 from longstop.model.audit import AuditAction
 from longstop.model.caller import Scope
+from longstop.model.errors import StoreUnavailableError
 from longstop.model.listing import Page
 from longstop.operating.access import FIRST_USER
 
@@ -499,3 +500,34 @@ async def test_no_secret_is_in_a_log_line(capsys: pytest.CaptureFixture[str]) ->
     assert "CANARY" not in out
     assert ada["cookie"].partition(".")[2] not in out
     assert AuditAction.LOGIN_FAILED in [each.action for each in await port.noted()]
+
+
+# -- a store that is away -----------------------------------------------------------------------
+
+
+async def test_while_the_store_is_away_the_console_and_the_probes_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = Port()
+    ada = await port.user()
+
+    async def away(_id: str) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    monkeypatch.setattr(port.store, "session", away)
+    for path, status in (("/readyz", 200), ("/", 404), ("/login", 404), (ANYTHING, 503), ("/metrics", 503)):
+        answer = await port.ask("GET", path, ada)
+        assert answer.status_code == status, path
+        assert ("retry-after" in answer.headers) == (status == 503)
+
+
+# -- answers that are kept ----------------------------------------------------------------------
+
+
+async def test_an_answer_is_kept_for_who_may_see_it() -> None:
+    """Two tokens of one name, one in the place of the other, are one caller; with other scopes they are not."""
+    port = Port()
+    path, keyed = "/api/v1/destinations/crm/pause", {"idempotency-key": "k"}
+    first = await port.ask("POST", path, {**await port.token(REPLAY, BODIES), **keyed}, json={})
+    again = await port.ask("POST", path, {**await port.token(REPLAY, BODIES), **keyed}, json={})
+    assert (first.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+    other = await port.ask("POST", path, {**await port.token(ADMIN), **keyed}, json={})
+    assert other.status_code == 422

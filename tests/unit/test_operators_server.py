@@ -108,7 +108,7 @@ POST = b"POST /api/v1/session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100
     "sent",
     [b"", b"GET /metrics HTTP/1.1\r\nHost:", POST + b"{", METRICS + b"GET /me"],
     ids=["nothing", "a head", "a body", "a next head"],
-)  # fmt: skip
+)
 async def test_a_request_that_does_not_come_ends_the_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:

@@ -5,6 +5,7 @@ believed but the ID token, and that only where one of the provider's published k
 two keys: for this client, in answer to this very sign-in, and not too long ago.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
@@ -33,6 +34,8 @@ LEEWAY_S = 60
 """How far the provider's clock may be off."""
 DESCRIPTION_MS = 3_600_000
 """For how long its description and its keys are good."""
+FAILED_AGAIN_MS = 3_000
+"""Where it did not describe itself it is asked again after so long."""
 KEYS_AGAIN_MS = 60_000
 """A token signed by a key that is not known has them fetched anew, no more often than this: keys are changed."""
 _RANK = (Role.VIEW, Role.REPLAY, Role.ADMIN)
@@ -48,6 +51,8 @@ class OidcProvider:
         self._name = jmespath.compile(settings.name_claim)
         self._described: tuple[int, Mapping[str, Any]] | None = None
         self._keys: tuple[int, KeySet] | None = None
+        self._failed_at_ms: int | None = None
+        self._describing = asyncio.Lock()
 
     async def sign_in_url(self, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
         """See ports.Identities."""
@@ -80,6 +85,19 @@ class OidcProvider:
     # -- asking -----------------------------------------------------------------------------------
 
     async def _description(self) -> Mapping[str, Any]:
+        async with self._describing:
+            # Whoever opens the way in has it asked, and he need not be known: one asks, and not all the time.
+            if self._failed_at_ms is not None and self._clock.monotonic_ms() - self._failed_at_ms < FAILED_AGAIN_MS:
+                raise IdentityError("the identity provider could not be asked a moment ago; try again shortly")
+            try:
+                described = await self._asked_description()
+            except IdentityError:
+                self._failed_at_ms = self._clock.monotonic_ms()
+                raise
+            self._failed_at_ms = None
+            return described
+
+    async def _asked_description(self) -> Mapping[str, Any]:
         if self._described is None or self._clock.monotonic_ms() - self._described[0] > DESCRIPTION_MS:
             issuer = self._settings.issuer
             described = await self._ask("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration")

@@ -24,6 +24,13 @@ class KeptEvent:
     """Who sent this event in the place of its parent, when and why."""
     edits: tuple[Edit, ...] = ()
     """What was sent in its place, oldest first."""
+    listed_bytes: int | None = None
+    """In a listing, how large the body is, which is not there; None: it is."""
+
+    @property
+    def body_bytes(self) -> int:
+        """How large the body is."""
+        return len(self.event.body) if self.listed_bytes is None else self.listed_bytes
 
 
 @dataclass(frozen=True, slots=True)

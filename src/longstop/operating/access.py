@@ -134,14 +134,12 @@ class Access:
 
         Raises LoginError, LoginLimitError. A name that nobody has takes as long as one that somebody has.
         """
-        await self.check_password(name, password, address)
-        user = await self._accounts.user(name_key(name))
-        if user is None:
-            raise LoginError("the name or the password is wrong")
+        # As he was when his password was compared: if it was changed meanwhile, the session is none.
+        user = await self.check_password(name, password, address)
         return await self._sign_in(user, address, before, "password")
 
-    async def check_password(self, name: str, password: str, address: str | None) -> None:
-        """Return where this is his password. Raises LoginError, LoginLimitError."""
+    async def check_password(self, name: str, password: str, address: str | None) -> User:
+        """Whose password this is. Raises LoginError, LoginLimitError."""
         wait_s = self._limits.take(name, address)
         if wait_s:
             log.warning("login_limited", address=address)
@@ -158,6 +156,7 @@ class Access:
         self._limits.passed(name, address)
         if compared.outdated:
             await self._rehash(user, password)
+        return user
 
     async def _rehash(self, user: User, password: str) -> None:
         """Keep the same password as today's parameters have it, if there is room to; the next time will do too."""
@@ -165,6 +164,16 @@ class Access:
             hashed = await self._passwords.hash_again(password)
             # The stamp stays: who is signed in elsewhere stays so.
             await self._accounts.change_user(replace(user, password=hashed), user.stamp)
+
+    def expect_room(self, address: str | None) -> None:
+        """Take one of the tries of an address, before the identity provider is asked. Raises LoginLimitError.
+
+        What a stranger sends here is sent there: it would take what he does for ours.
+        """
+        wait_s = self._limits.take_of_address(address)
+        if wait_s:
+            log.warning("login_limited", address=address)
+            raise LoginLimitError("too many tries to sign in; wait, or ask an administrator", wait_s)
 
     async def login_as(self, identity: Identity, address: str | None, before: str | None = None) -> SignedIn:
         """Sign in whom the identity provider knows; the account is made, or its role changed, by what it says.
@@ -185,6 +194,7 @@ class Access:
             raise LoginError("this account is disabled; ask an administrator")
         if user.role is not identity.role:
             user = await self._with_role(user, identity.role, address)
+        self._limits.passed(user.name, address)
         return await self._sign_in(user, address, before, "identity provider")
 
     async def logout(self, caller: Caller) -> None:

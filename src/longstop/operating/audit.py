@@ -57,6 +57,13 @@ class Auditor:
             await self.note(action, kind, ids[0], count=len(ids), why=why, ids=named)
 
 
+async def note_silence(
+    auditor: Auditor, kind: str, subject: str | None, *, until: str | None, why: str | None = None
+) -> None:
+    """Note that alerts of a kind are to be told to nobody until then, or from now on again."""
+    await auditor.note(AuditAction.ALERT_SILENCE, "alert", kind, why=why, subject=subject, until=until)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= DETAIL_CHARS_MAX else f"{text[: DETAIL_CHARS_MAX - 1]}…"
 

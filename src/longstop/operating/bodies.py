@@ -25,10 +25,16 @@ class Bodies:
         """Whether what is shown is not what was sent."""
         return self._masking.hides_from(self._auditor.caller)
 
+    async def note(self, kind: str, id_: str, count: int = 1, **details: str | None) -> None:
+        """Note that bodies are looked at: of the one thing of this kind and id, or so many."""
+        await self._auditor.note(
+            AuditAction.BODY_READ, kind, id_, count=count, masked="yes" if self.hides else None, **details
+        )
+
     async def shown(self, event: Event) -> bytes:
         """The body as this caller may see it. Raises HiddenError where that is nothing of it."""
         hides = self.hides
-        await self._auditor.note(AuditAction.BODY_READ, "event", event.id, masked="yes" if hides else None)
+        await self.note("event", event.id)
         if not hides:
             return event.body
         if len(event.body) <= AT_ONCE_BYTES:

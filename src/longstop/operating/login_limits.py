@@ -72,6 +72,14 @@ class LoginLimits:
         self._addresses.take(sender, now_ms)
         return 0
 
+    def take_of_address(self, address: str | None) -> int:
+        """The same where no account is named: somebody comes from the identity provider, and it is to be asked."""
+        now_ms, sender = self._clock.monotonic_ms(), self._slot(sender_of(address))
+        wait_ms = self._addresses.wait_ms(sender, now_ms)
+        if not wait_ms:
+            self._addresses.take(sender, now_ms)
+        return math.ceil(wait_ms / 1000)
+
     def passed(self, name: str, address: str | None) -> None:
         """It was the right password. Of the address only this try is forgiven: it may have an account of its own."""
         self._accounts.refill(self._slot(name_key(name)))

@@ -32,7 +32,10 @@ class Lookups(Protocol):
         """What is recorded of a delivery; empty where there is none."""
 
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
-        """One page of events. Every filter has an index but `contains`; see Page for what takes too long."""
+        """One page of events. Every filter has an index but `contains`; see Page for what takes too long.
+
+        Without the bodies, of which it says how large they are: a page of 500 might be gigabytes.
+        """
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """One page of deliveries. Of the dead every filter has an index but `contains`."""

@@ -12,7 +12,7 @@ from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.listing import json_lines
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
-from longstop.edges.cli.person import person
+from longstop.edges.cli.person import caller, person
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.tables import Column
 from longstop.edges.cli.where import HERE, Where, at_desk
@@ -23,6 +23,7 @@ from longstop.edges.rows.values import Row
 from longstop.model.alert import LONGSTOP, Notice
 from longstop.model.alert_book import ANY_KIND
 from longstop.model.alert_channel import ChannelSettings
+from longstop.model.audit import AuditAction
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import EventFilter, Page
 
@@ -139,6 +140,8 @@ def try_channels(
 
     async def work(parts: Parts) -> int:
         channels = _chosen(parts.config.alerts.channels, channel)
+        for each in channels:
+            await parts.auditor(caller()).note(AuditAction.ALERT_TEST, "channel", each.name)
         notices = [await parts.alerts().test(each.name, person()) for each in channels]
         now_ms = parts.clock.now_ms()
         if not runs(await parts.store.nodes(), "work", now_ms):

@@ -28,6 +28,7 @@ from longstop.model.errors import NotFoundError
 from longstop.model.job import Job, JobState
 from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
 from longstop.model.rejection import UNKNOWN
+from longstop.operating.audit import note_silence
 
 if TYPE_CHECKING:
     from longstop.operating.job_runner import JobRunner
@@ -117,7 +118,10 @@ class StoreDesk:
         if source is not None:
             configured = {each.name for each in self._behind.config.sources}
             expect_one_of("source", source, configured)
-        found = await self._behind.store.rejections(UNKNOWN if source is None else source, page)
+        name = UNKNOWN if source is None else source
+        found = await self._behind.store.rejections(name, page)
+        if with_bodies := sum(each.body_kept for each in found.rows):
+            await self._behind.bodies(self._who).note("source", name, with_bodies)
         return _page(found, list(map(rejection_row, found.rows)))
 
     def audit(self, wanted: AuditFilter) -> RowList:
@@ -145,7 +149,10 @@ class StoreDesk:
         return await decide_by_ids(self._behind, self._behind.replay(self._who), wanted)
 
     async def plan_edit(self, id_: str, body: bytes) -> Row:
-        return edit_row(await self._behind.replay(self._who).plan_edit(await meant(self._behind, id_), body))
+        plan = await self._behind.replay(self._who).plan_edit(await meant(self._behind, id_), body)
+        # What is taken away of it, the difference shows.
+        await self._behind.bodies(self._who).note("event", plan.parent.id, by="difference")
+        return edit_row(plan)
 
     async def edit(self, id_: str, body: bytes, why: str | None) -> str:
         return (await self._behind.replay(self._who).edit(await meant(self._behind, id_), body, why)).id
@@ -229,10 +236,12 @@ class StoreDesk:
     async def silence(self, kind: str, subject: str | None, for_ms: int, why: str | None) -> Row:
         now_ms = self._behind.clock.now_ms()
         made = Silence(kind, subject, now_ms + for_ms, self._who.name, why, now_ms)
+        await note_silence(self._behind.auditor(self._who), kind, subject, why=why, until=rfc3339(made.until_ms))
         await alerts_of(self._behind).silence(made)
         return silence_row(made)
 
     async def unsilence(self, kind: str, subject: str | None) -> bool:
+        await note_silence(self._behind.auditor(self._who), kind, subject, until="now")
         return await alerts_of(self._behind).unsilence(kind, subject)
 
     # -- access ---------------------------------------------------------------------------------------

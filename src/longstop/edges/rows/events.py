@@ -25,7 +25,7 @@ def event_row(kept: KeptEvent, waits: Mapping[str, Waits] = NONE_WAITS) -> Row:
         "dedup": text_or_base64(event.dedup),
         "received_at": rfc3339(event.received_at_ms),
         "occurred_at": rfc3339(event.occurred_at_ms),
-        "size": len(event.body),
+        "size": kept.body_bytes,
         "origin": event.origin.value,
         "parent": event.parent,
         "redeliveries": kept.redeliveries,

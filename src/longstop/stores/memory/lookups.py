@@ -54,7 +54,11 @@ class MemoryLookups(MemoryRows):
     async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         """One page of events."""
         page = page if wanted.contains is not None else replace(page, patience_ms=_FOR_EVER_MS)
-        return _list(self._event_ids, page, lambda id_: self._event_fits(id_, wanted), self._kept)
+        return _list(self._event_ids, page, lambda id_: self._event_fits(id_, wanted), self._listed)
+
+    def _listed(self, event_id: str) -> KeptEvent:
+        kept = self._kept(event_id)
+        return replace(kept, event=replace(kept.event, body=b""), listed_bytes=len(kept.event.body))
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """One page of deliveries."""

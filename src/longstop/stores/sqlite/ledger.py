@@ -1,5 +1,6 @@
 """The ledger's queries. Every value is bound, never written into the SQL. Each is inside of one view of the file."""
 
+from dataclasses import replace
 from typing import Any
 
 import apsw
@@ -20,6 +21,7 @@ from longstop.stores.sqlite.rows import (
 )
 
 _EVENT = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries FROM events"
+_LISTED = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries, length(body) FROM events".replace(", body,", ", x'',")
 _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS, 'deliveries')} FROM deliveries"
 _ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery_id = ? ORDER BY number"
 _ACTIONS = 'SELECT "trigger", at_ms, "by", why FROM actions WHERE delivery_id = ? ORDER BY seq'
@@ -30,6 +32,12 @@ def event(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
     """One event with its deliveries."""
     row = connection.execute(f"{_EVENT} WHERE id = ?", (event_id,)).fetchone()
     return None if row is None else _kept(connection, row)
+
+
+def _listed(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
+    """The same, without its body."""
+    row = connection.execute(f"{_LISTED} WHERE id = ?", (event_id,)).fetchone()
+    return None if row is None else replace(_kept(connection, row[:-1]), listed_bytes=row[-1])
 
 
 def _kept(connection: apsw.Connection, row: tuple[Any, ...]) -> KeptEvent:
@@ -57,7 +65,7 @@ def history(connection: apsw.Connection, delivery_id: str) -> History:
 def events(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
     """One page of events."""
     found = find_events.find(connection, wanted, page)
-    rows = unreadable.each_of(found.ids, lambda id_: event(connection, id_), "event")
+    rows = unreadable.each_of(found.ids, lambda id_: _listed(connection, id_), "event")
     return Listing(tuple(rows), found.next_after, found.searched_to_ms)
 
 

@@ -73,11 +73,12 @@ class Guard:
         refused = self._hosts.refusal(scope["method"], scope["headers"]) or self._foreign(scope)
         if refused is not None:
             return await respond(send, refused)
+        path = scope["path"]
         try:
-            caller = await self._caller(scope, address)
+            # The console's files and /readyz are for everybody, also while the store does not say who that is.
+            caller = await self._caller(scope, address) if path.startswith(PROTECTED) else None
         except StoreError as error:
             return await respond(send, _problem(503, str(error), (("retry-after", str(STORE_RETRY_AFTER_S)),)))
-        path = scope["path"]
         if caller is None and path.startswith(PROTECTED) and path not in OPEN:
             return await respond(send, _UNKNOWN)
         if path == "/metrics" and caller is not None and not caller.may(Scope.VIEW):

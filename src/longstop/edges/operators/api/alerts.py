@@ -14,9 +14,10 @@ from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.alerts import active_rows, silence_row, silence_rows
-from longstop.edges.rows.values import Row
+from longstop.edges.rows.values import Row, rfc3339
 from longstop.model import alert_book
 from longstop.model.alert_book import ANY_KIND
+from longstop.operating.audit import note_silence
 
 SILENCE_S_MAX = 366 * 86_400
 KindName = Literal[(*ALERT_KINDS, ANY_KIND)]  # type: ignore[valid-type]
@@ -52,6 +53,7 @@ def router(services: Services) -> APIRouter:
             now_ms = services.clock.now_ms()
             until_ms = now_ms + round(asked.for_s * 1000)
             made = alert_book.Silence(asked.kind, asked.subject, until_ms, who.name, asked.why, now_ms)
+            await note_silence(services.auditor(who), asked.kind, asked.subject, why=asked.why, until=rfc3339(until_ms))
             await services.alerts.silence(made)
             return silence_row(made)
 
@@ -63,8 +65,9 @@ def router(services: Services) -> APIRouter:
         responses={404: {"description": "There is no silence for exactly this."}},
         summary="End a silence",
     )
-    async def unsilence(_who: Decider, kind: KindName, subject: Annotated[str | None, Query()] = None) -> Any:
+    async def unsilence(who: Decider, kind: KindName, subject: Annotated[str | None, Query()] = None) -> Any:
         """The one for exactly this kind and subject."""
+        await note_silence(services.auditor(who), kind, subject, until="now")
         if not await services.alerts.unsilence(kind, subject):
             raise ProblemError(404, "there is no silence for exactly this; GET /api/v1/alerts/silences lists them")
         return {"kind": kind, "subject": subject, "ended": True}

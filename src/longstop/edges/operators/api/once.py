@@ -74,7 +74,9 @@ class Once:
         if kept is None:
             return keyed
         if kept.fingerprint != fingerprint:
-            raise ProblemError(422, "this Idempotency-Key was used for another request; take a new one for this")
+            raise ProblemError(
+                422, "this Idempotency-Key was used for another request, or with other scopes; take a new one for this"
+            )
         if kept.answer is None:
             raise ProblemError(
                 409,
@@ -85,7 +87,9 @@ class Once:
         return kept.answer
 
     async def _fingerprint(self) -> bytes:
-        asked = f"{self._request.method} {self._request.url.path}?{self._request.url.query}\n".encode()
+        # With other scopes it is another request: its answer may show what is hidden from who has fewer.
+        scopes = " ".join(sorted(self._who.scopes))
+        asked = f"{scopes}\n{self._request.method} {self._request.url.path}?{self._request.url.query}\n".encode()
         return hashlib.sha256(asked + await self._request.body()).digest()
 
 

@@ -80,7 +80,11 @@ def router(services: Services) -> APIRouter:
             return await plan_event(services.store, service, await meant(services, id), asked.to, body)
 
         async def dry() -> Row:
-            return await _plan_row(services, await plan(), body is not None)
+            planned = await plan()
+            if body is not None and planned.anew is not None:
+                # What is taken away of it, the difference shows.
+                await services.bodies(who).note("event", planned.anew.parent.id, by="difference")
+            return await _plan_row(services, planned, body is not None)
 
         async def send() -> Row:
             return await _results(services, await send_event(service, await plan(), asked.why))

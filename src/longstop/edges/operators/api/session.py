@@ -24,7 +24,7 @@ from longstop.edges.rows.access import session_row
 from longstop.edges.rows.values import Row
 from longstop.model.accounts import PASSWORD_CHARS_MAX, SECRET_BYTES, name_key
 from longstop.model.caller import Caller, CallerKind, Scope
-from longstop.model.errors import IdentityError, LoginError
+from longstop.model.errors import IdentityError, LoginError, LoginLimitError
 from longstop.model.listing import Page
 from longstop.operating.access import FIRST_USER, Access, SignedIn, session_id
 from longstop.ports import Identities
@@ -146,7 +146,7 @@ def _add_provider(api: APIRouter, services: Services, cookies: Cookies) -> None:
         flow = cookies.flow(request.scope["headers"])
         try:
             signed_in = await _came_back(request, services, cookies, flow, state, code, error)
-        except (LoginError, IdentityError) as failed:
+        except (LoginError, LoginLimitError, IdentityError) as failed:
             # To the page that says so, and not to an answer of JSON in the middle of a tab.
             log.warning("sign_in_failed", why=str(failed))
             why = "provider" if isinstance(failed, IdentityError) else "refused"
@@ -165,6 +165,7 @@ async def _came_back(
         raise LoginError("this sign-in was not begun in this browser, or too long ago; begin anew")
     if error or not code:
         raise LoginError("the identity provider did not sign you in")
+    _access(services).expect_room(_address(request))
     identity = await _provider(services).identify(
         _redirect_uri(services), code, _derived(flow, "nonce"), _derived(flow, "verifier")
     )

@@ -29,6 +29,7 @@ from longstop.edges.rows.sources import (
     verified_by,
 )
 from longstop.edges.rows.values import Row, rfc3339
+from longstop.model.audit import AuditAction
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.rejection import UNKNOWN
@@ -100,16 +101,19 @@ def router(services: Services) -> APIRouter:
         }
 
     @api.get("/{name}/rejections", response_model=Items[Rejection], summary="The last requests that were refused")
-    async def rejections(_who: Viewer, name: str, page: AskedPage) -> Any:
+    async def rejections(who: Viewer, name: str, page: AskedPage) -> Any:
         """Of each source the last 20 are kept, without credentials. The source `(unknown)` is every other name."""
         wanted = UNKNOWN if name == UNKNOWN else named(services, name).name
         found = await services.store.rejections(wanted, page)
+        if with_bodies := sum(each.body_kept for each in found.rows):
+            await services.bodies(who).note("source", wanted, with_bodies)
         return await items(services, Rejection, map(rejection_row, found.rows), found)
 
     @api.post("/{name}/test", response_model=SourceTest, summary="What would become of a request, and why")
-    async def test(_who: Viewer, name: str, asked: Captured) -> Any:
-        """Nothing is kept and nothing is delivered."""
+    async def test(who: Viewer, name: str, asked: Captured) -> Any:
+        """Nothing is kept and nothing is delivered. It is noted who asks: who asks often enough tries out secrets."""
         settings, now_ms = named(services, name), services.clock.now_ms()
+        await services.auditor(who).note(AuditAction.SOURCE_TEST, "source", name)
         at_ms = moment("body.at", asked.at, now_ms)
         source, routes = services.sources[name], services.router
         if asked.rejection is None:

@@ -14,6 +14,7 @@ from longstop.edges.desk.lookups import status_of
 from longstop.edges.operators.api.access import Administrator, Viewer
 from longstop.edges.operators.api.services import Services
 from longstop.edges.rows.values import MASK, Row
+from longstop.model.audit import AuditAction
 
 
 def router(services: Services) -> APIRouter:
@@ -25,8 +26,9 @@ def router(services: Services) -> APIRouter:
         return await status_now(services)
 
     @api.get("/settings", response_model=RunningSettings, summary="The running configuration, secrets masked")
-    async def settings(_who: Administrator) -> Any:
+    async def settings(who: Administrator) -> Any:
         config = services.config
+        await services.auditor(who).note(AuditAction.SETTINGS_READ, "settings", "all")
         return {
             "version": __version__,
             "python": platform.python_version(),
