@@ -120,7 +120,7 @@ def test_a_paused_destination_gets_nothing_until_it_is_resumed_also_after_a_rest
     assert site.ask("resume", "crm").row == {
         **{"destination": "crm", "paused": False, "changed": True, "held": 6},
         **{name: paused[name] for name in ("paused_at", "paused_by", "paused_why")},
-        **{"pause_ended": True, "circuit_closed": False},
+        **{"pause_ended": True, "circuit_closed": False, "alert_error": None},
     }
     for id_ in held:
         (arrival,) = site.destination.wait_for(id_)

@@ -13,7 +13,7 @@ ORDER = b'{"id": "order-1", "customer": "c-1"}'
 
 def test_it_is_ready_until_a_stop_is_asked_for(site: Site) -> None:
     program = site.serve()
-    assert (site.look("/readyz").status, site.look("/").status) == (200, 404)
+    assert (site.look("/readyz").status, site.look("/nothing.js").status) == (200, 404)
     assert site.request("POST", "/metrics", b"", {}, site.admin_port).status == 405
     assert site.request("GET", "/metrics", b"", {}).status == 404, "senders cannot see it"
     site.destination.script = lambda _arrival: Reply(hold=True)

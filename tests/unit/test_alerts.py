@@ -44,7 +44,8 @@ def service(store: Store, settings: AlertsSettings = SETTINGS, seed: int = 1, **
 async def events(store: Store) -> list[Event]:
     """The alerts that are in the queue, oldest first."""
     found = await store.find_events(EventFilter(source="longstop"), Page(1_000, newest_first=False))
-    return [each.event for each in found.rows]
+    whole = [await store.event(each.event.id) for each in found.rows]
+    return [kept.event for kept in whole if kept is not None]
 
 
 async def told(store: Store) -> list[str]:

@@ -39,7 +39,9 @@ def events(program: FakeProgram) -> tuple[KeptEvent, ...]:
 
 
 async def _events(program: FakeProgram) -> tuple[KeptEvent, ...]:
-    return (await program.store.find_events(EventFilter(), Page())).rows
+    found = await program.store.find_events(EventFilter(), Page())
+    whole = [await program.store.event(each.event.id) for each in found.rows]
+    return tuple(kept for kept in whole if kept is not None)
 
 
 DEAD, SCHEDULED, DISCARDED = State.DEAD, State.SCHEDULED, State.DISCARDED

@@ -63,7 +63,8 @@ async def conversation(served: Served, raw: bytes) -> bytes:
 
 async def kept(served: Served) -> list[bytes]:
     listing = await served.gate.store.find_events(EventFilter(), Page(limit=1_000, newest_first=False))
-    return [each.event.body for each in listing.rows]
+    whole = [await served.gate.store.event(each.event.id) for each in listing.rows]
+    return [kept.event.body for kept in whole if kept is not None]
 
 
 def head(*lines: bytes, method: bytes = b"POST", target: bytes = b"/webhooks/open", version: bytes = b"1.1") -> bytes:

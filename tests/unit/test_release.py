@@ -65,7 +65,8 @@ def release_of(site: Site, settings: SourceSettings) -> Release:
 
 
 async def events(site: Site) -> list[Any]:
-    return list((await site.store.find_events(EventFilter(), Page(1_000, newest_first=False))).rows)
+    found = await site.store.find_events(EventFilter(), Page(1_000, newest_first=False))
+    return [await site.store.event(each.event.id) for each in found.rows]
 
 
 async def held(site: Site) -> Sequence[Any]:

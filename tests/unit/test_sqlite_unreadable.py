@@ -118,7 +118,8 @@ async def test_what_was_parked_asks_for_more_at_once_and_then_no_more(store: Sql
     assert batches[-1].next_due_at_ms is None
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+# A listing reads no bodies.
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"event: a body that is text"}))
 async def test_listings_go_on_and_say_which_row(store: SqliteStore, damage: str) -> None:
     await with_one_broken(store, damage)
     with capture_logs() as logs:

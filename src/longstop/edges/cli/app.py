@@ -179,7 +179,8 @@ def _known(argv: list[str]) -> str | None:
 
 def _refuse_url(name: str | None, argv: list[str]) -> None:
     """Raise UsageError for a command that does not work over a gateway's API and is asked to."""
-    if name not in _BESIDE_THE_STORE:
+    if name not in _BESIDE_THE_STORE or name == "send":
+        # `send` has a --url of its own: the senders' port to post to.
         return
     given = {text.partition("=")[0] for text in argv}
     if "--url" in given:
