@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -41,17 +42,15 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
     gateway = Gateway(config, role, handlers)
     stop = _stop_signal()
     await gateway.start()
-    stop_why = "stopping: a stop was asked for"
-    operators = await _operators_side(
-        config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
-    )
-    # After the operators' side, whose modules take half a second to load: what comes meanwhile waits in the socket's
-    # queue, and is not accepted into a loop that stands still.
     server = None
     if listening is not None:
         app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
         server = SendersServer(app, listening, SystemClock())
         await server.start()
+    stop_why = "stopping: a stop was asked for"
+    operators = await _operators_side(
+        config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
+    )
     _tune_garbage_collection()
     ready(_url(listening) if listening else "")
     await _first(stop, gateway.failed)
@@ -80,7 +79,9 @@ async def _operators_side(
     except ListenError as error:
         log.error("no_operators_side", error=str(error))
         return None
-    # Late: FastAPI takes its time and memory, and only whoever has the port needs it.
+    # Late: FastAPI takes its time and memory, and only whoever has the port needs it. In a thread: senders are served
+    # already, and the half second that loading takes is not to stand between them and their answers.
+    await asyncio.to_thread(importlib.import_module, "longstop.edges.operators.api.app")
     from longstop.edges.operators.api.app import create_api
     from longstop.edges.operators.console import ConsoleApp
 
