@@ -45,7 +45,7 @@ export interface components {
             status: number | null;
         };
         /** @enum {string} */
-        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test";
+        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test" | "mcp.call";
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
             /** Format: date-time */
@@ -77,6 +77,7 @@ export interface components {
         /** @enum {string} */
         CallerKind: "user" | "token" | "cli" | "system";
         Captured: {
+            at?: string | null;
             /** @default  */
             body: string;
             body_base64?: string | null;
@@ -84,13 +85,17 @@ export interface components {
             /** @default {} */
             headers: {
                 [key: string]: string;
-            };
+            } | [
+                string,
+                string
+            ][];
             /** @default POST */
             method: string;
             /** @default  */
             path: string;
             /** @default  */
             query: string;
+            rejection?: string | null;
         };
         Circuit: {
             /** Format: date-time */
@@ -124,6 +129,15 @@ export interface components {
         };
         /** @enum {string} */
         DeadReason: "exhausted" | "rejected" | "expired" | "malformed" | "crashed";
+        DecisionRequest: {
+            /** @enum {string} */
+            action: "replay" | "discard" | "expedite";
+            /** @default false */
+            dry_run: boolean;
+            ids: string[];
+            rate?: number | null;
+            why?: string | null;
+        };
         Delivery: {
             attempts: number;
             dead_at: string | null;
@@ -194,11 +208,13 @@ export interface components {
             held_by: string | null;
             /** Format: uuid */
             id: string;
+            in_order: boolean;
             reason: components["schemas"]["DeadReason"] | null;
             replaced_by: string | null;
             skipped: boolean;
             state: components["schemas"]["State"];
             waits_for: components["schemas"]["WaitsFor"] | null;
+            waits_until: string | null;
         };
         Destination: {
             circuit: components["schemas"]["Circuit"] | null;
@@ -500,6 +516,7 @@ export interface components {
             action: components["schemas"]["JobAction"];
             /** @default false */
             dry_run: boolean;
+            expected_count?: number | null;
             filter: components["schemas"]["JobFilter"];
             /** @default false */
             including_edited: boolean;
@@ -541,6 +558,19 @@ export interface components {
             name: string;
             /** Format: password */
             password: string;
+        };
+        NamedResult: {
+            error: string | null;
+            event_id: string | null;
+            id: string;
+            state: components["schemas"]["State"] | null;
+        };
+        NamedResults: {
+            items: components["schemas"]["NamedResult"][];
+        };
+        NamedSurvey: {
+            failed: components["schemas"]["NamedResult"][];
+            survey: components["schemas"]["JobSurvey"];
         };
         NewPassword: {
             /** Format: password */
@@ -671,6 +701,7 @@ export interface components {
             items: components["schemas"]["Result"][];
         };
         ResumeResult: {
+            alert_error: string | null;
             changed: boolean;
             circuit_closed: boolean;
             destination: string;
@@ -837,6 +868,9 @@ export interface components {
             name: string;
             scopes: components["schemas"]["Scope"][];
         };
+        ToolCall: {
+            tool: string;
+        };
         Totals: {
             dead: number;
             delivered: number;
@@ -848,6 +882,7 @@ export interface components {
         };
         TriedRoute: {
             matched: boolean;
+            of_body: string[];
             sees: {
                 [key: string]: unknown;
             };

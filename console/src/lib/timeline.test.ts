@@ -10,6 +10,8 @@ const delivery = (id: string, more: Partial<EventDelivery> = {}): EventDelivery 
   skipped: false,
   reason: null,
   due_at: null,
+  in_order: false,
+  waits_until: null,
   waits_for: null,
   held_by: null,
   expires_at: null,
