@@ -74,7 +74,7 @@ class _Program:
         return serve.run(main)
 
     def serve(
-        self, config: "Config", role: RoleName, ready: Callable[[str], None], app: str | None = None
+        self, config: "Config", role: RoleName, ready: Callable[[str, str], None], app: str | None = None
     ) -> Coroutine[Any, Any, int]:
         from longstop.wiring import Role, serve
 

@@ -104,9 +104,9 @@ class FakeProgram:
         return asyncio.run(main)
 
     async def serve(
-        self, settings: config.Config, role: str, ready: Callable[[str], None], app: str | None = None
+        self, settings: config.Config, role: str, ready: Callable[[str, str], None], app: str | None = None
     ) -> int:
-        ready("http://0.0.0.0:8080" if role != "work" else "")
+        ready("http://0.0.0.0:8080" if role != "work" else "", "http://127.0.0.1:8081")
         return 0
 
     def unusable(self, settings: config.Config, path: Path, app: str | None = None) -> tuple[str, ...]:

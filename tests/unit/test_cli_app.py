@@ -122,6 +122,7 @@ def test_serving_announces_where_to_post_and_what_to_try(capsys: Capture, monkey
     shown = capsys.readouterr().out
     assert "hello (generic): POST http://0.0.0.0:8080/webhooks/hello\n" in shown
     assert "try: curl -i http://127.0.0.1:8080/webhooks/hello" in shown
+    assert shown.endswith("\nconsole: http://127.0.0.1:8081/\nCtrl-C stops.\n")
     assert FakeProgram().cli("serve") == 0
     shown = capsys.readouterr().out
     assert "curl" not in shown, "a source that verifies cannot be tried with a plain curl"

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger("longstop")
 
 
-async def serve(config: Config, role: Role, ready: Callable[[str], None], handlers: Handlers | None = None) -> int:
+async def serve(config: Config, role: Role, ready: Callable[[str, str], None], handlers: Handlers | None = None) -> int:
     """Run a gateway until SIGTERM or SIGINT; the process's exit status.
 
-    `ready` is called once everything runs, with the URL that senders post to (empty without the ingest role).
+    `ready` is called once everything runs, with the URL that senders post to (empty without the ingest
+    role) and that of the operators' side (empty where its port could not be had).
     Raises ListenError, StoreError, ConfigurationError before anything was accepted.
     """
     from longstop.edges.senders_http.app import IngestApp
@@ -52,7 +53,7 @@ async def serve(config: Config, role: Role, ready: Callable[[str], None], handle
         config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
     )
     _tune_garbage_collection()
-    ready(_url(listening) if listening else "")
+    ready(_url(listening) if listening else "", _url(operators.socket) if operators else "")
     await _first(stop, gateway.failed)
     log.info("stopping")
     if operators is not None:

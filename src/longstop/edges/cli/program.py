@@ -143,9 +143,12 @@ class Program(Protocol):
         """Run a coroutine to its end; what it returns."""
 
     def serve(
-        self, config: "Config", role: RoleName, ready: Callable[[str], None], app: str | None = None
+        self, config: "Config", role: RoleName, ready: Callable[[str, str], None], app: str | None = None
     ) -> Coroutine[Any, Any, int]:
-        """Run a gateway until it is told to stop; the exit status. `ready` gets the URL that senders post to, or ""."""
+        """Run a gateway until it is told to stop; the exit status.
+
+        `ready` gets the URL that senders post to and the one that operators look at; "" for one that is not served.
+        """
 
     def unusable(self, config: "Config", path: Path, app: str | None = None) -> tuple[str, ...]:
         """Problems that show only when the parts are built: a handler's module that is missing, say.

@@ -82,16 +82,18 @@ def _run(program: Program, path: ConfigPath, app: str | None, role: RoleName, lo
     config = program.load(path, app)
     say([f"warning: {each}" for each in config.warnings])
 
-    def ready(url: str) -> None:
-        for text in announcement(config, role, url):
+    def ready(url: str, operators_url: str) -> None:
+        for text in announcement(config, role, url, operators_url):
             output.line(text)
         sys.stdout.flush()
 
     return program.run(program.serve(config, role, ready, app))
 
 
-def announcement(config: "Config", role: RoleName, url: str) -> list[str]:
-    """What a person wants to know of a gateway that has started: where to post, how to try, where it delivers."""
+def announcement(config: "Config", role: RoleName, url: str, operators_url: str) -> list[str]:
+    """What a person wants to know of a gateway that has started: where to post, how to try, where to look."""
+    from longstop.edges.rows.first_event import reachable
+
     lines = []
     if role != "work":
         for source in config.sources:
@@ -99,6 +101,8 @@ def announcement(config: "Config", role: RoleName, url: str) -> list[str]:
             lines += _to_try(source, url)
     if role != "ingest":
         lines += [f"{each.name}: delivering to {config.targets[each.name]}" for each in config.destinations]
+    if operators_url:
+        lines.append(f"console: {reachable(operators_url)}/")
     return [*lines, "Ctrl-C stops."]
 
 

@@ -33,7 +33,8 @@ class OperatorsServer:
         self, app: Any, listening: socket.socket, end_streams: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         _log_as_one()
-        self._socket = listening
+        self.socket = listening
+        """What it listens on; its name has the port that was given."""
         self._end_streams = end_streams
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -60,7 +61,7 @@ class OperatorsServer:
 
     async def start(self) -> None:
         """Begin to accept connections. The socket listens already, so none is refused until then."""
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self.socket]))
 
     async def end_streams(self) -> None:
         """The gateway begins to stop: nothing more happens that one could listen to. All else is still answered."""
