@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from longstop.model.errors import StoreUnavailableError
+from longstop.model.event import ReceiptStatus
 from longstop.model.listing import EventFilter, Page
 from longstop.stores.sqlite import SqliteStore, file_guard
 from longstop.testing.builders import make_append
@@ -225,6 +226,21 @@ async def test_what_is_left_of_a_batch_that_failed_never_comes_with_another(tmp_
     await store.append([make_append(3)])
     rows = (await store.find_events(EventFilter(), Page(10))).rows
     assert [each.event.id for each in rows] == [make_append(3).event.id, make_append(1).event.id]
+    await store.close()
+
+
+async def test_a_batch_whose_receipts_were_never_read_counts_nothing_twice(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    first = make_append(1)
+    await store.append([first])
+    left = (make_append(2).event.id, first.event.id, "shop", 1)
+    store._writer._connection.execute("INSERT INTO temp.repeated VALUES (?, ?, ?, ?)", left)
+    receipts = await store.append([make_append(2)])
+    assert [each.status for each in receipts] == [ReceiptStatus.ACCEPTED]
+    assert (await store.counts()).events == 2
+    kept = await store.event(first.event.id)
+    assert kept is not None
+    assert kept.redeliveries == 0
     await store.close()
 
 

@@ -93,6 +93,8 @@ CREATE TEMP TRIGGER arrived INSTEAD OF INSERT ON batches BEGIN
     -- What is left of a batch that failed must not come with another one: nobody waits for its answer any more.
     SELECT RAISE(ROLLBACK, 'other rows than those of the batch')
         WHERE (SELECT count(*) FROM arrivals) <> NEW.batch ->> 'rows';
+    -- What the batch before this one repeated has been answered.
+    DELETE FROM repeated;
     {_TAKE_KEY.format(f"SELECT digest, received_at_ms, until_ms, id FROM {_KEYED} AND {_ALL_DIFFER}")};
     -- Where all of them were taken, nobody looks who holds them.
     INSERT INTO repeated SELECT arrivals.id, dedup.event_id, source, routed
@@ -122,7 +124,6 @@ END;
 _BATCH = "INSERT OR ROLLBACK INTO temp.batches VALUES (?)"
 _FORGET_ARRIVALS = "DELETE FROM temp.arrivals"
 _REPEATED = "SELECT event_id, holder FROM temp.repeated"
-_FORGET_REPEATED = "DELETE FROM temp.repeated"
 
 
 def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt]:
@@ -213,7 +214,6 @@ def _receipts(connection: apsw.Connection, appends: Sequence[Append]) -> list[Re
     holders = {str(event_id): str(holder) for event_id, holder in connection.execute(_REPEATED)}
     if not holders:
         return [Receipt(ReceiptStatus.ACCEPTED, item.event.id) for item in appends]
-    connection.execute(_FORGET_REPEATED)
     return [_receipt(item.event, holders.get(item.event.id)) for item in appends]
 
 
