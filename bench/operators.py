@@ -1,7 +1,8 @@
 """What the operators' side takes on a large store, and what it takes from the senders beside it.
 
     python bench/backlog.py --keep --folder DIR          # the store: 11,100,000 events, 9.6 GiB, once
-    python bench/operators.py --folder DIR [--times 5] [--seconds 10] [--rounds 3] [--streams 10] [--only TEXT]
+    python bench/operators.py --folder DIR [--times 5] [--seconds 10] [--rounds 3] [--streams 10]
+        [--only REGEX] [--role ingest]
 
 The real gateway runs on that store (`longstop serve`), and is asked over HTTP, on loopback, whatever the API answers:
 so each time is the server's with the way there and back. The store gets statistics of two days, 100,000 entries in
@@ -19,6 +20,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import select
 import socket
 import statistics
@@ -336,7 +338,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--streams", type=int, default=10)
-    parser.add_argument("--only", default="", help="the questions whose name holds this, and nothing else")
+    parser.add_argument(
+        "--only", default="", help="the questions whose name this regular expression finds, and nothing else"
+    )
+    parser.add_argument("--role", choices=["serve", "ingest"], default="serve", help="whether it delivers, too")
     parser.add_argument("--sender", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.sender:
@@ -355,8 +360,8 @@ def run(options: argparse.Namespace) -> None:
     sink = subprocess.Popen([sys.executable, str(HERE / "sink.py"), str(sink_port)])
     try:
         wait_for(sink_port)
-        asked = [each for each in questions(path) if options.only in each[0]]
-        with gateway(path, f"http://127.0.0.1:{sink_port}/") as running:
+        asked = [each for each in questions(path) if re.search(options.only, each[0])]
+        with gateway(path, f"http://127.0.0.1:{sink_port}/", options.role) as running:
             _converse(running)
             print(f"load average {os.getloadavg()[0]:.1f}; the gateway's memory {running.memory_mb():.0f} MB\n")
             measure_questions(running, asked, options.times)

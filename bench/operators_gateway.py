@@ -1,6 +1,7 @@
 """The gateway that bench/operators.py asks, and the store that it runs on.
 
-Run by itself it is `longstop serve`, with a task in its event loop that notes for how long it had no turn.
+Run by itself it is `longstop serve` (or `ingest`), with a task in its event loop that notes for how long it
+had no turn.
 """
 
 import asyncio
@@ -122,7 +123,7 @@ async def _fill_statistics(path: Path, now_ms: int) -> None:
 
 
 def be_the_gateway() -> None:
-    """`longstop serve`, with a task in its event loop that notes for how long it had no turn."""
+    """`longstop serve` (or `ingest`), with a task in its event loop that notes for how long it had no turn."""
     from longstop import __main__ as program
     from longstop.wiring import serve
 
@@ -137,7 +138,7 @@ def be_the_gateway() -> None:
                 beating.cancel()
 
     serve.serve = watched
-    sys.argv = ["longstop", "serve"]
+    sys.argv = ["longstop", os.environ["BENCH_ROLE"]]
     sys.exit(program.main())
 
 
@@ -194,8 +195,8 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway(path: Path, sink: str) -> Iterator[Gateway]:
-    """The gateway on this store, ready."""
+def gateway(path: Path, sink: str, role: str) -> Iterator[Gateway]:
+    """The gateway on this store, ready. role: the command, `serve` or `ingest`."""
     with tempfile.TemporaryDirectory() as name:
         folder, port, admin_port = Path(name), free_port(), free_port()
         text = CONFIG.format(port=port, admin_port=admin_port, path=path, sink=sink)
@@ -204,7 +205,7 @@ def gateway(path: Path, sink: str) -> Iterator[Gateway]:
         (folder / "longstop.toml").write_text(text)
         with (folder / "log").open("wb") as log:
             command = [sys.executable, str(Path(__file__).resolve())]
-            environ = {**os.environ, "BENCH_SECRET": SECRET}
+            environ = {**os.environ, "BENCH_SECRET": SECRET, "BENCH_ROLE": role}
             process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
         try:
             wait_for(port)
