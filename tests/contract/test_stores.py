@@ -1,44 +1,33 @@
-"""The store contract, on every store that works within one machine."""
+"""The store contract, on every store."""
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from longstop.ports import Store
-from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore
 from longstop.testing import store_contract
-
-Make = Callable[[Path], Store]
-
-PERSISTING: dict[str, Make] = {"sqlite": lambda folder: SqliteStore(folder / "store.db")}
-STORES: dict[str, Make] = {"memory": lambda folder: MemoryStore(), **PERSISTING}
+from stores_at_hand import PERSISTING, STORES, Place
 
 
 @pytest.fixture
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made = STORES[request.param](tmp_path)
+async def store(place: Place) -> AsyncIterator[Store]:
+    made = place()
     await made.open()
     yield made
     await made.close()
 
 
-@pytest.mark.parametrize("store", STORES, indirect=True)
+@pytest.mark.parametrize("place", STORES, indirect=True)
 @pytest.mark.parametrize("check", store_contract.CHECKS, ids=str)
 async def test_store(check: store_contract.Check, store: Store) -> None:
     await check.run(store)
 
 
-@pytest.mark.parametrize("store", PERSISTING, indirect=True)
+@pytest.mark.parametrize("place", PERSISTING, indirect=True)
 @pytest.mark.parametrize("check", store_contract.REOPEN_CHECKS, ids=str)
-async def test_reopened_store(
-    check: store_contract.ReopenCheck, store: Store, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    name = request.node.callspec.params["store"]
-
+async def test_reopened_store(check: store_contract.ReopenCheck, store: Store, place: Place) -> None:
     async def reopen() -> Store:
-        again = PERSISTING[name](tmp_path)
+        again = place()
         await again.open()
         return again
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from longstop.config import advice, alerts, console, for_store, operators, rules, shape, telemetry, values
+from longstop.config import advice, alerts, console, for_store, operators, rules, shape, store_urls, telemetry, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.lines import lines_of, placed
 from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
+from longstop.config.store_urls import StoreSettings
 from longstop.config.telemetry import TelemetrySettings
-from longstop.config.values import StoreSettings, Surroundings
+from longstop.config.values import Surroundings
 from longstop.model.alert_channel import AlertsSettings
 from longstop.model.breaker import BreakerPolicy
 from longstop.model.errors import ConfigurationError
@@ -280,7 +281,7 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
     in_code = [DestinationSettings(name) for name in sorted(around.handlers - set(shaped.destinations))]
     return Config(
         server=ServerSettings(**{**dict(shaped.server), "trusted_proxies": tuple(shaped.server.trusted_proxies)}),
-        store=values.store(shaped.store.url, around),
+        store=store_urls.store(shaped.store.url, around),
         pressure=PressureSettings(shaped.store.max_backlog, shaped.store.min_free_bytes),
         worker=WorkerSettings(**dict(shaped.worker)),
         retention=RetentionSettings(**dict(shaped.retention)),
@@ -341,8 +342,7 @@ def _target(written: Mapping[str, Any]) -> str:
 
 def describe(config: Config) -> str:
     """The configuration in a few lines, for `longstop check`. It shows no secret."""
-    kept = config.store.path or "in memory: gone when the program ends"
-    lines = [f"store         {config.store.kind}  {kept}"]
+    lines = [f"store         {config.store.kind}  {config.store.place}"]
     for source in config.sources:
         lines.append(f"source        {source.name} ({source.kind})  POST {config.server.url}/webhooks/{source.name}")
         lines += _routes_of(config, source.name)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
 
-from longstop.config import values
+from longstop.config import store_urls, values
 from longstop.config.values import Surroundings
 
 DURATION = 'a duration such as "10s", "5m" or "3d"'
@@ -18,7 +18,7 @@ def _around(info: ValidationInfo) -> Surroundings:
 
 
 def _store_url(text: str, info: ValidationInfo) -> str:
-    return values.store(text, _around(info)).url
+    return store_urls.store(text, _around(info)).url
 
 
 Duration = Annotated[int, BeforeValidator(values.duration)]

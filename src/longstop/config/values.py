@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import jmespath
@@ -41,14 +41,10 @@ _AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 _VISIBLE = re.compile(r"[!-~]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
-_LATER_STORES = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
-_STORE_HINT = "SQLite needs no server of its own"
 ARCHIVE = 'text such as "file:archive/"'
-_STORE_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +60,6 @@ class Surroundings:
     """There may be more of them, which are not known here."""
     secrets_read: bool = True
     """False: nothing is verified or sent, so every secret is SECRET_NOT_READ, whatever stands there."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Where events are kept."""
-
-    url: str = field(repr=False)
-    """As written."""
-    kind: Literal["sqlite", "memory"]
-    path: str | None = None
-    """sqlite: the absolute path of the database file."""
 
 
 # -- amounts ------------------------------------------------------------------------------------
@@ -430,21 +415,7 @@ def handler(text: str) -> str:
     return text
 
 
-# -- stores -------------------------------------------------------------------------------------
-
-
-def store(text: str, around: Surroundings) -> StoreSettings:
-    """The store that a URL names, with an absolute path."""
-    if text == "memory://":
-        return StoreSettings(text, "memory")
-    if not text.startswith("sqlite:///"):
-        raise _not_a_store(text)
-    path = expand(text.removeprefix("sqlite:///"), around.environ, "it to hold a part of the path")
-    if path == ":memory:":
-        raise Fault('found "sqlite:///:memory:"', "memory:// for a store that is gone when the program ends")
-    if not path or path.endswith("/") or re.search(r"[?#\x00]", path):
-        raise Fault("found no file's path after sqlite:///", _STORE_EXPECTED, "without ? or #")
-    return StoreSettings(text, "sqlite", os.path.abspath(around.base / path))
+# -- archives -------------------------------------------------------------------------------------
 
 
 def archive(text: str, around: Surroundings) -> str:
@@ -458,17 +429,6 @@ def archive(text: str, around: Surroundings) -> str:
     if not path or "\x00" in path:
         raise Fault("found no folder's path after file:", ARCHIVE)
     return os.path.abspath(around.base / path)
-
-
-def _not_a_store(text: str) -> Fault:
-    match = _SCHEME.match(text)
-    scheme = match[1].lower() if match else ""
-    if scheme in _LATER_STORES:
-        return Fault(f"found a store of {scheme}://, which is not part of this version", _STORE_EXPECTED, _STORE_HINT)
-    if scheme == "sqlite":
-        return Fault("found sqlite: without three slashes", _STORE_EXPECTED)
-    begins = f"found a URL that begins with {quoted(scheme + ':')}" if scheme else "found text that is not a URL"
-    return Fault(begins, _STORE_EXPECTED, nearest(scheme, ["sqlite", "memory"]))
 
 
 def choice(text: str, names: Mapping[str, object], what: str) -> str:

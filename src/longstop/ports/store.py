@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from longstop.model.errors import LeaseLostError
 from longstop.model.handler import Transaction
@@ -33,6 +33,7 @@ class Store(Inbox, Ledger, Protocol):
         """Whether it can be used, as far as is known; asks nobody."""
 
 
+@runtime_checkable
 class Backups(Protocol):
     """What a store offers besides, where it is one file."""
 
@@ -43,6 +44,7 @@ class Backups(Protocol):
         """
 
 
+@runtime_checkable
 class Transactions(Protocol):
     """What a store offers besides, where its transactions can hold a handler's writes: one database does."""
 

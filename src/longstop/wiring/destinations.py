@@ -71,8 +71,8 @@ def _of_settings(
 
 
 def _transactional(settings: DestinationSettings, config: Config, handlers: Handlers) -> TransactionalSender:
-    if config.store.path is None:
-        problem = f'destinations.{settings.name}.transaction: found it with store.url = "memory://"'
+    if not config.store.has_transactions:
+        problem = f'destinations.{settings.name}.transaction: found it with store.url = "{config.store.kind}://…"'
         raise ConfigurationError((f"{problem}; expected a store with transactions: sqlite:///FILE",))
     return TransactionalSender(settings, handler_of(settings, handlers))
 

@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import cast
 
 from longstop.archives.file import FileArchive
 from longstop.clock import SystemClock
@@ -42,8 +41,7 @@ from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
-from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore
+from longstop.wiring.stores import is_there, make_store
 
 
 def process_name() -> str:
@@ -151,7 +149,7 @@ class Parts:
 
     def backups(self) -> Backups | None:
         """What copies the store, where it is one file."""
-        return None if self.config.store.path is None else cast(Backups, self.store)
+        return self.store if isinstance(self.store, Backups) else None
 
     def retention(self) -> Retention:
         """The service that forgets."""
@@ -191,7 +189,7 @@ def parts(config: Config, clock: Clock | None = None) -> Parts:
         for each in config.routes
     )
     router = Router(routes, _ordered(config))
-    return Parts(config, _store(config), sources, router, clock or SystemClock())
+    return Parts(config, make_store(config.store), sources, router, clock or SystemClock())
 
 
 def reader(config: Config) -> ReadingProcess:
@@ -213,12 +211,6 @@ def _reading(settings: SourceSettings) -> Source | None:
         with contextlib.suppress(ConfigurationError):
             return build(possible)
     return None
-
-
-def _store(config: Config) -> Store:
-    if config.store.path is None:
-        return MemoryStore()
-    return SqliteStore(config.store.path)
 
 
 def clock_repairs(config: Config, made: Parts, watch: ClockWatch) -> ClockRepairs:
@@ -244,13 +236,13 @@ def deliverable(config: Config) -> list[DestinationSettings]:
 
 def has_store(config: Config) -> bool:
     """Whether there is a store that other processes can see: to open one that is not there would make it."""
-    return config.store.path is not None and os.path.exists(config.store.path)
+    return is_there(config.store)
 
 
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Parts]:
     """The parts with their store open: what commands that look and decide work on."""
-    if config.store.path is None:
+    if not config.store.is_shared:
         problem = 'store.url: found "memory://"; expected a store that other processes can see; use sqlite:///FILE'
         raise ConfigurationError((problem,))
     made = parts(config)

@@ -6,7 +6,6 @@ from longstop.config import Config
 from longstop.model.statistics import Counted, Series
 from longstop.operating.statistics import StatisticsWriter
 from longstop.ports import Store, Transactions
-from longstop.stores.sqlite import SqliteStore
 from longstop.telemetry.meter import Meter
 from longstop.telemetry.metered_store import metered, metered_transactions
 from longstop.telemetry.metrics import Here, Metrics, Names, Totals
@@ -25,7 +24,7 @@ class Signals:
         self.store: Store = metered(parts.store, self._meter)
         """The gateway's store, with what passes through it counted."""
         self.transactions: Transactions | None = (
-            metered_transactions(parts.store, self._meter) if isinstance(parts.store, SqliteStore) else None
+            metered_transactions(parts.store, self._meter) if isinstance(parts.store, Transactions) else None
         )
         self.statistics = StatisticsWriter(parts.store, self._totals, parts.clock)
 

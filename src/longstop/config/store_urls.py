@@ -1,0 +1,77 @@
+"""`store.url`: which store, and where. A function a scheme; what reads one knows nothing of the others."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from longstop.config.errors import Fault, nearest, quoted
+from longstop.config.values import Surroundings, expand
+
+_LATER = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
+_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where events are kept."""
+
+    url: str = field(repr=False)
+    """As written."""
+    kind: Literal["sqlite", "memory"]
+    path: str | None = None
+    """sqlite: the absolute path of the database file."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes can see it."""
+        return self.kind != "memory"
+
+    @property
+    def has_transactions(self) -> bool:
+        """Whether a handler's writes can be in the transaction that settles its delivery."""
+        return self.kind == "sqlite"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people. It shows no secret."""
+        return self.path or "in memory: gone when the program ends"
+
+
+def store(text: str, around: Surroundings) -> StoreSettings:
+    """The store that a URL names."""
+    match = _SCHEME.match(text)
+    scheme = match[1].lower() if match else ""
+    if scheme not in _READ:
+        raise _not_a_store(scheme)
+    return _READ[scheme](text, around)
+
+
+def _memory(text: str, _: Surroundings) -> StoreSettings:
+    if text != "memory://":
+        raise Fault("found more than memory://", _EXPECTED)
+    return StoreSettings(text, "memory")
+
+
+def _sqlite(text: str, around: Surroundings) -> StoreSettings:
+    if not text.startswith("sqlite:///"):
+        raise Fault("found sqlite: without three slashes", _EXPECTED)
+    path = expand(text.removeprefix("sqlite:///"), around.environ, "it to hold a part of the path")
+    if path == ":memory:":
+        raise Fault('found "sqlite:///:memory:"', "memory:// for a store that is gone when the program ends")
+    if not path or path.endswith("/") or re.search(r"[?#\x00]", path):
+        raise Fault("found no file's path after sqlite:///", _EXPECTED, "without ? or #")
+    return StoreSettings(text, "sqlite", os.path.abspath(around.base / path))
+
+
+_READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def _not_a_store(scheme: str) -> Fault:
+    if scheme in _LATER:
+        found = f"found a store of {scheme}://, which is not part of this version"
+        return Fault(found, _EXPECTED, "SQLite needs no server of its own")
+    begins = f"found a URL that begins with {quoted(scheme + ':')}" if scheme else "found text that is not a URL"
+    return Fault(begins, _EXPECTED, nearest(scheme, _READ))

@@ -1,0 +1,33 @@
+"""The store that the configuration names. What a kind needs besides is imported where that kind is asked for."""
+
+import os
+from collections.abc import Callable
+
+from longstop.config import StoreSettings
+from longstop.ports import Store
+
+
+def make_store(settings: StoreSettings) -> Store:
+    """The store, closed yet."""
+    return _MAKE[settings.kind](settings)
+
+
+def is_there(settings: StoreSettings) -> bool:
+    """Whether there is a store that other processes can see: to open a file that is not there would make it."""
+    return settings.is_shared and (settings.path is None or os.path.exists(settings.path))
+
+
+def _memory(_: StoreSettings) -> Store:
+    from longstop.stores.memory import MemoryStore
+
+    return MemoryStore()
+
+
+def _sqlite(settings: StoreSettings) -> Store:
+    from longstop.stores.sqlite import SqliteStore
+
+    assert settings.path is not None
+    return SqliteStore(settings.path)
+
+
+_MAKE: dict[str, Callable[[StoreSettings], Store]] = {"memory": _memory, "sqlite": _sqlite}
