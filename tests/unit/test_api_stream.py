@@ -284,7 +284,7 @@ async def test_a_stop_ends_every_stream(live: Live) -> None:
 async def test_only_so_many_are_listened_to(store: MemoryStore) -> None:
     services = make_services(store, TEXT, clock=Steps())
     async with asking(services) as api:
-        live: Live = api._transport.app._app.state.live  # type: ignore[attr-defined]
+        live: Live = api._transport.app._app._app.state.live  # type: ignore[attr-defined]
         streams = [live.listen() for _ in range(LISTENERS_MAX)]
         for stream in streams:
             await anext(stream)

@@ -12,6 +12,7 @@ from guarded_port import HOST, SAME, USERS, Port, cookie_in
 
 from longstop.edges.operators.access import guard
 from longstop.edges.operators.access.cookies import PLAIN
+from longstop.edges.operators.access.guarding import guarded
 from longstop.edges.operators.api.app import PREFIX, ROUTERS
 from longstop.model.accounts import Role
 from longstop.model.audit import AuditAction
@@ -456,7 +457,7 @@ async def test_an_answer_that_goes_on_ends_with_the_session() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    port.app._app = stream
+    port.app = guarded(stream, port.services)
     headers = [(name.encode(), text.encode()) for name, text in {**ada, "host": HOST}.items()]
     scope = {"type": "http", "method": "GET", "path": "/api/v1/stream", "headers": headers, "client": ("::1", 1)}
     await port.app(scope, receive, send)

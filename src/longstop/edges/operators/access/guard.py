@@ -8,15 +8,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import msgspec
 import structlog
 
 from longstop.edges.operators.access.cookies import Cookies
 from longstop.edges.operators.access.current import local, set_caller
+from longstop.edges.operators.access.problems import problem, unavailable
 from longstop.edges.operators.access.same_origin import SAFE, refusal, shows_origin
 from longstop.edges.operators.access.security_headers import secured
 from longstop.edges.operators.hosts import OwnHosts
-from longstop.edges.senders_http.answers import Send, plain_problem, respond
+from longstop.edges.senders_http.answers import Send, respond
 from longstop.edges.senders_http.body_limits import Message
 from longstop.edges.senders_http.proxies import TrustedProxies
 from longstop.model.caller import Caller, Scope
@@ -78,11 +78,11 @@ class Guard:
             # The console's files and /readyz are for everybody, also while the store does not say who that is.
             caller = await self._caller(scope, address) if path.startswith(PROTECTED) else None
         except StoreError as error:
-            return await respond(send, _problem(503, str(error), (("retry-after", str(STORE_RETRY_AFTER_S)),)))
+            return await respond(send, unavailable(str(error), STORE_RETRY_AFTER_S))
         if caller is None and path.startswith(PROTECTED) and path not in OPEN:
             return await respond(send, _UNKNOWN)
         if path == "/metrics" and caller is not None and not caller.may(Scope.VIEW):
-            return await respond(send, _problem(403, f"{caller.name} lacks the scope view", scope=Scope.VIEW))
+            return await respond(send, problem(403, f"{caller.name} lacks the scope view", scope=Scope.VIEW))
         scope["longstop.address"] = address
         set_caller(scope, caller)
         if caller is None:
@@ -103,7 +103,7 @@ class Guard:
         why = refusal(method, headers, ambient=self._access is None or by_cookie or path == SIGNING_IN, is_page=is_page)
         if why is None and by_cookie and method not in SAFE and path != SIGNING_IN and not shows_origin(headers):
             why = "it says neither Sec-Fetch-Site nor Origin, as every browser does; a program shows a token"
-        return None if why is None else _problem(403, f"not done: {why}")
+        return None if why is None else problem(403, f"not done: {why}")
 
     async def _caller(self, scope: MutableMapping[str, Any], address: str | None) -> Caller | None:
         if self._access is None:
@@ -178,14 +178,7 @@ def _authorization(headers: Any) -> list[str]:
     return [text.decode("latin-1") for name, text in headers if name.lower() == b"authorization"]
 
 
-def _problem(status: int, detail: str, headers: tuple[tuple[str, str], ...] = (), scope: Scope | None = None) -> Answer:
-    plain = plain_problem(status, _TITLES[status], headers)
-    said = {**msgspec.json.decode(plain.body), "detail": detail, **({"scope": scope.value} if scope else {})}
-    return Answer(status, msgspec.json.encode(said), plain.content_type, headers)
-
-
-_TITLES = {401: "Unauthorized", 403: "Forbidden", 503: "Service unavailable"}
-_UNKNOWN = _problem(
+_UNKNOWN = problem(
     401,
     "nobody is signed in, or not any more; POST /api/v1/session signs in, a program shows Authorization: Bearer and a "
     f"token (`longstop tokens create`). The first user is made by `{FIRST_USER}`",
