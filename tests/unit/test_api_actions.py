@@ -11,12 +11,14 @@ import pytest
 from api_store import DEAD, HELD, HOLDER, QUARANTINED, RETRIED, SCHEDULED, TEXT, UNROUTED, dead_id, fill
 from operators_api import NOW_MS, STORES, asking, make_services, store_at
 
+from longstop.edges.operators.api.owed import OWED_MAX, Owed
 from longstop.edges.operators.api.services import Services
 from longstop.model.delivery import State
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Origin
-from longstop.model.keyed_request import KEPT_FOR_MS
+from longstop.model.keyed_request import KEPT_FOR_MS, KeyedRequest
 from longstop.ports import Store
+from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import delivery_id, event_id
 
 Row = dict[str, Any]
@@ -311,6 +313,59 @@ async def test_a_store_that_could_not_leaves_the_key_free(
         broken.setattr(store, "act", unavailable)
         await post(api, path, 503, None, "k")
     await post(api, path, 202, None, "k")
+
+
+@pytest.mark.parametrize("gone", ["begin_keyed", "act", "answer_keyed"])
+async def test_a_store_that_goes_away_in_the_middle_leaves_no_key_taken(
+    api: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """From then on nothing of it works, also what was to free the key; what was done before it went is there."""
+    does, away, path = getattr(store, gone), False, f"deliveries/{dead_id()}/replay"
+
+    def going(method: Any) -> Any:
+        async def unavailable(*given: Any) -> Any:
+            nonlocal away
+            if method == does and not away:
+                away = True
+                # What was begun may have come to its end, and only that is not told.
+                if gone == "begin_keyed":
+                    await method(*given)
+            if away:
+                raise StoreUnavailableError("the disk is gone")
+            return await method(*given)
+
+        return unavailable
+
+    with monkeypatch.context() as broken:
+        for name in ("begin_keyed", "act", "answer_keyed", "drop_keyed"):
+            broken.setattr(store, name, going(getattr(store, name)))
+        first = await api.post(f"/api/v1/{path}", json={"why": "x"}, headers={"Idempotency-Key": "k"})
+        done = gone == "answer_keyed"
+        assert first.status_code == (202 if done else 503), "what was done is not said to have failed"
+        again = await api.post(f"/api/v1/{path}", json={"why": "x"}, headers={"Idempotency-Key": "k"})
+        assert again.status_code == 503, "while it is away"
+    last = await api.post(f"/api/v1/{path}", json={"why": "x"}, headers={"Idempotency-Key": "k"})
+    assert (last.status_code, last.headers.get("idempotent-replayed")) == (202, "true" if done else None)
+    found = await store.delivery(dead_id())
+    assert found is not None
+    assert (found.state, found.round) == (State.SCHEDULED, 2), "once"
+
+
+async def test_only_so_much_is_owed_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    owed = Owed(store)
+    requests = [KeyedRequest("ann", f"k-{number}", b"", NOW_MS, NOW_MS + 9_000) for number in range(OWED_MAX + 1)]
+
+    async def unavailable(*_given: Any) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "drop_keyed", unavailable)
+        for each in requests:
+            await store.begin_keyed(each)
+            await owed.tell(each, None)
+    await owed.catch_up()
+    assert [await store.begin_keyed(each) for each in requests] == [requests[0], *[None] * OWED_MAX]
 
 
 async def test_a_held_delivery_says_what_it_waits_for(api: httpx.AsyncClient) -> None:

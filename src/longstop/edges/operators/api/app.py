@@ -28,6 +28,7 @@ from longstop.edges.operators.api import (
 from longstop.edges.operators.api.body_limit import BodyLimit
 from longstop.edges.operators.api.live import Live
 from longstop.edges.operators.api.openapi import describe
+from longstop.edges.operators.api.owed import Owed
 from longstop.edges.operators.api.problems import handle_problems
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.strict import only_known_query
@@ -74,6 +75,7 @@ def create_api(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
+    app.state.owed = Owed(services.store)
     app.state.live = live = Live(services, {"job": partial(jobs.latest, services)})
     strict = [Depends(only_known_query)]
     api = APIRouter(prefix=PREFIX, dependencies=strict)

@@ -2,7 +2,7 @@
 
 The key is kept before anything is done, and the answer after. Where the gateway ends in between, it is not known how
 far it came; the key stays taken (409) for its day, and nothing is done a second time by itself. What was done is in
-the history of what the request was about.
+the history of what the request was about. Where it is the store that goes away, `owed` has it told later.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from longstop.edges.operators.api.access import caller
+from longstop.edges.operators.api.owed import Owed
 from longstop.edges.operators.api.problems import ProblemError, answer, problem_of
 from longstop.edges.operators.api.services import Services
 from longstop.model.caller import Caller
@@ -40,6 +41,7 @@ class Once:
 
     def __init__(self, services: Services, who: Caller, request: Request, key: str | None) -> None:
         self._services = services
+        self._owed: Owed = request.app.state.owed
         self._who = who
         self._request = request
         self._key = key
@@ -55,12 +57,12 @@ class Once:
             given = await _carried_out(model, act, status)
         except StoreUnavailableError:
             # Nothing was acknowledged, and trying again is safe (ports.Inbox): so the key is free for that.
-            await self._services.store.drop_keyed(keyed)
+            await self._owed.tell(keyed, None)
             raise
         except LongstopError as error:
             problem = answer(problem_of(error))
             given = KeptAnswer(problem.status_code, bytes(problem.body))
-        await self._services.store.answer_keyed(keyed, given)
+        await self._owed.tell(keyed, given)
         return _answer(given)
 
     async def _begin(self, key: str) -> KeyedRequest | KeptAnswer:
@@ -70,7 +72,13 @@ class Once:
         by = f"{self._who.kind}:{self._who.name}"
         fingerprint = await self._fingerprint()
         keyed = KeyedRequest(by, key, fingerprint, now_ms, now_ms + KEPT_FOR_MS)
-        kept = await self._services.store.begin_keyed(keyed)
+        await self._owed.catch_up()
+        try:
+            kept = await self._services.store.begin_keyed(keyed)
+        except StoreUnavailableError:
+            # It may have been kept all the same.
+            await self._owed.tell(keyed, None)
+            raise
         if kept is None:
             return keyed
         if kept.fingerprint != fingerprint:
