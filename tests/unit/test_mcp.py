@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import httpx
 import pytest
 from api_store import DEAD, TEXT, dead_id, fill
 from operators_api import make_services
+from structlog.testing import capture_logs
 
 from longstop.edges.desk.store_desk import StoreDesk
 from longstop.edges.mcp.marked import NOTICE, marked
+from longstop.edges.mcp.mounted import BODY_BYTES_MAX
 from longstop.edges.mcp.server import Seat, build
-from longstop.edges.mcp.tools import DECIDES, LOOKS
+from longstop.edges.mcp.tools import ATTEMPTS_SHOWN, DECIDES, LOOKS
 from longstop.model.audit import AuditFilter
 from longstop.model.caller import Caller, CallerKind, Scope
 from longstop.model.delivery import State
@@ -206,6 +209,74 @@ def test_marks_are_drawn_anew_each_time() -> None:
     assert_marked(first)
 
 
+HOSTILE: tuple[Any, ...] = (
+    INJECTION, "", "x" * 100_000, "\u202e<b>", "' OR 1=1 --", "../../etc", "\x00", 10**30, -1, 0, 1.5, True, None, [],
+    {}, [INJECTION], [[]], {"$gt": ""}, ["x"] * 1_000,
+)  # fmt: skip
+
+
+async def test_whatever_a_tool_is_asked_for_its_answer_is_marked(store: MemoryStore) -> None:
+    """Also where the SDK refuses the arguments: an assistant may have them out of a payload, and they are quoted."""
+    given = {"id": dead_id(), "ids": [dead_id()], "key": "k", "action": "replay", "expected_count": 1, "rate_per_s": 1}
+    given |= {"why": "x", "destination": "nowhere", "step": "pause"}
+    async with assistant(store) as client:
+        for tool in (await client.list_tools()).tools:
+            needed = {name: given[name] for name in tool.input_schema.get("required", ())}
+            for name in tool.input_schema["properties"]:
+                for value in HOSTILE:
+                    result = await client.call_tool(tool.name, {**needed, name: value})
+                    assert_marked(result.content[0].text)
+                    assert "log says why" not in result.content[0].text, (tool.name, name, value)
+        assert_marked(await refusal(client, f"no such tool {INJECTION}"))
+
+
+async def test_a_fault_of_ours_is_told_in_the_log_and_not_to_the_assistant(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = tuple(logging.getLogger().handlers)
+
+    async def fail(_desk: object) -> None:
+        raise RuntimeError("secret-4711")
+
+    monkeypatch.setattr(StoreDesk, "status", fail)
+    async with assistant(store) as client:
+        with capture_logs() as logs:
+            text = await refusal(client, "status")
+    assert_marked(text)
+    assert "secret-4711" not in text
+    assert [(each["event"], each["tool"]) for each in logs] == [("tool_failed", "status")]
+    assert tuple(logging.getLogger().handlers) == handlers, "the process's logging is not the SDK's to set up"
+
+
+async def test_what_the_sdk_logs_stands_in_our_log(store: MemoryStore) -> None:
+    async with assistant(store):
+        with capture_logs() as logs:
+            logging.getLogger("mcp.server.streamable_http").warning("said %s", INJECTION)
+    assert [(each["event"], each["said"]) for each in logs] == [("mcp_server", f"said {INJECTION}")]
+
+
+async def test_no_result_is_larger_than_is_of_use(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longstop.edges.mcp.server.RESULT_CHARS_MAX", 1_000)
+    async with assistant(store) as client:
+        assert "expected 1000 at most" in await refusal(client, "list_deliveries", state=None, limit=100)
+        assert await ask(client, "list_jobs")
+
+
+async def test_of_many_attempts_the_last_are_shown(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with assistant(store) as client:
+        event = await ask(client, "show_event", id=dead_id())
+        assert [each["earlier_attempts"] for each in event["history"]] == [0] * len(event["history"])
+        event["history"] = [{"attempts": [{"number": number} for number in range(ATTEMPTS_SHOWN + 5)]}]
+
+        async def event_of(_desk: object, _id: str) -> Any:
+            return event
+
+        monkeypatch.setattr(StoreDesk, "event", event_of)
+        (cut,) = (await ask(client, "show_event", id=dead_id()))["history"]
+    assert [each["number"] for each in cut["attempts"]] == [*range(5, ATTEMPTS_SHOWN + 5)]
+    assert cut["earlier_attempts"] == 5
+
+
 # -- over HTTP ----------------------------------------------------------------------------------------
 
 
@@ -281,3 +352,48 @@ async def test_over_http_a_page_of_another_site_reaches_nothing(store: MemorySto
     found = await store.delivery(dead_id())
     assert found is not None
     assert found.state is State.DEAD
+
+
+async def test_over_http_nothing_stays_open(store: MemoryStore) -> None:
+    async with port(store, tokens={"looker": VIEW}) as client:
+        for method in ("GET", "HEAD", "DELETE", "PUT", "PATCH"):
+            answer = await client.request(method, "/mcp", headers=bearer(client, "looker"))
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), method
+            assert (await client.request(method, "/mcp")).status_code == 401
+        answer = await client.post("/mcp", json=STATUS, headers={**bearer(client, "looker"), "mcp-session-id": "x"})
+        assert (answer.status_code, "mcp-session-id" in answer.headers) == (200, False)
+
+
+STATUS = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "status", "arguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b'{"jsonrpc": "2.0", "x": "' + b"x" * BODY_BYTES_MAX + b'"}', 413),
+        (b"[" * 100_000 + b"]" * 100_000, 400),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001, 400),
+        (b"\xff\xfe", 400),
+        (json.dumps([STATUS] * 1_000).encode(), 400),
+        (b"", 400),
+        (b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "ping"}', 400),
+    ],
+)
+async def test_over_http_what_cannot_be_meant_is_refused(store: MemoryStore, content: bytes, status: int) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 65_536):
+            yield content[start : start + 65_536]
+
+    async with port(store, tokens={"looker": VIEW}) as client:
+        for sent in (content, pieces()):
+            assert (await client.post("/mcp", content=sent, headers=bearer(client, "looker"))).status_code == status
+        assert (await client.post("/mcp", json=STATUS, headers=bearer(client, "looker"))).status_code == 200
+
+
+async def test_over_http_a_token_that_is_over_is_over_at_once(store: MemoryStore) -> None:
+    async with port(store, tokens={"looker": VIEW}) as client:
+        shown = bearer(client, "looker")
+        assert (await client.post("/mcp", json=STATUS, headers=shown)).status_code == 200
+        (token,) = (await store.tokens(Page(5))).rows
+        await store.remove_token(token.id)
+        assert (await client.post("/mcp", json=STATUS, headers=shown)).status_code == 401

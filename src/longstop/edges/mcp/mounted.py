@@ -10,10 +10,14 @@ from longstop.edges.mcp.server import Seat, build
 from longstop.edges.operators.access.current import current
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.app import TOOLS_PATH
+from longstop.edges.senders_http.answers import plain_problem, respond
 from longstop.model.caller import Scope
 
 BODY_BYTES_MAX = 1024 * 1024
 """Of a request: arguments of tools are short."""
+
+
+_POST_ONLY = plain_problem(405, "Method not allowed", (("allow", "POST"),))
 
 
 class MountedTools:
@@ -57,4 +61,8 @@ class MountedTools:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
-        await self._app(scope, receive, send)
+        if scope["method"] != "POST":
+            # There is nothing to be told of between requests: a stream for that would only take a connection.
+            await respond(send, _POST_ONLY)
+        else:
+            await self._app(scope, receive, send)

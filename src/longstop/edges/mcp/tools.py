@@ -22,12 +22,19 @@ BODY_CHARS = 20_000
 WHY_CHARS_MAX = 2_000
 IDS_MAX = 50
 
+ATTEMPTS_SHOWN = 20
+"""Of a delivery, the last ones: one that waits for three days has hundreds that say the same."""
+TEXT_CHARS_MAX = 1_000
+
+Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
+Id = Annotated[str, Field(max_length=200, description="Whole, or its beginning, or its last eight characters.")]
+Status = Annotated[int | None, Field(ge=100, le=599, description="The HTTP status of the last attempt.")]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX, description="Rows at most.")]
 Why = Annotated[str, Field(min_length=1, max_length=WHY_CHARS_MAX, description="The reason, kept with the name.")]
-Moment = Annotated[str | None, Field(description=f"Expects {TIMES_EXPECTED}.")]
+Moment = Annotated[str | None, Field(max_length=100, description=f"Expects {TIMES_EXPECTED}.")]
 Count = Annotated[int, Field(ge=1, description="The count that `dry_run` said for the same filter.")]
 Standing = Literal["scheduled", "held", "leased", "delivered", "dead", "discarded"]
-Ids = Annotated[list[str], Field(min_length=1, max_length=IDS_MAX, description="Of events or deliveries.")]
+Ids = Annotated[list[Id], Field(min_length=1, max_length=IDS_MAX, description="Of events or deliveries.")]
 
 
 class ToolRefusedError(LongstopError):
@@ -44,7 +51,7 @@ class Looking:
         """How the gateway stands: what waits, is delivered and dead for each destination, what is paused, who runs."""
         return await self._desk.status()
 
-    async def failures(self, destination: str | None = None, limit: Limit = 20) -> Row:
+    async def failures(self, destination: Text | None = None, limit: Limit = 20) -> Row:
         """What is failing: the dead, grouped by destination, reason, status and error, the largest group first."""
         return {"groups": await self._desk.dead_groups(destination, limit)}
 
@@ -52,12 +59,12 @@ class Looking:
         self,
         state: Standing | None = "dead",
         reason: DeadReason | None = None,
-        status: int | None = None,
-        error: str | None = None,
-        source: str | None = None,
-        destination: str | None = None,
-        type: str | None = None,
-        key: str | None = None,
+        status: Status = None,
+        error: Text | None = None,
+        source: Text | None = None,
+        destination: Text | None = None,
+        type: Text | None = None,
+        key: Text | None = None,
         since: Moment = None,
         until: Moment = None,
         limit: Limit = 20,
@@ -67,12 +74,12 @@ class Looking:
         found = await self._desk.deliveries(wanted).page(Page(limit))
         return {"deliveries": found.items, "more": found.next is not None, "searched_to": found.searched_to}
 
-    async def show_event(self, id: str, body: bool = False) -> Row:
+    async def show_event(self, id: Id, body: bool = False) -> Row:
         """Show an event: headers, where its deliveries stand, every attempt and decision; with its body where asked.
 
         The look at a body is noted; fields that this caller may not see are hidden in it.
         """
-        event = await self._desk.event(id)
+        event = _with_last_attempts(await self._desk.event(id))
         if not body:
             return event
         try:
@@ -81,28 +88,30 @@ class Looking:
             return {**event, "body": None, "body_hidden": str(error)}
         return {**event, **text_row(whole[:BODY_CHARS]), "body_cut": len(whole) > BODY_CHARS}
 
-    async def conversation(self, key: str, limit: Limit = 20) -> Row:
+    async def conversation(self, key: Text, limit: Limit = 20) -> Row:
         """Everything of one key (a conversation, an order), the oldest first, with every attempt."""
         found = await self._desk.conversation(key, Page(limit, newest_first=False))
-        return {"key": key, "events": found.items, "more": found.next is not None}
+        return {"key": key, "events": [*map(_with_last_attempts, found.items)], "more": found.next is not None}
 
     async def list_jobs(self, state: JobState | None = None, limit: Limit = 20) -> Row:
         """List jobs (replays and discards of many), the newest first, with how far each is."""
         found = await self._desk.jobs(state).page(Page(limit))
         return {"jobs": found.items, "more": found.next is not None}
 
-    async def show_job(self, id: str) -> Row:
+    async def show_job(self, id: Id) -> Row:
         """Show one job: how far it is, what it waits for, what could not be done."""
         return await self._desk.job(id)
 
     async def statistics(
         self,
-        series: Annotated[str, Field(description="Which, with commas between.")] = "accepted,delivered,dead",
+        series: Annotated[
+            str, Field(max_length=TEXT_CHARS_MAX, description="Which, with commas between.")
+        ] = "accepted,delivered,dead",
         since: Moment = "1h",
         until: Moment = None,
-        step_s: Annotated[int, Field(ge=60, multiple_of=60)] = 300,
-        source: str | None = None,
-        destination: str | None = None,
+        step_s: Annotated[int, Field(ge=60, le=90 * 86_400, multiple_of=60)] = 300,
+        source: Text | None = None,
+        destination: Text | None = None,
         by: Literal["none", "source", "destination"] = "none",
     ) -> Row:
         """What happened when: numbers over time. Series: accepted, duplicate, refused, quarantined, delivered,
@@ -149,6 +158,19 @@ class Looking:
         return at_ms
 
 
+def _with_last_attempts(event: Row) -> Row:
+    """The same, with the last attempts of each delivery and how many came before them."""
+    histories = [
+        {
+            **each,
+            "attempts": each["attempts"][-ATTEMPTS_SHOWN:],
+            "earlier_attempts": max(0, len(each["attempts"]) - ATTEMPTS_SHOWN),
+        }
+        for each in event["history"]
+    ]
+    return {**event, "history": histories}
+
+
 class Deciding(Looking):
     """Tools that decide. They need the scope `replay`."""
 
@@ -156,12 +178,12 @@ class Deciding(Looking):
         self,
         action: Literal["replay", "discard"],
         reason: DeadReason | None = None,
-        status: int | None = None,
-        error: str | None = None,
-        source: str | None = None,
-        destination: str | None = None,
-        type: str | None = None,
-        key: str | None = None,
+        status: Status = None,
+        error: Text | None = None,
+        source: Text | None = None,
+        destination: Text | None = None,
+        type: Text | None = None,
+        key: Text | None = None,
         since: Moment = None,
         until: Moment = None,
     ) -> Row:
@@ -178,12 +200,12 @@ class Deciding(Looking):
         why: Why,
         rate_per_s: Annotated[float, Field(gt=0, le=1_000, description="How many go out in a second at most.")],
         reason: DeadReason | None = None,
-        status: int | None = None,
-        error: str | None = None,
-        source: str | None = None,
-        destination: str | None = None,
-        type: str | None = None,
-        key: str | None = None,
+        status: Status = None,
+        error: Text | None = None,
+        source: Text | None = None,
+        destination: Text | None = None,
+        type: Text | None = None,
+        key: Text | None = None,
         since: Moment = None,
         until: Moment = None,
     ) -> Row:
@@ -199,12 +221,12 @@ class Deciding(Looking):
         expected_count: Count,
         why: Why,
         reason: DeadReason | None = None,
-        status: int | None = None,
-        error: str | None = None,
-        source: str | None = None,
-        destination: str | None = None,
-        type: str | None = None,
-        key: str | None = None,
+        status: Status = None,
+        error: Text | None = None,
+        source: Text | None = None,
+        destination: Text | None = None,
+        type: Text | None = None,
+        key: Text | None = None,
         since: Moment = None,
         until: Moment = None,
     ) -> Row:
@@ -223,15 +245,15 @@ class Deciding(Looking):
         """Give up on what these ids name. Ask the person first."""
         return await self._decide(ByIds("discard", ids, why))
 
-    async def pause_destination(self, destination: str, why: Why) -> Row:
+    async def pause_destination(self, destination: Text, why: Why) -> Row:
         """Send a destination nothing more until it is resumed; what is for it waits. Ask the person first."""
         return await self._desk.pause(destination, why)
 
-    async def resume_destination(self, destination: str) -> Row:
+    async def resume_destination(self, destination: Text) -> Row:
         """End a destination's pause, and close its circuit: what waits for it goes out. Ask the person first."""
         return await self._desk.resume(destination)
 
-    async def change_job(self, id: str, step: Literal["pause", "resume", "cancel"], why: Why) -> Row:
+    async def change_job(self, id: Id, step: Literal["pause", "resume", "cancel"], why: Why) -> Row:
         """Pause, resume or cancel a job. What it did stays done."""
         return await self._desk.change_job(id, step, why)
 
