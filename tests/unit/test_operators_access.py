@@ -223,6 +223,37 @@ async def test_a_name_that_leads_here_is_no_name_of_ours(host: str) -> None:
     assert (await named.ask("GET", "/readyz", {"host": "10.0.0.5:9090"})).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["10.1.2.3", "10.1.2.3:8081", "[fd00::7]:8081", "169.254.0.9:9"])
+async def test_a_probe_asks_by_an_address(host: str) -> None:
+    """No page can have one lead here. Where nobody is asked who he is, it says no more than whether it is ready."""
+    asking, open_ = Port(), Port("")
+    shown = {**await asking.token(Scope.VIEW), "host": host}
+    for port, path, expected in (
+        (asking, "/readyz", 200),
+        (asking, "/metrics", 200),
+        (asking, ANYTHING, 200),
+        (open_, "/readyz", 200),
+        (open_, "/metrics", 421),
+        (open_, ANYTHING, 421),
+        (open_, "/", 421),
+    ):
+        assert (await port.ask("GET", path, shown)).status_code == expected, path
+    assert (await asking.ask("GET", ANYTHING, {"host": host})).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "0.0.0.0:8081", "[::]", "10.1.2", "0x0a010203", "10.1.2.3.evil.example"])
+async def test_what_is_no_address_is_no_way_in(host: str) -> None:
+    for path in ("/readyz", ANYTHING):
+        assert (await Port().ask("GET", path, {"host": host})).status_code == 421
+
+
+async def test_a_page_that_is_served_by_an_address_is_another_site_all_the_same() -> None:
+    port = Port()
+    ada = await port.user()
+    said = {**ada, "host": "10.1.2.3:8081", "origin": "http://10.1.2.3", "sec-fetch-site": "same-site"}
+    assert (await port.ask("DELETE", "/api/v1/session", said)).status_code == 403
+
+
 async def test_nobody_is_signed_in_by_a_page_of_somebody_else() -> None:
     port = Port()
     await port.user()

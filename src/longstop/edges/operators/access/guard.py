@@ -32,6 +32,7 @@ Receive = Callable[[], Awaitable[Message]]
 log = structlog.get_logger("longstop.access")
 
 PROTECTED = ("/api/", "/dlq", "/metrics", "/mcp")
+READINESS = "/readyz"
 SIGNING_IN = "/api/v1/session"
 COMING_BACK = "/api/v1/session/oidc/callback"
 OPEN = frozenset({SIGNING_IN, "/api/v1/session/oidc", COMING_BACK})
@@ -70,7 +71,9 @@ class Guard:
             raise RuntimeError(f"this app serves http only, not {scope['type']}")
         send = secured(send)
         address = self._address(scope)
-        refused = self._hosts.refusal(scope["method"], scope["headers"]) or self._foreign(scope)
+        # What an address alone would let in, where nobody is asked who he is, is no more than whether it is ready.
+        by_address = self._access is not None or scope["path"] == READINESS
+        refused = self._hosts.refusal(scope["method"], scope["headers"], by_address) or self._foreign(scope)
         if refused is not None:
             return await respond(send, refused)
         path = scope["path"]
