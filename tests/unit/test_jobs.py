@@ -58,6 +58,22 @@ async def test_a_job_keeps_who_asked_for_what_and_why() -> None:
 
 
 @on_virtual_time
+async def test_there_are_only_so_many_jobs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks in a loop is told; what runs goes on, and what is over takes no room."""
+    monkeypatch.setattr(jobs, "UNFINISHED_MAX", 4)
+    store, asked = MemoryStore(), JobRequest(REPLAY, ALL)
+    await dead(store, count=1)
+    made = [await service(store).create(asked) for _ in range(4)]
+    await service(store).pause(made[0].id)
+    with pytest.raises(JobRefusedError, match="found 4 jobs that run or rest, expected fewer than 4"):
+        await service(store).create(asked)
+    assert (await service(store).survey(asked)).count == 1, "to look is not to make one"
+    await service(store).cancel(made[1].id)
+    await service(store).create(asked)
+    assert len((await store.find_jobs(None, jobs.Page())).rows) == 5
+
+
+@on_virtual_time
 async def test_what_was_edited_is_counted_where_it_is_asked_for() -> None:
     store = MemoryStore()
     one, _ = await dead(store, count=2)

@@ -23,6 +23,9 @@ _NOTED = {
     JobTrigger.RESUME: AuditAction.JOB_RESUME,
     JobTrigger.CANCEL: AuditAction.JOB_CANCEL,
 }
+UNFINISHED_MAX = 100
+"""So many jobs run or rest at once: each that runs is looked at again and again. Of several that are made at the same
+moment one or two more."""
 PATIENCE_MS = 2_000
 """How long deliveries are counted one by one. For more than that takes, the counters give an estimate."""
 LOOK_MS = 150
@@ -69,7 +72,8 @@ class JobService:
         return await self._survey(job, LOOK_MS if known else PATIENCE_MS)
 
     async def create(self, asked: JobRequest) -> Job:
-        """Keep a job; it is carried out by whoever delivers. Raises JobRequestError."""
+        """Keep a job; it is carried out by whoever delivers. Raises JobRequestError, and JobRefusedError where there
+        are too many, or not as many deliveries as were expected."""
         job, _ = await self.plan(asked)
         await self.keep(job)
         return job
@@ -78,6 +82,7 @@ class JobService:
         """The job of what there is now, for `keep`, and what it is of. Raises as `create` does."""
         if asked.action is JobAction.DISCARD and not (asked.why or "").strip():
             raise JobRequestError("why: found nothing; expected the reason, for whoever asks one day")
+        await self._expect_room()
         job = await self._planned(asked)
         survey = await self._survey(job, PATIENCE_MS)
         expected = asked.expected_count
@@ -88,6 +93,17 @@ class JobService:
                 "changed. Look again, and decide anew"
             )
         return replace(job, total=survey.count, exact=survey.exact), survey
+
+    async def _expect_room(self) -> None:
+        """Raises JobRefusedError where there are too many jobs."""
+        found = 0
+        for state in (JobState.RUNNING, JobState.PAUSED):
+            found += len((await self._store.find_jobs(state, Page(UNFINISHED_MAX))).rows)
+        if found >= UNFINISHED_MAX:
+            raise JobRefusedError(
+                f"found {found} jobs that run or rest, expected fewer than {UNFINISHED_MAX}: let some of them end, or "
+                "cancel what is not wanted any more (`longstop jobs list`); one job with a wider filter does as much"
+            )
 
     async def keep(self, job: Job) -> None:
         """Keep a job that was planned."""
