@@ -63,13 +63,14 @@ async def test_there_are_only_so_many_jobs_at_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(jobs, "UNFINISHED_MAX", 4)
     store, asked = MemoryStore(), JobRequest(REPLAY, ALL)
     await dead(store, count=1)
-    made = [await service(store).create(asked) for _ in range(4)]
-    await service(store).pause(made[0].id)
+    making = service(store)
+    made = [await making.create(asked) for _ in range(4)]
+    await making.pause(made[0].id)
     with pytest.raises(JobRefusedError, match="found 4 jobs that run or rest, expected fewer than 4"):
-        await service(store).create(asked)
-    assert (await service(store).survey(asked)).count == 1, "to look is not to make one"
-    await service(store).cancel(made[1].id)
-    await service(store).create(asked)
+        await making.create(asked)
+    assert (await making.survey(asked)).count == 1, "to look is not to make one"
+    await making.cancel(made[1].id)
+    await making.create(asked)
     assert len((await store.find_jobs(None, jobs.Page())).rows) == 5
 
 

@@ -563,3 +563,33 @@ async def test_an_answer_is_kept_for_who_may_see_it() -> None:
     assert (first.status_code, again.headers["idempotent-replayed"]) == (200, "true")
     other = await port.ask("POST", path, {**await port.token(ADMIN), **keyed}, json={})
     assert other.status_code == 422
+
+
+# -- an Idempotency-Key where there is a secret -----------------------------------------------------
+
+
+async def test_a_token_is_made_once_and_never_kept_as_text() -> None:
+    port = Port()
+    boss = {**await port.user("boss", Role.ADMIN), "idempotency-key": "k"}
+    asked = {"name": "ci", "scopes": ["view"]}
+    first = await port.ask("POST", "/api/v1/tokens", boss, json=asked)
+    again = await port.ask("POST", "/api/v1/tokens", boss, json=asked)
+    assert (first.status_code, again.status_code) == (201, 409)
+    assert "was shown then and never again" in again.json()["detail"]
+    assert len((await port.store.tokens(Page())).rows) == 1
+    assert first.json()["token"] not in repr(port.store._keyed), "what is kept would be good for a day"
+
+
+async def test_a_user_is_made_once_and_no_digest_of_his_password_is_kept() -> None:
+    port = Port()
+    boss = {**await port.user("boss", Role.ADMIN), "idempotency-key": "k"}
+    asked = {"name": "eve", "role": "view", "password": PASSWORD}
+    answers = [
+        await port.ask("POST", "/api/v1/users", boss, json={**asked, **change})
+        for change in ({}, {}, {"password": "another password"}, {"role": "admin"})
+    ]
+    assert [each.status_code for each in answers] == [201, 201, 201, 422]
+    assert answers[0].json() == answers[1].json() == answers[2].json()
+    assert await port.signed_in("eve"), "by the first one"
+    (kept,) = port.store._keyed.values()
+    assert PASSWORD not in repr(kept) + repr(kept.answer.body)

@@ -10,9 +10,11 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from longstop.client import calls, models, places
+from longstop.client import access, calls, models, places
+from longstop.client import alerts as alert_models
 from longstop.client import jobs as job_models
 from longstop.client.calls import Call
+from longstop.client.statistics import Statistics
 from longstop.client.transport import (
     TIMEOUT_S,
     URL,
@@ -205,6 +207,19 @@ class AsyncClient:
         """What is dead, by what it died of, the largest group first."""
         return (await self.ask(calls.dead_groups(destination, limit))).items
 
+    async def decide(
+        self, action: str, ids: Sequence[str], *, why: str | None = None, rate: float | None = None
+    ) -> list[job_models.NamedResult]:
+        """replay, discard or expedite what these ids name (500 at most), and what became of each.
+
+        ids: of deliveries, or of events for those of theirs that are dead. rate: how many go out in a second at most.
+        """
+        return (await self.ask(calls.decide_on(action, ids, why, rate))).items
+
+    async def plan_decision(self, action: str, ids: Sequence[str]) -> job_models.NamedSurvey:
+        """What `decide` would be of. Nothing is changed."""
+        return await self.ask(calls.plan_decision(action, ids))
+
     # -- jobs -----------------------------------------------------------------------------------
 
     async def plan_job(
@@ -299,3 +314,105 @@ class AsyncClient:
     async def settings(self) -> places.RunningSettings:
         """The configuration that is in force, secrets masked."""
         return await self.ask(calls.settings())
+
+    async def statistics(self, **asked: str | int | None) -> Statistics:
+        """What happened when.
+
+        asked: series (several with commas between), from_, to, step (seconds), source, destination, by.
+        """
+        return await self.ask(calls.statistics({name.rstrip("_"): value for name, value in asked.items()}))
+
+    # -- alerts ---------------------------------------------------------------------------------
+
+    async def alerts(self) -> list[alert_models.Alert]:
+        """What is wrong now, the longest first."""
+        return (await self.ask(calls.alerts())).items
+
+    async def silences(self) -> list[alert_models.Silence]:
+        """What nobody is told of."""
+        return (await self.ask(calls.silences())).items
+
+    async def silence(
+        self, kind: str, *, for_s: float, subject: str | None = None, why: str | None = None
+    ) -> alert_models.Silence:
+        """Tell nobody of a kind of alert ("*": of any) for so long. subject: only where it is about this."""
+        return await self.ask(calls.silence(kind, subject, for_s, why))
+
+    async def unsilence(self, kind: str, subject: str | None = None) -> None:
+        """End a silence. Raises NotThereError where there is none for exactly this."""
+        await self.ask(calls.unsilence(kind, subject))
+
+    # -- access ---------------------------------------------------------------------------------
+
+    async def session(self) -> access.Session:
+        """Whom the gateway takes the caller for, and what he may."""
+        return await self.ask(calls.session())
+
+    async def sessions(self, *, page_size: int = 100) -> AsyncIterator[access.KeptSession]:
+        """Who is signed in, newest first: an admin sees all, others their own."""
+        async for page in self.pages(calls.sessions({"limit": page_size})):
+            for each in page.items:
+                yield each
+
+    async def end_session(self, id_: str) -> None:
+        """Sign somebody out in one browser."""
+        await self.ask(calls.end_session(id_))
+
+    async def users(self, *, page_size: int = 100) -> AsyncIterator[access.User]:
+        """Who may sign in, by name."""
+        async for page in self.pages(calls.users({"limit": page_size})):
+            for each in page.items:
+                yield each
+
+    async def add_user(self, name: str, role: str, password: str) -> access.User:
+        """Let a person sign in. role: view, replay or admin."""
+        return await self.ask(calls.add_user(name, role, password))
+
+    async def change_user(
+        self, name: str, *, role: str | None = None, password: str | None = None, disabled: bool | None = None
+    ) -> access.User:
+        """Change what is given; every session of the user ends."""
+        return await self.ask(calls.change_user(name, role, password, disabled))
+
+    async def remove_user(self, name: str) -> None:
+        """Remove a user, and sign him out."""
+        await self.ask(calls.remove_user(name))
+
+    async def tokens(self, *, page_size: int = 100) -> AsyncIterator[access.Token]:
+        """What programs show, newest first, without their secrets."""
+        async for page in self.pages(calls.tokens({"limit": page_size})):
+            for each in page.items:
+                yield each
+
+    async def create_token(self, name: str, scopes: Sequence[str], *, expires_at: str | None = None) -> access.NewToken:
+        """Make a token. `token` of the answer is shown this once. scopes: of view, replay, admin and bodies.
+
+        Raises ConflictError where it was made and the answer did not arrive: then revoke it, and make another.
+        """
+        return await self.ask(calls.create_token(name, scopes, expires_at))
+
+    async def revoke_token(self, id_: str) -> None:
+        """Let a token be good for nothing from now on."""
+        await self.ask(calls.revoke_token(id_))
+
+    async def audit(self, *, page_size: int = 100, **filters: str | None) -> AsyncIterator[access.AuditEntry]:
+        """Who did and looked at what, newest first. filters: by, action, since, until, order."""
+        async for page in self.pages(calls.audit({"limit": page_size, **filters})):
+            for each in page.items:
+                yield each
+
+    async def audit_export(self, **filters: str | None) -> AsyncIterator[access.AuditEntry]:
+        """All of the audit log, oldest first, in one answer; that is noted there, too.
+
+        filters: by, action, since, until.
+        """
+        call = calls.audit_export(filters)
+        try:
+            async with self._client.stream("GET", call.path, params=call.params()) as response:
+                if not response.is_success:
+                    await response.aread()
+                refuse(response)
+                async for line in response.aiter_lines():
+                    yield call.answer.model_validate_json(line)
+        except httpx.TransportError as error:
+            raise unreachable(error, self._client.base_url) from error

@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from longstop.client import access, models, places
+from longstop.client import alerts as alert_models
 from longstop.client import jobs as job_models
-from longstop.client import models, places
+from longstop.client.statistics import Statistics
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -133,6 +135,18 @@ def conversation(key: str, query: Query) -> Call[models.Conversation]:
     return Call("GET", path("keys", key), models.Conversation, query)
 
 
+def decide_on(action: str, ids: Sequence[str], why: str | None, rate: float | None) -> Call[job_models.NamedResults]:
+    """replay, discard or expedite what ids name."""
+    asked = {"action": action, "ids": list(ids), **_given(why=why, rate=rate)}
+    return Call("POST", path("decisions"), job_models.NamedResults, body=asked)
+
+
+def plan_decision(action: str, ids: Sequence[str]) -> Call[job_models.NamedSurvey]:
+    """What that would be of."""
+    asked = {"action": action, "ids": list(ids), "dry_run": True}
+    return Call("POST", path("decisions"), job_models.NamedSurvey, body=asked)
+
+
 # -- jobs -------------------------------------------------------------------------------------------
 
 
@@ -231,3 +245,97 @@ def nodes() -> Call[models.Items[places.Node]]:
 def settings() -> Call[places.RunningSettings]:
     """The configuration that is in force."""
     return Call("GET", path("settings"), places.RunningSettings)
+
+
+def statistics(query: Query) -> Call[Statistics]:
+    """What happened when."""
+    return Call("GET", path("statistics"), Statistics, query)
+
+
+# -- alerts -----------------------------------------------------------------------------------------
+
+
+def alerts() -> Call[models.Items[alert_models.Alert]]:
+    """What is wrong now."""
+    return Call("GET", path("alerts"), models.Items[alert_models.Alert])
+
+
+def silences() -> Call[models.Items[alert_models.Silence]]:
+    """What nobody is told of."""
+    return Call("GET", path("alerts", "silences"), models.Items[alert_models.Silence])
+
+
+def silence(kind: str, subject: str | None, for_s: float, why: str | None) -> Call[alert_models.Silence]:
+    """Tell nobody of it for a time."""
+    asked = {"kind": kind, "for_s": for_s, **_given(subject=subject, why=why)}
+    return Call("POST", path("alerts", "silences"), alert_models.Silence, body=asked)
+
+
+def unsilence(kind: str, subject: str | None) -> Call[alert_models.Ended]:
+    """End that."""
+    return Call("DELETE", path("alerts", "silences"), alert_models.Ended, {"kind": kind, "subject": subject})
+
+
+# -- access -----------------------------------------------------------------------------------------
+
+
+def session() -> Call[access.Session]:
+    """Who asks."""
+    return Call("GET", path("session"), access.Session)
+
+
+def sessions(query: Query) -> Call[models.Items[access.KeptSession]]:
+    """One page of who is signed in."""
+    return Call("GET", path("sessions"), models.Items[access.KeptSession], query)
+
+
+def end_session(id_: str) -> Call[models.Nothing]:
+    """Sign somebody out."""
+    return Call("DELETE", path("sessions", id_), models.Nothing)
+
+
+def users(query: Query) -> Call[models.Items[access.User]]:
+    """One page of users."""
+    return Call("GET", path("users"), models.Items[access.User], query)
+
+
+def add_user(name: str, role: str, password: str) -> Call[access.User]:
+    """Let a person sign in."""
+    return Call("POST", path("users"), access.User, body={"name": name, "role": role, "password": password})
+
+
+def change_user(name: str, role: str | None, password: str | None, disabled: bool | None) -> Call[access.User]:
+    """Change one."""
+    asked = _given(role=role, password=password, disabled=disabled)
+    return Call("PATCH", path("users", name), access.User, body=asked)
+
+
+def remove_user(name: str) -> Call[models.Nothing]:
+    """Remove one."""
+    return Call("DELETE", path("users", name), models.Nothing)
+
+
+def tokens(query: Query) -> Call[models.Items[access.Token]]:
+    """One page of tokens."""
+    return Call("GET", path("tokens"), models.Items[access.Token], query)
+
+
+def create_token(name: str, scopes: Sequence[str], expires_at: str | None) -> Call[access.NewToken]:
+    """Make one."""
+    asked = {"name": name, "scopes": list(scopes), **_given(expires_at=expires_at)}
+    return Call("POST", path("tokens"), access.NewToken, body=asked)
+
+
+def revoke_token(id_: str) -> Call[models.Nothing]:
+    """Revoke one."""
+    return Call("DELETE", path("tokens", id_), models.Nothing)
+
+
+def audit(query: Query) -> Call[models.Items[access.AuditEntry]]:
+    """One page of who did and looked at what."""
+    return Call("GET", path("audit"), models.Items[access.AuditEntry], query)
+
+
+def audit_export(query: Query) -> Call[access.AuditEntry]:
+    """All of it; the answer is one a line."""
+    return Call("GET", path("audit", "export"), access.AuditEntry, query)

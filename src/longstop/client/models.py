@@ -17,6 +17,10 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=["019ab0c2-7d1e-7000-8000-0123456789ab"])]
 
 
+class Nothing(BaseModel):
+    """The answer where there is nothing to be told (204)."""
+
+
 class Items(BaseModel, Generic[T]):
     """One page of a list."""
 

@@ -10,9 +10,11 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from longstop.client import calls, models, places
+from longstop.client import access, calls, models, places
+from longstop.client import alerts as alert_models
 from longstop.client import jobs as job_models
 from longstop.client.calls import Call
+from longstop.client.statistics import Statistics
 from longstop.client.transport import (
     TIMEOUT_S,
     URL,
@@ -184,7 +186,7 @@ class Client:
 
     def attempts(self, id_: str) -> list[models.Attempt]:
         """Every attempt of a delivery, oldest first."""
-        return (self.ask(calls.attempts(id_))).items
+        return self.ask(calls.attempts(id_)).items
 
     def replay(self, id_: str, why: str | None = None) -> models.Result:
         """Start a new round of a delivery that has ended. Raises ConflictError where it has not."""
@@ -200,7 +202,20 @@ class Client:
 
     def dead_groups(self, destination: str | None = None, limit: int = 50) -> list[models.DeadGroup]:
         """What is dead, by what it died of, the largest group first."""
-        return (self.ask(calls.dead_groups(destination, limit))).items
+        return self.ask(calls.dead_groups(destination, limit)).items
+
+    def decide(
+        self, action: str, ids: Sequence[str], *, why: str | None = None, rate: float | None = None
+    ) -> list[job_models.NamedResult]:
+        """replay, discard or expedite what these ids name (500 at most), and what became of each.
+
+        ids: of deliveries, or of events for those of theirs that are dead. rate: how many go out in a second at most.
+        """
+        return self.ask(calls.decide_on(action, ids, why, rate)).items
+
+    def plan_decision(self, action: str, ids: Sequence[str]) -> job_models.NamedSurvey:
+        """What `decide` would be of. Nothing is changed."""
+        return self.ask(calls.plan_decision(action, ids))
 
     # -- jobs -----------------------------------------------------------------------------------
 
@@ -227,7 +242,7 @@ class Client:
 
     def jobs(self, state: str | None = None, limit: int = 50) -> list[job_models.Job]:
         """The last jobs, and how far each is."""
-        return (self.ask(calls.list_jobs(state, limit))).items
+        return self.ask(calls.list_jobs(state, limit)).items
 
     def job(self, id_: str) -> job_models.Job:
         """How far a job is."""
@@ -249,7 +264,7 @@ class Client:
 
     def sources(self) -> list[places.Source]:
         """The senders, and what came of them."""
-        return (self.ask(calls.sources())).items
+        return self.ask(calls.sources()).items
 
     def source(self, name: str) -> places.SourceDetail:
         """One source, and what its sender has to be told."""
@@ -257,7 +272,7 @@ class Client:
 
     def rejections(self, name: str) -> list[places.Rejection]:
         """The last requests of a source that were refused, and what is wrong with each."""
-        return (self.ask(calls.rejections(name))).items
+        return self.ask(calls.rejections(name)).items
 
     def test_source(self, name: str, body: bytes, headers: Mapping[str, str]) -> places.SourceTest:
         """What would become of a request. Nothing is kept."""
@@ -265,7 +280,7 @@ class Client:
 
     def destinations(self) -> list[places.Destination]:
         """Where deliveries go, and how they are."""
-        return (self.ask(calls.destinations())).items
+        return self.ask(calls.destinations()).items
 
     def destination(self, name: str) -> places.DestinationDetail:
         """One destination, and its last attempts."""
@@ -291,8 +306,106 @@ class Client:
 
     def nodes(self) -> list[places.Node]:
         """The processes that accept and deliver."""
-        return (self.ask(calls.nodes())).items
+        return self.ask(calls.nodes()).items
 
     def settings(self) -> places.RunningSettings:
         """The configuration that is in force, secrets masked."""
         return self.ask(calls.settings())
+
+    def statistics(self, **asked: str | int | None) -> Statistics:
+        """What happened when.
+
+        asked: series (several with commas between), from_, to, step (seconds), source, destination, by.
+        """
+        return self.ask(calls.statistics({name.rstrip("_"): value for name, value in asked.items()}))
+
+    # -- alerts ---------------------------------------------------------------------------------
+
+    def alerts(self) -> list[alert_models.Alert]:
+        """What is wrong now, the longest first."""
+        return self.ask(calls.alerts()).items
+
+    def silences(self) -> list[alert_models.Silence]:
+        """What nobody is told of."""
+        return self.ask(calls.silences()).items
+
+    def silence(
+        self, kind: str, *, for_s: float, subject: str | None = None, why: str | None = None
+    ) -> alert_models.Silence:
+        """Tell nobody of a kind of alert ("*": of any) for so long. subject: only where it is about this."""
+        return self.ask(calls.silence(kind, subject, for_s, why))
+
+    def unsilence(self, kind: str, subject: str | None = None) -> None:
+        """End a silence. Raises NotThereError where there is none for exactly this."""
+        self.ask(calls.unsilence(kind, subject))
+
+    # -- access ---------------------------------------------------------------------------------
+
+    def session(self) -> access.Session:
+        """Whom the gateway takes the caller for, and what he may."""
+        return self.ask(calls.session())
+
+    def sessions(self, *, page_size: int = 100) -> Iterator[access.KeptSession]:
+        """Who is signed in, newest first: an admin sees all, others their own."""
+        for page in self.pages(calls.sessions({"limit": page_size})):
+            yield from page.items
+
+    def end_session(self, id_: str) -> None:
+        """Sign somebody out in one browser."""
+        self.ask(calls.end_session(id_))
+
+    def users(self, *, page_size: int = 100) -> Iterator[access.User]:
+        """Who may sign in, by name."""
+        for page in self.pages(calls.users({"limit": page_size})):
+            yield from page.items
+
+    def add_user(self, name: str, role: str, password: str) -> access.User:
+        """Let a person sign in. role: view, replay or admin."""
+        return self.ask(calls.add_user(name, role, password))
+
+    def change_user(
+        self, name: str, *, role: str | None = None, password: str | None = None, disabled: bool | None = None
+    ) -> access.User:
+        """Change what is given; every session of the user ends."""
+        return self.ask(calls.change_user(name, role, password, disabled))
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user, and sign him out."""
+        self.ask(calls.remove_user(name))
+
+    def tokens(self, *, page_size: int = 100) -> Iterator[access.Token]:
+        """What programs show, newest first, without their secrets."""
+        for page in self.pages(calls.tokens({"limit": page_size})):
+            yield from page.items
+
+    def create_token(self, name: str, scopes: Sequence[str], *, expires_at: str | None = None) -> access.NewToken:
+        """Make a token. `token` of the answer is shown this once. scopes: of view, replay, admin and bodies.
+
+        Raises ConflictError where it was made and the answer did not arrive: then revoke it, and make another.
+        """
+        return self.ask(calls.create_token(name, scopes, expires_at))
+
+    def revoke_token(self, id_: str) -> None:
+        """Let a token be good for nothing from now on."""
+        self.ask(calls.revoke_token(id_))
+
+    def audit(self, *, page_size: int = 100, **filters: str | None) -> Iterator[access.AuditEntry]:
+        """Who did and looked at what, newest first. filters: by, action, since, until, order."""
+        for page in self.pages(calls.audit({"limit": page_size, **filters})):
+            yield from page.items
+
+    def audit_export(self, **filters: str | None) -> Iterator[access.AuditEntry]:
+        """All of the audit log, oldest first, in one answer; that is noted there, too.
+
+        filters: by, action, since, until.
+        """
+        call = calls.audit_export(filters)
+        try:
+            with self._client.stream("GET", call.path, params=call.params()) as response:
+                if not response.is_success:
+                    response.read()
+                refuse(response)
+                for line in response.iter_lines():
+                    yield call.answer.model_validate_json(line)
+        except httpx.TransportError as error:
+            raise unreachable(error, self._client.base_url) from error

@@ -46,11 +46,23 @@ class Once:
         self._request = request
         self._key = key
 
-    async def __call__(self, model: type[BaseModel], act: Callable[[], Awaitable[Any]], status: int = 200) -> Response:
-        """Call `act` unless that was done already; its result as `model` has it, with this status."""
+    async def __call__(
+        self,
+        model: type[BaseModel],
+        act: Callable[[], Awaitable[Any]],
+        status: int = 200,
+        *,
+        compared: bytes | None = None,
+        told_once: str | None = None,
+    ) -> Response:
+        """Call `act` unless that was done already; its result as `model` has it, with this status.
+
+        compared: what of the body tells one request from another; None: all of it. A digest of a password is not kept.
+        told_once: what the same request is told again (409), where the answer holds a secret and is not kept.
+        """
         if self._key is None:
             return _answer(await _carried_out(model, act, status))
-        keyed = await self._begin(self._key)
+        keyed = await self._begin(self._key, await self._request.body() if compared is None else compared)
         if isinstance(keyed, KeptAnswer):
             return _answer(keyed, {REPLAYED: "true"})
         try:
@@ -60,17 +72,19 @@ class Once:
             await self._owed.tell(keyed, None)
             raise
         except LongstopError as error:
-            problem = answer(problem_of(error))
-            given = KeptAnswer(problem.status_code, bytes(problem.body))
-        await self._owed.tell(keyed, given)
+            given = _kept(problem_of(error))
+        kept = given
+        if told_once is not None and given.status < 400:
+            kept = _kept(ProblemError(409, told_once))
+        await self._owed.tell(keyed, kept)
         return _answer(given)
 
-    async def _begin(self, key: str) -> KeyedRequest | KeptAnswer:
+    async def _begin(self, key: str, compared: bytes) -> KeyedRequest | KeptAnswer:
         """The request, kept as under way; or the answer that it was given before. Raises a problem."""
         now_ms = self._services.clock.now_ms()
         # A token may be called like a person.
         by = f"{self._who.kind}:{self._who.name}"
-        fingerprint = await self._fingerprint()
+        fingerprint = self._fingerprint(compared)
         keyed = KeyedRequest(by, key, fingerprint, now_ms, now_ms + KEPT_FOR_MS)
         await self._owed.catch_up()
         try:
@@ -94,15 +108,20 @@ class Once:
             )
         return kept.answer
 
-    async def _fingerprint(self) -> bytes:
+    def _fingerprint(self, compared: bytes) -> bytes:
         # With other scopes it is another request: its answer may show what is hidden from who has fewer.
         scopes = " ".join(sorted(self._who.scopes))
         asked = f"{scopes}\n{self._request.method} {self._request.url.path}?{self._request.url.query}\n".encode()
-        return hashlib.sha256(asked + await self._request.body()).digest()
+        return hashlib.sha256(asked + compared).digest()
 
 
 async def _carried_out(model: type[BaseModel], act: Callable[[], Awaitable[Any]], status: int) -> KeptAnswer:
     return KeptAnswer(status, model.model_validate(await act()).model_dump_json().encode())
+
+
+def _kept(error: ProblemError) -> KeptAnswer:
+    problem = answer(error)
+    return KeptAnswer(problem.status_code, bytes(problem.body))
 
 
 def _answer(given: KeptAnswer, headers: dict[str, str] | None = None) -> Response:
