@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,10 @@ def dead(site: Site) -> str:
 
 
 def test_the_page_has_its_examples() -> None:
-    assert (len(PYTHON), len(CURLS)) == (2, 4)
+    assert (len(PYTHON), len(CURLS)) == (3, 4)
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["sync", "async"])
+@pytest.mark.parametrize("code", PYTHON, ids=["sync", "async", "access"])
 def test_python(code: str, site: Site, dead: str) -> None:
     code = code.replace(ADDRESS, f"127.0.0.1:{site.admin_port}")
     env = {name: value for name, value in os.environ.items() if name != "LONGSTOP_TOKEN"}
@@ -44,6 +45,9 @@ def test_python(code: str, site: Site, dead: str) -> None:
     assert ran.returncode == 0, ran.stderr
     if "would go to" in code:
         assert f"{dead} would go to ['crm']" in ran.stdout
+    elif "silence" in code:
+        with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/api/v1/alerts/silences") as answer:
+            assert b"the CRM is being moved" in answer.read()
     else:
         assert "rejected" in ran.stdout
         wait_until(lambda: site.delivery(dead)["state"] == "delivered", "the delivery to arrive")

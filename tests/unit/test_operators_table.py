@@ -3,13 +3,15 @@
 The table is held against the API's description: a new route without an entry here is a failure.
 """
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from accounts_at_hand import CLI, PASSWORD
-from guarded_port import Port
+from guarded_port import HOST, SAME, Port
 from test_masked_port import DELIVERY, ID, MASKED, RAW, kept
 
 from longstop.edges.desk.behind import jobs_of
@@ -21,7 +23,7 @@ from longstop.model.listing import DeliveryFilter, Page
 from longstop.operating.jobs import JobRequest
 
 SIGNING_IN = "POST /api/v1/session"
-"""It answers 401 of itself."""
+"""It answers 401 of itself, whoever asks; so it has a test of its own."""
 OPEN, KNOWN, VIEW, REPLAY, ADMIN = "open", "known", "view", "replay", "admin"
 WHY: dict[str, Any] = {"why": "a reason"}
 ROUTES: dict[str, tuple[str, Any, str | None]] = {
@@ -176,20 +178,73 @@ async def test_every_route_of_the_description_is_in_the_table(port: Port) -> Non
     assert routes == {each for each in ROUTES if not each.endswith(("/readyz", "/metrics", "/openapi.json"))}
 
 
-@pytest.mark.parametrize("route", [each for each in ROUTES if not each.endswith("/stream") and each != SIGNING_IN])
+@pytest.mark.parametrize("route", [each for each in ROUTES if each != SIGNING_IN])
 async def test_a_route_is_for_whom_it_is_for(port: Port, route: str) -> None:
-    (needs, body, _), method = ROUTES[route], route.partition(" ")[0]
+    needs, body, _ = ROUTES[route]
     path = await path_of(port, route)
     for caller, scopes in MAY.items():
-        answer = await port.ask(method, path, await port.token(Scope(caller)), json=body)
+        answer = await answered(port, route, path, await port.token(Scope(caller)), body)
         if needs in scopes or needs in (OPEN, KNOWN):
             assert answer.status_code not in ((401, 500) if needs != OPEN else (500,)), caller
             assert answer.status_code != 403 or "signed in" in answer.text, (caller, answer.text)
         else:
             assert (answer.status_code, answer.json()["scope"]) == (403, needs), caller
     for caller in NO_MORE:
-        answer = await port.ask(method, path, await shown_by(port, caller), json=body)
+        answer = await answered(port, route, path, await shown_by(port, caller), body)
         assert (answer.status_code == 401) == (needs != OPEN), caller
+
+
+async def answered(port: Port, route: str, path: str, shown: dict[str, str], body: Any) -> httpx.Response:
+    """The answer; of the stream, which never ends, its beginning."""
+    if route.endswith("/stream"):
+        return await beginning(port, path, shown)
+    return await port.ask(route.partition(" ")[0], path, shown, json=body)
+
+
+async def beginning(port: Port, path: str, shown: dict[str, str]) -> httpx.Response:
+    """What has come of an answer when its first piece is there, and the asker goes."""
+    sent: list[Any] = []
+    begun = asyncio.Event()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message.get("body"):
+            begun.set()
+
+    headers = [(name.encode(), text.encode()) for name, text in {**shown, "host": HOST}.items()]
+    about = {"method": "GET", "path": path, "query_string": b"", "client": ("127.0.0.1", 4711), "headers": headers}
+    asking = asyncio.create_task(port.app({"type": "http", **about}, receive, send))
+    await begun.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    body = b"".join(each.get("body", b"") for each in sent)
+    return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=body)
+
+
+async def test_the_stream_is_a_stream_for_who_may_look(port: Port) -> None:
+    answer = await beginning(port, "/api/v1/stream", await port.token(Scope.VIEW))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert answer.content.startswith(b": listening")
+
+
+@pytest.mark.parametrize("caller", ["nobody", *MAY, *NO_MORE[1:]])
+async def test_signing_in_is_by_the_password_and_by_nothing_else(port: Port, caller: str) -> None:
+    """Whoever asks, and whatever he shows: the right password signs its owner in, and a wrong one nobody."""
+    path = await path_of(port, SIGNING_IN)
+    await port.parts.accounts(CLI).add_user("boss", Role.VIEW, PASSWORD)
+    shown = {**await shown_by(port, caller), **SAME}
+    wrong = await port.ask("POST", path, shown, json={"name": "boss", "password": "not the password"})
+    assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
+    assert (await port.ask("POST", path, shown, json={})).status_code == 422
+    right = await port.ask("POST", path, shown, json={"name": "boss", "password": PASSWORD})
+    told = right.json()
+    assert (right.status_code, told["user"], told["role"]) == (200, "boss", "view"), "not the caller's own role"
+    cookie = {**SAME, "cookie": right.headers["set-cookie"].partition(";")[0]}
+    assert (await port.ask("GET", "/api/v1/status", cookie)).status_code == 200
+    assert (await port.ask("GET", "/api/v1/users", cookie)).status_code == 403
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "QUERY"])
@@ -239,12 +294,12 @@ async def test_no_spelling_of_a_path_is_a_way_around(port: Port, path: str) -> N
     assert "boss" not in answer.text
 
 
-@pytest.mark.parametrize("route", [each for each in ROUTES if not each.endswith("/stream")])
+@pytest.mark.parametrize("route", ROUTES)
 async def test_what_is_done_is_noted_before_it_is_done(port: Port, route: str) -> None:
     (_, body, action), method = ROUTES[route], route.partition(" ")[0]
     path, boss = await path_of(port, route), await port.user("boss", Role.ADMIN)
     before = len(await port.noted())
-    answer = await port.ask(method, path, boss, json=body)
+    answer = await answered(port, route, path, boss, body)
     noted = (await port.noted())[before:]
     assert [each.action.value for each in noted] == ([] if action is None else [action])
     if action is None:
