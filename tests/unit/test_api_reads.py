@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,9 @@ async def test_a_search_that_takes_too_long_says_how_far_it_came(
         ("events", {"contains": ""}, "query.contains"),
         ("events", {"source": "shopp"}, "query.source"),
         ("dead-letters/groups", {"destination": "crn"}, "query.destination"),
+        ("dead-letters/groups", {"step": "1000"}, "query.step"),
+        ("dead-letters/groups", {"steps": "0"}, "query.steps"),
+        ("dead-letters/groups", {"steps": "201"}, "query.steps"),
         (f"events/{event_id(DEAD)}/body", {"view": "html"}, "query.view"),
     ],
 )
@@ -233,6 +237,16 @@ async def test_the_dead_by_what_they_died_of(api: httpx.AsyncClient) -> None:
     }
     (group,) = (await get(api, "dead-letters/groups", destination="quarantine"))["items"]
     assert group["sample"] == [delivery_id(event_id(QUARANTINED), 0)]
+
+
+async def test_when_the_dead_of_a_cause_died(api: httpx.AsyncClient) -> None:
+    told = await get(api, "dead-letters/groups", destination="crm", step=1_800, steps=4)
+    assert told["step_s"] == 1_800
+    (group,) = told["items"]
+    died, began = (datetime.fromisoformat(text).timestamp() for text in (group["first_at"], told["from"]))
+    assert began % 1_800 == 0
+    assert [place for place, n in enumerate(group["over_time"]) if n] == [(died - began) // 1_800]
+    assert len((await get(api, "dead-letters/groups"))["items"][0]["over_time"]) == 24
 
 
 async def test_a_conversation_is_read_from_its_beginning(api: httpx.AsyncClient) -> None:

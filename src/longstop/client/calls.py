@@ -122,10 +122,10 @@ def decide(id_: str, decision: str, why: str | None) -> Call[models.Result]:
     return Call("POST", path("deliveries", id_, decision), models.Result, body=_given(why=why))
 
 
-def dead_groups(destination: str | None, limit: int) -> Call[models.Items[models.DeadGroup]]:
-    """What is dead, by what it died of."""
-    query = {"destination": destination, "limit": limit}
-    return Call("GET", path("dead-letters", "groups"), models.Items[models.DeadGroup], query)
+def dead_groups(destination: str | None, limit: int, step_s: int, steps: int) -> Call[models.DeadGroups]:
+    """What is dead, by what it died of, and when it died."""
+    query = {"destination": destination, "limit": limit, "step": step_s, "steps": steps}
+    return Call("GET", path("dead-letters", "groups"), models.DeadGroups, query)
 
 
 def conversation(key: str, query: Query) -> Call[models.Conversation]:

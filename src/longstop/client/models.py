@@ -189,6 +189,16 @@ class DeadGroup(BaseModel):
     first_at: Time
     last_at: Time
     sample: list[Id] = Field(description="A few, the last first.")
+    over_time: list[int] = Field(
+        description="How many of them died in each step, the first of which begins at `from`. The last is going on."
+    )
+
+
+class DeadGroups(Items[DeadGroup]):
+    """What is dead, by what it died of, and when it died."""
+
+    from_: Time = Field(alias="from", description="When the first step of each `over_time` begins.")
+    step_s: int
 
 
 class Result(BaseModel):
