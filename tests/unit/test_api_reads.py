@@ -87,6 +87,7 @@ async def test_no_credential_is_shown(api: httpx.AsyncClient) -> None:
         [
             await get(api, f"events/{event_id(SCHEDULED)}"),
             await get(api, f"events/{event_id(SCHEDULED)}/curl"),
+            await get(api, f"deliveries/{delivery_id(event_id(SCHEDULED), 0)}/request"),
             await get(api, "destinations"),
             await get(api, "sources"),
             await get(api, "sources/shop"),
@@ -134,6 +135,31 @@ async def test_an_event_as_curl(api: httpx.AsyncClient) -> None:
     assert binary.startswith("echo /wAgbm8gdGV4dA== | base64 -d | curl ")
     assert "no delivery" in (await get(api, f"events/{event_id(UNROUTED)}/curl", 404))["detail"]
     await get(api, f"events/{event_id(RETRIED)}/curl", 409)
+
+
+async def test_a_request_as_its_destination_gets_it(api: httpx.AsyncClient) -> None:
+    told = await get(api, f"deliveries/{dead_id()}/request")
+    assert (told["method"], told["url"], told["attempt"]) == ("POST", "http://127.0.0.1:9/hook?…", 1)
+    assert told["body"] == {"text": '{"number":2}', "base64": None, "masked": False}
+    headers = {each["name"]: each["value"] for each in told["headers"]}
+    sent_s = str(int(datetime.fromisoformat(told["at"]).timestamp()))
+    assert headers | {"User-Agent": None} == {
+        "User-Agent": None,
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "webhook-id": event_id(DEAD),
+        "webhook-timestamp": sent_s,
+        "Idempotency-Key": dead_id(),
+        "Longstop-Attempt": "1",
+        "Longstop-Source": "shop",
+        "Authorization": None,
+    }
+    assert "no attempt 9" in (await get(api, f"deliveries/{dead_id()}/request", 404, attempt=9))["detail"]
+    waiting = await get(api, f"deliveries/{delivery_id(event_id(SCHEDULED), 0)}/request")
+    assert (waiting["attempt"], waiting["at"]) == (1, None)
+    assert {"name": "webhook-timestamp", "value": None} in waiting["headers"]
+    called = await get(api, f"deliveries/{delivery_id(event_id(RETRIED), 0)}/request", 409)
+    assert "no URL" in called["detail"]
 
 
 # -- deliveries -----------------------------------------------------------------------------------

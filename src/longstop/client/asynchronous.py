@@ -185,6 +185,10 @@ class AsyncClient:
         """One event for one destination."""
         return await self.ask(calls.delivery(id_))
 
+    async def sent_request(self, id_: str, attempt: int | None = None) -> models.SentRequest:
+        """What its destination gets, without credentials; attempt: of which, else the last."""
+        return await self.ask(calls.sent_request(id_, attempt))
+
     async def attempts(self, id_: str) -> list[models.Attempt]:
         """Every attempt of a delivery, oldest first."""
         return (await self.ask(calls.attempts(id_))).items

@@ -112,6 +112,11 @@ def delivery(id_: str) -> Call[models.DeliveryDetail]:
     return Call("GET", path("deliveries", id_), models.DeliveryDetail)
 
 
+def sent_request(id_: str, attempt: int | None) -> Call[models.SentRequest]:
+    """The request of an attempt."""
+    return Call("GET", path("deliveries", id_, "request"), models.SentRequest, {"attempt": attempt})
+
+
 def attempts(id_: str) -> Call[models.Items[models.Attempt]]:
     """Its attempts."""
     return Call("GET", path("deliveries", id_, "attempts"), models.Items[models.Attempt])

@@ -138,6 +138,24 @@ class Body(BaseModel):
     masked: bool = Field(description="Fields of it are not shown to the caller.")
 
 
+class SentHeader(BaseModel):
+    """One header of a request that a destination gets."""
+
+    name: str
+    value: str | None = Field(description="null: it is not shown, as it proves who sends or is configured.")
+
+
+class SentRequest(BaseModel):
+    """A request as its destination gets it, by the configuration that is in force now."""
+
+    method: str
+    url: str = Field(description="Without what may be a secret of it.")
+    headers: list[SentHeader]
+    body: Body
+    attempt: int = Field(description="Which attempt's; of what was never tried, the first's that will be.")
+    at: Time | None = Field(description="When it began; null: it has not.")
+
+
 class Text(BaseModel):
     """A text to copy."""
 

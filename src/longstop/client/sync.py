@@ -182,6 +182,10 @@ class Client:
         """One event for one destination."""
         return self.ask(calls.delivery(id_))
 
+    def sent_request(self, id_: str, attempt: int | None = None) -> models.SentRequest:
+        """What its destination gets, without credentials; attempt: of which, else the last."""
+        return self.ask(calls.sent_request(id_, attempt))
+
     def attempts(self, id_: str) -> list[models.Attempt]:
         """Every attempt of a delivery, oldest first."""
         return (self.ask(calls.attempts(id_))).items
