@@ -145,6 +145,7 @@ async def test_a_request_as_its_destination_gets_it(api: httpx.AsyncClient) -> N
     sent_s = str(int(datetime.fromisoformat(told["at"]).timestamp()))
     assert headers | {"User-Agent": None} == {
         "User-Agent": None,
+        "Accept": "*/*",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
         "webhook-id": event_id(DEAD),

@@ -20,7 +20,8 @@ UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 def event_headers(event: Event, user_agent: str) -> Pairs:
     """Who sends it, what the event's sender said of its body, and the trace that it belongs to."""
-    return [("User-Agent", user_agent), ("Accept-Encoding", "identity"), *_content(event), *outgoing(event.headers)]
+    asked = [("User-Agent", user_agent), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
+    return [*asked, *_content(event), *outgoing(event.headers)]
 
 
 def delivery_headers(event: Event, delivery_id: str, attempt: int, timestamp: str) -> Pairs:
