@@ -23,7 +23,7 @@ import apsw
 
 from longstop.model.delivery import DeadReason, State
 from longstop.model.ids import format_uuid7
-from longstop.model.listing import DeliveryFilter, EventFilter, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Page, TimeSteps
 from longstop.stores.sqlite import SqliteStore, key_places, ledger_schema
 
 BASE_MS = 1_767_225_600_000
@@ -66,6 +66,9 @@ _GROUPS = """
     UPDATE deliveries SET dead_group = (SELECT id FROM dead_groups g WHERE g.destination = deliveries.destination
         AND g.reason = deliveries.reason AND g.status = last_status AND g.error = error_group(last_error))
         WHERE state = 'dead';
+    INSERT INTO dead_times (dead_group, at_ms, n)
+        SELECT dead_group, ended_at_ms - ended_at_ms % 900000, count(*)
+        FROM deliveries WHERE state = 'dead' GROUP BY 1, 2;
 """
 _COUNTERS = """
     DELETE FROM counters;
@@ -120,6 +123,8 @@ def questions(store: SqliteStore, total: int) -> Iterator[Question]:
     day_ms = 86_400_000
     yield "counts (status)", store.counts
     yield "groups of the dead", store.dead_groups
+    over = TimeSteps.until(BASE_MS + total * EVERY_MS, 3_600_000, 200)
+    yield "groups of the dead, over 200 hours", lambda: store.dead_groups(None, 100, over)
     listings: list[tuple[str, DeliveryFilter | EventFilter]] = [
         *(
             (f"dead: {said}", DeliveryFilter(state=State.DEAD, **given))

@@ -22,13 +22,21 @@ class Router {
     return this.#url.pathname + this.#url.search;
   }
 
-  go(href: string, { replace = false } = {}): void {
+  /** The cursors of the pages before this one, the last behind: of those that were turned over in this window. */
+  get before(): readonly string[] {
+    return this.#before;
+  }
+  #before = $state.raw(cursorsIn(history.state));
+
+  go(href: string, { replace = false, before = [] }: { replace?: boolean; before?: readonly string[] } = {}): void {
     const next = new URL(href, location.href);
     if (next.href === this.#url.href) return;
     const samePage = next.pathname === this.#url.pathname;
-    if (replace) history.replaceState(null, '', next);
-    else history.pushState(null, '', next);
+    const state = before.length > 0 ? { before } : null;
+    if (replace) history.replaceState(state, '', next);
+    else history.pushState(state, '', next);
     this.#url = next;
+    this.#before = before;
     if (!samePage) scrollTo(0, 0);
   }
 
@@ -39,11 +47,15 @@ class Router {
       if (value) next.searchParams.set(name, value);
       else next.searchParams.delete(name);
     }
-    this.go(next.href, options);
+    const samePlace = next.searchParams.get('cursor') === this.#url.searchParams.get('cursor');
+    this.go(next.href, { ...options, before: samePlace ? this.#before : [] });
   }
 
   start(): () => void {
-    const moved = () => (this.#url = new URL(location.href));
+    const moved = (): void => {
+      this.#url = new URL(location.href);
+      this.#before = cursorsIn(history.state);
+    };
     addEventListener('popstate', moved);
     document.addEventListener('click', this.#clicked);
     return () => {
@@ -61,6 +73,12 @@ class Router {
     event.preventDefault();
     this.go(url.href);
   };
+}
+
+/** What a page of a list left in the browser's history. */
+function cursorsIn(state: unknown): readonly string[] {
+  const before: unknown = typeof state === 'object' && state !== null && 'before' in state ? state.before : null;
+  return Array.isArray(before) ? before.filter((each) => typeof each === 'string') : [];
 }
 
 export const router = new Router();

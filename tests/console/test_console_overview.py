@@ -60,6 +60,22 @@ def test_every_number_leads_to_the_list_that_it_counts(look: Visit, name: str) -
     assert page.get_by_role("row").count() == told + 1
 
 
+@pytest.mark.parametrize("source", [None, "shop"])
+def test_failed_attempts_lead_to_those_of_each_destination(look: Visit, source: str | None) -> None:
+    page = look.go(f"/?since=24h&source={source}" if source else "/?since=24h")
+    link = counter(page, "failed attempts")
+    link.wait_for()
+    told = number(link.inner_text())
+    assert told > 0
+    link.click()
+    page.get_by_role("heading", name="Destinations").wait_for()
+    failed = page.locator("td[title='attempts that failed']")
+    failed.first.wait_for()
+    # Another ten seconds may have been counted meanwhile.
+    assert sum(number(each) for each in failed.all_inner_texts()) >= told
+    assert page.get_by_role("button", name="All sources").count() == (1 if source else 0)
+
+
 def test_what_waits_for_a_destination_is_listed(look: Visit) -> None:
     page = look.go("/")
     row = page.get_by_role("table", name="destinations").get_by_role("row").filter(has_text="erp")

@@ -29,6 +29,7 @@ PAGES = {
     "event": "/events/{event}",
     "event in raw": "/events/{event}?tab=raw",
     "event's headers": "/events/{event}?tab=headers",
+    "event as sent": "/events/{event}?tab=sent",
     "event as curl": "/events/{event}?tab=curl",
     "event's editor": "/events/{event}?tab=edit",
     "conversation": "/conversations/{key}",

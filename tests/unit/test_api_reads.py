@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ async def test_no_credential_is_shown(api: httpx.AsyncClient) -> None:
         [
             await get(api, f"events/{event_id(SCHEDULED)}"),
             await get(api, f"events/{event_id(SCHEDULED)}/curl"),
+            await get(api, f"deliveries/{delivery_id(event_id(SCHEDULED), 0)}/request"),
             await get(api, "destinations"),
             await get(api, "sources"),
             await get(api, "sources/shop"),
@@ -133,6 +135,32 @@ async def test_an_event_as_curl(api: httpx.AsyncClient) -> None:
     assert binary.startswith("echo /wAgbm8gdGV4dA== | base64 -d | curl ")
     assert "no delivery" in (await get(api, f"events/{event_id(UNROUTED)}/curl", 404))["detail"]
     await get(api, f"events/{event_id(RETRIED)}/curl", 409)
+
+
+async def test_a_request_as_its_destination_gets_it(api: httpx.AsyncClient) -> None:
+    told = await get(api, f"deliveries/{dead_id()}/request")
+    assert (told["method"], told["url"], told["attempt"]) == ("POST", "http://127.0.0.1:9/hook?…", 1)
+    assert told["body"] == {"text": '{"number":2}', "base64": None, "masked": False}
+    headers = {each["name"]: each["value"] for each in told["headers"]}
+    sent_s = str(int(datetime.fromisoformat(told["at"]).timestamp()))
+    assert headers | {"User-Agent": None} == {
+        "User-Agent": None,
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "webhook-id": event_id(DEAD),
+        "webhook-timestamp": sent_s,
+        "Idempotency-Key": dead_id(),
+        "Longstop-Attempt": "1",
+        "Longstop-Source": "shop",
+        "Authorization": None,
+    }
+    assert "no attempt 9" in (await get(api, f"deliveries/{dead_id()}/request", 404, attempt=9))["detail"]
+    waiting = await get(api, f"deliveries/{delivery_id(event_id(SCHEDULED), 0)}/request")
+    assert (waiting["attempt"], waiting["at"]) == (1, None)
+    assert {"name": "webhook-timestamp", "value": None} in waiting["headers"]
+    called = await get(api, f"deliveries/{delivery_id(event_id(RETRIED), 0)}/request", 409)
+    assert "no URL" in called["detail"]
 
 
 # -- deliveries -----------------------------------------------------------------------------------
@@ -215,6 +243,9 @@ async def test_a_search_that_takes_too_long_says_how_far_it_came(
         ("events", {"contains": ""}, "query.contains"),
         ("events", {"source": "shopp"}, "query.source"),
         ("dead-letters/groups", {"destination": "crn"}, "query.destination"),
+        ("dead-letters/groups", {"step": "1000"}, "query.step"),
+        ("dead-letters/groups", {"steps": "0"}, "query.steps"),
+        ("dead-letters/groups", {"steps": "201"}, "query.steps"),
         (f"events/{event_id(DEAD)}/body", {"view": "html"}, "query.view"),
     ],
 )
@@ -233,6 +264,16 @@ async def test_the_dead_by_what_they_died_of(api: httpx.AsyncClient) -> None:
     }
     (group,) = (await get(api, "dead-letters/groups", destination="quarantine"))["items"]
     assert group["sample"] == [delivery_id(event_id(QUARANTINED), 0)]
+
+
+async def test_when_the_dead_of_a_cause_died(api: httpx.AsyncClient) -> None:
+    told = await get(api, "dead-letters/groups", destination="crm", step=1_800, steps=4)
+    assert told["step_s"] == 1_800
+    (group,) = told["items"]
+    died, began = (datetime.fromisoformat(text).timestamp() for text in (group["first_at"], told["from"]))
+    assert began % 1_800 == 0
+    assert [place for place, n in enumerate(group["over_time"]) if n] == [(died - began) // 1_800]
+    assert len((await get(api, "dead-letters/groups"))["items"][0]["over_time"]) == 24
 
 
 async def test_a_conversation_is_read_from_its_beginning(api: httpx.AsyncClient) -> None:

@@ -99,7 +99,8 @@ async def test_what_is_there_comes_as_classes(longstop: AsyncClient) -> None:
     assert [each.name for each in await longstop.sources()] == ["shop"]
     assert (await longstop.source("shop")).setup
     assert [each.status for each in await longstop.rejections("shop")] == [401]
-    assert [each.count for each in await longstop.dead_groups("crm")] == [1]
+    (group,) = await longstop.dead_groups("crm", step_s=900, steps=8)
+    assert (group.count, sum(group.over_time), len(group.over_time)) == (1, 1, 8)
     assert [each.name for each in await longstop.nodes()] == ["host:1"]
     assert (await longstop.settings()).store
     assert (await longstop.attempts(dead_id()))[0].status == 422

@@ -210,7 +210,8 @@ async def test_where_nothing_is_masked_a_viewer_sees_bodies() -> None:
 
 async def test_every_look_at_a_body_and_every_change_is_noted(port: Port) -> None:
     boss = await port.user("boss", Role.ADMIN)
-    for path in (f"events/{ID}/body", f"events/{ID}/body?view=json", f"events/{ID}/curl"):
+    looks = ("body", "body?view=json", "curl")
+    for path in (*(f"events/{ID}/{each}" for each in looks), f"deliveries/{DELIVERY}/request"):
         await port.ask("GET", f"/api/v1/{path}", boss)
     for path, body in (
         (f"deliveries/{DELIVERY}/replay", {"why": "a reason"}),
@@ -226,6 +227,7 @@ async def test_every_look_at_a_body_and_every_change_is_noted(port: Port) -> Non
     test = [each.details["event"] for each in await port.noted() if each.action == "destination.test"]
     assert len(test) == 1
     assert told == [
+        ("body.read", ID, None),
         ("body.read", ID, None),
         ("body.read", ID, None),
         ("body.read", ID, None),

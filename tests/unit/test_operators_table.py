@@ -38,6 +38,7 @@ ROUTES: dict[str, tuple[str, Any, str | None]] = {
     "GET /api/v1/deliveries": (VIEW, None, None),
     "GET /api/v1/deliveries/{id}": (VIEW, None, None),
     "GET /api/v1/deliveries/{id}/attempts": (VIEW, None, None),
+    "GET /api/v1/deliveries/{id}/request": (VIEW, None, "body.read"),
     "POST /api/v1/deliveries/{id}/replay": (REPLAY, WHY, "delivery.replay"),
     "POST /api/v1/deliveries/{id}/discard": (REPLAY, WHY, "delivery.discard"),
     "POST /api/v1/deliveries/{id}/expedite": (REPLAY, WHY, "delivery.expedite"),

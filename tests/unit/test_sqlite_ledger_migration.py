@@ -10,7 +10,7 @@ import pytest
 
 from longstop.model.delivery import State
 from longstop.model.errors import BackupError
-from longstop.model.listing import DeliveryFilter, EventFilter, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Page, TimeSteps
 from longstop.stores.sqlite import SqliteStore, backup, ledger_schema, schema
 from longstop.testing.builders import AT_MS, event_id, make_append, make_event
 
@@ -58,8 +58,9 @@ async def test_what_an_old_file_holds_is_counted_grouped_and_found(tmp_path: Pat
     counts = await store.counts()
     assert (counts.events, counts.unrouted, dict(counts.sources)) == (7, 1, {"shop": 6, "till": 1})
     assert counts.deliveries == {"crm": {State.DEAD: 3, State.DELIVERED: 1, State.SCHEDULED: 2}}
-    (group,) = await store.dead_groups()
+    (group,) = await store.dead_groups(None, 100, TimeSteps.last_day(AT_MS))
     assert (group.error, group.status, group.count, group.keys) == ("order # is unknown", 404, 3, 2)
+    assert sum(group.over_time) == 3
     await store.append([make_append(n, key="a") for n in (8, 9)])
     rows = (await store.find_events(EventFilter(key="a"), Page())).rows
     assert [row.event.id for row in rows] == [event_id(n) for n in (9, 8, 7, 5, 3, 1)]

@@ -15,7 +15,7 @@ import pytest
 from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, State, Transition, Trigger
 from longstop.model.lease import LeaseRequest
-from longstop.model.listing import DeliveryFilter, Drift, EventFilter, Page
+from longstop.model.listing import DEAD_STEP_MS, DeliveryFilter, Drift, EventFilter, Page, TimeSteps
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import (
@@ -189,7 +189,8 @@ async def test_counters_and_groups_are_what_counting_gives(seed: int, stores: li
     assert (memory.events, memory.unrouted, memory.sources) == (sqlite.events, sqlite.unrouted, sqlite.sources)
     assert memory.deliveries == sqlite.deliveries
     assert (memory.oldest_waiting, memory.next_due) == (sqlite.oldest_waiting, sqlite.next_due)
-    groups = [{(*group_of(each),) for each in await store.dead_groups()} for store in stores]
+    over = TimeSteps.until(AT_MS + 3_600_000, DEAD_STEP_MS, 96)
+    groups = [{(*group_of(each),) for each in await store.dead_groups(None, 100, over)} for store in stores]
     assert groups[0] == groups[1]
     assert groups[0]
 
@@ -204,6 +205,7 @@ def group_of(each: Any) -> tuple[Any, ...]:
         each.keys,
         each.first_at_ms,
         each.last_at_ms,
+        each.over_time,
     )
 
 
@@ -253,20 +255,28 @@ async def recounted(store: Store) -> list[Drift]:
 async def test_counters_that_drifted_are_put_right_and_told(stores: list[Store], tmp_path: Path) -> None:
     await a_story(random.Random(1), stores)
     sqlite = stores[1]
-    before, groups = await sqlite.counts(), await sqlite.dead_groups()
+    over = TimeSteps.last_day(AT_MS)
+    before, groups = await sqlite.counts(), await sqlite.dead_groups(None, 100, over)
     other = apsw.Connection(str(tmp_path / "store.db"))
     other.execute("UPDATE counters SET n = n + 3 WHERE subject = 'deliveries' AND name = 'crm' AND state = 'dead'")
     other.execute("DELETE FROM counters WHERE subject = 'events' AND name = 'shop'")
     other.execute("UPDATE dead_groups SET n = n - 1, keys = keys + 1 WHERE id = 1")
+    (id_, quarter), *_ = other.execute("SELECT dead_group, at_ms FROM dead_times").fetchall()
+    other.execute("DELETE FROM dead_times WHERE dead_group = ? AND at_ms = ?", (id_, quarter))
+    other.execute("INSERT INTO dead_times VALUES (?, 900000, 4)", (id_,))
     other.execute("INSERT INTO dead_groups (destination, reason, status, error) VALUES ('gone', 'rejected', -1, '')")
+    gone = other.last_insert_rowid()
+    other.execute("INSERT INTO dead_times VALUES (?, 900000, 4)", (gone,))
     told = {(each.counter, each.kept - each.found) for each in await recounted(sqlite)}
     shop = before.sources["shop"]
     assert told == {
         ("deliveries crm dead", 3), ("events shop", -shop), ("dead group 1 count", -1), ("dead group 1 keys", 1),
+        (f"dead group {id_} quarters of an hour that were wrong", 2),
     }  # fmt: skip
     assert await sqlite.counts() == before
-    assert await sqlite.dead_groups() == groups
+    assert await sqlite.dead_groups(None, 100, over) == groups
     assert other.execute("SELECT count(*) FROM dead_groups WHERE destination = 'gone'").get == 0
+    assert other.execute("SELECT count(*) FROM dead_times WHERE dead_group = ?", (gone,)).get == 0
     assert await recounted(sqlite) == []
     other.close()
 

@@ -17,16 +17,17 @@ from longstop.model.errors import UnreadableRowError
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.keyed_request import KeyedRequest
-from longstop.model.listing import DeliveryFilter, EventFilter, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Page, TimeSteps
 from longstop.model.node import Node
 from longstop.model.rejection import HeldRequest, HoldSettings, Rejection, RejectionCount, RejectionReason
 from longstop.model.retention import ArchivedEvent, Cutoffs, Kind, RetentionSettings, WholeEvent
 from longstop.model.statistics import Bucket, StatisticsQuery
 from longstop.operating.retention import Retention
-from longstop.stores.sqlite import SqliteStore, unreadable
+from longstop.stores.sqlite import SqliteStore, parking, unreadable
+from longstop.stores.sqlite.counters import Deltas
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.jobs import make_job
-from longstop.testing.store_contract.steps import delivered, lease, settled, to_retry
+from longstop.testing.store_contract.steps import delivered, lease, parked, settled, to_retry
 
 BROKEN, SOUND = make_append(2), make_append(3)
 BROKEN_ID, SOUND_ID = BROKEN.deliveries[0].id, SOUND.deliveries[0].id
@@ -283,7 +284,7 @@ SMALL = {
 }
 
 
-ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests", "statistics"} | {
+ELSEWHERE = {"deliveries", "events", "attempts", "actions", "edits", "keyed_requests", "statistics", "dead_times"} | {
     *("audit", "users", "tokens", "sessions", "jobs", "alert_book"),
 }
 """Tables with tests of their own here, in test_sqlite_access.py, or in tests/acceptance/test_unreadable_rows.py."""
@@ -387,6 +388,39 @@ async def test_a_broken_row_of_a_small_table_is_told_and_left_out(store: SqliteS
     assert shown == dict.fromkeys(SMALL, 2) | {table: 1}
     assert [each["event"] for each in logs] == ["row_unreadable"] * len(logs)
     assert logs, "it is said"
+
+
+async def test_when_some_of_a_group_died_cannot_be_read_and_is_counted_anew(store: SqliteStore) -> None:
+    await store.append([SOUND])
+    await settled(store, parked((await lease(store, AT_MS)).claims[0], AT_MS))
+    over = TimeSteps.last_day(AT_MS)
+    assert sum((await store.dead_groups(None, 9, over))[0].over_time) == 1
+    await damaged(store, "UPDATE dead_times SET n = 'some'")
+    with capture_logs() as logs:
+        (group,) = await store.dead_groups(None, 9, over)
+    assert (group.count, sum(group.over_time), [each["event"] for each in logs]) == (1, 0, ["row_unreadable"])
+    after: str | None = None
+    while (after := (await store.recount(after)).next_after) is not None:
+        pass
+    assert sum((await store.dead_groups(None, 9, over))[0].over_time) == 1
+
+
+async def test_a_dead_one_that_is_parked_is_counted_when_it_was_parked_and_no_more_when_it_died(
+    store: SqliteStore,
+) -> None:
+    await store.append([SOUND])
+    await settled(store, parked((await lease(store, AT_MS)).claims[0], AT_MS))
+    hour_ms = 3_600_000
+
+    def park(connection: Any) -> None:
+        (rowid,) = next(connection.execute("SELECT rowid FROM deliveries"))
+        parking.park(connection, rowid, ValueError("odd"), AT_MS + 2 * hour_ms, Deltas())
+
+    await store._transact(park)
+    groups = await store.dead_groups(None, 9, TimeSteps.until(AT_MS + 2 * hour_ms, hour_ms, 3))
+    assert [(group.reason, group.over_time) for group in groups] == [(DeadReason.MALFORMED, (0, 0, 1))]
+    counted = await store._reader.call(lambda each: each.execute("SELECT sum(n), count(*) FROM dead_times").fetchall())
+    assert counted == [(1, 1)]
 
 
 async def test_a_circuit_that_cannot_be_read_is_as_good_as_closed(store: SqliteStore) -> None:

@@ -123,9 +123,18 @@ export interface components {
             keys: number;
             /** Format: date-time */
             last_at: string;
+            over_time: number[];
             reason: components["schemas"]["DeadReason"];
             sample: string[];
             status: number | null;
+        };
+        DeadGroups: {
+            /** Format: date-time */
+            from: string;
+            items: components["schemas"]["DeadGroup"][];
+            next?: string | null;
+            searched_to?: string | null;
+            step_s: number;
         };
         /** @enum {string} */
         DeadReason: "exhausted" | "rejected" | "expired" | "malformed" | "crashed";
@@ -399,11 +408,6 @@ export interface components {
         };
         Items_AuditEntry_: {
             items: components["schemas"]["AuditEntry"][];
-            next?: string | null;
-            searched_to?: string | null;
-        };
-        Items_DeadGroup_: {
-            items: components["schemas"]["DeadGroup"][];
             next?: string | null;
             searched_to?: string | null;
         };
@@ -734,6 +738,18 @@ export interface components {
         };
         /** @enum {string} */
         Scope: "view" | "bodies" | "replay" | "admin";
+        SentHeader: {
+            name: string;
+            value: string | null;
+        };
+        SentRequest: {
+            at: string | null;
+            attempt: number;
+            body: components["schemas"]["Body"];
+            headers: components["schemas"]["SentHeader"][];
+            method: string;
+            url: string;
+        };
         /** @enum {string} */
         Series: "accepted" | "duplicate" | "refused" | "quarantined" | "delivered" | "failed_attempts" | "dead" | "latency";
         Session: {

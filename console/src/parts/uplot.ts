@@ -36,7 +36,8 @@ export function draw(target: HTMLElement, first: Shown, width: number, height: n
   const options: uPlot.Options = {
     width,
     height,
-    padding: [8, 12, 0, 0],
+    // At the right as much as half a time takes: the last one stands there.
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
     scales: {

@@ -114,6 +114,11 @@ def delivery(id_: str) -> Call[models.DeliveryDetail]:
     return Call("GET", path("deliveries", id_), models.DeliveryDetail)
 
 
+def sent_request(id_: str, attempt: int | None) -> Call[models.SentRequest]:
+    """The request of an attempt."""
+    return Call("GET", path("deliveries", id_, "request"), models.SentRequest, {"attempt": attempt})
+
+
 def attempts(id_: str) -> Call[models.Items[models.Attempt]]:
     """Its attempts."""
     return Call("GET", path("deliveries", id_, "attempts"), models.Items[models.Attempt])
@@ -124,10 +129,10 @@ def decide(id_: str, decision: str, why: str | None) -> Call[models.Result]:
     return Call("POST", path("deliveries", id_, decision), models.Result, body=_given(why=why))
 
 
-def dead_groups(destination: str | None, limit: int) -> Call[models.Items[models.DeadGroup]]:
-    """What is dead, by what it died of."""
-    query = {"destination": destination, "limit": limit}
-    return Call("GET", path("dead-letters", "groups"), models.Items[models.DeadGroup], query)
+def dead_groups(destination: str | None, limit: int, step_s: int, steps: int) -> Call[models.DeadGroups]:
+    """What is dead, by what it died of, and when it died."""
+    query = {"destination": destination, "limit": limit, "step": step_s, "steps": steps}
+    return Call("GET", path("dead-letters", "groups"), models.DeadGroups, query)
 
 
 def conversation(key: str, query: Query) -> Call[models.Conversation]:

@@ -142,6 +142,24 @@ class Body(BaseModel):
     masked: bool = Field(description="Fields of it are not shown to the caller.")
 
 
+class SentHeader(BaseModel):
+    """One header of a request that a destination gets."""
+
+    name: str
+    value: str | None = Field(description="null: it is not shown, as it proves who sends or is configured.")
+
+
+class SentRequest(BaseModel):
+    """A request as its destination gets it, by the configuration that is in force now."""
+
+    method: str
+    url: str = Field(description="Without what may be a secret of it.")
+    headers: list[SentHeader]
+    body: Body
+    attempt: int = Field(description="Which attempt's; of what was never tried, the first's that will be.")
+    at: Time | None = Field(description="When it began; null: it has not.")
+
+
 class Text(BaseModel):
     """A text to copy."""
 
@@ -193,6 +211,16 @@ class DeadGroup(BaseModel):
     first_at: Time
     last_at: Time
     sample: list[Id] = Field(description="A few, the last first.")
+    over_time: list[int] = Field(
+        description="How many of them died in each step, the first of which begins at `from`. The last is going on."
+    )
+
+
+class DeadGroups(Items[DeadGroup]):
+    """What is dead, by what it died of, and when it died."""
+
+    from_: Time = Field(alias="from", description="When the first step of each `over_time` begins.")
+    step_s: int
 
 
 class Result(BaseModel):

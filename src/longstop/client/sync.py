@@ -184,6 +184,10 @@ class Client:
         """One event for one destination."""
         return self.ask(calls.delivery(id_))
 
+    def sent_request(self, id_: str, attempt: int | None = None) -> models.SentRequest:
+        """What its destination gets, without credentials; attempt: of which, else the last."""
+        return self.ask(calls.sent_request(id_, attempt))
+
     def attempts(self, id_: str) -> list[models.Attempt]:
         """Every attempt of a delivery, oldest first."""
         return self.ask(calls.attempts(id_)).items
@@ -200,9 +204,14 @@ class Client:
         """Have a delivery that waits tried now."""
         return self.ask(calls.decide(id_, "expedite", why))
 
-    def dead_groups(self, destination: str | None = None, limit: int = 50) -> list[models.DeadGroup]:
-        """What is dead, by what it died of, the largest group first."""
-        return self.ask(calls.dead_groups(destination, limit)).items
+    def dead_groups(
+        self, destination: str | None = None, limit: int = 50, *, step_s: int = 3_600, steps: int = 24
+    ) -> list[models.DeadGroup]:
+        """What is dead, by what it died of, the largest group first.
+
+        step_s, steps: `over_time` of each says how many died in each of the last so many steps of so many seconds.
+        """
+        return self.ask(calls.dead_groups(destination, limit, step_s, steps)).items
 
     def decide(
         self, action: str, ids: Sequence[str], *, why: str | None = None, rate: float | None = None

@@ -1,6 +1,6 @@
 """What can be asked of a store: filters, pages, and what comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -10,6 +10,12 @@ from longstop.model.event import Event
 from longstop.model.value import value
 
 T = TypeVar("T")
+
+DEAD_STEP_MS = 900_000
+"""A store keeps how many of a group died in each quarter of an hour, so that a histogram costs the same at any size:
+half a year of a group is 17,000 numbers at most, and there is none for a quarter in which nothing died."""
+STEPS_MAX = 200
+"""Steps of one histogram: no list has room for more bars."""
 
 
 @value(frozen=True, slots=True)
@@ -125,6 +131,47 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSteps:
+    """Steps of time, one after the other: `count` of `step_ms` each, from `from_ms` on.
+
+    Raises ValueError where a store that counts by DEAD_STEP_MS could not tell them apart, or there are too many.
+    """
+
+    from_ms: int
+    step_ms: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.step_ms <= 0 or self.step_ms % DEAD_STEP_MS or self.from_ms % DEAD_STEP_MS:
+            raise ValueError(f"steps of {self.step_ms} ms from {self.from_ms}; expected multiples of {DEAD_STEP_MS} ms")
+        if not 1 <= self.count <= STEPS_MAX:
+            raise ValueError(f"found {self.count} steps; expected 1 to {STEPS_MAX}")
+
+    @classmethod
+    def until(cls, now_ms: int, step_ms: int, count: int) -> "TimeSteps":
+        """The last of them is the one that is going on; each begins at a multiple of the step, in UTC."""
+        return cls(now_ms - now_ms % step_ms - (count - 1) * step_ms, step_ms, count)
+
+    @classmethod
+    def last_day(cls, now_ms: int) -> "TimeSteps":
+        """The last 24 hours, by the hour: what is shown where nobody asks for other steps."""
+        return cls.until(now_ms, 3_600_000, 24)
+
+    @property
+    def until_ms(self) -> int:
+        """Where the last of them ends."""
+        return self.from_ms + self.count * self.step_ms
+
+    def counts(self, found: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+        """How many are in each step, of pairs of a time and how many there are of it."""
+        steps = [0] * self.count
+        for at_ms, n in found:
+            if self.from_ms <= at_ms < self.until_ms:
+                steps[(at_ms - self.from_ms) // self.step_ms] += n
+        return tuple(steps)
+
+
+@dataclass(frozen=True, slots=True)
 class DeadGroup:
     """The dead deliveries of one destination that died of the same: what a person looks at first."""
 
@@ -142,6 +189,8 @@ class DeadGroup:
     last_at_ms: int
     sample: tuple[str, ...]
     """The ids of the few that died last, the newest first."""
+    over_time: tuple[int, ...] = ()
+    """How many of them died in each of the steps that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

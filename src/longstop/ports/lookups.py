@@ -15,6 +15,7 @@ from longstop.model.listing import (
     Listing,
     Page,
     Recount,
+    TimeSteps,
 )
 from longstop.model.recent import Recent
 
@@ -40,8 +41,13 @@ class Lookups(Protocol):
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """One page of deliveries. Of the dead every filter has an index but `contains`."""
 
-    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
-        """What is dead, by what it died of, the largest group first. Kept, so that it costs the same at any size."""
+    async def dead_groups(
+        self, destination: str | None = None, limit: int = 100, over: TimeSteps | None = None
+    ) -> Sequence[DeadGroup]:
+        """What is dead, by what it died of, the largest group first, and when it died where `over` asks for it.
+
+        Kept, the times by DEAD_STEP_MS, so that it costs the same at any size.
+        """
 
     async def ahead(self, delivery_id: str) -> Delivery | None:
         """What a held delivery waits for: the one of its lane that goes first. None where it is not held."""

@@ -13,11 +13,9 @@ from typing import Protocol
 
 from longstop.model.errors import ConfigurationError
 from longstop.model.lease import Claim
+from longstop.model.outgoing_request import Pairs
 from longstop.model.settings import AuthSettings
 from longstop.model.signing import fill_content, webhook_key
-
-Pairs = list[tuple[str, str]]
-"""Names and values of headers."""
 
 
 class Auth(Protocol):
@@ -116,18 +114,6 @@ class StandardWebhooksAuth(_Offline):
 def basic(username: str, password: str) -> str:
     """The value of `Authorization` for a user name and a password (RFC 7617)."""
     return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
-
-
-def header_names(settings: AuthSettings | None) -> frozenset[str]:
-    """The names, in lower case, of the headers that a scheme sets."""
-    if settings is None:
-        return frozenset()
-    if settings.scheme == "standard-webhooks":
-        return frozenset({"webhook-signature"})
-    if settings.scheme.startswith("hmac-"):
-        names = (settings.header, settings.timestamp_header, settings.id_header)
-        return frozenset(name.lower() for name in names if name is not None)
-    return frozenset({"authorization"})
 
 
 def build_auth(settings: AuthSettings | None, destination: str) -> Auth:

@@ -17,13 +17,12 @@ from yarl import URL
 
 from longstop.model.delivery import ANSWER_BYTES_KEPT, Outcome, OutcomeKind
 from longstop.model.errors import ConfigurationError
-from longstop.model.event import Event
 from longstop.model.lease import Claim
+from longstop.model.outgoing_request import UNSENDABLE, Pairs, delivery_headers, event_headers, proof_names
 from longstop.model.retry import classify_status, parse_retry_after
 from longstop.model.settings import DestinationSettings
-from longstop.model.trace_context import outgoing
 from longstop.ports import Clock
-from longstop.senders.auth import Auth, Pairs, build_auth, header_names
+from longstop.senders.auth import Auth, build_auth
 from longstop.senders.connection import (
     ANSWER_BYTES_READ,
     USER_AGENT,
@@ -52,8 +51,6 @@ _OURS = frozenset(
 """Headers that a configuration may not set: they frame the request or say which delivery it is."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-"""Control characters, which could end a header and begin another, and lone surrogates, which have no encoding."""
 
 
 @dataclass(slots=True)
@@ -174,16 +171,10 @@ class HttpSender:
         return build_auth(auth, self._settings.name)
 
     def _headers(self, claim: Claim, attempt: int, proof: _Proof) -> CIMultiDict[str]:
-        headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
-        headers.update(_content_headers(claim.event))
-        headers.update(outgoing(claim.event.headers))
+        event = claim.event
+        headers = CIMultiDict(event_headers(event, USER_AGENT))
         headers.update(self._configured)
-        headers["webhook-id"] = claim.event.id
-        headers["webhook-timestamp"] = proof.timestamp
-        headers["Idempotency-Key"] = claim.delivery.id
-        headers["Longstop-Attempt"] = str(attempt)
-        if not _UNSENDABLE.search(claim.event.source):
-            headers["Longstop-Source"] = claim.event.source
+        headers.update(delivery_headers(event, claim.delivery.id, attempt, proof.timestamp))
         headers.update(proof.headers)
         return headers
 
@@ -201,7 +192,7 @@ class HttpSender:
 
 def _check_headers(settings: DestinationSettings, url: URL) -> None:
     """Raise ConfigurationError with every configured header that cannot be sent, by name, never by value."""
-    ours = header_names(settings.auth)
+    ours = frozenset(name.lower() for name in proof_names(settings.auth))
     problems = [
         f"destinations.{settings.name}.headers: {name!r} {fault}"
         for name, value in settings.headers
@@ -220,7 +211,7 @@ def _fault(name: str, value: str, url: URL, ours: frozenset[str]) -> str | None:
         return "is set by Longstop itself; leave it out"
     if name.lower() in ours:
         return "is set by auth; leave it out"
-    if _UNSENDABLE.search(value):
+    if UNSENDABLE.search(value):
         return "has a value with a control character (a line break?); expected one line of text"
     if name.lower() == "authorization" and url.user is not None:
         return "is given twice, here and as the URL's user and password; keep one"
@@ -230,29 +221,6 @@ def _fault(name: str, value: str, url: URL, ours: frozenset[str]) -> str | None:
 def _payload(body: bytes) -> Any:
     """A large body goes out in pieces, so that other deliveries get their turn between them."""
     return body if len(body) <= _BODY_BYTES_AT_ONCE else io.BytesIO(body)
-
-
-def _content_headers(event: Event) -> dict[str, str]:
-    """What the event's sender said of its body, as far as it can be said again."""
-    sent = {
-        "Content-Type": event.content_type,
-        # Several lines of it mean the same as one list (RFC 9110, 5.3).
-        "Content-Encoding": ", ".join(event.headers.get_all("content-encoding")) or None,
-    }
-    return {name: wire for name, value in sent.items() if (wire := _same_on_the_wire(value)) is not None}
-
-
-def _same_on_the_wire(value: str | None) -> str | None:
-    """The text whose UTF-8, which is what the library writes, is this header's original bytes.
-
-    None where there is none: the bytes are not UTF-8, or they would break the header.
-    """
-    if value is None or _UNSENDABLE.search(value):
-        return None
-    try:
-        return value.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return None
 
 
 async def _read_answer(response: aiohttp.ClientResponse, kept: bytearray) -> None:

@@ -16,10 +16,11 @@ import aiohttp
 
 from longstop.model.errors import ConfigurationError
 from longstop.model.lease import Claim
+from longstop.model.outgoing_request import Pairs
 from longstop.model.retry import parse_retry_after
 from longstop.model.settings import AuthSettings, DestinationSettings
 from longstop.ports import Clock
-from longstop.senders.auth import Pairs, basic
+from longstop.senders.auth import basic
 from longstop.senders.connection import ANSWER_BYTES_READ, USER_AGENT, Progress, checked_url, explain, posted
 
 EARLY_S = 60

@@ -26,7 +26,7 @@ from longstop.model.audit import AuditAction, AuditFilter
 from longstop.model.caller import Caller, Scope
 from longstop.model.errors import NotFoundError
 from longstop.model.job import Job, JobState
-from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page, TimeSteps
 from longstop.model.rejection import UNKNOWN
 from longstop.operating.audit import note_silence
 
@@ -103,7 +103,8 @@ class StoreDesk:
     async def dead_groups(self, destination: str | None, limit: int) -> Sequence[Row]:
         wanted = as_stored(destination)
         await expect_known(self._behind, None, wanted)
-        return [group_row(group) for group in await self._behind.store.dead_groups(wanted, limit)]
+        over = TimeSteps.last_day(self._behind.clock.now_ms())
+        return [group_row(group) for group in await self._behind.store.dead_groups(wanted, limit, over)]
 
     async def statistics(self, query: Mapping[str, str]) -> Row:
         # Late: no command asks for them.

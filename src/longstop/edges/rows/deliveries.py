@@ -54,6 +54,7 @@ def group_row(group: DeadGroup) -> Row:
         "first_at": rfc3339(group.first_at_ms),
         "last_at": rfc3339(group.last_at_ms),
         "sample": list(group.sample),
+        "over_time": list(group.over_time),
     }
 
 

@@ -21,6 +21,7 @@ from longstop.model.listing import (
     Listing,
     Page,
     Recount,
+    TimeSteps,
 )
 from longstop.model.recent import Recent
 from longstop.stores.memory.rows import MemoryRows, place
@@ -70,14 +71,16 @@ class MemoryLookups(MemoryRows):
             self._deliveries.__getitem__,
         )
 
-    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+    async def dead_groups(
+        self, destination: str | None = None, limit: int = 100, over: TimeSteps | None = None
+    ) -> Sequence[DeadGroup]:
         """What is dead, by what it died of."""
         groups: dict[tuple[str, DeadReason, int | None, str], list[Delivery]] = {}
         for each in self._deliveries.values():
             if each.state is State.DEAD and each.reason and destination in (None, each.destination):
                 of_group = (each.destination, each.reason, each.last_status, group_of(each.last_error))
                 groups.setdefault(of_group, []).append(each)
-        made = [_group(*of_group, dead) for of_group, dead in groups.items()]
+        made = [_group(*of_group, dead, over) for of_group, dead in groups.items()]
         return sorted(made, key=lambda group: -group.count)[:limit]
 
     async def ahead(self, delivery_id: str) -> Delivery | None:
@@ -194,11 +197,20 @@ def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bo
     return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
 
 
-def _group(destination: str, reason: DeadReason, status: int | None, error: str, dead: Sequence[Delivery]) -> DeadGroup:
+def _group(
+    destination: str,
+    reason: DeadReason,
+    status: int | None,
+    error: str,
+    dead: Sequence[Delivery],
+    over: TimeSteps | None,
+) -> DeadGroup:
     ended = sorted(((each.ended_at_ms or 0, each.id) for each in dead), reverse=True)
     keys = {each.key for each in dead} - {None}
     sample = tuple(id_ for _, id_ in ended[:SAMPLE])
-    return DeadGroup(destination, reason, status, error, len(dead), len(keys), ended[-1][0], ended[0][0], sample)
+    over_time = over.counts((at_ms, 1) for at_ms, _ in ended) if over else ()
+    times = ended[-1][0], ended[0][0]
+    return DeadGroup(destination, reason, status, error, len(dead), len(keys), *times, sample, over_time)
 
 
 def _list(ids: list[str], page: Page, fits: Callable[[str], bool], row: Callable[[str], T]) -> Listing[T]:

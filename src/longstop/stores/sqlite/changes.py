@@ -12,12 +12,12 @@ _CHANGE = """
         dead_group = ?, wait = ?
     WHERE id = ?
 """
-_GROUP = "SELECT dead_group FROM deliveries WHERE id = ?"
+_GROUP = "SELECT dead_group, ended_at_ms FROM deliveries WHERE id = ?"
 
 
 def change(connection: apsw.Connection, old: State, new: Delivery, old_lane: str | None) -> None:
     """Write a delivery's new image over the old one; whoever is next in the lane it was in, or is in, may go now."""
-    left = connection.execute(_GROUP, (new.id,)).get if old is State.DEAD else None
+    left, died_at_ms = next(connection.execute(_GROUP, (new.id,))) if old is State.DEAD else (None, None)
     values = (
         *(new.state.value, new.due_at_ms, new.round, new.round_at_ms, new.attempts, new.tries, new.lost),
         *(new.reason.value if new.reason else None, new.last_status, new.last_error, new.ended_at_ms, new.lane),
@@ -30,7 +30,7 @@ def change(connection: apsw.Connection, old: State, new: Delivery, old_lane: str
     connection.execute(_CHANGE, values)
     counters.ended(connection, new)
     if left is not None:
-        dead_groups.leave(connection, new.key, left)
+        dead_groups.leave(connection, new.key, left, died_at_ms)
     for lane in {old_lane, new.lane}:
         if lane is not None:
             lanes.advance(connection, new.destination, lane)

@@ -1,10 +1,13 @@
-"""The dead by what they died of: a row a group, kept by the transactions that let deliveries die or live again."""
+"""The dead by what they died of: a row a group, kept by the transactions that let deliveries die or live again.
+
+And when they died: how many in each quarter of an hour, kept alike.
+"""
 
 import apsw
 
 from longstop.model.delivery import DeadReason, Delivery
 from longstop.model.error_group import OTHER, group_of
-from longstop.model.listing import DeadGroup
+from longstop.model.listing import DEAD_STEP_MS, DeadGroup, TimeSteps
 from longstop.stores.sqlite import unreadable
 from longstop.stores.sqlite.unreadable import Row
 
@@ -12,8 +15,28 @@ SAMPLE = 5
 GROUPS_MAX = 1_000
 """Of so many, what dies of yet another error joins the group of other errors of its destination, reason and status."""
 
+QUARTER = f"({{0}} - {{0}} % {DEAD_STEP_MS})"
+"""SQL for when the quarter of an hour began in which a time is."""
+MOVE = "INSERT INTO dead_times (dead_group, at_ms, n) {} ON CONFLICT DO UPDATE SET n = n + excluded.n"
+"""So many more, or fewer, died in a quarter of an hour. There may be fewer than none, until a recount put it right."""
+MIGRATION = f"""
+    -- How many of a group died in each quarter of an hour; no row for none.
+    CREATE TABLE dead_times (
+        dead_group INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        PRIMARY KEY (dead_group, at_ms)
+    ) WITHOUT ROWID;
+    INSERT INTO dead_times (dead_group, at_ms, n)
+        SELECT dead_group, {QUARTER.format("ended_at_ms")}, count(*) FROM deliveries INDEXED BY deliveries_dead_at
+        WHERE dead_group IS NOT NULL AND typeof(ended_at_ms) = 'integer' GROUP BY 1, 2;
+"""
+
 _SAME = "destination = {0} AND reason = {1} AND status = {2} AND error = {3}"
 _NEW = _SAME.format("NEW.destination", "NEW.reason", "ifnull(NEW.last_status, -1)", "error_group(NEW.last_error)")
+_NEW_TIME = (
+    f"SELECT dead_group, {QUARTER.format('ended_at_ms')}, 1 FROM deliveries WHERE NEW.state = 'dead' AND id = NEW.id"
+)
 ON_ARRIVAL = f"""
     -- Not OR IGNORE: the OR of the statement that the trigger runs in takes precedence.
     INSERT INTO dead_groups (destination, reason, status, error)
@@ -25,23 +48,29 @@ ON_ARRIVAL = f"""
         WHERE NEW.state = 'dead' AND {_NEW};
     UPDATE deliveries SET dead_group = (SELECT id FROM dead_groups WHERE {_NEW})
         WHERE NEW.state = 'dead' AND id = NEW.id;
+    {MOVE.format(_NEW_TIME)};
 """
 """What a trigger does with NEW, a delivery that was just inserted, so that what is dead on arrival (a quarantined
 request) is in its group."""
 
-LEAVE = """
-    UPDATE dead_groups SET n = n - (SELECT count(*) FROM {0} AS gone WHERE gone.dead_group = dead_groups.id),
+LEAVE = f"""
+    UPDATE dead_groups SET n = n - (SELECT count(*) FROM {{0}} AS gone WHERE gone.dead_group = dead_groups.id),
         keys = keys - (
-            SELECT count(DISTINCT key) FROM {0} AS gone WHERE gone.dead_group = dead_groups.id AND NOT EXISTS (
+            SELECT count(DISTINCT key) FROM {{0}} AS gone WHERE gone.dead_group = dead_groups.id AND NOT EXISTS (
                 SELECT 1 FROM deliveries d WHERE d.dead_group = dead_groups.id AND d.key = gone.key))
-        WHERE id IN (SELECT dead_group FROM {0});
+        WHERE id IN (SELECT dead_group FROM {{0}});
+    {MOVE.format("SELECT dead_group, at_ms, -count(*) FROM {0} WHERE true GROUP BY 1, 2")};
+    DELETE FROM dead_times WHERE n = 0 AND (dead_group, at_ms) IN (SELECT dead_group, at_ms FROM {{0}});
 """
-"""What a trigger does once the dead deliveries that {0} names by group and key are gone."""
+"""What a trigger does once the dead deliveries are gone that {0} names by group, key and quarter of an hour."""
 
 _ENSURE = "INSERT OR IGNORE INTO dead_groups (destination, reason, status, error) VALUES (?, ?, ?, ?)"
 _ID = f"SELECT id FROM dead_groups WHERE {_SAME.format('?', '?', '?', '?')}"
 _OTHER_OF_KEY = "SELECT 1 FROM deliveries WHERE dead_group = ? AND key = ? LIMIT 1"
 _ADD = "UPDATE dead_groups SET n = n + ?, keys = keys + ? WHERE id = ?"
+_MOVE = MOVE.format("VALUES (?, ?, ?)")
+_FORGET_TIME = "DELETE FROM dead_times WHERE dead_group = ? AND at_ms = ? AND n = 0"
+_TIMES = "SELECT at_ms, n FROM dead_times WHERE dead_group = ? AND at_ms >= ? AND at_ms < ?"
 _LARGEST = """
     SELECT id, destination, reason, status, error, n, keys,
         (SELECT min(ended_at_ms) FROM deliveries WHERE dead_group = dead_groups.id),
@@ -49,6 +78,7 @@ _LARGEST = """
     FROM dead_groups WHERE n > 0 AND destination = ifnull(?, destination) ORDER BY n DESC, id LIMIT ?
 """
 _to_reason = unreadable.reader("group of dead deliveries", ["n", "reason"], lambda row: DeadReason(row[1]))
+_to_time = unreadable.reader("time of a group of dead deliveries", ["at_ms", "n"], lambda row: (row[0], row[1]))
 _SAMPLE = "SELECT id FROM deliveries WHERE dead_group = ? ORDER BY ended_at_ms DESC LIMIT ?"
 
 
@@ -64,12 +94,23 @@ def join(connection: apsw.Connection, delivery: Delivery) -> int:
         connection.execute(_ENSURE, place)
         group = connection.execute(_ID, place).get
     _add(connection, 1, delivery.key, int(group))
+    _move(connection, int(group), delivery.ended_at_ms, 1)
     return int(group)
 
 
-def leave(connection: apsw.Connection, key: str | None, group: int) -> None:
-    """A delivery with this key is no longer dead, and its row says so."""
+def leave(connection: apsw.Connection, key: str | None, group: int, died_at_ms: int | None) -> None:
+    """A delivery with this key, which died then, is no longer dead, and its row says so."""
     _add(connection, -1, key, group)
+    _move(connection, group, died_at_ms, -1)
+
+
+def _move(connection: apsw.Connection, group: int, died_at_ms: int | None, n: int) -> None:
+    if not isinstance(died_at_ms, int):
+        return  # A row that something else has written into: it was not counted either.
+    place = (group, died_at_ms - died_at_ms % DEAD_STEP_MS)
+    connection.execute(_MOVE, (*place, n))
+    if n < 0:
+        connection.execute(_FORGET_TIME, place)
 
 
 def _add(connection: apsw.Connection, n: int, key: str | None, group: int) -> None:
@@ -77,14 +118,22 @@ def _add(connection: apsw.Connection, n: int, key: str | None, group: int) -> No
     connection.execute(_ADD, (n, n if first else 0, group))
 
 
-def dead_groups(connection: apsw.Connection, destination: str | None, limit: int) -> list[DeadGroup]:
-    """The largest groups."""
+def dead_groups(
+    connection: apsw.Connection, destination: str | None, limit: int, over: TimeSteps | None
+) -> list[DeadGroup]:
+    """The largest groups, and when the dead of each died."""
     rows = connection.execute(_LARGEST, (destination, limit)).fetchall()
-    return list(unreadable.each(rows, lambda row: _group(connection, row)))
+    return list(unreadable.each(rows, lambda row: _group(connection, row, over)))
 
 
-def _group(connection: apsw.Connection, row: Row) -> DeadGroup:
+def _group(connection: apsw.Connection, row: Row, over: TimeSteps | None) -> DeadGroup:
     id_, destination, reason, status, error, n, keys, first_at_ms, last_at_ms = row
     sample = tuple(str(each) for (each,) in connection.execute(_SAMPLE, (id_, SAMPLE)))
     place = destination, _to_reason((id_, reason)), None if status < 0 else status, error
-    return DeadGroup(*place, n, keys, first_at_ms, last_at_ms, sample)
+    over_time = _over_time(connection, int(id_), over) if over else ()
+    return DeadGroup(*place, n, keys, first_at_ms, last_at_ms, sample, over_time)
+
+
+def _over_time(connection: apsw.Connection, group: int, over: TimeSteps) -> tuple[int, ...]:
+    rows = connection.execute(_TIMES, (group, over.from_ms, over.until_ms)).fetchall()
+    return tuple(max(0, n) for n in over.counts(unreadable.each(rows, _to_time)))

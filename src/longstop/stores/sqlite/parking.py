@@ -26,13 +26,14 @@ def park(connection: apsw.Connection, rowid: int, error: Exception, now_ms: int,
     trouble = f"the store's row cannot be read: {getattr(error, 'trouble', error)}"
     columns = unreadable.readable(connection, "deliveries", DELIVERY_COLUMNS, rowid)
     old = State(columns["state"]) if columns["state"] in _STATES else None
+    before = {"state": (old or State.SCHEDULED).value, "ended_at_ms": columns["ended_at_ms"]}
     columns |= {"state": State.DEAD.value, "reason": DeadReason.MALFORMED.value, "wait": None, "last_error": trouble}
     columns |= {"ended_at_ms": now_ms, "leased_at_ms": None, "lease_until_ms": None, "worker": None}
     parked = to_delivery(tuple(columns[name] for name in DELIVERY_COLUMNS))
-    # First the row as it would have been: `change` finds it by its id, and leaves alone what no settlement changes.
-    state = old or State.SCHEDULED
-    connection.execute(_MEND, (*(columns | {"state": state.value}).values(), rowid))
-    changes.change(connection, state, parked, parked.lane)
+    # First the row as it would have been: `change` finds it by its id, looks when it died, if it was dead, and leaves
+    # alone what no settlement changes.
+    connection.execute(_MEND, (*(columns | before).values(), rowid))
+    changes.change(connection, old or State.SCHEDULED, parked, parked.lane)
     moved.parked(parked.destination, old)
     log.error("delivery_unreadable", delivery_id=parked.id, event_id=parked.event_id, error=trouble)
     return parked

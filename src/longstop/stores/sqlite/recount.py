@@ -12,8 +12,8 @@ import apsw
 import msgspec
 
 from longstop.model.delivery import State
-from longstop.model.listing import Drift
-from longstop.stores.sqlite import parking, unreadable
+from longstop.model.listing import DEAD_STEP_MS, Drift
+from longstop.stores.sqlite import dead_groups, parking, unreadable
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.rows import Row
 
@@ -62,6 +62,27 @@ _REPAIR = """
     ON CONFLICT DO UPDATE SET n = n + excluded.n, repairs = repairs + 1 WHERE repairs = ?5
 """
 _REPAIR_GROUP = "UPDATE dead_groups SET n = n + ?, keys = keys + ?, repairs = repairs + 1 WHERE id = ? AND repairs = ?"
+_IN_TIME = (
+    "FROM deliveries INDEXED BY deliveries_dead_at WHERE dead_group = ?1 AND ended_at_ms >= {} AND ended_at_ms < {}"
+)
+_FIRST_QUARTER = f"(SELECT {dead_groups.QUARTER.format('min(ended_at_ms)')} {_IN_TIME})"
+_LATEST_MS = 2**53
+"""Beyond all times: what is no number goes behind all of them in an index."""
+_NEXT_QUARTER = _FIRST_QUARTER.format(f"found.at_ms + {DEAD_STEP_MS}", _LATEST_MS)
+_TIMES_OF_GROUP = f"""
+    WITH RECURSIVE found(at_ms) AS (
+        SELECT {_FIRST_QUARTER.format(0, _LATEST_MS)} UNION ALL
+        SELECT {_NEXT_QUARTER} FROM found WHERE found.at_ms NOT NULL
+    )
+    SELECT at_ms, (SELECT count(*) {_IN_TIME.format("found.at_ms", f"found.at_ms + {DEAD_STEP_MS}")})
+    FROM found WHERE at_ms NOT NULL
+"""
+_KEPT_TIMES_OF_GROUP = """
+    SELECT at_ms, iif(typeof(n) = 'integer', n, 0) FROM dead_times WHERE dead_group = ? AND typeof(at_ms) = 'integer'
+"""
+_REPAIR_TIME = dead_groups.MOVE.format("VALUES (?, ?, ?)")
+_FORGET_TIMES = "DELETE FROM dead_times WHERE dead_group = ? AND n = 0"
+_FORGET_TIMES_OF_NONE = "DELETE FROM dead_times WHERE dead_group = ?"
 _FORGET_GROUP = """
     DELETE FROM dead_groups WHERE id = ? AND n = 0 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dead_group = ?)
 """
@@ -76,13 +97,29 @@ class Wrong(NamedTuple):
     repairs: int
 
 
+class GroupCount(NamedTuple):
+    """A group of the dead: how many and how many keys it says it has, and how many it has."""
+
+    id: int
+    kept: int
+    kept_keys: int
+    found: int
+    found_keys: int
+    times: tuple[tuple[int, int, int], ...]
+    """Quarters of an hour of which too many or too few are kept: when, how many are kept, and how many there are."""
+    repairs: int
+
+    @property
+    def is_right(self) -> bool:
+        return (self.kept, self.kept_keys) == (self.found, self.found_keys) and not self.times
+
+
 class Step(NamedTuple):
     """What one step found."""
 
     next_after: str | None
     wrong: tuple[Wrong, ...] = ()
-    group: tuple[int, int, int, int, int, int] | None = None
-    """A group: its id, how many and how many keys it says it has, and how many it has, and its repairs."""
+    group: GroupCount | None = None
     stateless: tuple[int, ...] = ()
     """Rows of deliveries that have not ended and are in no state that there is: nothing else would find them."""
 
@@ -151,16 +188,22 @@ def _wrong(connection: apsw.Connection, counter: tuple[str, str, str], found: in
     return None if kept == found else Wrong(counter, kept, found, repairs)
 
 
-def _group(connection: apsw.Connection, id_: int) -> tuple[int, int, int, int, int, int]:
+def _group(connection: apsw.Connection, id_: int) -> GroupCount:
     kept, kept_keys, repairs = next(connection.execute(_KEPT_OF_GROUP, (id_,)))
     found, found_keys = next(connection.execute(_OF_GROUP, (id_,)))
-    return id_, kept, kept_keys, found, found_keys, repairs
+    kept_times, times = (
+        {int(at_ms): int(n) for at_ms, n in connection.execute(query, (id_,))}
+        for query in (_KEPT_TIMES_OF_GROUP, _TIMES_OF_GROUP)
+    )
+    pairs = ((at_ms, kept_times.get(at_ms, 0), times.get(at_ms, 0)) for at_ms in sorted(kept_times.keys() | times))
+    wrong = tuple(each for each in pairs if each[1] != each[2])
+    return GroupCount(id_, kept, kept_keys, found, found_keys, wrong, repairs)
 
 
 def needs_repair(step: Step) -> bool:
     """Whether anything has to be written: a counter is wrong, or a group is empty."""
     group = step.group
-    return bool(step.wrong or step.stateless) or (group is not None and (group[1:3] != group[3:5] or group[3] == 0))
+    return bool(step.wrong or step.stateless) or (group is not None and (not group.is_right or group.found == 0))
 
 
 def repair(connection: apsw.Connection, step: Step) -> list[Drift]:
@@ -175,7 +218,7 @@ def repair(connection: apsw.Connection, step: Step) -> list[Drift]:
         if connection.changes():
             drifts.append(Drift(" ".join(filter(None, counter)), kept, found))
     if step.group is not None:
-        drifts += _repair_group(connection, *step.group)
+        drifts += _repair_group(connection, step.group)
     return drifts
 
 
@@ -184,14 +227,28 @@ def _newest_ms(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT newest_ms FROM marks").get)
 
 
-def _repair_group(
-    connection: apsw.Connection, id_: int, kept: int, kept_keys: int, found: int, found_keys: int, repairs: int
-) -> list[Drift]:
-    connection.execute(_FORGET_GROUP, (id_, id_))
-    if (kept, kept_keys) == (found, found_keys) or connection.changes():
+def _repair_group(connection: apsw.Connection, group: GroupCount) -> list[Drift]:
+    connection.execute(_FORGET_GROUP, (group.id, group.id))
+    if connection.changes():
+        # Another group may get its number.
+        connection.execute(_FORGET_TIMES_OF_NONE, (group.id,))
         return []
-    connection.execute(_REPAIR_GROUP, (found - kept, found_keys - kept_keys, id_, repairs))
+    if group.is_right:
+        return []
+    more, more_keys = group.found - group.kept, group.found_keys - group.kept_keys
+    connection.execute(_REPAIR_GROUP, (more, more_keys, group.id, group.repairs))
     if not connection.changes():
         return []
-    pairs = (("count", kept, found), ("keys", kept_keys, found_keys))
-    return [Drift(f"dead group {id_} {what}", before, now) for what, before, now in pairs if before != now]
+    for at_ms, kept, found in group.times:
+        connection.execute(_REPAIR_TIME, (group.id, at_ms, found - kept))
+    connection.execute(_FORGET_TIMES, (group.id,))
+    return [
+        Drift(f"dead group {group.id} {what}", kept, found)
+        for what, kept, found in (
+            ("count", group.kept, group.found),
+            ("keys", group.kept_keys, group.found_keys),
+            # Not each of what may be thousands.
+            ("quarters of an hour that were wrong", len(group.times), 0),
+        )
+        if kept != found
+    ]

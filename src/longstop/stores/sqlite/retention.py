@@ -74,7 +74,7 @@ _COUNT_OFF = """
 _NEW_CUTOFFS = {kind.value: f"NEW.{kind}_ms" for kind in Kind}
 SETUP = f"""
 CREATE TEMP TABLE going (id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TEMP TABLE going_dead (dead_group INTEGER, key TEXT);
+CREATE TEMP TABLE going_dead (dead_group INTEGER, key TEXT, at_ms INTEGER);
 CREATE TEMP VIEW forgetting AS
     SELECT NULL AS ids, NULL AS unrouted_ms, NULL AS delivered_ms, NULL AS dead_ms, NULL AS discarded_ms;
 CREATE TEMP TRIGGER forget INSTEAD OF INSERT ON forgetting BEGIN
@@ -85,7 +85,8 @@ CREATE TEMP TRIGGER forget INSTEAD OF INSERT ON forgetting BEGIN
     {_COUNT_OFF.format("'events', source, ''", f"events WHERE id {_GOING}")}
     {_COUNT_OFF.format("'unrouted', '', ''", f"events WHERE id {_GOING} AND routed = 0")}
     {_COUNT_OFF.format("'deliveries', destination, state", f"deliveries WHERE event_id {_GOING}")}
-    INSERT INTO going_dead SELECT dead_group, key FROM deliveries WHERE event_id {_GOING} AND dead_group IS NOT NULL;
+    INSERT INTO going_dead SELECT dead_group, key, {dead_groups.QUARTER.format("ended_at_ms")}
+        FROM deliveries WHERE event_id {_GOING} AND dead_group IS NOT NULL;
     DELETE FROM attempts WHERE {_OF_DELIVERIES};
     DELETE FROM actions WHERE {_OF_DELIVERIES};
     DELETE FROM deliveries WHERE event_id {_GOING};

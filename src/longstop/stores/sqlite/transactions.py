@@ -20,6 +20,7 @@ OURS = frozenset(
     | {
         "counters",
         "dead_groups",
+        "dead_times",
         "key_segments",
         "marks",
         "rejection_counts",

@@ -1,9 +1,10 @@
 """Groups of the dead: by what they died of, true at every moment, whoever dies, is replayed or given up."""
 
 from longstop.model.delivery import DeadReason
-from longstop.model.listing import DeadGroup
+from longstop.model.listing import DEAD_STEP_MS, DeadGroup, TimeSteps
+from longstop.model.retention import Cutoffs
 from longstop.ports import Store
-from longstop.testing.builders import AT_MS, make_append, make_quarantined
+from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import expect_equal
 from longstop.testing.store_contract.steps import dead_of, discard, lease, lease_one, replay, settled
 
@@ -61,3 +62,55 @@ async def check_groups_follow_what_is_decided(store: Store) -> None:
     expect_equal(sorted(groups, key=str), [("crm", 410, "gone", 1, 1), ("crm", 503, "busy", 1, 1)], "after dying again")
     await store.act([replay(three, AT_MS + 40), replay(two, AT_MS + 40)])
     expect_equal(await _found(store), [], "groups when nothing is dead")
+
+
+QUARTER = AT_MS - AT_MS % DEAD_STEP_MS + DEAD_STEP_MS
+"""When the first quarter of an hour begins after everything here was received."""
+
+
+async def _when(store: Store, over: TimeSteps) -> list[tuple[str, tuple[int, ...]]]:
+    return [(each.error, each.over_time) for each in await store.dead_groups(None, 100, over)]
+
+
+async def check_when_the_dead_of_a_group_died(store: Store) -> None:
+    """Counted by steps of quarters of an hour, or of several; what died before and after them is not counted."""
+    await store.append([make_append(n) for n in range(1, 7)])
+    last_ms = DEAD_STEP_MS - 1
+    died_after = [0, last_ms, DEAD_STEP_MS, 2 * DEAD_STEP_MS, 2 * DEAD_STEP_MS + last_ms, 7 * DEAD_STEP_MS]
+    for claim, after_ms in zip((await lease(store, crm=6)).claims, died_after, strict=True):
+        await settled(store, dead_of(claim, "busy", 503, QUARTER + after_ms))
+    found = await _when(store, TimeSteps(QUARTER, DEAD_STEP_MS, 4))
+    expect_equal(found, [("busy", (2, 1, 2, 0))], "how many died in each quarter of an hour")
+    found = await _when(store, TimeSteps(QUARTER - DEAD_STEP_MS, 2 * DEAD_STEP_MS, 3))
+    expect_equal(found, [("busy", (2, 3, 0))], "how many died in each half of an hour, which begin before them")
+    found = await _when(store, TimeSteps(QUARTER + DEAD_STEP_MS, DEAD_STEP_MS, 1))
+    expect_equal(found, [("busy", (1,))], "how many died in one quarter")
+    expect_equal((await store.dead_groups())[0].over_time, (), "what nobody asked for")
+
+
+async def check_what_leaves_a_group_is_not_counted_over_time(store: Store) -> None:
+    """By a replay, a discard or being forgotten; who dies again is counted at that time, and in that group."""
+    await store.append([make_append(n) for n in (1, 2, 3, 4)])
+    await store.append([make_quarantined(9, received_at_ms=QUARTER)])
+    claims = (await lease(store, crm=4)).claims
+    for claim in claims:
+        await settled(store, dead_of(claim, "busy", 503, QUARTER + 10))
+    one, two, three, _ = (claim.delivery.id for claim in claims)
+    over = TimeSteps(QUARTER, DEAD_STEP_MS, 3)
+    expect_equal(
+        await _when(store, over),
+        [("busy", (4, 0, 0)), ("the body is not JSON", (1, 0, 0))],
+        "what died at its destination, and what was dead on arrival",
+    )
+    again_ms = QUARTER + 2 * DEAD_STEP_MS
+    await store.act([discard(one, again_ms), replay(two, again_ms)])
+    expect_equal((await _when(store, over))[0], ("busy", (2, 0, 0)), "after a discard and a replay")
+    await settled(store, dead_of(await lease_one(store, again_ms), "busy", 503, again_ms + 1))
+    expect_equal((await _when(store, over))[0], ("busy", (2, 0, 1)), "after dying again")
+    await store.act([replay(three, again_ms)])
+    await settled(store, dead_of(await lease_one(store, again_ms), "gone", 410, again_ms + 1))
+    expect_equal((await _when(store, over))[0], ("busy", (1, 0, 1)), "after dying of another error")
+    # Forgotten: the fourth, and what was dead on arrival.
+    await store.forget([event_id(4), event_id(9)], Cutoffs(again_ms, again_ms, again_ms, again_ms))
+    found = [("busy", (0, 0, 1)), ("gone", (0, 0, 1))]
+    expect_equal(sorted(await _when(store, over)), found, "after what is old was forgotten")

@@ -3,22 +3,24 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
-from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items, Result
+from longstop.client.models import Attempt, Delivery, DeliveryDetail, Items, Result, SentRequest
 from longstop.edges.desk.lookups import delivery_rows
 from longstop.edges.operators.api.access import Decider, Viewer
+from longstop.edges.operators.api.events import body_shown
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.queries import delivery_filter
 from longstop.edges.operators.api.replays import WHY_CHARS_MAX, Why
+from longstop.edges.operators.api.sent_request import sent_request
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.deliveries import result_row
 from longstop.edges.rows.events import action_row, attempt_row
-from longstop.edges.rows.found import find_delivery
+from longstop.edges.rows.found import find_delivery, find_event
 from longstop.edges.rows.values import Row
 from longstop.model.caller import Caller
 from longstop.model.delivery import Delivery as KeptDelivery
@@ -54,6 +56,18 @@ def router(services: Services) -> APIRouter:
         found = await find_delivery(services, id)
         history = await services.store.history(found.id)
         return {"items": [attempt_row(each) for each in history.attempts]}
+
+    @api.get("/{id}/request", response_model=SentRequest, summary="What its destination gets")
+    async def request(
+        who: Viewer, id: str, attempt: Annotated[int | None, Query(ge=1, description="Else the last.")] = None
+    ) -> Any:
+        """As the configuration in force now has it. No credential is in it."""
+        found = await find_delivery(services, id)
+        kept, _, _ = await find_event(services, found.event_id)
+        history = await services.store.history(found.id)
+        bodies = services.bodies(who)
+        body = body_shown(await bodies.shown(kept.event), bodies.hides)
+        return sent_request(services.config, kept.event, found, history.attempts, attempt, body)
 
     return api
 

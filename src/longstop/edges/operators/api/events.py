@@ -57,7 +57,7 @@ def router(services: Services) -> APIRouter:
         bodies = services.bodies(who)
         shown = await bodies.shown(kept.event)
         if view == "json":
-            return Response(_body(shown, bodies.hides).model_dump_json(), media_type="application/json")
+            return Response(body_shown(shown, bodies.hides).model_dump_json(), media_type="application/json")
         named = {"content-disposition": f'attachment; filename="{kept.event.id}.bin"'}
         return Response(shown, headers=AttachmentHeaders | named, media_type="application/octet-stream")
 
@@ -82,7 +82,8 @@ async def shown(services: Services, kept: KeptEvent, histories: Sequence[History
     return row
 
 
-def _body(body: bytes, masked: bool) -> Body:
+def body_shown(body: bytes, masked: bool) -> Body:
+    """A body for showing."""
     try:
         return Body(text=body.decode(), base64=None, masked=masked)
     except UnicodeDecodeError:

@@ -14,6 +14,7 @@ from longstop.model.listing import (
     Listing,
     Page,
     Recount,
+    TimeSteps,
 )
 from longstop.model.recent import Recent
 from longstop.stores.sqlite import (
@@ -50,9 +51,11 @@ class SqliteLookups(Database):
         """See ports.Lookups."""
         return await self._searcher.view(lambda connection: ledger.deliveries(connection, wanted, page))
 
-    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+    async def dead_groups(
+        self, destination: str | None = None, limit: int = 100, over: TimeSteps | None = None
+    ) -> Sequence[DeadGroup]:
         """See ports.Lookups."""
-        return await self._reader.view(lambda connection: dead_groups.dead_groups(connection, destination, limit))
+        return await self._reader.view(lambda connection: dead_groups.dead_groups(connection, destination, limit, over))
 
     async def ahead(self, delivery_id: str) -> Delivery | None:
         """See ports.Lookups."""
