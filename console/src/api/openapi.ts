@@ -45,7 +45,7 @@ export interface components {
             status: number | null;
         };
         /** @enum {string} */
-        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test" | "mcp.call";
+        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "events.export" | "events.import" | "store.migrate" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test" | "mcp.call";
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
             /** Format: date-time */

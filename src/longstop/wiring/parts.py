@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from longstop.archives.file import FileArchive
+from longstop.archives.lines import from_line, to_line
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wait_ms
@@ -27,10 +28,12 @@ from longstop.operating.accounts import Accounts
 from longstop.operating.alerts import Alerts
 from longstop.operating.audit import Auditor
 from longstop.operating.bodies import Bodies
+from longstop.operating.event_lines import EventLines
 from longstop.operating.job_runner import JobRunner
 from longstop.operating.jobs import JobService
 from longstop.operating.login_limits import LoginLimits
 from longstop.operating.masking import Masking, Selected
+from longstop.operating.move import Move
 from longstop.operating.passwords import Passwords
 from longstop.operating.pause import Pausing
 from longstop.operating.release import Release
@@ -150,6 +153,14 @@ class Parts:
     def backups(self) -> Backups | None:
         """What copies the store, where it is one file."""
         return self.store if isinstance(self.store, Backups) else None
+
+    def event_lines(self) -> EventLines:
+        """The service that exports and imports."""
+        return EventLines(self.store, to_line, from_line)
+
+    def move_to(self, target: Store) -> Move:
+        """The service that moves everything into another store."""
+        return Move(self.store, target, self.clock, to_line)
 
     def retention(self) -> Retention:
         """The service that forgets."""

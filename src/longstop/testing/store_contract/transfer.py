@@ -1,5 +1,6 @@
 """Taking over what stood elsewhere: it stands as it stood, is found, counted and delivered as if it had come here."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from longstop.model.action import ActionRecord, Edit
@@ -28,11 +29,11 @@ NO_HISTORY = History((), ())
 OLDEST_FIRST = Page(newest_first=False)
 
 
-def _whole(number: int, *changes: dict[str, object], lane: str | None = None) -> WholeEvent:
+def _whole(number: int, *changes: Mapping[str, object], lane: str | None = None) -> WholeEvent:
     """An event with a delivery for each of the changes, to crm, lake, and so on."""
     event = make_event(number, key=lane or f"order-{number}")
     deliveries = tuple(
-        make_delivery(event, name, place, **({"lane": lane} | each))
+        make_delivery(event, name, place, **{"lane": lane, **each})
         for place, (name, each) in enumerate(zip(("crm", "lake", "pond"), changes, strict=False))
     )
     return WholeEvent(KeptEvent(event, 0, deliveries), (NO_HISTORY,) * len(deliveries))
