@@ -822,6 +822,15 @@ export interface components {
             verified: boolean;
             would_answer: number;
         };
+        Spool: {
+            bytes: number;
+            events: number;
+            in_use: boolean;
+            oldest_at: string | null;
+            since: string | null;
+            stuck: number;
+            why: string | null;
+        };
         /** @enum {string} */
         State: "scheduled" | "leased" | "delivered" | "dead" | "discarded";
         Statistics: {
@@ -852,6 +861,7 @@ export interface components {
             ready: boolean;
             refused: components["schemas"]["Refused"][];
             sources: components["schemas"]["SourceStatus"][];
+            spool: components["schemas"]["Spool"] | null;
             unrouted: number;
             why_not: string[];
         };

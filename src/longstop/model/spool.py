@@ -29,6 +29,8 @@ class SpoolFacts:
     bytes: int
     oldest_at_ms: int | None
     """When the first of them was received."""
+    full: bool = False
+    """It takes no more."""
     stuck: int = 0
     """Of those, which the store refuses: they wait for a person."""
     since_ms: int | None = None

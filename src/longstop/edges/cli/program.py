@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from longstop.model.caller import Caller
     from longstop.model.ids import IdFactory
     from longstop.model.routing import Router
+    from longstop.model.spool import SpoolFacts
     from longstop.operating.accounts import Accounts
     from longstop.operating.alerts import Alerts
     from longstop.operating.audit import Auditor
@@ -71,6 +72,9 @@ class Parts(Protocol):
     @property
     def archive(self) -> "Archive | None":
         """Where what is forgotten is kept, if anywhere."""
+
+    def spool(self) -> "SpoolFacts | None":
+        """How the spool stands; None where none is configured."""
 
     def backups(self) -> "Backups | None":
         """What copies the store, where it is one file."""

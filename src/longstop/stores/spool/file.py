@@ -155,10 +155,18 @@ class SpoolFile:
         await self._thread.transact(lambda connection: connection.execute(_SET_ASIDE, (why, event_id)).fetchall())
         self._stands = replace(self._stands, stuck=self._stands.stuck + 1)
 
-    def _expect_room(self, appends: Sequence[Append]) -> None:
+    def is_full(self) -> bool:
+        """Whether it takes no more."""
+        try:
+            self._expect_room((), one_more=1)
+        except StoreUnavailableError:
+            return True
+        return False
+
+    def _expect_room(self, appends: Sequence[Append], one_more: int = 0) -> None:
         settings, now = self._settings, self._stands
         more = sum(map(size, appends))
-        over = now.events + len(appends) > settings.max_events or now.bytes + more > settings.max_bytes
+        over = now.events + len(appends) + one_more > settings.max_events or now.bytes + more > settings.max_bytes
         try:
             low = self._free_bytes() - more < settings.min_free_bytes
         except OSError as error:
@@ -262,4 +270,4 @@ def look(path: str) -> SpoolFacts | None:
             connection.close()
     except apsw.Error as error:
         raise StoreUnavailableError(f"{path}: {error}") from error
-    return SpoolFacts(stands.waiting > 0, stands.events, stands.bytes, stands.oldest_at_ms, stands.stuck)
+    return SpoolFacts(stands.waiting > 0, stands.events, stands.bytes, stands.oldest_at_ms, stuck=stands.stuck)

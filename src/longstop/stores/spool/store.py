@@ -287,8 +287,8 @@ class SpooledStore:
         """How the spool stands."""
         now = self._file.stands
         return SpoolFacts(
-            *(self._in_use, now.events, now.bytes, now.oldest_at_ms, now.stuck, self._since_ms, self._used_until_ms),
-            *(self._why, self._spooled, self._forwarded, self._duplicates),
+            *(self._in_use, now.events, now.bytes, now.oldest_at_ms, self._file.is_full(), now.stuck),
+            *(self._since_ms, self._used_until_ms, self._why, self._spooled, self._forwarded, self._duplicates),
         )
 
     def _begin(self, why: str) -> None:
