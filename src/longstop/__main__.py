@@ -4,6 +4,7 @@ Everything is imported when it is asked for, so that `longstop --help` answers a
 """
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -49,6 +50,15 @@ class _Program:
         log_of_command()
         return wiring.opened(config)
 
+    def opened_at(self, url: str) -> AbstractAsyncContextManager[Parts]:
+        return self.opened(_config_at(url))
+
+    def has_store_at(self, url: str) -> bool:
+        return self.has_store(_config_at(url))
+
+    def place_of(self, url: str) -> str:
+        return _config_at(url).store.place
+
     @contextlib.asynccontextmanager
     async def desk_at(self, remote: "Remote") -> "AsyncIterator[RemoteDesk]":
         from longstop.client import AsyncClient
@@ -90,6 +100,15 @@ class _Program:
         from longstop.demo.run import run
 
         return run(json=json, keep=keep)
+
+
+def _config_at(url: str) -> "Config":
+    """A configuration with nothing in it but its store."""
+    from longstop import config
+
+    # Only the store counts: that there is no source is passed over.
+    text = f"[store]\nurl = {json.dumps(url)}\n"
+    return config.parse_for_store(text, where="", environ=os.environ, base=Path())
 
 
 def _handlers(app: str | None) -> Mapping[str, Callable[..., Any]]:

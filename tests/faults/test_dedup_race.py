@@ -20,6 +20,7 @@ import apsw
 import pytest
 
 from longstop.model.append import Append
+from longstop.model.dedup import dedup_digest
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Event, Headers, Receipt, ReceiptStatus
 from longstop.model.ids import IdFactory
@@ -60,7 +61,8 @@ class Failing:
         """The planted bug: the keys are committed before the events."""
         connection.set_commit_hook(None)
         for item in appends:
-            key = (append_rows.digest(item.event.source, item.event.dedup), 1, WINDOW_MS, item.event.id)
+            assert item.event.dedup is not None
+            key = (dedup_digest(item.event.source, item.event.dedup), 1, WINDOW_MS, item.event.id)
             connection.execute("INSERT INTO dedup VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", key)
         return self.append(connection, appends)
 

@@ -37,9 +37,9 @@ def test_every_command_exists_and_explains_itself(command: app.Command, capsys: 
     assert FakeProgram().cli(*command.name.split(), "--help") == 0
     shown = capsys.readouterr().out
     assert f"Usage: longstop {command.name}" in shown
-    if command.name not in ("demo", "completion"):
+    if command.name not in ("demo", "completion", "migrate-store"):
         assert "--config" in shown
-    if command.name not in ("init", "serve", "ingest", "work", "completion", "mcp"):
+    if command.name not in ("init", "serve", "ingest", "work", "completion", "mcp", "export"):
         assert "--json" in shown
 
 

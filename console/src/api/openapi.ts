@@ -45,7 +45,7 @@ export interface components {
             status: number | null;
         };
         /** @enum {string} */
-        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test" | "mcp.call";
+        AuditAction: "delivery.replay" | "delivery.discard" | "delivery.expedite" | "event.edit" | "body.read" | "destination.pause" | "destination.resume" | "destination.test" | "source.test" | "source.release" | "job.create" | "job.pause" | "job.resume" | "job.cancel" | "purge" | "backup" | "events.export" | "events.import" | "store.migrate" | "login" | "login.failed" | "logout" | "user.add" | "user.password" | "user.role" | "user.disable" | "user.enable" | "user.remove" | "token.create" | "token.revoke" | "session.revoke" | "settings.read" | "audit.export" | "alert.silence" | "alert.test" | "mcp.call";
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
             /** Format: date-time */
@@ -838,6 +838,15 @@ export interface components {
             verified: boolean;
             would_answer: number;
         };
+        Spool: {
+            bytes: number;
+            events: number;
+            in_use: boolean;
+            oldest_at: string | null;
+            since: string | null;
+            stuck: number;
+            why: string | null;
+        };
         /** @enum {string} */
         State: "scheduled" | "leased" | "delivered" | "dead" | "discarded";
         Statistics: {
@@ -868,6 +877,7 @@ export interface components {
             ready: boolean;
             refused: components["schemas"]["Refused"][];
             sources: components["schemas"]["SourceStatus"][];
+            spool: components["schemas"]["Spool"] | null;
             unrouted: number;
             why_not: string[];
         };

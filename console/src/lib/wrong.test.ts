@@ -28,6 +28,13 @@ test('a gateway that accepts or delivers nothing comes first', () => {
   expect(told.map(({ what }) => what)).toEqual(['not ready', 'nothing is accepted', 'nothing is delivered', 'crm', 'shop', 'shop']);
 });
 
+test('a spool in use is told with why, and how many wait in it', () => {
+  const spool = { in_use: true, events: 3, bytes: 300, oldest_at: null, stuck: 0, since: CIRCUIT.opened_at, why: 'connection refused' };
+  const [wrong] = whatIsWrong({ ...STATUS, spool }, [], [], []);
+  expect(wrong).toMatchObject({ state: 'failed', what: 'spool in use', why: 'the store cannot be had: connection refused; 3 events wait in the spool' });
+  expect(whatIsWrong({ ...STATUS, spool: { ...spool, in_use: false } }, [], [], [])).toEqual([]);
+});
+
 test('an alert is told where nothing else says it', () => {
   const alert = { kind: 'backlog', about: 'destination', subject: 'crm', severity: 'warning', title: 'What waits for crm is old', why: '3 h', since: CIRCUIT.opened_at } as Alert;
   expect(whatIsWrong(STATUS, [], [], [alert, { ...alert, kind: 'circuit' }])).toHaveLength(1);

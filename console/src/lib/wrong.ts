@@ -53,6 +53,10 @@ function ofGateway(status: Status): Wrong[] {
   const found: Wrong[] = status.why_not.map((why) => ({ state: 'failed', what: 'not ready', href: '/settings?tab=nodes', at: null, why }));
   if (!status.accepting) found.push({ state: 'failed', what: 'nothing is accepted', href: '/settings?tab=nodes', at: null, why: 'no process that accepts is running' });
   if (!status.delivering) found.push({ state: 'failed', what: 'nothing is delivered', href: '/settings?tab=nodes', at: null, why: 'no process that delivers is running' });
+  if (status.spool?.in_use) {
+    const why = `the store cannot be had: ${status.spool.why ?? 'why is not known'}; ${many(status.spool.events, 'event waits', 'events wait')} in the spool`;
+    found.push({ state: 'failed', what: 'spool in use', href: '/settings?tab=nodes', at: status.spool.since, why });
+  }
   return found;
 }
 

@@ -162,14 +162,14 @@ class Backpressure:
         """Whether nothing is taken now."""
         return self._low_on_disk or self._backlog.full
 
-    def why_closed(self) -> list[str]:
-        """What keeps senders out, in words."""
+    def why_closed(self, needs_store: bool = True) -> list[str]:
+        """What keeps senders out, in words. needs_store: nothing can be taken without the store."""
         why = []
         if self._low_on_disk:
             why.append(f"the store's disk is nearly full: less than {self._marks.min_free_bytes} bytes are free")
         if self._backlog.full:
             why.append(f"too many deliveries wait: the mark is {self._marks.max_backlog}")
-        if self._blind:
+        if self._blind and needs_store:
             why.append("the store could not be read when it was last tried")
         return why
 

@@ -245,6 +245,18 @@ class Totals(BaseModel):
     discarded: int
 
 
+class Spool(BaseModel):
+    """What is kept on a gateway's own disk while its store cannot be had."""
+
+    in_use: bool = Field(description="New events go into it, and not into the store.")
+    events: int = Field(description="Those that the store does not have yet.")
+    bytes: int
+    oldest_at: Time | None
+    stuck: int = Field(description="Of those, which the store refuses: they wait for a person.")
+    since: Time | None = Field(description="Since when it is in use.")
+    why: str | None = Field(description="What keeps them from the store, or kept them last.")
+
+
 class Status(BaseModel):
     """How it stands, on one page."""
 
@@ -263,6 +275,7 @@ class Status(BaseModel):
     sources: list[SourceStatus]
     refused: list[Refused]
     held_requests: list[HeldRequests]
+    spool: Spool | None = Field(description="Of the gateway that is asked; null: it has none.")
 
 
 class PauseResult(BaseModel):

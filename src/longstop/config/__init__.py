@@ -17,7 +17,7 @@ from typing import Any
 from longstop.config import advice, alerts, console, for_store, operators, rules, shape, store_urls, telemetry, values
 from longstop.config.errors import in_document_order, syntax_line
 from longstop.config.lines import lines_of, placed
-from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable
+from longstop.config.shape import SOURCE_KINDS, DestinationTable, Document, SourceTable, StoreTable
 from longstop.config.store_urls import StoreSettings
 from longstop.config.telemetry import TelemetrySettings
 from longstop.config.values import Surroundings
@@ -38,6 +38,7 @@ from longstop.model.settings import (
     TlsSettings,
     VerifySettings,
 )
+from longstop.model.spool import SpoolSettings
 
 __all__ = [
     "SOURCE_KINDS",
@@ -134,6 +135,8 @@ class Config:
     """For people: a line for each channel, which shows no more than `targets` does."""
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    spool: SpoolSettings | None = None
+    """Where events are kept while the store cannot be had; None: nowhere."""
     warnings: tuple[str, ...] = ()
     """What works and is unwise, worded like a problem."""
     passed_over: tuple[str, ...] = ()
@@ -294,12 +297,20 @@ def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings,
         ),
         operators=operators.settings(shaped.operators),
         console=console.settings(shaped.console),
+        spool=_spool(shaped.store),
         warnings=warnings,
         alerts=told,
         telemetry=telemetry.settings(shaped.telemetry, around.environ),
         described_alerts=tuple(alerts.described(told, document.get("alerts", {}), _target)),
         targets=_targets(document.get("destinations", {}), (*declared, *in_code)),
     )
+
+
+def _spool(table: StoreTable) -> SpoolSettings | None:
+    if table.spool is None:
+        return None
+    limits = (table.spool_after_ms, table.spool_max_events, table.spool_max_bytes, table.min_free_bytes)
+    return SpoolSettings(table.spool, *limits)
 
 
 def _source(name: str, table: SourceTable) -> SourceSettings:
@@ -343,6 +354,8 @@ def _target(written: Mapping[str, Any]) -> str:
 def describe(config: Config) -> str:
     """The configuration in a few lines, for `longstop check`. It shows no secret."""
     lines = [f"store         {config.store.kind}  {config.store.place}"]
+    if config.spool is not None:
+        lines.append(f"spool         {config.spool.path}, where the store takes longer than {config.spool.after_ms} ms")
     for source in config.sources:
         lines.append(f"source        {source.name} ({source.kind})  POST {config.server.url}/webhooks/{source.name}")
         lines += _routes_of(config, source.name)

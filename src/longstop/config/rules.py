@@ -5,14 +5,15 @@ some other key is wrong: a person gets every fault in one go. What is not of the
 here, for `shape` has said so already.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from longstop.config import alert_rules, auth_rules, operators, values
+from longstop.config import alert_rules, auth_rules, operators, store_urls, values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
-from longstop.config.shape import ALL, SOURCE_KINDS, Kind, ServerTable
+from longstop.config.shape import ALL, SOURCE_KINDS, Kind, ServerTable, StoreTable
 from longstop.config.values import Surroundings
 from longstop.model.retry import RetryPolicy
 from longstop.model.settings import Scheme
@@ -51,6 +52,7 @@ GENESYS_SECRET_CHARS_MIN = 16
 def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
     """Everything that keeps the configuration from being used and that no single key shows."""
     yield from _server(_table(document, "server"))
+    yield from _store(_table(document, "store"), around)
     yield from operators.errors(document)
     yield from alert_rules.errors(document, around)
     for where, channel in _alert_channels(document):
@@ -128,6 +130,23 @@ def _server(server: Raw) -> Iterator[Problem]:
             "two different ports",
             "senders must not reach the operators' side",
         )
+
+
+# -- store --------------------------------------------------------------------------------------
+
+
+def _store(store: Raw, around: Surroundings) -> Iterator[Problem]:
+    if "spool" not in store:
+        for key in (each for each in store if str(each).startswith("spool_")):
+            yield Problem(
+                ("store", key), "found it without a spool", "a spool beside it", 'spool = "sqlite:///spool.db"'
+            )
+        return
+    with contextlib.suppress(Fault):
+        url = _text(store, "url") or str(StoreTable.by_key()["url"].default)
+        if store_urls.store(url, around).path == store_urls.spool(_text(store, "spool"), around):
+            hint = "best on another disk than the store's"
+            yield Problem(("store", "spool"), "found the store's own file", "a file of its own", hint)
 
 
 # -- sources ------------------------------------------------------------------------------------

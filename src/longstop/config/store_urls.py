@@ -11,6 +11,7 @@ from longstop.config.values import Surroundings, expand
 
 _LATER = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
 _EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
+SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 
 
@@ -64,6 +65,19 @@ def _sqlite(text: str, around: Surroundings) -> StoreSettings:
     if not path or path.endswith("/") or re.search(r"[?#\x00]", path):
         raise Fault("found no file's path after sqlite:///", _EXPECTED, "without ? or #")
     return StoreSettings(text, "sqlite", os.path.abspath(around.base / path))
+
+
+def spool(text: str, around: Surroundings) -> str:
+    """The absolute path of the spool that a URL names: a file, whatever the store is."""
+    if not text.startswith("sqlite:"):
+        raise Fault(
+            f"found {quoted(text.partition(':')[0])} as the beginning",
+            SPOOL_EXPECTED,
+            "a spool is on this machine's disk",
+        )
+    path = _sqlite(text, around).path
+    assert path is not None
+    return path
 
 
 _READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {"memory": _memory, "sqlite": _sqlite}

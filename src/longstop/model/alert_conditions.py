@@ -16,6 +16,7 @@ from longstop.model.job import Job, JobState
 from longstop.model.listing import Counts, DeadGroup
 from longstop.model.node import Node
 from longstop.model.rejection import TEMPORARY, RejectionCount
+from longstop.model.spool import SpoolFacts
 
 QUARANTINE = "(quarantine)"
 """How the dead letters are called that have no destination: requests that could not be read."""
@@ -24,6 +25,9 @@ DISK_AGAIN = 1.2
 DEAD_GROUPS_LOOKED_AT = 1_000
 JOB_RECENT_MS = 600_000
 """A job that ended longer ago is no news. No process is away for so long between two looks, but at a stop."""
+
+SPOOL_RECENT_MS = 60_000
+"""A spool that was in use so lately is told of: longer than lies between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +267,24 @@ def disk(free_bytes: int, node: str, standing: Standing | None, policy: AlertPol
         return []
     why = f"{free_bytes / 1e6:,.0f} MB are free; below what `store.min_free` asks for nothing more is accepted"
     return [Condition("disk_low", node, why, facts={"free_bytes": free_bytes})]
+
+
+def spool(facts: SpoolFacts | None, node: str, now_ms: int) -> list[Condition]:
+    """One where the spool is in use, or was a moment ago: while the store is away nobody can be told."""
+    if facts is None or not (facts.in_use or facts.stuck or _just_now(facts.used_until_ms, now_ms)):
+        return []
+    since = f" since {time_of_day(facts.since_ms)}" if facts.since_ms is not None else ""
+    why = f"{facts.events} events wait in it{since}; the store: {facts.why or 'it works'}"
+    if not facts.in_use:
+        why = f"it was in use until {time_of_day(facts.used_until_ms or now_ms)}: {facts.why or 'it works'}"
+    if facts.stuck:
+        why += f"; {facts.stuck} of them are refused by the store"
+    known = {"events": facts.events, "bytes": facts.bytes, "stuck": facts.stuck, "oldest_at_ms": facts.oldest_at_ms}
+    return [Condition("spool", node, shortened(why), facts.since_ms, facts=known)]
+
+
+def _just_now(at_ms: int | None, now_ms: int) -> bool:
+    return at_ms is not None and now_ms - at_ms < SPOOL_RECENT_MS
 
 
 def lost_nodes(nodes: Sequence[Node], now_ms: int) -> list[Condition]:

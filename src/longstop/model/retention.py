@@ -110,6 +110,8 @@ class WholeEvent:
 
     kept: KeptEvent
     histories: tuple[History, ...]
+    dedup_until_ms: int | None = None
+    """Until when another event of its dedup key is a duplicate of it; None where it holds none."""
 
 
 @dataclass(frozen=True, slots=True)

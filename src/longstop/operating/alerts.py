@@ -27,6 +27,7 @@ from longstop.model.ids import IdFactory
 from longstop.model.job import JobState
 from longstop.model.listing import Page
 from longstop.model.silence import is_silent
+from longstop.model.spool import SpoolFacts
 from longstop.operating.silence import SilenceWatch
 from longstop.ports import AlertListener, Clock, Store
 
@@ -49,6 +50,8 @@ class Observed:
 
     free_bytes: Callable[[], int] | None = None
     """Room on the store's disk."""
+    spool: Callable[[], SpoolFacts | None] | None = None
+    """How this process's spool stands."""
 
 
 @dataclass(slots=True)
@@ -159,6 +162,9 @@ class Alerts:
                 kinds.add("disk_low")
                 standing = book.standing.get(f"disk_low:{self._node}")
                 seen += alert_conditions.disk(self._observed.free_bytes(), self._node, standing, self._policy)
+            if self._observed.spool is not None:
+                kinds.add("spool")
+                seen += alert_conditions.spool(self._observed.spool(), self._node, now_ms)
             decided = watch(book, seen, kinds, self._policy, now_ms, self._make_id)
             return replace(decided, refused=baselines)
 

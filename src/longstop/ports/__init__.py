@@ -26,6 +26,7 @@ from longstop.ports.sender import Sender, TransactionalSender
 from longstop.ports.source import Read, Reader, Source
 from longstop.ports.statistics import Statistics
 from longstop.ports.store import Backups, Store, Transactions
+from longstop.ports.transfer import Transfer
 
 __all__ = [
     "Accounts",
@@ -55,4 +56,5 @@ __all__ = [
     "Store",
     "TransactionalSender",
     "Transactions",
+    "Transfer",
 ]

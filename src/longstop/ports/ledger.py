@@ -13,6 +13,7 @@ from longstop.ports.nodes import Nodes
 from longstop.ports.rejections import Rejections
 from longstop.ports.retention import Retention
 from longstop.ports.statistics import Statistics
+from longstop.ports.transfer import Transfer
 
 
 class Ledger(
@@ -27,6 +28,7 @@ class Ledger(
     Accounts,
     AuditLog,
     AlertBooks,
+    Transfer,
     Protocol,
 ):
     """What people ask and decide."""

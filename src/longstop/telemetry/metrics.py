@@ -14,6 +14,7 @@ from longstop.model.delivery import DeadReason, OutcomeKind, State, Trigger
 from longstop.model.exchange import Answer
 from longstop.model.job import JobAction, JobState
 from longstop.model.rejection import UNKNOWN, RejectionReason
+from longstop.model.spool import SpoolFacts
 from longstop.ports import Clock
 from longstop.telemetry.families import LabelValues, counter, gauge, histogram, together
 from longstop.telemetry.meter import Distribution, Meter
@@ -57,6 +58,8 @@ class Here:
     accepting: Callable[[], bool] | None = None
     free_bytes: Callable[[], int] | None = None
     """Of the store's disk; None: it has none. May raise OSError."""
+    spool: Callable[[], SpoolFacts | None] | None = None
+    """How the spool stands; None: there is none."""
 
 
 class Metrics:
@@ -223,6 +226,9 @@ class _OfHere(Collector):
         )
         if here.refused is not None:
             yield self._refused(here.refused())
+        spool = None if here.spool is None else here.spool()
+        if spool is not None:
+            yield from _spool(spool)
 
     def _refused(self, totals: Totals) -> Metric:
         rows: dict[LabelValues, int] = {
@@ -234,6 +240,20 @@ class _OfHere(Collector):
         rows.update({(source, reason.value): number for (source, reason), number in totals.items()})
         about = "How many requests this process refused. All names that no source has count as one."
         return counter("longstop_events_refused", about, ["source", "reason"], rows)
+
+
+def _spool(facts: SpoolFacts) -> Iterator[Metric]:
+    about = "1 while new events go into the spool and not into the store, else 0."
+    yield gauge("longstop_spool_in_use", about, [], {(): facts.in_use})
+    yield gauge(
+        "longstop_spool_events", "Events in the spool, which the store does not have yet.", [], {(): facts.events}
+    )
+    yield gauge("longstop_spool_bytes", "Bytes of their bodies and headers.", [], {(): facts.bytes})
+    about = "Events in the spool that the store refuses: they wait for a person."
+    yield gauge("longstop_spool_stuck_events", about, [], {(): facts.stuck})
+    yield counter("longstop_spool_put", "Events that this process has put into the spool.", [], {(): facts.spooled})
+    about = "Events that this process has brought from the spool to the store."
+    yield counter("longstop_spool_forwarded", about, [], {(): facts.forwarded})
 
 
 class _OfStore(Collector):

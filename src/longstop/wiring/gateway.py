@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
@@ -22,6 +22,7 @@ from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.model.node import Node
+from longstop.model.spool import SpoolFacts
 from longstop.operating.alerts import Alerts, Observed
 from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.masked_store import Shown, masked_archive, masked_store
@@ -33,6 +34,7 @@ from longstop.wiring.destinations import Handlers, OnAlert, build_alert_calls, b
 from longstop.wiring.operators import identities
 from longstop.wiring.parts import clock_repairs, deliverable, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
+from longstop.wiring.spool import with_spool
 from longstop.wiring.tracing import build_traces, traced
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Gateway:
         # On a clock that jumps, a process of its own would never be in time.
         self._reader = reader(config) if clock is None else None
         clock, rng = self._parts.clock, self._parts.rng
+        if Role.INGEST in role:
+            self._put_spool(config, clock)
         self._signals = Signals(self._parts)
         # Whoever asks the parts for it passes the meter, too.
         store = self._parts.store = self._signals.store
@@ -122,6 +126,8 @@ class Gateway:
     async def start(self) -> None:
         """Open the store and begin. Raises StoreError."""
         await self._parts.open()
+        if self._parts.spooled is not None:
+            self._background(self._parts.spooled.run(), "spool")
         if Role.INGEST in self._role:
             # Looked at once before anything is taken: a full disk is refused from the first request on.
             await self._pressure.look()
@@ -206,6 +212,7 @@ class Gateway:
             why_not_ready=why_not_ready,
             alerts=self._alerts,
             archive=masked_archive(made.archive, shown),
+            spool=made.spool,
         )
 
     def is_busy(self) -> bool:
@@ -222,9 +229,22 @@ class Gateway:
             why.append("stopping: nothing more is taken")
         if not self._parts.store.ready():
             why.append("the store is lost: it is not open, or its file is no longer the one that the path names")
+        spool = self._spool()
+        if spool is not None and spool.in_use and spool.full:
+            why.append(f"the store cannot be had, and the spool is full: {spool.why}")
         if Role.INGEST in self._role:
-            why.extend(self._pressure.why_closed())
+            why.extend(self._pressure.why_closed(needs_store=spool is None or not spool.in_use))
         return why
+
+    def _put_spool(self, config: Config, clock: Clock) -> None:
+        made = self._parts
+        made.spooled = with_spool(config, made.store, clock)
+        if made.spooled is not None:
+            # It is one, but for what it hands on to the store behind it.
+            made.store = cast("Store", made.spooled)
+
+    def _spool(self) -> SpoolFacts | None:
+        return None if self._parts.spooled is None else self._parts.spooled.facts()
 
     def _here(self, role: Role) -> "Here":
         """What the metrics ask this process when they are read."""
@@ -238,6 +258,7 @@ class Gateway:
             refused=self._rejections.totals if accepts else None,
             accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
             free_bytes=free_bytes if self._parts.config.store.path is not None else None,
+            spool=self._spool if self._parts.spooled is not None else None,
         )
 
     def _built_destinations(self, config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
@@ -254,7 +275,7 @@ class Gateway:
             self._parts.clock,
             self._parts.ids,
             process_name().rpartition(":")[0],
-            Observed(free_bytes),
+            Observed(free_bytes, self._spool if self._parts.spooled is not None else None),
             self._alert_calls,
         )
 

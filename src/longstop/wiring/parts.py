@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from longstop.archives.file import FileArchive
+from longstop.archives.lines import from_line, to_line
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
 from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wait_ms
@@ -22,15 +23,18 @@ from longstop.model.ids import IdFactory
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
+from longstop.model.spool import SpoolFacts
 from longstop.operating.access import Access, AccessSettings
 from longstop.operating.accounts import Accounts
 from longstop.operating.alerts import Alerts
 from longstop.operating.audit import Auditor
 from longstop.operating.bodies import Bodies
+from longstop.operating.event_lines import EventLines
 from longstop.operating.job_runner import JobRunner
 from longstop.operating.jobs import JobService
 from longstop.operating.login_limits import LoginLimits
 from longstop.operating.masking import Masking, Selected
+from longstop.operating.move import Move
 from longstop.operating.passwords import Passwords
 from longstop.operating.pause import Pausing
 from longstop.operating.release import Release
@@ -41,6 +45,8 @@ from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
+from longstop.stores.spool import SpooledStore
+from longstop.wiring.spool import facts_of, told
 from longstop.wiring.stores import is_there, make_store
 
 
@@ -60,6 +66,8 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.Random)
     ids: IdFactory = field(init=False)
+    spooled: SpooledStore | None = None
+    """The store with its spool, where a gateway has put one in front."""
 
     def __post_init__(self) -> None:
         self.ids = IdFactory(self.rng)
@@ -68,11 +76,25 @@ class Parts:
         """Open the store, and go on behind the ids that are in it: order is by id, and the clock may have been set
         back since. Raises StoreError."""
         await self.store.open()
+        if self.spooled is not None and self.spooled.newest_id is not None:
+            self.ids.go_on_after(self.spooled.newest_id)
+        try:
+            await self._go_on_behind_what_is_there()
+        except StoreUnavailableError:
+            # With a spool a gateway starts without its store.
+            if self.spooled is None:
+                raise
+
+    async def _go_on_behind_what_is_there(self) -> None:
         newest = Page(1)
         events = (await self.store.find_events(EventFilter(), newest)).rows
         deliveries = (await self.store.find_deliveries(DeliveryFilter(), newest)).rows
         for id_ in (*(each.event.id for each in events), *(each.id for each in deliveries)):
             self.ids.go_on_after(id_)
+
+    def spool(self) -> SpoolFacts | None:
+        """How the spool stands; None where none is configured."""
+        return facts_of(self.config) if self.spooled is None else self.spooled.facts()
 
     def auditor(self, caller: Caller) -> Auditor:
         """What notes in the audit log what a caller does."""
@@ -150,6 +172,14 @@ class Parts:
     def backups(self) -> Backups | None:
         """What copies the store, where it is one file."""
         return self.store if isinstance(self.store, Backups) else None
+
+    def event_lines(self) -> EventLines:
+        """The service that exports and imports."""
+        return EventLines(self.store, to_line, from_line)
+
+    def move_to(self, target: Store) -> Move:
+        """The service that moves everything into another store."""
+        return Move(self.store, target, self.clock, to_line)
 
     def retention(self) -> Retention:
         """The service that forgets."""
@@ -246,7 +276,10 @@ async def opened(config: Config) -> AsyncIterator[Parts]:
         problem = 'store.url: found "memory://"; expected a store that other processes can see; use sqlite:///FILE'
         raise ConfigurationError((problem,))
     made = parts(config)
-    await made.open()
+    try:
+        await made.open()
+    except StoreUnavailableError as error:
+        raise told(error, made.spool()) from error
     try:
         yield made
     finally:

@@ -80,6 +80,9 @@ COMMANDS = (
     Command("tokens revoke", "longstop.edges.cli.tokens:revoke_token", "End a token"),
     Command("audit", "longstop.edges.cli.audit:audit", "List who did and looked at what"),
     Command("backup", "longstop.edges.cli.backup:backup", "Copy the store into a file, while it is in use"),
+    Command("export", "longstop.edges.cli.export:export", "Write all events as lines of JSON"),
+    Command("import", "longstop.edges.cli.export:import_", "Put exported or archived events into the store"),
+    Command("migrate-store", "longstop.edges.cli.migrate:migrate_store", "Move everything to another store"),
     Command("purge", "longstop.edges.cli.purge:purge", "Forget now what is old enough, or count it"),
     Command(
         "status", "longstop.edges.cli.status:status", "Count what waits, is delivered, is dead; say who is at work"
@@ -110,10 +113,11 @@ _BESIDE_THE_STORE = {
     "sources release": "verifies with the secrets of the configuration",
     "backup": "copies the store's file",
     "alerts test": "puts a test into the store's queue itself",
-    "purge": "works on the store itself",
+    **dict.fromkeys(("purge", "export", "import"), "works on the store itself"),
+    "migrate-store": "works on both stores itself",
 }
 """Commands that have only one way, and why."""
-_DECIDE_BESIDE = ("sources release", "backup", "purge")
+_DECIDE_BESIDE = ("sources release", "backup", "purge", "export", "import")
 _ABOUT = "Longstop: a durable inbox for webhooks. It answers 2xx when an event is on disk, and owns it from then on."
 _FOOT = """\
 Every command takes --config FILE (default ./longstop.toml, or LONGSTOP_CONFIG); `longstop COMMAND --help` says more.

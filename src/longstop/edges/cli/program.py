@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from longstop.model.caller import Caller
     from longstop.model.ids import IdFactory
     from longstop.model.routing import Router
+    from longstop.model.spool import SpoolFacts
     from longstop.operating.accounts import Accounts
     from longstop.operating.alerts import Alerts
     from longstop.operating.audit import Auditor
     from longstop.operating.bodies import Bodies
+    from longstop.operating.event_lines import EventLines
     from longstop.operating.job_runner import JobRunner
     from longstop.operating.jobs import JobService
     from longstop.operating.masking import Masking
+    from longstop.operating.move import Move
     from longstop.operating.pause import Pausing
     from longstop.operating.release import Release
     from longstop.operating.replay import Replay
@@ -70,8 +73,17 @@ class Parts(Protocol):
     def archive(self) -> "Archive | None":
         """Where what is forgotten is kept, if anywhere."""
 
+    def spool(self) -> "SpoolFacts | None":
+        """How the spool stands; None where none is configured."""
+
     def backups(self) -> "Backups | None":
         """What copies the store, where it is one file."""
+
+    def event_lines(self) -> "EventLines":
+        """What exports and imports."""
+
+    def move_to(self, target: "Store") -> "Move":
+        """What moves everything into another store, which is open."""
 
     def retention(self) -> "Retention":
         """The service that forgets."""
@@ -129,6 +141,15 @@ class Program(Protocol):
 
     def opened(self, config: "Config") -> AbstractAsyncContextManager[Parts]:
         """The parts that a configuration describes, with the store open. Raises ConfigurationError, StoreError."""
+
+    def opened_at(self, url: str) -> AbstractAsyncContextManager[Parts]:
+        """The parts over the store that a URL names, open. Raises ConfigurationError, StoreError."""
+
+    def has_store_at(self, url: str) -> bool:
+        """Whether there is a store yet where a URL says. Raises ConfigurationError."""
+
+    def place_of(self, url: str) -> str:
+        """Where the store of a URL is, for people, without secrets. Raises ConfigurationError."""
 
     def has_store(self, config: "Config") -> bool:
         """Whether there is a store yet that this process can see; `opened` would make one."""

@@ -81,6 +81,8 @@ def _facts(found: Row, now_ms: int) -> list[tuple[str, str]]:
         ("oldest waiting", "nothing waits" if oldest_at_ms is None else times.when(oldest_at_ms, now_ms)),
         *(("gateway", _about_node(node, now_ms)) for node in found["nodes"]),
     ]
+    if (spool := found.get("spool")) is not None and (spool["events"] or spool["in_use"]):
+        facts.append(("spool", _about_spool(spool, now_ms)))
     if not found["delivering"]:
         facts.append(("gateway", "none delivers; `longstop serve` starts one"))
     for each in found["destinations"]:
@@ -94,6 +96,13 @@ def _facts(found: Row, now_ms: int) -> list[tuple[str, str]]:
             facts.append(("circuit open", f"{each['destination']}, since {since}: {circuit['why']}"))
             facts.append(("", f"next probe {times.when(ms_of(circuit['probe_at']), now_ms)}"))
     return facts
+
+
+def _about_spool(spool: Row, now_ms: int) -> str:
+    oldest = f", the oldest {times.ago(ms_of(spool['oldest_at']), now_ms)}" if spool["oldest_at"] else ""
+    stuck = f"; the store refuses {spool['stuck']} of them" if spool["stuck"] else ""
+    why = f": {spool['why']}" if spool["why"] else ""
+    return f"{spool['events']} events ({spool['bytes']} bytes) are not in the store yet{oldest}{stuck}{why}"
 
 
 def _about_node(node: Row, now_ms: int) -> str:

@@ -6,7 +6,7 @@ from longstop.edges.rows.deliveries import delivery_row
 from longstop.edges.rows.events import detail_row, event_row, history_row
 from longstop.edges.rows.found import events_of, secret_headers
 from longstop.edges.rows.looking import Looking
-from longstop.edges.rows.status import refused_rows, status_row
+from longstop.edges.rows.status import refused_rows, spool_row, status_row
 from longstop.edges.rows.values import Row
 from longstop.edges.rows.waiting import NOT, why_each_waits, why_they_wait
 from longstop.model.delivery import Delivery, State
@@ -27,6 +27,7 @@ async def status_of(looking: Looking) -> Row:
     return {
         **row,
         **refused_rows(await store.rejection_counts(), await store.held_counts()),
+        "spool": spool_row(looking.spool()),
         "counts": totals,
         "backlog": totals["scheduled"] + totals["leased"],
         "sources": [{"source": name, "events": number} for name, number in sorted(counts.sources.items())],

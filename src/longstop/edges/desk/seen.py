@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from longstop.model.caller import Caller
     from longstop.model.ids import IdFactory
     from longstop.model.routing import Router
+    from longstop.model.spool import SpoolFacts
     from longstop.operating.accounts import Accounts
     from longstop.operating.audit import Auditor
     from longstop.operating.bodies import Bodies
@@ -34,6 +35,7 @@ class Seen:
     auditor: "Callable[[Caller], Auditor]"
     accounts: "Callable[[Caller], Accounts]"
     alert: "Callable[[CircuitChange], Awaitable[str | None]]"
+    spool: "Callable[[], SpoolFacts | None]"
 
 
 def seen_by(parts: "Parts", who: "Caller") -> Seen:
@@ -54,4 +56,5 @@ def seen_by(parts: "Parts", who: "Caller") -> Seen:
         parts.auditor,
         parts.accounts,
         parts.alert,
+        parts.spool,
     )

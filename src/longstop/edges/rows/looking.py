@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from longstop.config import Config
+    from longstop.model.spool import SpoolFacts
     from longstop.ports import Archive, Clock, Store
 
 
@@ -21,6 +22,9 @@ class Looking(Protocol):
     @property
     def clock(self) -> "Clock":
         """The time."""
+
+    def spool(self) -> "SpoolFacts | None":
+        """How the spool stands; None where there is none."""
 
     @property
     def archive(self) -> "Archive | None":

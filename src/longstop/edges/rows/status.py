@@ -10,6 +10,7 @@ from longstop.model.delivery import State
 from longstop.model.listing import Counts
 from longstop.model.node import Node
 from longstop.model.rejection import UNKNOWN, HeldCount, RejectionCount
+from longstop.model.spool import SpoolFacts
 
 if TYPE_CHECKING:
     from longstop.operating.pause import Paused, Resumed
@@ -55,6 +56,21 @@ def status_row(
             }
             for name in names_in(counts, configured, pauses, circuits)
         ],
+    }
+
+
+def spool_row(facts: SpoolFacts | None) -> Row | None:
+    """The stable fields of a spool; None: there is none."""
+    if facts is None:
+        return None
+    return {
+        "in_use": facts.in_use,
+        "events": facts.events,
+        "bytes": facts.bytes,
+        "oldest_at": rfc3339(facts.oldest_at_ms),
+        "stuck": facts.stuck,
+        "since": rfc3339(facts.since_ms),
+        "why": facts.why or None,
     }
 
 

@@ -16,6 +16,7 @@ from longstop.stores.memory.nodes import MemoryNodes
 from longstop.stores.memory.rejections import MemoryRejections
 from longstop.stores.memory.retention import MemoryRetention
 from longstop.stores.memory.statistics import MemoryStatistics
+from longstop.stores.memory.transfer import MemoryTransfer
 
 
 class MemoryStore(
@@ -31,6 +32,7 @@ class MemoryStore(
     MemoryAccounts,
     MemoryAudit,
     MemoryAlertBooks,
+    MemoryTransfer,
 ):
     """Implements `ports.Store` within one process and one event loop. What it holds lasts as long as the object."""
 

@@ -8,6 +8,7 @@ from itertools import chain, islice, zip_longest
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
+from longstop.model.dedup import DedupKey, dedup_digest
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt, ReceiptStatus
@@ -92,16 +93,15 @@ class MemoryInbox(MemoryRows):
                 self._redeliveries[first] += 1
             return Receipt(ReceiptStatus.DUPLICATE, first)
         if event.dedup is not None:
-            self._dedup[event.source, event.dedup] = (event.id, append.dedup_until_ms)
+            digest = dedup_digest(event.source, event.dedup)
+            self._dedup[digest] = DedupKey(digest, event.id, append.dedup_until_ms)
         self._keep(append)
         return Receipt(ReceiptStatus.ACCEPTED, event.id)
 
     def _first_of(self, event: Event) -> str | None:
         """The kept event of which this one is a duplicate."""
-        if event.dedup is None:
-            return None
-        first, until_ms = self._dedup.get((event.source, event.dedup), (None, 0))
-        return first if event.received_at_ms < until_ms else None
+        key = self._key_of(event)
+        return key.event_id if key is not None and event.received_at_ms < key.until_ms else None
 
     def _choose(self, destination: str, request: LeaseRequest, room: int) -> list[tuple[int, str]]:
         """What to lease: what is due; of an open circuit a probe, if its time has come, and what has expired."""
@@ -191,8 +191,8 @@ class MemoryInbox(MemoryRows):
 
     def _repair_dedup(self, repair: ClockRepair) -> int:
         latest_ms = repair.now_ms + repair.dedup_ms
-        over_long = [key for key, (_, until_ms) in self._dedup.items() if repair.thorough and until_ms > latest_ms]
-        self._dedup.update((key, (self._dedup[key][0], latest_ms)) for key in over_long)
+        over_long = [key for key in self._dedup.values() if repair.thorough and key.until_ms > latest_ms]
+        self._dedup.update((key.digest, replace(key, until_ms=latest_ms)) for key in over_long)
         return len(over_long)
 
 

@@ -28,8 +28,7 @@ class MemoryRetention(MemoryRows):
 
     async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
         """All there is of these events."""
-        found = [self._kept(id_) for id_ in event_ids if id_ in self._events]
-        return [WholeEvent(kept, tuple([self._history(each.id) for each in kept.deliveries])) for kept in found]
+        return [self._whole(id_) for id_ in event_ids if id_ in self._events]
 
     async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
         """Forget those that may still go."""
@@ -67,10 +66,15 @@ class MemoryRetention(MemoryRows):
 
     async def forget_dedup(self, now_ms: int) -> int:
         """Drop dedup keys whose window is over."""
-        over = [key for key, (_, until_ms) in self._dedup.items() if until_ms <= now_ms]
-        for key in over:
-            del self._dedup[key]
+        over = [key.digest for key in self._dedup.values() if key.until_ms <= now_ms]
+        for digest in over:
+            del self._dedup[digest]
         return len(over)
+
+    def _whole(self, event_id: str) -> WholeEvent:
+        kept, key = self._kept(event_id), self._key_of(self._events[event_id])
+        until_ms = key.until_ms if key is not None and key.event_id == event_id else None
+        return WholeEvent(kept, tuple([self._history(each.id) for each in kept.deliveries]), until_ms)
 
     def _may_go(self, event_id: str, before: Cutoffs) -> bool:
         deliveries = [self._deliveries[id_] for id_ in self._delivery_ids_of[event_id]]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from longstop.model.action import ActionRecord, Edit, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
+from longstop.model.dedup import DedupKey, dedup_digest
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.event import Event
 from longstop.model.listing import (
@@ -33,8 +34,8 @@ class MemoryRows:
         self._delivery_ids: list[str] = []
         self._attempts: dict[str, list[Attempt]] = {}
         self._actions: dict[str, list[ActionRecord]] = {}
-        self._dedup: dict[tuple[str, bytes], tuple[str, int]] = {}
-        """(source, key) to the first event's id and the end of its window (exclusive)."""
+        self._dedup: dict[bytes, DedupKey] = {}
+        """By digest."""
         self._due: dict[tuple[str, bool], list[tuple[int, str]]] = {}
         """(destination, whether it was tried before) to what is scheduled there, as sorted (due_at_ms, delivery id)."""
         self._expiring: dict[str, list[tuple[int, str]]] = {}
@@ -67,6 +68,10 @@ class MemoryRows:
         for delivery in append.deliveries:
             insort(self._delivery_ids, delivery.id)
             self._put(delivery)
+
+    def _key_of(self, event: Event) -> DedupKey | None:
+        """What is kept of the event's dedup key; it may be another event's."""
+        return None if event.dedup is None else self._dedup.get(dedup_digest(event.source, event.dedup))
 
     def _kept(self, event_id: str) -> KeptEvent:
         deliveries = tuple(self._deliveries[id_] for id_ in self._delivery_ids_of[event_id])

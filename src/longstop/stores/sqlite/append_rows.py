@@ -12,7 +12,6 @@ deliveries is one row whose delivery is NULL. The row in `batches` says what all
 """
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
@@ -21,6 +20,7 @@ import apsw
 import msgspec
 
 from longstop.model.append import Append
+from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import Delivery
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
@@ -31,9 +31,6 @@ from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, co
 
 ROWS_MAX = 128
 """How many rows go into one statement. There is a prepared one for every number up to it."""
-
-ORDERED_BYTES = 24
-"""As much of a dedup key as an RFC 3339 time takes, in a JSON array."""
 
 _HEAD = ["digest", "until_ms", "routed", "id_ms", "key_hash", *EVENT_COLUMNS]
 _SAID = {
@@ -145,7 +142,8 @@ def append(connection: apsw.Connection, appends: Sequence[Append]) -> list[Recei
 def _rows(item: Append) -> list[Row]:
     event, deliveries = item.event, item.deliveries
     key_hash = None if event.key is None else key_places.key_hash(event.key)
-    of_event = (digest(event.source, event.dedup), item.dedup_until_ms, len(deliveries), id_ms(event.id), key_hash)
+    digest = None if event.dedup is None else dedup_digest(event.source, event.dedup)
+    of_event = (digest, item.dedup_until_ms, len(deliveries), id_ms(event.id), key_hash)
     head = (*of_event, *event_row(event))
     if len(deliveries) == 1:
         return [head + _own(deliveries[0])]
@@ -188,19 +186,6 @@ def _batch(appends: Sequence[Append], some: Sequence[Row]) -> str:
 
 
 assert "id destination state due_at_ms lane round_at_ms reason last_error ended_at_ms expires_at_ms".split() == _OWN
-
-
-def digest(source: str, dedup: bytes | None) -> bytes | None:
-    """What a source and key are known by: how the key begins, and a hash.
-
-    The hash keeps every pair of them apart from every other (hence the length in front). The beginning keeps the order:
-    where keys begin with a time, as many senders' do, those of one commit stand side by side. As hashes alone they
-    would be scattered over the whole table, and each would dirty a page of its own.
-    """
-    if dedup is None:
-        return None
-    name = source.encode()
-    return dedup[:ORDERED_BYTES] + hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
 
 
 @cache

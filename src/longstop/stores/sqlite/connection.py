@@ -46,10 +46,10 @@ PRAGMAS = (
 )
 
 
-def connect(path: str, create: bool = True) -> apsw.Connection:
+def connect(path: str, create: bool = True, application_id: int = schema.APPLICATION_ID) -> apsw.Connection:
     """A connection with the durability settings. Raises SchemaError where the file is not ours; it is left alone.
 
-    create: make the file where there is none.
+    create: make the file where there is none. application_id: what says that a file is ours.
     """
     if create:
         create_private(path)
@@ -57,7 +57,7 @@ def connect(path: str, create: bool = True) -> apsw.Connection:
     connection = apsw.Connection(path, flags, statementcachesize=_STATEMENTS_KEPT)
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        schema.refuse_foreign(connection, path)
+        schema.refuse_foreign(connection, path, application_id)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         if connection.execute("PRAGMA page_count").get == 0:
             # What is forgotten can be given back to the disk, a little at a time. Said of a file that is not new, this
@@ -91,6 +91,8 @@ class ConnectionThread:
 
     `threaded=False` runs everything in the caller's thread: simulations on a virtual clock need that.
     `setup`: what is done with each new connection. `moved`: called in the event loop when the file was lost.
+    `application_id`: what says that a file is ours. `prepare`: what brings it to its newest schema, or raises
+    SchemaError: also said of a file that was put in the place of one that was lost.
     """
 
     def __init__(
@@ -102,8 +104,12 @@ class ConnectionThread:
         threaded: bool = True,
         setup: Callable[[apsw.Connection], None] = lambda _: None,
         moved: Callable[[], None] = lambda: None,
+        application_id: int = schema.APPLICATION_ID,
+        prepare: Callable[[apsw.Connection, str], None] = schema.prepare,
     ) -> None:
         self._path = path
+        self._application_id = application_id
+        self._prepare = prepare
         self._guard = guard
         self._moved = moved
         self._files: OpenFiles | None = None
@@ -202,13 +208,13 @@ class ConnectionThread:
 
     def _connect(self) -> apsw.Connection:
         if not self._guard.lost:
-            connection = connect(self._path, self._guard.may_create)
+            connection = connect(self._path, self._guard.may_create, self._application_id)
             if self._guard.may_create:
                 make_private(self._path)
             return connection
         try:
-            connection = connect(self._path, create=False)
-            schema.prepare(connection, self._path)
+            connection = connect(self._path, create=False, application_id=self._application_id)
+            self._prepare(connection, self._path)
         except SchemaError as error:
             raise FileMovedError(str(error)) from None
         return connection

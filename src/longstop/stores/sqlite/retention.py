@@ -1,29 +1,15 @@
 """What may be forgotten, and forgetting it: the oldest first, a few at a time. Each is inside of one transaction."""
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 
 import apsw
 
-from longstop.model.action import ActionRecord
-from longstop.model.delivery import Attempt, Delivery, State
-from longstop.model.errors import UnreadableRowError
-from longstop.model.listing import History, KeptEvent
-from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
-from longstop.stores.sqlite import dead_groups, unreadable
+from longstop.model.delivery import State
+from longstop.model.retention import Cutoffs, Forgettable, Kind
+from longstop.stores.sqlite import dead_groups
 from longstop.stores.sqlite.find_events import received_within
-from longstop.stores.sqlite.rows import (
-    ATTEMPT_COLUMNS,
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    Row,
-    columns,
-    to_action,
-    to_attempt,
-    to_delivery,
-    to_event,
-)
+from longstop.stores.sqlite.rows import Row
 
 FREE_PAGES_MIN = 1_000
 FREE_SHARE = 5
@@ -58,12 +44,6 @@ _OLD_ATTEMPTS = f"""
 _FORGET_ATTEMPTS = f"""
     DELETE FROM attempts WHERE started_at_ms < ?
         AND delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE} AND ended_at_ms < ?)
-"""
-_DELIVERY, _EVENT, _ATTEMPT = (columns(names) for names in (DELIVERY_COLUMNS, EVENT_COLUMNS, ATTEMPT_COLUMNS))
-_ACTION = '"trigger", at_ms, "by", why'
-_OF_THESE = f"""
-    SELECT {{}} FROM {{}} WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE})
-    ORDER BY delivery_id, {{}}
 """
 _GOING = "IN (SELECT id FROM going)"
 _OF_DELIVERIES = f"delivery_id IN (SELECT id FROM deliveries WHERE event_id {_GOING})"
@@ -143,37 +123,6 @@ def _may_go(connection: apsw.Connection, ids: Sequence[str], before: Cutoffs) ->
 
 def _question(ids: Sequence[str], before: Cutoffs) -> Row:
     return (json.dumps(list(ids)), before.unrouted_ms, before.delivered_ms, before.dead_ms, before.discarded_ms)
-
-
-def whole(connection: apsw.Connection, event_ids: Sequence[str]) -> list[WholeEvent]:
-    """All there is of these events; those of which something cannot be read are left out."""
-    try:
-        return _whole(connection, event_ids)
-    except (UnreadableRowError, UnicodeDecodeError):
-        return unreadable.each_of(sorted(event_ids), lambda id_: next(iter(_whole(connection, [id_])), None), "event")
-
-
-def _whole(connection: apsw.Connection, event_ids: Sequence[str]) -> list[WholeEvent]:
-    """By a statement a table."""
-    these = (json.dumps(list(event_ids)),)
-    deliveries: defaultdict[str, list[Delivery]] = defaultdict(list)
-    for row in connection.execute(f"SELECT {_DELIVERY} FROM deliveries WHERE event_id {_THESE} ORDER BY id", these):
-        deliveries[str(row[1])].append(to_delivery(row))
-    attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
-    for delivery_id, *row in connection.execute(
-        _OF_THESE.format(f"delivery_id, {_ATTEMPT}", "attempts", "number"), these
-    ):
-        attempts[delivery_id].append(to_attempt(tuple(row)))
-    actions: defaultdict[str, list[ActionRecord]] = defaultdict(list)
-    for delivery_id, *row in connection.execute(_OF_THESE.format(f"delivery_id, {_ACTION}", "actions", "seq"), these):
-        actions[delivery_id].append(to_action(tuple(row)))
-    events = connection.execute(f"SELECT {_EVENT}, redeliveries FROM events WHERE id {_THESE} ORDER BY id", these)
-    made = []
-    for row in events:
-        event, of_event = to_event(row[:-1]), deliveries[str(row[0])]
-        histories = tuple(History(tuple(attempts[each.id]), tuple(actions[each.id])) for each in of_event)
-        made.append(WholeEvent(KeptEvent(event, row[-1], tuple(of_event)), histories))
-    return made
 
 
 def forget(connection: apsw.Connection, event_ids: Sequence[str], before: Cutoffs) -> int:

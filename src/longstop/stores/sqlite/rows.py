@@ -89,6 +89,16 @@ _SKIPPED = DELIVERY_COLUMNS.index("skipped")
 _WAIT = DELIVERY_COLUMNS.index("wait")
 
 
+def delivery_row(d: Delivery) -> Row:
+    """A delivery's row, in the order of DELIVERY_COLUMNS."""
+    return (
+        *(d.id, d.event_id, d.source, d.type, d.key, d.received_at_ms, d.destination, d.state.value, d.due_at_ms),
+        *(d.lane, d.round, d.round_at_ms, d.attempts, d.tries, d.lost, d.token, d.leased_at_ms, d.lease_until_ms),
+        *(d.worker, d.reason.value if d.reason else None, d.last_status, d.last_error, d.ended_at_ms),
+        *(d.expires_at_ms, d.skipped, d.wait.value if d.wait else None, d.replaced_by),
+    )
+
+
 def _to_delivery(row: Row) -> Delivery:
     values = list(row)
     values[_STATE] = State(values[_STATE])

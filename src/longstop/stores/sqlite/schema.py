@@ -264,7 +264,7 @@ def _version(connection: apsw.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").get)
 
 
-def refuse_foreign(connection: apsw.Connection, path: str) -> None:
+def refuse_foreign(connection: apsw.Connection, path: str, ours: int = APPLICATION_ID) -> None:
     """Raise SchemaError where the file is not an SQLite database, or another program's. Writes nothing."""
     try:
         # In this order: another process may create ours in between, and the id comes with the tables.
@@ -272,5 +272,5 @@ def refuse_foreign(connection: apsw.Connection, path: str) -> None:
         application_id = int(connection.execute("PRAGMA application_id").get)
     except apsw.NotADBError:
         raise SchemaError(f"{path}: not an SQLite database. Name another file in store.url.") from None
-    if tables and application_id != APPLICATION_ID:
+    if tables and application_id != ours:
         raise SchemaError(f"{path}: an SQLite database of another program. Name another file in store.url.")

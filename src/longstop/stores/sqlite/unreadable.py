@@ -24,7 +24,7 @@ _NUMBERS = frozenset(
     "received_at_ms occurred_at_ms due_at_ms round round_at_ms attempts tries lost token leased_at_ms lease_until_ms "
     "last_status ended_at_ms expires_at_ms skipped number started_at_ms duration_ms status at_ms opened_at_ms "
     "probe_at_ms answer_ms version failed passed seen_at_ms n keys count first_at_ms last_at_ms body_bytes body_kept "
-    "size began_at_ms created_at_ms changed_at_ms disabled".split()
+    "size began_at_ms created_at_ms changed_at_ms disabled until_ms".split()
 )
 _BYTES = frozenset("dedup headers body answer problems fingerprint answered digest details".split())
 _MAY_BE_NULL = frozenset(

@@ -54,6 +54,7 @@ from longstop.testing.store_contract import (
     search,
     settle,
     statistics,
+    transfer,
 )
 from longstop.testing.store_contract.check import Check, Reopen, ReopenCheck, checks_of, reopen_checks_of
 
@@ -89,6 +90,7 @@ CHECKS: tuple[Check, ...] = checks_of(
     accounts,
     audit,
     alerts,
+    transfer,
 )
 """Every check that any store passes."""
 

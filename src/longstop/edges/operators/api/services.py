@@ -8,6 +8,7 @@ from longstop.model.breaker import CircuitChange
 from longstop.model.caller import Caller
 from longstop.model.ids import IdFactory
 from longstop.model.routing import Router
+from longstop.model.spool import SpoolFacts
 from longstop.operating.access import Access
 from longstop.operating.accounts import Accounts
 from longstop.operating.alerts import Alerts
@@ -49,5 +50,7 @@ class Services:
     """Where what is forgotten is kept, if anywhere."""
     access: Access | None = None
     """What signs people in; None: nobody is asked who he is."""
+    spool: Callable[[], SpoolFacts | None] = lambda: None
+    """How the spool stands; None where there is none."""
     identities: Identities | None = None
     """The identity provider, if there is one."""

@@ -15,6 +15,7 @@ from longstop.edges.operators.api.access import Administrator, Viewer
 from longstop.edges.operators.api.services import Services
 from longstop.edges.rows.values import MASK, Row
 from longstop.model.audit import AuditAction
+from longstop.model.errors import StoreUnavailableError
 
 
 def router(services: Services) -> APIRouter:
@@ -43,7 +44,16 @@ def router(services: Services) -> APIRouter:
 async def status_now(services: Services) -> Row:
     """All of `longstop status`, and whether it is ready."""
     why_not = list(services.why_not_ready())
-    return {**await status_of(services), "ready": not why_not, "why_not": why_not}
+    try:
+        found = await status_of(services)
+    except StoreUnavailableError as error:
+        # Just then somebody wants to know what the spool holds.
+        spool = services.spool()
+        if spool is None or not spool.in_use:
+            raise
+        kept = f"the spool keeps {spool.events} events ({spool.bytes} bytes) meanwhile"
+        raise StoreUnavailableError(f"{error}; {kept}") from error
+    return {**found, "ready": not why_not, "why_not": why_not}
 
 
 def _without_secrets(value: Any) -> Any:

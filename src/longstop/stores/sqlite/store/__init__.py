@@ -18,6 +18,7 @@ from longstop.stores.sqlite.store.nodes import SqliteNodes
 from longstop.stores.sqlite.store.rejections import SqliteRejections
 from longstop.stores.sqlite.store.retention import SqliteRetention
 from longstop.stores.sqlite.store.statistics import SqliteStatistics
+from longstop.stores.sqlite.store.transfer import SqliteTransfer
 
 
 class SqliteStore(
@@ -33,6 +34,7 @@ class SqliteStore(
     SqliteAccounts,
     SqliteAudit,
     SqliteAlertBooks,
+    SqliteTransfer,
 ):
     """Inbox and Ledger in one SQLite file; see Database for its arguments."""
 

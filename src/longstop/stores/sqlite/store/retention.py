@@ -6,6 +6,7 @@ from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.sqlite import (
     ledger,
     retention,
+    whole_events,
 )
 from longstop.stores.sqlite.database import Database
 
@@ -21,7 +22,7 @@ class SqliteRetention(Database):
 
     async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
         """See ports.Retention."""
-        return await self._searcher.view(lambda connection: retention.whole(connection, event_ids))
+        return await self._searcher.view(lambda connection: whole_events.whole(connection, event_ids))
 
     async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
         """See ports.Retention."""

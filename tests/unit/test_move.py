@@ -1,0 +1,252 @@
+"""A store is moved into another whole: every kind of row, nothing twice, from wherever it was broken off."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longstop.archives.lines import to_line
+from longstop.model.accounts import Role, Scope, Session, Token, User
+from longstop.model.action import Edit, Pause
+from longstop.model.alert_book import AlertBook
+from longstop.model.audit import AuditAction, AuditEntry, Target
+from longstop.model.breaker import Circuit
+from longstop.model.caller import CallerKind
+from longstop.model.delivery import State
+from longstop.model.errors import StoreUnavailableError
+from longstop.model.event import Headers
+from longstop.model.exchange import Request
+from longstop.model.job import Job, JobAction
+from longstop.model.listing import DeliveryFilter
+from longstop.model.node import Node
+from longstop.model.rejection import HeldRequest, HoldSettings, Rejection, RejectionCount, RejectionReason
+from longstop.model.retention import Cutoffs, WholeEvent
+from longstop.model.statistics import BINS, Bucket, Series
+from longstop.operating import event_streams
+from longstop.operating.move import Compared, InUseError, Move
+from longstop.operating.move_kinds import KINDS
+from longstop.ports import Store
+from longstop.stores.memory import MemoryStore
+from longstop.stores.sqlite import SqliteStore
+from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
+from longstop.testing.store_contract.steps import (
+    delivered,
+    lease,
+    lease_one,
+    ordered_append,
+    parked,
+    replay,
+    settled,
+    to_retry,
+)
+
+NUMBER = 12
+
+
+def quiet(_done: int, _total: int, _what: str) -> None:
+    """Nobody looks on."""
+
+
+class Stopped:
+    """A clock that stands still."""
+
+    def now_ms(self) -> int:
+        return AT_MS
+
+    def monotonic_ms(self) -> int:
+        return 0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits here")
+
+
+def a_move(source: Store, target: Store) -> Move:
+    return Move(source, target, Stopped(), to_line)
+
+
+def request(number: int) -> Request:
+    return Request(Headers([("X-Number", str(number))]), b"\x00%d" % number, "POST", "192.0.2.1", "/webhooks/shop", "")
+
+
+async def fill(store: Store) -> None:
+    """One of everything at least, and of events more than a batch."""
+    await store.append([make_append(n, dedup=b"k%d" % n, received_at_ms=AT_MS + n) for n in range(1, NUMBER + 1)])
+    await store.append([make_append(30, to=()), make_quarantined(31), ordered_append(32, "a"), ordered_append(33, "a")])
+    claims = (await lease(store, AT_MS + 50)).claims
+    await settled(store, delivered(claims[0]))
+    await settled(store, parked(claims[1]))
+    dead = await settled(store, parked(claims[2]))
+    await settled(store, to_retry(claims[3], AT_MS + 9_000))
+    await store.act([replay(dead.id)])
+    await store.forget([event_id(1)], Cutoffs(*[AT_MS + 10**9] * 4))
+    edit = Edit(event_id(40), event_id(2), AT_MS, "ada", "a typo")
+    await store.replace(make_append(40, parent=event_id(2)), edit, [claims[1].delivery.id])
+    await store.pause(Pause("lake", AT_MS, "ada", "repairs"))
+    circuit = Circuit("crm", AT_MS, AT_MS + 5, 100, "it answers 503", version=1)
+    assert await store.change_circuit("crm", 0, circuit)
+    await store.add_job(
+        Job(event_id(50), JobAction.REPLAY, DeliveryFilter(state=State.DEAD), "ada", AT_MS, event_id(49))
+    )
+    await fill_people(store)
+    await fill_numbers(store)
+
+
+async def fill_people(store: Store) -> None:
+    await store.add_user(User("Ada", Role.ADMIN, "$argon2id$x", "stamp", AT_MS, "cli", AT_MS, "sub-1"))
+    await store.add_token(Token(event_id(60), "ci", b"d" * 32, frozenset({Scope.VIEW}), AT_MS, "ada"))
+    await store.add_session(Session(event_id(61), b"s" * 32, "ada", "stamp", AT_MS, AT_MS, AT_MS + 10**6))
+    by = ("ada", CallerKind.CLI, AuditAction.PURGE, Target("store", "events"))
+    await store.note([AuditEntry(event_id(n), AT_MS, *by, details={"n": str(n)}) for n in (70, 71)])
+    assert await store.keep_alert_book(replace(AlertBook(), began_at_ms=AT_MS, last_told={"backlog": AT_MS}))
+
+
+async def fill_numbers(store: Store) -> None:
+    await store.record_rejections(
+        [RejectionCount("shop", RejectionReason.NO_PROOF, 7, AT_MS, AT_MS + 9)],
+        [Rejection(event_id(80), "shop", AT_MS, RejectionReason.NO_PROOF, 401, ("none",), request(1), 2)],
+    )
+    held = HeldRequest(event_id(81), "shop", AT_MS, request(2), "192.0.2.1", b"f")
+    assert await store.hold([held], {"shop": HoldSettings()}) == [True]
+    bins = (0,) * (BINS - 2) + (2, 1)
+    minute = 60_000
+    await store.add_statistics([
+        Bucket(minute, AT_MS, Series.ACCEPTED.value, "shop", "", 5),
+        Bucket(minute, AT_MS + minute, Series.LATENCY.value, "shop", "crm", 3, bins),
+        Bucket(3_600_000, AT_MS, Series.DELIVERED.value, "shop", "crm", 3),
+    ])  # fmt: skip
+    await store.live_until(AT_MS + 77)
+
+
+@pytest.fixture(params=["memory to sqlite", "sqlite to memory"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    made: list[Store] = [MemoryStore(), SqliteStore(tmp_path / "store.db")]
+    for store in made:
+        await store.open()
+    yield made if request.param == "memory to sqlite" else made[::-1]
+    for store in made:
+        await store.close()
+
+
+def all_agree(compared: Sequence[Compared]) -> bool:
+    return all(each.agrees and not each.besides for each in compared)
+
+
+async def test_everything_is_moved_and_a_second_time_nothing(pair: list[Store]) -> None:
+    source, target = pair
+    await fill(source)
+    moved = await a_move(source, target).copy(quiet)
+    compared = await a_move(source, target).verify(quiet)
+    assert all_agree(compared), [each for each in compared if not each.agrees]
+    # A kind of which there is none here would be proven by nothing.
+    assert {each.name: each.rows for each in compared if not each.rows} == {}
+    assert moved["events"] == NUMBER + 4
+    assert not any((await a_move(source, target).copy(quiet)).values())
+    counts = await source.counts()
+    assert (await target.counts()).deliveries == counts.deliveries
+    assert (await target.recount()).drifts == ()
+    assert (await target.nodes()) == []
+
+
+async def test_what_was_moved_goes_on_where_it_was(pair: list[Store]) -> None:
+    source, target = pair
+    await source.append([ordered_append(1, "a"), ordered_append(2, "a")])
+    claim = await lease_one(source)
+    await a_move(source, target).copy(quiet)
+    assert not (await lease(target)).claims
+    await settled(target, delivered(claim))
+    assert (await lease_one(target)).event.id == event_id(2)
+
+
+class Breaking:
+    """A store that becomes unreachable at its so-and-so-many-th change."""
+
+    def __init__(self, store: Store, after: int) -> None:
+        self._store = store
+        self.left = after
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not name.startswith(("add_", "keep_", "restore", "record_", "note", "hold", "pause", "change_", "live_u")):
+            return found
+
+        async def changed(*values: Any) -> Any:
+            if self.left == 0:
+                raise StoreUnavailableError("the server is away")
+            self.left -= 1
+            return await found(*values)
+
+        return changed
+
+
+async def test_a_move_that_was_broken_off_anywhere_goes_on_and_doubles_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_streams, "AT_ONCE", 3)
+    source, target = MemoryStore(), MemoryStore()
+    await fill(source)
+    breaks = 0
+    while True:
+        # Each time it comes a little further than before.
+        breaking: Any = Breaking(target, 1 + breaks // 4)
+        try:
+            await a_move(source, breaking).copy(quiet)
+        except StoreUnavailableError:
+            breaks += 1
+        else:
+            break
+        assert breaks < 100
+    assert breaks > len(KINDS) / 2
+    assert all_agree(await a_move(source, target).verify(quiet))
+
+
+async def test_what_is_lost_or_different_is_named(pair: list[Store]) -> None:
+    source, target = pair
+    await fill(source)
+    await a_move(source, target).copy(quiet)
+    await target.pause(Pause("lake", AT_MS, "bo", "something else"))
+    await target.append([make_append(90)])
+    await source.append([make_append(91)])
+    (events, pauses) = [each for each in await a_move(source, target).verify(quiet) if not each.agrees]
+    assert (events.name, events.named, events.rows - events.found, events.besides) == ("events", (event_id(91),), 1, 1)
+    assert (pauses.name, pauses.named) == ("pauses", ("lake",))
+    assert events.checksum != events.found_checksum
+
+
+async def test_an_event_that_cannot_be_read_is_not_taken_for_moved() -> None:
+    class OneUnreadable(MemoryStore):
+        async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
+            return [each for each in await super().whole(event_ids) if each.kept.event.id != event_id(2)]
+
+    source, target = OneUnreadable(), MemoryStore()
+    await source.append([make_append(n) for n in (1, 2, 3)])
+    await a_move(source, target).copy(quiet)
+    (events, *_) = await a_move(source, target).verify(quiet)
+    assert (events.agrees, events.rows, events.found) == (False, 3, 2)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_a_store_where_a_gateway_is_at_work_is_not_moved(which: int) -> None:
+    stores = [MemoryStore(), MemoryStore()]
+    await stores[which].beat(Node("host:1", ("work",), "1.0", AT_MS, AT_MS - 1_000))
+    with pytest.raises(InUseError, match=r"host:1; stop it and try again"):
+        await a_move(*stores).refuse_in_use()
+    await stores[which].beat(Node("host:1", ("work",), "1.0", AT_MS, AT_MS - 20_000))
+    await a_move(*stores).refuse_in_use()
+
+
+async def test_large_bodies_are_moved_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_streams, "AT_ONCE_BYTES", 1_000)
+    sizes: list[int] = []
+
+    class Watched(MemoryStore):
+        async def restore(self, events: Sequence[WholeEvent]) -> Sequence[bool]:
+            sizes.append(sum(len(each.kept.event.body) for each in events))
+            return await super().restore(events)
+
+    source, target = MemoryStore(), Watched()
+    await source.append([make_append(n, body=b"x" * 400) for n in range(1, 6)])
+    await source.append([make_append(9, body=b"x" * 5_000)])
+    await a_move(source, target).copy(quiet)
+    assert sizes == [800, 800, 400, 5_000]
