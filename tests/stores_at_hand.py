@@ -5,11 +5,13 @@ What needs a server starts one for the session, in a folder of its own, and ends
 its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import postgres_server
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import SqliteStore
@@ -36,3 +38,28 @@ def memory_place() -> Place:
 @pytest.fixture
 def sqlite_place(tmp_path: Path) -> Place:
     return lambda: SqliteStore(tmp_path / "store.db")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres_server.PostgresServer]:
+    """The session's PostgreSQL, with a migrated database to copy."""
+    postgres_server.needed()
+    from longstop.stores.postgres import PostgresStore, ServerSettings
+
+    async def migrate(url: str) -> None:
+        store = PostgresStore(ServerSettings(url))
+        await store.open()
+        await store.close()
+
+    with postgres_server.running() as server:
+        server.sql(f"CREATE DATABASE {postgres_server.TEMPLATE}")
+        asyncio.run(migrate(server.url(postgres_server.TEMPLATE)))
+        yield server
+
+
+@pytest.fixture
+def postgresql_place(postgresql: postgres_server.PostgresServer) -> Place:
+    from longstop.stores.postgres import PostgresStore, ServerSettings
+
+    url = postgresql.database()
+    return lambda: PostgresStore(ServerSettings(url))

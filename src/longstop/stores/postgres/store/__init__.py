@@ -1,0 +1,7 @@
+"""The store: a part for each subject of the ports, over one schema of a database."""
+
+from longstop.stores.postgres.store.inbox import PostgresInbox
+
+
+class PostgresStore(PostgresInbox):
+    """Inbox and Ledger in PostgreSQL."""
