@@ -51,7 +51,7 @@ def columns(names: Iterable[str], table: str = "") -> str:
 
 
 def reader(what: str, make: Callable[[Row], T], known_by: int = 0) -> Callable[[Row], T]:
-    """`make`, which raises ValueError for what it cannot read, as one that raises UnreadableRowError.
+    """`make`, which raises ValueError or TypeError for what it cannot read, as one that raises UnreadableRowError.
 
     what: what a row is, for people. known_by: the place of the column that says which.
     """
@@ -59,7 +59,7 @@ def reader(what: str, make: Callable[[Row], T], known_by: int = 0) -> Callable[[
     def read(row: Row) -> T:
         try:
             return make(row)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise UnreadableRowError(f"{what} {row[known_by]}", str(error)) from None
 
     return read
