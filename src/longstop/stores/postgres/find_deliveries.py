@@ -27,6 +27,11 @@ GROUPS_MAX_BY_KEY = 3_000
 
 _DELIVERIES, _QUEUE = "deliveries d", "queue q"
 _WITH_QUEUE = "LEFT JOIN queue q ON q.id = d.id"
+# OFFSET 0: whatever else is asked, it is found by the events, one look-up each.
+_OF_EVENTS = f"""
+    unnest({{}}::text[]) AS this CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE event_id = this OFFSET 0) AS d
+    {_WITH_QUEUE}
+"""
 _WITH_DELIVERY = "JOIN deliveries d ON d.id = q.id"
 _WAITING = (State.SCHEDULED, State.LEASED)
 _ENDED = (State.DELIVERED, State.DEAD, State.DISCARDED)
@@ -109,7 +114,7 @@ async def _few(connection: asyncpg.Connection, wanted: DeliveryFilter, page: Pag
     )
     asked = [*conditions.values(), *within, *fits]
     if wanted.state is State.LEASED:
-        return await gather(connection, f"{_QUEUE} {_WITH_DELIVERY}", asked, page)
+        return await gather(connection, Condition(f"{_QUEUE} {_WITH_DELIVERY}"), [_LEASED, *asked], page)
     if wanted.since_ms is not None or wanted.until_ms is not None:
         return await _few_ended(connection, wanted, conditions, asked, page)
     if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
@@ -132,7 +137,7 @@ async def _few_ended(
     ]
     if await count_up_to(connection, FEW, _DELIVERIES, *when) == FEW:
         return None
-    return await gather(connection, f"{_DELIVERIES} {_WITH_QUEUE}", [*when, *asked], page)
+    return await gather(connection, Condition(f"{_DELIVERIES} {_WITH_QUEUE}"), [*when, *asked], page)
 
 
 async def _few_events(
@@ -142,8 +147,7 @@ async def _few_events(
     found = await find_events.find(connection, of_events, Page(FEW, patience_ms=page.patience_ms // 4))
     if found.next_after is not None:
         return None
-    of_these = Condition("d.event_id = ANY({}::text[])", (found.ids,))
-    return await gather(connection, f"{_DELIVERIES} {_WITH_QUEUE}", [of_these, *asked], page)
+    return await gather(connection, Condition(_OF_EVENTS, (found.ids,)), asked, page)
 
 
 # -- streams ------------------------------------------------------------------------------------------------

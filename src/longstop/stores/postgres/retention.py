@@ -38,21 +38,24 @@ _ENDED = """
     ORDER BY d.ended_at_ms, d.id LIMIT $5
 """
 _OLD_ATTEMPTS = """
-    SELECT DISTINCT d.event_id FROM deliveries d WHERE d.event_id = ANY($1::text[]) AND d.ended_at_ms < $2
-        AND EXISTS (SELECT FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < $2)
+    SELECT DISTINCT this FROM unnest($1::text[]) AS this JOIN deliveries d ON d.event_id = this
+    WHERE d.ended_at_ms < $2 AND EXISTS (SELECT FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < $2)
 """
 _FORGET_ATTEMPTS = """
-    DELETE FROM attempts a USING deliveries d WHERE d.event_id = ANY($1::text[]) AND d.ended_at_ms < $2
-        AND a.delivery_id = d.id AND a.started_at_ms < $2
+    DELETE FROM attempts a USING unnest($1::text[]) AS this, deliveries d
+    WHERE d.event_id = this AND d.ended_at_ms < $2 AND a.delivery_id = d.id AND a.started_at_ms < $2
 """
-_LOCK = "SELECT d.id FROM deliveries d WHERE d.event_id = ANY($1::text[]) ORDER BY d.id FOR UPDATE"
+_LOCK = """
+    SELECT d.id FROM unnest($1::text[]) AS this JOIN deliveries d ON d.event_id = this ORDER BY d.id FOR UPDATE OF d
+"""
 _FORGET_DELIVERIES = """
     WITH gone AS (
-        DELETE FROM deliveries WHERE event_id = ANY($1::text[]) RETURNING id, destination, state, dead_group, key
+        DELETE FROM deliveries d USING unnest($1::text[]) AS this WHERE d.event_id = this
+        RETURNING d.id, d.destination, d.state, d.dead_group, d.key
     ), without_attempts AS (
-        DELETE FROM attempts WHERE delivery_id IN (SELECT id FROM gone)
+        DELETE FROM attempts a USING gone WHERE a.delivery_id = gone.id
     ), without_actions AS (
-        DELETE FROM actions WHERE delivery_id IN (SELECT id FROM gone)
+        DELETE FROM actions a USING gone WHERE a.delivery_id = gone.id
     ) SELECT destination, state, dead_group, key FROM gone
 """
 _FORGET_EVENTS = "DELETE FROM events WHERE id = ANY($1::text[]) RETURNING source, routed"

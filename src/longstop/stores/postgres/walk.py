@@ -149,13 +149,14 @@ def _merged(parts: Sequence[str], page: Page) -> str:
     return f"SELECT id FROM ({' UNION ALL '.join(parts)}) AS every ORDER BY id {order(page)}"
 
 
-async def gather(connection: asyncpg.Connection, rows: str, conditions: Sequence[Condition], page: Page) -> Ids:
-    """One page of few rows of the table `d`, in whatever order they are found: they are sorted."""
+async def gather(connection: asyncpg.Connection, rows: Condition, conditions: Sequence[Condition], page: Page) -> Ids:
+    """One page of few rows of the table `d`, in whatever order they are found: they are sorted. rows: what is joined."""
     values = Values()
+    joined = values.where([rows])
     where = values.where([*conditions, *behind(page, "d.id")])
     limit = values.place(page.limit + 1)
     query = f"""
-        WITH few AS MATERIALIZED (SELECT d.id FROM {rows} WHERE {where})
+        WITH few AS MATERIALIZED (SELECT d.id FROM {joined} WHERE {where})
         SELECT id FROM few ORDER BY id {order(page)} LIMIT {limit}
     """
     return _page(page, [id_ for (id_,) in await connection.fetch(query, *values.given)])
