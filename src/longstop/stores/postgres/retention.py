@@ -4,7 +4,6 @@ What is forgotten is locked first and judged then: what somebody sends again in 
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 
 import asyncpg
@@ -13,10 +12,10 @@ import structlog
 from longstop.model.delivery import State
 from longstop.model.errors import UnreadableRowError
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
-from longstop.stores.postgres import ledger
+from longstop.stores.postgres import dead_groups, ledger
 from longstop.stores.postgres.counters import Deltas
 from longstop.stores.postgres.find_events import received_within
-from longstop.stores.postgres.statements import Values, arrays, changed
+from longstop.stores.postgres.statements import Values, changed
 
 log = structlog.get_logger("longstop.store")
 
@@ -59,15 +58,6 @@ _FORGET_DELIVERIES = """
     ) SELECT destination, state, dead_group, key FROM gone
 """
 _FORGET_EVENTS = "DELETE FROM events WHERE id = ANY($1::text[]) RETURNING source, routed"
-_LOCK_GROUPS = "SELECT id FROM dead_groups WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
-_LAST_OF_KEY = """
-    SELECT one.dead_group FROM unnest($1::bigint[], $2::varchar[]) AS one (dead_group, key)
-    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.dead_group = one.dead_group AND d.key = one.key)
-"""
-_LEAVE_GROUPS = """
-    UPDATE dead_groups g SET n = g.n - one.n, keys = g.keys - one.keys
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS one (id, n, keys) WHERE g.id = one.id
-"""
 _FORGET_DEDUP = f"""
     DELETE FROM dedup WHERE digest IN (
         SELECT digest FROM dedup WHERE until_ms <= $1 ORDER BY until_ms LIMIT {DEDUP_AT_ONCE} FOR UPDATE SKIP LOCKED)
@@ -152,22 +142,9 @@ async def forget(connection: asyncpg.Connection, event_ids: Sequence[str], befor
         taken["unrouted", "", ""] -= not routed
     # By the new event: the trail of the kept one is there for as long as what was sent in its place.
     await connection.execute("DELETE FROM edits WHERE event_id = ANY($1::text[])", going)
-    await _leave_groups(connection, dead)
+    await dead_groups.leave(connection, dead)
     await taken.add(connection)
     return len(going)
-
-
-async def _leave_groups(connection: asyncpg.Connection, dead: Sequence[tuple[int, str | None]]) -> None:
-    """Take what is gone out of its groups. A group's row is locked before its keys are looked for, so that of two who
-    take away the last of a key one sees what the other did."""
-    gone = Counter(group for group, _ in dead)
-    if not gone:
-        return
-    await connection.fetch(_LOCK_GROUPS, list(gone))
-    keys = sorted({(group, key) for group, key in dead if key is not None})
-    last = Counter(group for (group,) in await connection.fetch(_LAST_OF_KEY, *arrays(keys, 2)))
-    rows = [(group, n, last[group]) for group, n in gone.items()]
-    await connection.execute(_LEAVE_GROUPS, *arrays(rows, 3))
 
 
 async def old_attempts(connection: asyncpg.Connection, before_ms: int, after: str | None, limit: int) -> Forgettable:
