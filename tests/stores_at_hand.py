@@ -47,19 +47,19 @@ def postgresql() -> Iterator[postgres_server.PostgresServer]:
     from longstop.stores.postgres import PostgresStore, ServerSettings
 
     async def migrate(url: str) -> None:
-        store = PostgresStore(ServerSettings(url))
+        store = PostgresStore(ServerSettings(url, relaxed=True))
         await store.open()
         await store.close()
 
-    with postgres_server.running() as server:
+    with postgres_server.running(postgres_server.QUICK) as server:
         server.sql(f"CREATE DATABASE {postgres_server.TEMPLATE}")
         asyncio.run(migrate(server.url(postgres_server.TEMPLATE)))
         yield server
 
 
 @pytest.fixture
-def postgresql_place(postgresql: postgres_server.PostgresServer) -> Place:
+def postgresql_place(postgresql: postgres_server.PostgresServer) -> Iterator[Place]:
     from longstop.stores.postgres import PostgresStore, ServerSettings
 
-    url = postgresql.database()
-    return lambda: PostgresStore(ServerSettings(url))
+    with postgresql.database() as url:
+        yield lambda: PostgresStore(ServerSettings(url, relaxed=True))

@@ -41,6 +41,7 @@ class Arrivals:
         self._connection: asyncpg.Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._said = asyncio.Event()
+        self._over = False
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
@@ -48,12 +49,15 @@ class Arrivals:
 
     def begin(self) -> None:
         """From now on hear of others, and let them hear."""
+        self._over = False
         self._task = asyncio.create_task(self._live())
 
     async def end(self) -> None:
         """Say what is still to be said, and be quiet."""
         if self._task is None:
             return
+        # Cancelled alone it may go on: before Python 3.12, `wait_for` forgets that when what it waits for comes just then.
+        self._over = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -75,7 +79,7 @@ class Arrivals:
             wake()
 
     async def _live(self) -> None:
-        while True:
+        while not self._over:
             try:
                 with translated(StoreUnavailableError):
                     await self._turn()

@@ -16,7 +16,7 @@ SLOTS = 64
 
 _ADD = f"""
     INSERT INTO counters (subject, name, state, slot, n)
-    SELECT subject, name, state, pg_backend_pid() % {SLOTS}, sum(n) FROM ({{}}) AS some (subject, name, state, n)
+    SELECT subject, name, state, pg_backend_pid() % {SLOTS}, sum(n) FROM ({{}}) AS changes (subject, name, state, n)
     GROUP BY subject, name, state HAVING sum(n) <> 0
     ORDER BY subject, name, state
     ON CONFLICT (subject, name, state, slot) DO UPDATE SET n = counters.n + excluded.n

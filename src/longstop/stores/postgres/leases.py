@@ -45,7 +45,7 @@ _CLAIM = f"""
         WHERE NOT EXISTS (SELECT FROM pauses p WHERE p.destination = w.destination)
             AND NOT EXISTS (SELECT FROM circuits c WHERE c.destination = w.destination)
     ), picked AS MATERIALIZED (
-        SELECT some.id FROM w CROSS JOIN LATERAL (
+        SELECT taken.id FROM w CROSS JOIN LATERAL (
             -- Half of what was never tried, half of what was, and what one has no use for, the other.
             WITH a AS MATERIALIZED ({_DUE.format("w.tried_first", "", "w.half")}),
             b AS MATERIALIZED ({_DUE.format("NOT w.tried_first", "", f"least(w.second_most, w.room - {_A})")}),
@@ -57,7 +57,7 @@ _CLAIM = f"""
     )
 })
             SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT id FROM c
-        ) AS some
+        ) AS taken
     ), leased AS (
         UPDATE queue q SET {_LEASED} FROM picked WHERE q.id = picked.id RETURNING q.id, q.destination
     ), counted AS ({_MOVED})
@@ -68,7 +68,8 @@ _NEXT = f"""
         AND q.due_at_ms > $2 ORDER BY q.due_at_ms LIMIT 1)
 """
 _LOOK = f"""
-    SELECT w.destination AS place, {columns(circuits.COLUMNS, "c")}, least({_NEXT.format("false")}, {_NEXT.format("true")}) AS next_due_at_ms,
+    SELECT w.destination AS place, {columns(circuits.COLUMNS, "c")},
+        least({_NEXT.format("false")}, {_NEXT.format("true")}) AS next_due_at_ms,
         EXISTS (SELECT FROM pauses p WHERE p.destination = w.destination) AS paused
     FROM unnest($1::varchar[]) AS w (destination) LEFT JOIN circuits c ON c.destination = w.destination
 """
@@ -84,8 +85,8 @@ _PROBES = f"""
     SELECT {DELIVERY} FROM (
         SELECT q.id, q.due_at_ms {_OF} AND NOT q.tried AND q.due_at_ms <= $2 AND q.id <> ALL ($4::varchar[])
         ORDER BY q.due_at_ms {{0}}, q.id {{0}} LIMIT $3
-    ) AS some JOIN deliveries d ON d.id = some.id JOIN queue q ON q.id = some.id
-    ORDER BY some.due_at_ms {{0}}, some.id {{0}}
+    ) AS found JOIN deliveries d ON d.id = found.id JOIN queue q ON q.id = found.id
+    ORDER BY found.due_at_ms {{0}}, found.id {{0}}
 """
 _OLDEST_FIRST, _NEWEST_FIRST = _PROBES.format("ASC"), _PROBES.format("DESC")
 _TRIES = f"SELECT q.tries {_OF} AND q.tried AND q.tries > $2 ORDER BY q.tries LIMIT 1"
