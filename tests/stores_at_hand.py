@@ -18,7 +18,7 @@ from longstop.stores.sqlite import SqliteStore
 
 Place = Callable[[], Store]
 
-PERSISTING = ("sqlite",)
+PERSISTING = ("sqlite", "postgresql")
 """What is there still when the store is closed."""
 STORES = ("memory", *PERSISTING)
 

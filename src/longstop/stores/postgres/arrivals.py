@@ -56,7 +56,7 @@ class Arrivals:
         """Say what is still to be said, and be quiet."""
         if self._task is None:
             return
-        # Cancelled alone it may go on: before Python 3.12, `wait_for` forgets that when what it waits for comes just then.
+        # Cancelled alone it may go on: before Python 3.12, `wait_for` forgets that where what it waits for comes then.
         self._over = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

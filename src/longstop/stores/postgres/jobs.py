@@ -78,9 +78,9 @@ async def advance(connection: asyncpg.Connection, step: JobStep) -> Job | None:
     holding = [each for each in step.decisions if each.holds(seen.get(each.action.delivery_id))]
     results = await decisions.act(connection, [each.action for each in holding])
     happened = {id(each): result is not None for each, result in zip(holding, results, strict=True)}
-    for each in holding:
-        if each.instead is not None and each.edit is not None and happened[id(each)]:
-            await decisions.replace(connection, each.instead, each.edit, ())
+    for decision in holding:
+        if decision.instead is not None and decision.edit is not None and happened[id(decision)]:
+            await decisions.replace(connection, decision.instead, decision.edit, ())
     return await _put(connection, job.advanced(step, [happened.get(id(each), False) for each in step.decisions]))
 
 
