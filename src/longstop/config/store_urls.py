@@ -2,15 +2,19 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
+from longstop.config import postgresql_url
 from longstop.config.errors import Fault, nearest, quoted
 from longstop.config.values import Surroundings, expand
 
-_LATER = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
-_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
+_LATER = ("redis", "rediss", "valkey", "aws")
+_EXPECTED = (
+    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE or memory://"
+)
 SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 
@@ -21,9 +25,15 @@ class StoreSettings:
 
     url: str = field(repr=False)
     """As written."""
-    kind: Literal["sqlite", "memory"]
+    kind: Literal["sqlite", "memory", "postgresql"]
     path: str | None = None
     """sqlite: the absolute path of the database file."""
+    address: str = field(default="", repr=False)
+    """What the driver of a server is given: the URL with what it refers to, without what it would not know."""
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What the URL says besides, to us."""
+    server: str = ""
+    """The server and what of it, for people."""
 
     @property
     def is_shared(self) -> bool:
@@ -33,12 +43,12 @@ class StoreSettings:
     @property
     def has_transactions(self) -> bool:
         """Whether a handler's writes can be in the transaction that settles its delivery."""
-        return self.kind == "sqlite"
+        return self.kind in ("sqlite", "postgresql")
 
     @property
     def place(self) -> str:
         """Where it is, for people. It shows no secret."""
-        return self.path or "in memory: gone when the program ends"
+        return self.path or self.server or "in memory: gone when the program ends"
 
 
 def store(text: str, around: Surroundings) -> StoreSettings:
@@ -80,7 +90,17 @@ def spool(text: str, around: Surroundings) -> str:
     return path
 
 
-_READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgresql(text: str, around: Surroundings) -> StoreSettings:
+    address, options, shown = postgresql_url.read(text, around)
+    return StoreSettings(text, "postgresql", address=address, options=options, server=shown)
+
+
+_READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+}
 
 
 def _not_a_store(scheme: str) -> Fault:

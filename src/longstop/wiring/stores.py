@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from longstop.config import StoreSettings
+from longstop.model.errors import ConfigurationError
 from longstop.ports import Store
 
 
@@ -30,4 +31,24 @@ def _sqlite(settings: StoreSettings) -> Store:
     return SqliteStore(settings.path)
 
 
-_MAKE: dict[str, Callable[[StoreSettings], Store]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgresql(settings: StoreSettings) -> Store:
+    try:
+        from longstop.stores.postgres import PostgresStore, ServerSettings
+    except ModuleNotFoundError as error:
+        raise _without_driver("postgresql", "asyncpg") from error
+    server = ServerSettings(
+        settings.address,
+        schema=settings.options.get("schema", "longstop"),
+        relaxed=settings.options.get("durability") == "relaxed",
+        pooled="pgbouncer" in settings.options,
+        connections=int(settings.options.get("connections", 8)),
+    )
+    return PostgresStore(server)
+
+
+def _without_driver(kind: str, driver: str) -> ConfigurationError:
+    problem = f"store.url: found {kind}://…, and {driver} is not installed; expected it to be: pip install"
+    return ConfigurationError((f"{problem} 'longstop[{kind}]'",))
+
+
+_MAKE: dict[str, Callable[[StoreSettings], Store]] = {"memory": _memory, "sqlite": _sqlite, "postgresql": _postgresql}

@@ -12,12 +12,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 import asyncpg
-import structlog
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres.failures import translated
-
-log = structlog.get_logger("longstop.store")
 
 NOTIFY_S = 0.02
 
@@ -83,8 +80,8 @@ class Arrivals:
             try:
                 with translated(StoreUnavailableError):
                     await self._turn()
-            except StoreUnavailableError as error:
-                log.debug("arrivals_unheard", error=str(error))
+            except StoreUnavailableError:
+                # Whoever writes or reads meanwhile hears of it; here it is only looked for again.
                 self._connection = None
                 await self._pause(self._poll_s)
                 self._wake()

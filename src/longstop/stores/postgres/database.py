@@ -15,7 +15,7 @@ import asyncpg
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import durability, schema, text
 from longstop.stores.postgres.arrivals import Arrivals
-from longstop.stores.postgres.failures import AnswerLostError, may_try_again, translated
+from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
 
 T = TypeVar("T")
 Work = Callable[[asyncpg.Connection], Awaitable[T]]
@@ -107,7 +107,7 @@ class PostgresDatabase:
             return
         try:
             await asyncio.wait_for(pool.close(), self._settings.connect_s)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (*BROKEN, asyncpg.PostgresError):
             pool.terminate()
 
     def ready(self) -> bool:
@@ -191,11 +191,11 @@ class PostgresDatabase:
             yield connection
         except AnswerLostError:
             # Nobody knows what it is still at.
-            with contextlib.suppress(asyncpg.InterfaceError):
+            with contextlib.suppress(asyncpg.InterfaceError, asyncpg.InternalClientError):
                 connection.terminate()
             raise
         finally:
-            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*BROKEN, asyncpg.PostgresError):
                 await pool.release(connection)
 
     @contextlib.asynccontextmanager
@@ -231,5 +231,5 @@ async def _leave_as_it_is(_: asyncpg.Connection) -> None:
 async def _let_go(connection: asyncpg.Connection) -> None:
     try:
         await connection.close(timeout=2)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (*BROKEN, asyncpg.PostgresError):
         connection.terminate()

@@ -18,16 +18,19 @@ class AnswerLostError(StoreUnavailableError):
 
 _TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Nothing is wrong but that two came at once; the one that got this has done nothing."""
-_BROKEN = (
+BROKEN = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    # What asyncpg makes of a connection that broke between two of its steps.
+    asyncpg.InternalClientError,
     OSError,
     EOFError,
     TimeoutError,
 )
+"""What a connection ends with that is of no use any more."""
 
 
 def may_try_again(error: BaseException) -> bool:
@@ -48,7 +51,7 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
         raise
     except asyncpg.ClientConfigurationError:
         raise StoreUnavailableError("PostgreSQL: the address in store.url cannot be read") from None
-    except _BROKEN as error:
+    except BROKEN as error:
         raise broken(_said(error)) from error
     except asyncpg.PostgresError as error:
         raise StoreUnavailableError(_said(error)) from error

@@ -9,7 +9,9 @@ from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Receipt
 from longstop.model.lease import LeaseBatch, LeaseRef, LeaseRequest, Settlement
-from longstop.stores.postgres import append_rows, circuits, clock_repair, lanes, leases, settlements
+from longstop.stores.postgres import append_rows, circuits, clock_repair, lanes
+from longstop.stores.postgres import leases as leasing
+from longstop.stores.postgres import settlements as settling
 from longstop.stores.postgres.database import PostgresDatabase
 from longstop.stores.postgres.failures import AnswerLostError
 
@@ -30,26 +32,26 @@ class PostgresInbox(PostgresDatabase):
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """See ports.Inbox."""
-        return await leases.lease(self, request)
+        return await leasing.lease(self, request)
 
-    async def extend(self, leases_: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
-        return await leases.extend(self, leases_, until_ms)
+        return await leasing.extend(self, leases, until_ms)
 
-    async def settle(self, settlements_: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
         try:
-            results = await settlements.settle(self, settlements_)
+            results = await settling.settle(self, settlements)
         except AnswerLostError:
-            results = await settlements.settle(self, settlements_)
-            results = await settlements.settled_before(self, settlements_, results)
-        if any(lanes.may_let_go(each.delivery) for each in settlements_):
+            results = await settling.settle(self, settlements)
+            results = await settling.settled_before(self, settlements, results)
+        if any(lanes.may_let_go(each.delivery) for each in settlements):
             self._arrivals.arrived()
         return results
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
-        return await leases.expired(self, now_ms, limit)
+        return await leasing.expired(self, now_ms, limit)
 
     async def repair_clock(self, repair: ClockRepair) -> int:
         """See ports.Inbox."""
