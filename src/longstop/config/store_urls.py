@@ -43,7 +43,7 @@ class StoreSettings:
     @property
     def has_transactions(self) -> bool:
         """Whether a handler's writes can be in the transaction that settles its delivery."""
-        return self.kind in ("sqlite", "postgresql")
+        return self.kind == "sqlite"
 
     @property
     def place(self) -> str:

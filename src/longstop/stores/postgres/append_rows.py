@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from longstop.model.append import Append
+from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import Delivery, State
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
@@ -94,21 +95,10 @@ _REPEATED = """
 """
 _KEPT = "SELECT id, source, received_at_ms, sha256(body) AS body FROM events WHERE id = ANY($1::varchar[])"
 
-ORDERED_BYTES = 24
-"""As much of a dedup key as an RFC 3339 time takes, in a JSON array."""
-
 
 def digest(source: str, dedup: bytes | None) -> bytes | None:
-    """What a source and key are known by: how the key begins, and a hash.
-
-    The hash keeps every pair of them apart from every other (hence the length in front). The beginning keeps the order:
-    where keys begin with a time, as many senders' do, those of one commit stand side by side in the index. As hashes
-    alone they would be scattered all over it, and each would write a page of its own.
-    """
-    if dedup is None:
-        return None
-    name = source.encode("utf-8", "surrogatepass")
-    return dedup[:ORDERED_BYTES] + hashlib.blake2b(b"%d:%b%b" % (len(name), name, dedup), digest_size=16).digest()
+    """What a source and key are known by; None where there is no key."""
+    return None if dedup is None else dedup_digest(source, dedup)
 
 
 async def append(database: PostgresDatabase, appends: Sequence[Append]) -> list[Receipt]:

@@ -110,8 +110,13 @@ class Arrivals:
     async def _pause(self, seconds: float) -> None:
         """Time of the loop's own, in which nothing happens."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = asyncio.get_running_loop().call_later(seconds, over.set_result, None)
+        timer = asyncio.get_running_loop().call_later(seconds, _end, over)
         try:
             await over
         finally:
             timer.cancel()
+
+
+def _end(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)

@@ -4,13 +4,15 @@ Whoever changes a group locks its row first, and looks at its deliveries then: s
 or the last of it live, count that key once.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import asyncpg
 
 from longstop.model.delivery import Delivery
 from longstop.model.error_group import OTHER, group_of
+from longstop.model.listing import DEAD_STEP_MS
 
 GROUPS_MAX = 1_000
 """Of so many, what dies of yet another error joins the group of other errors of its destination, reason and status."""
@@ -29,6 +31,21 @@ _OTHERS = """
 """
 _JOIN = "UPDATE deliveries SET dead_group = $1 WHERE id = ANY($2::varchar[])"
 _ADD = "UPDATE dead_groups SET n = n + $2, keys = keys + $3 WHERE id = $1"
+_MOVE = """
+    INSERT INTO dead_times (dead_group, at_ms, n)
+    SELECT $1, at_ms, n FROM unnest($2::bigint[], $3::bigint[]) AS t (at_ms, n)
+    ON CONFLICT (dead_group, at_ms) DO UPDATE SET n = dead_times.n + excluded.n
+"""
+"""There may be fewer than none, until a recount put it right."""
+_FORGET_TIMES = "DELETE FROM dead_times WHERE dead_group = $1 AND at_ms = ANY($2::bigint[]) AND n = 0"
+
+
+class Gone(NamedTuple):
+    """A delivery that is no longer dead, as it was."""
+
+    group: int
+    key: str | None
+    died_at_ms: int | None
 
 
 async def join(connection: asyncpg.Connection, dead: Iterable[Delivery]) -> None:
@@ -44,17 +61,28 @@ async def join(connection: asyncpg.Connection, dead: Iterable[Delivery]) -> None
         new = await connection.fetchval(_OTHERS, group, sorted(keys))
         await connection.execute(_JOIN, group, [each.id for each in some])
         await connection.execute(_ADD, group, len(some), new)
+        await _move(connection, group, [each.ended_at_ms for each in some], 1)
 
 
-async def leave(connection: asyncpg.Connection, gone: Sequence[tuple[int, str | None]]) -> None:
-    """Deliveries of these groups, with these keys, are no longer dead: their rows say so, or are no more."""
-    by_group: defaultdict[int, list[str | None]] = defaultdict(list)
-    for group, key in gone:
-        by_group[group].append(key)
-    for group, keys in sorted(by_group.items()):
+async def leave(connection: asyncpg.Connection, gone: Iterable[Gone]) -> None:
+    """These deliveries are no longer dead: their rows say so, or are no more."""
+    by_group: defaultdict[int, list[Gone]] = defaultdict(list)
+    for each in gone:
+        by_group[each.group].append(each)
+    for group, some in sorted(by_group.items()):
         await connection.execute(_LOCK, group)
-        last = await connection.fetchval(_OTHERS, group, sorted({key for key in keys if key is not None}))
-        await connection.execute(_ADD, group, -len(keys), -last)
+        keys = sorted({each.key for each in some if each.key is not None})
+        last = await connection.fetchval(_OTHERS, group, keys)
+        await connection.execute(_ADD, group, -len(some), -last)
+        await _move(connection, group, [each.died_at_ms for each in some], -1)
+
+
+async def _move(connection: asyncpg.Connection, group: int, died_at_ms: Iterable[int | None], n: int) -> None:
+    """So many more, or fewer, died in each quarter of an hour; the group is locked."""
+    quarters = Counter(at_ms - at_ms % DEAD_STEP_MS for at_ms in died_at_ms if at_ms is not None)
+    if quarters:
+        await connection.execute(_MOVE, group, list(quarters), [n * each for each in quarters.values()])
+        await connection.execute(_FORGET_TIMES, group, list(quarters))
 
 
 async def _locked(connection: asyncpg.Connection, place: Place) -> int:

@@ -77,7 +77,9 @@ async def act(connection: asyncpg.Connection, actions: Sequence[Action]) -> list
     changed = [id_ for id_ in after if after[id_] != before[id_][0]]
     await write(connection, [(before[id_][0], after[id_]) for id_ in changed])
     left = [
-        (group, after[id_].key) for id_ in changed if (group := before[id_][1]) and after[id_].state is not State.DEAD
+        dead_groups.Gone(group, old.key, old.ended_at_ms)
+        for old, group in map(before.__getitem__, changed)
+        if group is not None and after[old.id].state is not State.DEAD
     ]
     await dead_groups.leave(connection, left)
     if records:

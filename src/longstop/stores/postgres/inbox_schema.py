@@ -27,7 +27,7 @@ EVENTS = f"""
         redeliveries integer NOT NULL DEFAULT 0
     );
     CREATE TABLE dedup (
-        -- See append_rows.digest.
+        -- See model.dedup.dedup_digest.
         digest bytea PRIMARY KEY,
         at_ms bigint NOT NULL,
         until_ms bigint NOT NULL,
@@ -176,6 +176,13 @@ COUNTERS = f"""
         n bigint NOT NULL DEFAULT 0,
         keys bigint NOT NULL DEFAULT 0,
         UNIQUE (destination, reason, status, error)
+    );
+    -- How many of a group died in each quarter of an hour; no row for none.
+    CREATE TABLE dead_times (
+        dead_group bigint NOT NULL,
+        at_ms bigint NOT NULL,
+        n bigint NOT NULL,
+        PRIMARY KEY (dead_group, at_ms)
     );
     CREATE INDEX deliveries_dead_key ON deliveries (dead_group, key, id) WHERE dead_group IS NOT NULL;
 

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import asyncpg
 
 from longstop.model.action import ActionRecord, Edit
+from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import Attempt, Delivery
+from longstop.model.event import Event
 from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
 from longstop.model.retention import WholeEvent
 from longstop.stores.postgres import find_deliveries, find_events
@@ -53,6 +55,10 @@ _ACTIONS = f"""
     SELECT this, a.trigger, a.at_ms, a."by", a.why {_THESE} JOIN actions a ON a.delivery_id = this ORDER BY a.seq
 """
 
+_HELD_KEYS = """
+    SELECT k.event_id, k.until_ms FROM unnest($1::bytea[]) AS this JOIN dedup k ON k.digest = this
+"""
+
 _to_edit = reader("edit", lambda row: Edit(*row))
 
 
@@ -67,7 +73,17 @@ async def whole(connection: asyncpg.Connection, event_ids: Sequence[str]) -> lis
     events = await _kept(connection, await connection.fetch(_EVENTS, list(event_ids)), take=_all)
     recorded = await _histories(connection, [each_.id for kept in events for each_ in kept.deliveries], take=_all)
     none = History((), ())
-    return [WholeEvent(kept, tuple(recorded.get(each_.id, none) for each_ in kept.deliveries)) for kept in events]
+    until_ms = await _held_keys(connection, [kept.event for kept in events])
+    return [
+        WholeEvent(kept, tuple(recorded.get(each_.id, none) for each_ in kept.deliveries), until_ms.get(kept.event.id))
+        for kept in events
+    ]
+
+
+async def _held_keys(connection: asyncpg.Connection, events: Iterable[Event]) -> dict[str, int]:
+    """By event, until when it holds its dedup key."""
+    digests = [dedup_digest(each_.source, each_.dedup) for each_ in events if each_.dedup is not None]
+    return dict(await connection.fetch(_HELD_KEYS, digests))
 
 
 def _all(rows: Iterable[Row], read: Callable[[Row], T], of: str = "") -> Iterator[T]:  # noqa: ARG001

@@ -1,12 +1,15 @@
 """What a person who watches asks: what happened lately, what a part of an id means, who goes first in a lane, what is
 dead and of what. Each function is inside of one view of the database."""
 
+from collections import defaultdict
+from dataclasses import replace
+
 import asyncpg
 
 from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, DeadReason, Delivery
 from longstop.model.ids import END_CHARS, format_uuid7
-from longstop.model.listing import DeadGroup
+from longstop.model.listing import DeadGroup, TimeSteps
 from longstop.model.recent import Recent
 from longstop.stores.postgres.ledger import BODILESS
 from longstop.stores.postgres.rows import (
@@ -75,6 +78,10 @@ _LARGEST = f"""
             ORDER BY d.ended_at_ms DESC, d.id DESC LIMIT {SAMPLE}) AS last) AS latest
     WHERE g.n > 0 AND g.destination = coalesce($1, g.destination) ORDER BY g.n DESC, g.id LIMIT $2
 """
+_TIMES = """
+    SELECT t.dead_group, t.at_ms, t.n FROM unnest($1::bigint[]) AS this JOIN dead_times t ON t.dead_group = this
+    WHERE t.at_ms >= $2 AND t.at_ms < $3
+"""
 
 
 async def recent(connection: asyncpg.Connection, since_ms: int, limit: int) -> Recent:
@@ -112,9 +119,18 @@ async def ahead(connection: asyncpg.Connection, delivery_id: str) -> Delivery | 
     return None if row is None else to_delivery(row)
 
 
-async def dead_groups(connection: asyncpg.Connection, destination: str | None, limit: int) -> list[DeadGroup]:
-    """The largest groups."""
-    return list(each(await connection.fetch(_LARGEST, destination, limit), _to_group))
+async def dead_groups(
+    connection: asyncpg.Connection, destination: str | None, limit: int, over: TimeSteps | None
+) -> list[DeadGroup]:
+    """The largest groups, and when the dead of each died."""
+    rows = await connection.fetch(_LARGEST, destination, limit)
+    if over is None:
+        return list(each(rows, _to_group))
+    times: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for group, at_ms, n in await connection.fetch(_TIMES, [row[0] for row in rows], over.from_ms, over.until_ms):
+        times[group].append((at_ms, n))
+    over_time = {row[0]: tuple(max(0, n) for n in over.counts(times[row[0]])) for row in rows}
+    return [replace(made, over_time=over_time[row[0]]) for row in rows for made in each([row], _to_group)]
 
 
 def _group(row: Row) -> DeadGroup:

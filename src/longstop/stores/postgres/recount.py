@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 
 from longstop.model.delivery import State
-from longstop.model.listing import Drift
+from longstop.model.listing import DEAD_STEP_MS, Drift
 
 _NAMES = """
     WITH RECURSIVE found(name) AS (
@@ -52,6 +52,22 @@ _COUNT_GROUP = """
         (SELECT count(DISTINCT d.key) FROM deliveries d WHERE d.dead_group = g.id)
     FROM dead_groups g WHERE g.id = $1
 """
+_WRONG_TIMES = f"""
+    SELECT coalesce(k.at_ms, f.at_ms), coalesce(k.n, 0), coalesce(f.n, 0)
+    FROM (SELECT at_ms, n FROM dead_times WHERE dead_group = $1) AS k
+    FULL JOIN (
+        SELECT d.ended_at_ms - d.ended_at_ms % {DEAD_STEP_MS} AS at_ms, count(*) AS n FROM deliveries d
+        WHERE d.dead_group = $1 AND d.ended_at_ms IS NOT NULL GROUP BY 1) AS f ON f.at_ms = k.at_ms
+    WHERE k.n IS DISTINCT FROM f.n
+"""
+_REPAIR_TIME = """
+    INSERT INTO dead_times (dead_group, at_ms, n) VALUES ($1, $2, $3)
+    ON CONFLICT (dead_group, at_ms) DO UPDATE SET n = dead_times.n + excluded.n
+"""
+_FORGET_TIMES = """
+    DELETE FROM dead_times t WHERE t.dead_group = $1
+        AND (t.n = 0 OR NOT EXISTS (SELECT FROM dead_groups g WHERE g.id = $1))
+"""
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('longstop recount ' || current_schema, 0))"
 """Two who find the same thing put it right once."""
 _REPAIR = """
@@ -82,7 +98,8 @@ async def look(connection: asyncpg.Connection, after: str | None) -> Step:
     cursor = None if place == places[-1] else json.dumps(place)
     if place[0] == 3:
         kept, kept_keys, found, found_keys = await connection.fetchrow(_COUNT_GROUP, int(place[1]))
-        return Step(place, cursor, (kept, kept_keys) != (found, found_keys) or kept == 0)
+        wrong = await connection.fetch(_WRONG_TIMES, int(place[1]))
+        return Step(place, cursor, (kept, kept_keys) != (found, found_keys) or kept == 0 or bool(wrong))
     counted = [await _count(connection, counter) for counter in _counters(place)]
     return Step(place, cursor, any(kept != found for kept, found in counted))
 
@@ -136,8 +153,12 @@ async def _repair_group(connection: asyncpg.Connection, id_: int) -> list[Drift]
     if row is None:
         return []
     kept, kept_keys, found, found_keys = row
+    times = await connection.fetch(_WRONG_TIMES, id_)
     await connection.execute(_REPAIR_GROUP, id_, found - kept, found_keys - kept_keys)
+    await connection.executemany(_REPAIR_TIME, [(id_, at_ms, there - said) for at_ms, said, there in times])
     if found == 0:
         await connection.execute(_FORGET_GROUP, id_)
-    pairs = (("count", kept, found), ("keys", kept_keys, found_keys))
+    await connection.execute(_FORGET_TIMES, id_)
+    quarters = ("quarters of an hour that were wrong", len(times), 0)
+    pairs = (("count", kept, found), ("keys", kept_keys, found_keys), quarters)
     return [Drift(f"dead group {id_} {what}", before, now) for what, before, now in pairs if before != now]

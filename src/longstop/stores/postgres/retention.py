@@ -50,12 +50,12 @@ _LOCK = """
 _FORGET_DELIVERIES = """
     WITH gone AS (
         DELETE FROM deliveries d USING unnest($1::text[]) AS this WHERE d.event_id = this
-        RETURNING d.id, d.destination, d.state, d.dead_group, d.key
+        RETURNING d.id, d.destination, d.state, d.dead_group, d.key, d.ended_at_ms
     ), without_attempts AS (
         DELETE FROM attempts a USING gone WHERE a.delivery_id = gone.id
     ), without_actions AS (
         DELETE FROM actions a USING gone WHERE a.delivery_id = gone.id
-    ) SELECT destination, state, dead_group, key FROM gone
+    ) SELECT destination, state, dead_group, key, ended_at_ms FROM gone
 """
 _FORGET_EVENTS = "DELETE FROM events WHERE id = ANY($1::text[]) RETURNING source, routed"
 _FORGET_DEDUP = f"""
@@ -132,11 +132,11 @@ async def forget(connection: asyncpg.Connection, event_ids: Sequence[str], befor
     if not going:
         return 0
     taken = Deltas()
-    dead: list[tuple[int, str | None]] = []
-    for destination, state, group, key in await connection.fetch(_FORGET_DELIVERIES, going):
+    dead: list[dead_groups.Gone] = []
+    for destination, state, group, key, ended_at_ms in await connection.fetch(_FORGET_DELIVERIES, going):
         taken["deliveries", destination, state] -= 1
         if group is not None:
-            dead.append((group, key))
+            dead.append(dead_groups.Gone(group, key, ended_at_ms))
     for source, routed in await connection.fetch(_FORGET_EVENTS, going):
         taken["events", source, ""] -= 1
         taken["unrouted", "", ""] -= not routed

@@ -20,7 +20,7 @@ log = structlog.get_logger("longstop.store")
 _LANES = "SELECT destination, lane_hash FROM deliveries WHERE id = ANY($1::varchar[]) AND lane_hash IS NOT NULL"
 _PARK = f"""
     WITH before AS MATERIALIZED (
-        SELECT d.id, d.destination, d.dead_group,
+        SELECT d.id, d.destination, d.dead_group, d.key, d.ended_at_ms,
             CASE WHEN q.lease_until_ms IS NULL THEN d.state ELSE 'leased' END AS old
         FROM {DELIVERIES} WHERE d.id = $1
     ), gone AS (DELETE FROM queue WHERE id = $1 RETURNING token),
@@ -29,7 +29,7 @@ _PARK = f"""
             dead_group = NULL, token = coalesce((SELECT token FROM gone), d.token)
         WHERE d.id = $1
     ), counted AS ({counters.add(counters.moved("(SELECT destination, old, 'dead' AS new FROM before) AS m"))})
-    SELECT dead_group, (SELECT key FROM deliveries WHERE id = $1) AS key FROM before
+    SELECT dead_group, key, ended_at_ms FROM before WHERE dead_group IS NOT NULL
 """
 _ONE = f"SELECT {DELIVERY} FROM {DELIVERIES} WHERE d.id = $1"
 
@@ -51,6 +51,6 @@ async def within(connection: asyncpg.Connection, unread: Sequence[tuple[str, Unr
     for id_, error in unread:
         trouble = f"the store's row cannot be read: {error.trouble}"
         before = await connection.fetch(_PARK, id_, trouble, now_ms)
-        await dead_groups.leave(connection, [(row["dead_group"], row["key"]) for row in before if row["dead_group"]])
+        await dead_groups.leave(connection, [dead_groups.Gone(*row) for row in before])
         await dead_groups.join(connection, each(await connection.fetch(_ONE, id_), to_delivery))
     await lanes.advance(connection, places)

@@ -12,6 +12,7 @@ from longstop.stores.postgres.store.nodes import PostgresNodes
 from longstop.stores.postgres.store.rejections import PostgresRejections
 from longstop.stores.postgres.store.retention import PostgresRetention
 from longstop.stores.postgres.store.statistics import PostgresStatistics
+from longstop.stores.postgres.store.transfer import PostgresTransfer
 
 
 class PostgresStore(
@@ -27,5 +28,6 @@ class PostgresStore(
     PostgresAccounts,
     PostgresAudit,
     PostgresAlertBooks,
+    PostgresTransfer,
 ):
     """Inbox and Ledger in PostgreSQL."""

@@ -14,6 +14,7 @@ from longstop.model.listing import (
     Listing,
     Page,
     Recount,
+    TimeSteps,
 )
 from longstop.model.recent import Recent
 from longstop.stores.postgres import (
@@ -49,9 +50,11 @@ class PostgresLookups(PostgresDatabase):
         """See ports.Lookups."""
         return await self.view(lambda connection: ledger.deliveries(connection, wanted, page))
 
-    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+    async def dead_groups(
+        self, destination: str | None = None, limit: int = 100, over: TimeSteps | None = None
+    ) -> Sequence[DeadGroup]:
         """See ports.Lookups."""
-        return await self.view(lambda connection: lookups.dead_groups(connection, destination, limit))
+        return await self.view(lambda connection: lookups.dead_groups(connection, destination, limit, over))
 
     async def ahead(self, delivery_id: str) -> Delivery | None:
         """See ports.Lookups."""
