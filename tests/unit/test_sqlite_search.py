@@ -39,9 +39,9 @@ STATUSES = (None, 404, 503)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
     monkeypatch.setattr(find_deliveries, "FEW", 5)
-    short = key_places.END_OF_BATCH.replace(f"n >= {key_places.SEGMENT_EVENTS}", "n >= 4")
-    assert short != key_places.END_OF_BATCH
-    setup = append_rows.SETUP.replace(f"n >= {key_places.SEGMENT_EVENTS}", "n >= 4")
+    block = f"/ {key_places.SEGMENT_EVENTS}"
+    assert key_places.END_OF_BATCH.count(block) == 2
+    setup = append_rows.SETUP.replace(block, "/ 4")
     monkeypatch.setattr(append_rows, "SETUP", setup)
 
 

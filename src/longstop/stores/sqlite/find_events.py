@@ -12,7 +12,6 @@ from longstop.stores.sqlite.walk import QUICK_S, Condition, Found, Ids, Stream, 
 
 SEGMENTS_FIRST = 16
 """So many segments of a key are looked at in one go, and more where that was quick."""
-LAST_TAIL = (1 << 74) - 1
 
 
 def find(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Ids:
@@ -89,7 +88,7 @@ def _placed(connection: apsw.Connection, key: str, fits: Sequence[Condition], pa
         done = last
         now_s = time.monotonic()
         if now_s >= until_s and done <= newest and len(found.ids) <= page.limit:
-            found.searched_to = _edge(connection, page, first_seq if page.newest_first else end_seq)
+            found.searched_to = _edge(connection, first_seq if page.newest_first else end_seq)
             return found
         if now_s - began_s < QUICK_S:
             step *= 2
@@ -117,7 +116,6 @@ def _of_segments(
     return [str(id_) for (id_,) in connection.execute(query, (*segments, key_hash(key), *values, limit))]
 
 
-def _edge(connection: apsw.Connection, page: Page, seq: int) -> str:
+def _edge(connection: apsw.Connection, seq: int) -> str:
     """The id at which a search that has come to the beginning of a segment goes on."""
-    start_ms = max(int(connection.execute("SELECT start_ms FROM key_segments WHERE seq = ?", (seq,)).get), 0)
-    return format_uuid7(start_ms, 0) if page.newest_first else format_uuid7(max(start_ms - 1, 0), LAST_TAIL)
+    return str(connection.execute("SELECT start FROM key_segments WHERE seq = ?", (seq,)).get)

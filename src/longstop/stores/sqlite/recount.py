@@ -65,6 +65,7 @@ _REPAIR_GROUP = "UPDATE dead_groups SET n = n + ?, keys = keys + ?, repairs = re
 _FORGET_GROUP = """
     DELETE FROM dead_groups WHERE id = ? AND n = 0 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dead_group = ?)
 """
+_NEWEST_MS = "SELECT CAST(received_at_ms AS INTEGER) FROM deliveries ORDER BY rowid DESC LIMIT 1"
 
 
 class Wrong(NamedTuple):
@@ -181,7 +182,7 @@ def repair(connection: apsw.Connection, step: Step) -> list[Drift]:
 
 def _newest_ms(connection: apsw.Connection) -> int:
     """About what time it is, by what came last."""
-    return int(connection.execute("SELECT newest_ms FROM marks").get)
+    return int(connection.execute(_NEWEST_MS).get)
 
 
 def _repair_group(

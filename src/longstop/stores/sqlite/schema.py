@@ -10,7 +10,17 @@ from collections.abc import Sequence
 import apsw
 
 from longstop.model.errors import SchemaError
-from longstop.stores.sqlite import accounts, alert_book, audit, jobs_schema, keyed_requests, ledger_schema, statistics
+from longstop.stores.sqlite import (
+    accounts,
+    alert_book,
+    audit,
+    event_deliveries,
+    jobs_schema,
+    key_places,
+    keyed_requests,
+    ledger_schema,
+    statistics,
+)
 
 APPLICATION_ID = 0x4C53544F
 """`LSTO`"""
@@ -223,6 +233,8 @@ MIGRATIONS: tuple[str, ...] = (
     accounts.MIGRATION,
     alert_book.MIGRATION,
     statistics.MIGRATION_BINS,
+    # What an append need not write.
+    event_deliveries.MIGRATION + key_places.MIGRATION,
 )
 
 
