@@ -17,7 +17,7 @@ from sqlite_steps import steps_counted
 from longstop.model.append import Append
 from longstop.model.ids import IdFactory
 from longstop.model.retention import Cutoffs
-from longstop.stores.sqlite import append_rows, connection, find_deliveries, ledger, retention, schema
+from longstop.stores.sqlite import append_rows, connection, find_deliveries, key_places, ledger, retention, schema
 from longstop.testing.builders import AT_MS, make_delivery, make_event
 
 EVENTS, PER_MS = 64, 10
@@ -76,6 +76,23 @@ def test_an_append_writes_few_pages(opened: apsw.Connection, tmp_path: Path) -> 
     seldom = {name: pages[name] for name in SELDOM if pages[name] > BATCHES / 4}
     assert seldom == {}, f"written by every batch or so: {pages}"
     assert pages.total() < PAGES_MAX * BATCHES, f"pages a batch: {pages.total() / BATCHES}; {pages}"
+
+
+def test_a_segment_of_keys_ends_after_so_many_events(opened: apsw.Connection) -> None:
+    coming = batches()
+    full = key_places.SEGMENT_EVENTS // EVENTS
+    for _ in range(2 * full + 2):
+        append_rows.append(opened, next(coming))
+    sizes = opened.execute("SELECT key_place >> 32, count(*) FROM events GROUP BY 1 ORDER BY 1").fetchall()
+    assert len(sizes) == 3
+    # A segment ends with a batch, and with the millisecond that the batch ends in.
+    assert all(abs(size - key_places.SEGMENT_EVENTS) <= EVENTS + PER_MS for _, size in sizes[:2]), sizes
+    disorder = """
+        SELECT count(*) FROM (
+            SELECT key_place >> 32 AS seq, lag(key_place >> 32) OVER (ORDER BY id) AS before FROM events)
+        WHERE seq < before
+    """
+    assert opened.execute(disorder).get == 0
 
 
 LOOK_UPS = [
