@@ -30,6 +30,7 @@ BASE_MS = 1_767_225_600_000
 EVERY_MS = 100
 """One event each: 10,000,000 are eleven days."""
 CHUNK = 500_000
+LAST_TAIL = (1 << 74) - 1
 PER_KEY = 5
 ERRORS = ("order {} is unknown", "connection refused", "timed out after {} s", "the destination answered {}")
 
@@ -104,10 +105,10 @@ async def build(path: Path, dead: int, delivered: int, scheduled: int) -> None:
     connection.execute(_GROUPS)
     connection.execute(_COUNTERS)
     segments = -(-total // key_places.SEGMENT_EVENTS)
-    starts = ((n, BASE_MS + n * key_places.SEGMENT_EVENTS * EVERY_MS if n else -1) for n in range(segments))
+    ends = (BASE_MS + n * key_places.SEGMENT_EVENTS * EVERY_MS - 1 for n in range(segments))
+    starts = ((n, format_uuid7(end_ms, LAST_TAIL) if n else "", n) for n, end_ms in enumerate(ends))
     connection.execute("DELETE FROM key_segments")
-    connection.executemany("INSERT INTO key_segments VALUES (?, ?, 0)", starts)
-    connection.execute("UPDATE marks SET newest_ms = ?", (BASE_MS + total * EVERY_MS,))
+    connection.executemany("INSERT INTO key_segments VALUES (?, ?, ?)", starts)
     for _, sql in indexes:
         connection.execute(str(sql))
     connection.execute("PRAGMA journal_mode = WAL")

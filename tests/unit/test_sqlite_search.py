@@ -14,6 +14,7 @@ import pytest
 
 from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, State, Transition, Trigger
+from longstop.model.ids import IdFactory
 from longstop.model.lease import LeaseRequest
 from longstop.model.listing import DEAD_STEP_MS, DeliveryFilter, Drift, EventFilter, Page, TimeSteps
 from longstop.ports import Store
@@ -24,6 +25,7 @@ from longstop.stores.sqlite import (
     counters,
     dead_groups,
     find_deliveries,
+    find_events,
     key_places,
     recount,
     walk,
@@ -39,9 +41,9 @@ STATUSES = (None, 404, 503)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
     monkeypatch.setattr(find_deliveries, "FEW", 5)
-    short = key_places.END_OF_BATCH.replace(f"n >= {key_places.SEGMENT_EVENTS}", "n >= 4")
-    assert short != key_places.END_OF_BATCH
-    setup = append_rows.SETUP.replace(f"n >= {key_places.SEGMENT_EVENTS}", "n >= 4")
+    block = f"/ {key_places.SEGMENT_EVENTS}"
+    assert key_places.END_OF_BATCH.count(block) == 2
+    setup = append_rows.SETUP.replace(block, "/ 4")
     monkeypatch.setattr(append_rows, "SETUP", setup)
 
 
@@ -180,6 +182,20 @@ async def test_a_key_is_listed_in_the_order_of_ids_whoever_came_late(stores: lis
         ids = [row.event.id for row in await every_page(sqlite, EventFilter(key="a"), page)]
         assert ids == sorted(ids, reverse=newest_first)
         assert len(ids) == 23
+
+
+async def test_a_search_by_key_goes_on_behind_each_segment(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a segment ends within a millisecond, and where there are more than are asked in one go."""
+    monkeypatch.setattr(find_events, "SEGMENTS_FIRST", 1)
+    sqlite, ids = stores[1], IdFactory(random.Random(3))
+    made = [ids.make(AT_MS + number // 7) for number in range(60)]
+    for id_ in made:
+        await sqlite.append([make_append(id=id_, key="a")])
+    for newest_first, limit in ((True, 1), (True, 50), (False, 1), (False, 50)):
+        rows = await every_page(sqlite, EventFilter(key="a"), Page(limit, None, newest_first, patience_ms=0))
+        assert [row.event.id for row in rows] == sorted(made, reverse=newest_first)
 
 
 @pytest.mark.parametrize("seed", range(6))
