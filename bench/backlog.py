@@ -124,8 +124,8 @@ def questions(store: SqliteStore, total: int) -> Iterator[Question]:
     day_ms = 86_400_000
     yield "counts (status)", store.counts
     yield "groups of the dead", store.dead_groups
-    over = TimeSteps.until(BASE_MS + total * EVERY_MS, 3_600_000, 200)
-    yield "groups of the dead, over 200 hours", lambda: store.dead_groups(None, 100, over)
+    over = TimeSteps.until(BASE_MS + total * EVERY_MS, 900_000, 4)
+    yield "groups of the dead, over an hour", lambda: store.dead_groups(None, 100, over)
     listings: list[tuple[str, DeliveryFilter | EventFilter]] = [
         *(
             (f"dead: {said}", DeliveryFilter(state=State.DEAD, **given))
