@@ -132,6 +132,8 @@ async def _tools(services: "Services") -> "MountedTools | None":
     if not services.config.operators.mcp:
         return None
     try:
+        # In a thread, as the API above.
+        await asyncio.to_thread(importlib.import_module, "longstop.edges.mcp.mounted")
         from longstop.edges.mcp.mounted import MountedTools
     except ImportError as error:
         log.error("no_mcp", error=f"{error}; pip install 'longstop[mcp]'")
