@@ -69,12 +69,10 @@ def _sqlite(text: str, around: Surroundings) -> StoreSettings:
 
 def spool(text: str, around: Surroundings) -> str:
     """The absolute path of the spool that a URL names: a file, whatever the store is."""
-    if not text.startswith("sqlite:"):
-        raise Fault(
-            f"found {quoted(text.partition(':')[0])} as the beginning",
-            SPOOL_EXPECTED,
-            "a spool is on this machine's disk",
-        )
+    match = _SCHEME.match(text)
+    if match is None or match[1].lower() != "sqlite":
+        found = f"a URL that begins with {quoted(match[0])}" if match else "text that is not a URL"
+        raise Fault(f"found {found}", SPOOL_EXPECTED, "a spool is on this machine's own disk")
     path = _sqlite(text, around).path
     assert path is not None
     return path

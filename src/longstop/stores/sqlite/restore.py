@@ -31,7 +31,7 @@ _EVENT = f"""
     VALUES ({", ".join("?" * _VALUES)}, {key_places.PLACE.format(f"?{_ID}", f"?{_VALUES + 1}")})
 """
 _MARK = ledger_schema.MARK.format(ahead=":ahead", behind=":behind")
-_DELIVERY = [*DELIVERY_COLUMNS, "held", "dead_group"]
+_DELIVERY = [*DELIVERY_COLUMNS, "dead_group"]
 _ATTEMPT = ["delivery_id", *ATTEMPT_COLUMNS]
 _ACTION = ["delivery_id", '"trigger"', "at_ms", '"by"', "why"]
 _KEYS = "SELECT digest, event_id, until_ms FROM dedup WHERE ?1 IS NULL OR digest > ?1 ORDER BY digest LIMIT ?2"
@@ -61,6 +61,7 @@ def restore(connection: apsw.Connection, events: Sequence[WholeEvent]) -> list[b
     _mark(connection, new)
     deliveries = [each for whole in new for each in whole.kept.deliveries]
     for destination, lane in sorted({(each.destination, each.lane) for each in deliveries if each.lane is not None}):
+        # Who is not the first of its lane is held from here on.
         lanes.advance(connection, destination, lane)
     return results
 
@@ -79,10 +80,8 @@ def _put_event(connection: apsw.Connection, whole: WholeEvent) -> None:
 
 
 def _put_delivery(connection: apsw.Connection, delivery: Delivery, history: History) -> None:
-    # Held until all are there, and then the first of the lane is let go.
-    held = delivery.lane is not None and delivery.state is State.SCHEDULED
     group = dead_groups.join(connection, delivery) if delivery.state is State.DEAD else None
-    insert_rows(connection, "deliveries", _DELIVERY, [(*delivery_row(delivery), held, group)])
+    insert_rows(connection, "deliveries", _DELIVERY, [(*delivery_row(delivery), group)])
     insert_rows(connection, "attempts", _ATTEMPT, [(delivery.id, *attempt_row(each)) for each in history.attempts])
     actions = [(delivery.id, each.trigger.value, each.at_ms, each.by, each.why) for each in history.actions]
     insert_rows(connection, "actions", _ACTION, actions)
