@@ -1,0 +1,142 @@
+"""The way of every event: ports.Inbox over Redis."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+from longstop.model.append import Append
+from longstop.model.breaker import PROBE_CANDIDATES, Circuit
+from longstop.model.clock_guard import ClockRepair
+from longstop.model.delivery import Delivery
+from longstop.model.errors import LeaseLostError
+from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
+from longstop.stores.redis.clock_repair import repair_clock
+from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.packing import (
+    pack,
+    pack_attempt,
+    pack_circuit,
+    pack_delivery,
+    pack_head,
+    to_circuit,
+    to_delivery,
+    to_event,
+)
+
+Found = tuple[bytes, bytes, bytes]
+"""A claim as the functions answer with it: the delivery's row, the event's head and body."""
+
+
+class RedisInbox(RedisDatabase):
+    """See ports.Inbox."""
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
+        """See ports.Inbox."""
+        if not appends:
+            return []
+        firsts = await self.call("append", pack([item(each) for each in appends]))
+        return [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
+
+    async def lease(self, request: LeaseRequest) -> LeaseBatch:
+        """See ports.Inbox."""
+        asked = [
+            (name, room, request.retries.get(name, room), name in request.retries_first)
+            for name, room in request.room.items()
+        ]
+        packed = pack((request.worker, request.now_ms, request.until_ms, request.over_ms, asked))
+        found, places = await self.call("lease", packed)
+        claims = [_claim(each) for each in found]
+        circuits: dict[str, Circuit] = {}
+        next_due: list[int] = []
+        for name, kept, due_at_ms in places:
+            circuit = to_circuit(kept) if kept else None
+            if circuit is not None:
+                probe = await self._lease_probe(circuit, kept, request)
+                claims += [claim for claim, _ in probe]
+                circuit = circuits[circuit.destination] = probe[0][1] if probe else circuit
+            if circuit is not None and circuit.probe_at_ms > request.now_ms:
+                next_due.append(circuit.probe_at_ms)
+            elif due_at_ms >= 0:
+                next_due.append(due_at_ms)
+        claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
+        return LeaseBatch(tuple(claims), min(next_due, default=None), circuits)
+
+    async def _lease_probe(
+        self, circuit: Circuit, kept: bytes, request: LeaseRequest
+    ) -> list[tuple[Claim, Circuit]]:
+        """The one delivery that finds out best whether the destination is back, if it is time for one."""
+        if circuit.probe_at_ms > request.now_ms:
+            return []
+        place = (circuit.destination, request.now_ms)
+        rows = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
+        if not rows:
+            return []
+        candidates = [to_delivery(row) for row in rows]
+        chosen = circuit.probe(candidates)
+        probed = circuit.probed(request.now_ms, chosen.key)
+        row = rows[candidates.index(chosen)]
+        lease = (request.worker, request.now_ms, request.until_ms)
+        packed = pack((*lease, circuit.destination, kept, pack_circuit(probed), chosen.id, row))
+        return [(_claim(each), probed) for each in await self.call("lease_probe", packed)]
+
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        held = await self.call("extend", pack(([(each.delivery_id, each.token) for each in leases], until_ms)))
+        return [_lost(each.delivery_id, each.token, kept) for each, kept in zip(leases, held, strict=True)]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        held = await self.call("settle", pack([_settlement(each) for each in settlements]))
+        deliveries = [each.delivery for each in settlements]
+        return [_lost(each.id, each.token, kept) for each, kept in zip(deliveries, held, strict=True)]
+
+    async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """See ports.Inbox."""
+        return [to_delivery(row) for row in await self.ask("expired", now_ms, limit)]
+
+    async def repair_clock(self, repair: ClockRepair) -> int:
+        """See ports.Inbox."""
+        return await repair_clock(self, repair)
+
+    async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
+        """See ports.Inbox."""
+        packed = b"" if circuit is None else pack_circuit(circuit)
+        (changed,) = await self.call("change_circuit", destination, version, packed)
+        return bool(changed)
+
+
+def item(append: Append) -> list[object]:
+    """What the functions keep an event from (functions/events.lua)."""
+    event = append.event
+    digest = None if event.dedup is None else _digest(event, event.dedup)
+    rows = [pack_delivery(each) for each in append.deliveries]
+    values = (event.id, event.source, event.type, event.key, event.received_at_ms, pack_head(append), event.body, rows)
+    return [False if each is None else each for each in (*values, digest, append.dedup_until_ms)]
+
+
+def _digest(event: Event, dedup: bytes) -> bytes:
+    """Source and key in as few bytes as are never the same for two."""
+    source = event.source.encode("utf-8", "surrogatepass")
+    return blake2b(b"%d:%s%s" % (len(source), source, dedup), digest_size=16).digest()
+
+
+def _receipt(event_id: str, first: bytes) -> Receipt:
+    if first:
+        return Receipt(ReceiptStatus.DUPLICATE, first.decode())
+    return Receipt(ReceiptStatus.ACCEPTED, event_id)
+
+
+def _claim(found: Found) -> Claim:
+    row, head, body = found
+    return Claim(to_delivery(row), to_event(head, body))
+
+
+def _lost(delivery_id: str, token: int, held: int) -> LeaseLostError | None:
+    return None if held else LeaseLostError(delivery_id, token)
+
+
+def _settlement(settlement: Settlement) -> tuple[bytes, bytes | bool, int]:
+    attempt = settlement.attempt
+    row = pack_delivery(replace(settlement.delivery, replaced_by=None))
+    return (row, False, 0) if attempt is None else (row, pack_attempt(attempt), attempt.ended_at_ms)
