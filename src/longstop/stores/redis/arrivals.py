@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 RETRY_S = 0.5
 """Between two tries to subscribe."""
+AGAIN_S = 0.05
+"""Between two tries to end it."""
 CHECK_S = 5.0
 """So often a silent connection is asked whether it is there still."""
 
@@ -34,10 +36,10 @@ class Arrivals:
         """Stop listening."""
         self._closing.set()
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # The driver loses a cancellation that comes while it connects.
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task}, timeout=AGAIN_S)
         await self._pool.disconnect()
 
     async def _listen(self) -> None:
@@ -50,14 +52,20 @@ class Arrivals:
                 await asyncio.wait_for(self._closing.wait(), RETRY_S)
 
     async def _subscribed(self, missed: bool) -> None:
-        client = Redis(connection_pool=self._pool)
-        async with client.pubsub() as subscription:
-            await subscription.subscribe(self._channel)
+        connection = await self._pool.get_connection()
+        try:
+            await connection.send_command("SUBSCRIBE", self._channel)
+            await connection.read_response()
             if missed:
                 self._wake()
             while True:
-                message = await subscription.get_message(ignore_subscribe_messages=True, timeout=CHECK_S)
+                message = await connection.read_response(timeout=CHECK_S)
                 if message is None:
-                    await subscription.ping()
-                elif message["type"] == "message" and message["data"] != self._own:
+                    # Silence: the answer to this, or its lack, says whether the connection is there still.
+                    await connection.send_command("PING")
+                    message = await connection.read_response()
+                if message[0] == b"message" and message[2] != self._own:
                     self._wake()
+        finally:
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
