@@ -52,7 +52,7 @@ class Arrivals:
                 await asyncio.wait_for(self._closing.wait(), RETRY_S)
 
     async def _subscribed(self, missed: bool) -> None:
-        connection = await self._pool.get_connection()
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_command("SUBSCRIBE", self._channel)
             await connection.read_response()

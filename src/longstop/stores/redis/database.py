@@ -78,7 +78,7 @@ class RedisDatabase:
                 )
         except BaseException:
             self._open = False
-            await self._disconnect()
+            await self._pool.disconnect()
             raise
         if self._wakes:
             self._arrivals.listen()
@@ -87,12 +87,11 @@ class RedisDatabase:
         """Finish what was begun and let go."""
         if not self._open:
             return
-        self._open = False
         await self._arrivals.close()
         with contextlib.suppress(StoreUnavailableError):
-            for key in self._slots.keys():
-                await self._send([("UNLINK", key)])
-        await self._disconnect()
+            await self.pipeline(*(("UNLINK", key) for key in self._slots.all_keys()))
+        self._open = False
+        await self._pool.disconnect()
 
     def ready(self) -> bool:
         """See ports.Store."""
@@ -121,6 +120,8 @@ class RedisDatabase:
 
     async def pipeline(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send commands that only read, together; their answers. Raises StoreUnavailableError."""
+        if not commands:
+            return []
         return await self._translated(self._send(commands))
 
     async def _command(self, *command: Argument) -> Any:
@@ -178,9 +179,9 @@ class RedisDatabase:
 
     async def _send(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Send commands together and read their answers; the first error among them is raised, all are read."""
-        if not self._open and not self._trusted:
+        if not self._open:
             raise _AwayError("the store is closed")
-        connection = await self._pool.get_connection()
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             if not self._trusted:
                 await refuse_unsafe(connection, self._relaxed)
@@ -206,9 +207,6 @@ class RedisDatabase:
             if isinstance(answer, Exception):
                 raise answer
         return answers
-
-    async def _disconnect(self) -> None:
-        await self._pool.disconnect()
 
     def _wake(self) -> None:
         for wake in self._wakes:

@@ -38,7 +38,8 @@ async def refuse_unsafe(connection: AbstractConnection, relaxed: bool) -> None:
     should = ", ".join(f"{name} {REQUIRED[name]}" for name in wrong)
     raise UnsafeError(
         f"this Redis may lose what it has acknowledged: found {is_so}; expected {should}."
-        " Set it so (CONFIG SET, and in its file), or write ?durability=relaxed behind the store's URL to accept the loss"
+        " Set it so (CONFIG SET, and in its file);"
+        " or write ?durability=relaxed behind the store's URL to accept the loss."
     )
 
 

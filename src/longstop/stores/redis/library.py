@@ -13,9 +13,7 @@ from longstop.stores.redis.packing import DELIVERY_COLUMNS, EVENT_COLUMNS
 FORMAT = 1
 """What the keys hold, and how. A store of a later one is refused."""
 
-_FILES = (
-    "base indexes dead_groups history lanes deliveries events leases decisions".split()
-)
+_FILES = "base indexes dead_groups history lanes deliveries events leases decisions clock_repair".split()
 """In this order: a local of Lua is known from its line on."""
 
 

@@ -38,7 +38,7 @@ class Slots:
         finally:
             self._free.append(slot)
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """Of all there are."""
         return [slot.key for slot in self._slots]
 

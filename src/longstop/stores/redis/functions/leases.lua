@@ -58,7 +58,7 @@ local function claims(ids)
 end
 
 -- asked: of each destination {name, room, retries, whether those that were tried come first}. The answer: ids, and of
--- each destination that is not paused {name, its circuit packed or '', when the next is due}.
+-- each destination that is not paused {its circuit packed or '', when the next is due}.
 writes('lease', ALWAYS, function(packed)
     local worker, now_ms, until_ms, over_ms, asked = unpack(decode(packed))
     local ids, places = {}, {}
@@ -76,7 +76,7 @@ writes('lease', ALWAYS, function(packed)
                 lease_one(id, worker, now_ms, until_ms)
                 ids[#ids + 1] = id
             end
-            places[#places + 1] = {name, circuit or '', next_due(name, now_ms)}
+            places[#places + 1] = {circuit or '', next_due(name, now_ms)}
         end
     end
     -- What was leased is nothing new to lease.

@@ -11,7 +11,7 @@ from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
-from longstop.stores.redis.clock_repair import repair_clock
+from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
 from longstop.stores.redis.database import RedisDatabase
 from longstop.stores.redis.packing import (
     pack,
@@ -49,36 +49,34 @@ class RedisInbox(RedisDatabase):
         claims = [_claim(each) for each in found]
         circuits: dict[str, Circuit] = {}
         next_due: list[int] = []
-        for name, kept, due_at_ms in places:
-            circuit = to_circuit(kept) if kept else None
-            if circuit is not None:
-                probe = await self._lease_probe(circuit, kept, request)
-                claims += [claim for claim, _ in probe]
-                circuit = circuits[circuit.destination] = probe[0][1] if probe else circuit
-            if circuit is not None and circuit.probe_at_ms > request.now_ms:
-                next_due.append(circuit.probe_at_ms)
-            elif due_at_ms >= 0:
-                next_due.append(due_at_ms)
+        for kept, due_at_ms in places:
+            next_at_ms = due_at_ms
+            if kept:
+                circuit, probe = await self._lease_probe(to_circuit(kept), kept, request)
+                claims += probe
+                circuits[circuit.destination] = circuit
+                next_at_ms = circuit.probe_at_ms if circuit.probe_at_ms > request.now_ms else due_at_ms
+            next_due += [next_at_ms] if next_at_ms >= 0 else []
         claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
         return LeaseBatch(tuple(claims), min(next_due, default=None), circuits)
 
-    async def _lease_probe(
-        self, circuit: Circuit, kept: bytes, request: LeaseRequest
-    ) -> list[tuple[Claim, Circuit]]:
-        """The one delivery that finds out best whether the destination is back, if it is time for one."""
+    async def _lease_probe(self, circuit: Circuit, kept: bytes, request: LeaseRequest) -> tuple[Circuit, list[Claim]]:
+        """The circuit as it is then, and the one delivery that finds out best whether the destination is back, if it
+        is time for one."""
         if circuit.probe_at_ms > request.now_ms:
-            return []
+            return circuit, []
         place = (circuit.destination, request.now_ms)
         rows = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
         if not rows:
-            return []
+            return circuit, []
         candidates = [to_delivery(row) for row in rows]
         chosen = circuit.probe(candidates)
         probed = circuit.probed(request.now_ms, chosen.key)
         row = rows[candidates.index(chosen)]
         lease = (request.worker, request.now_ms, request.until_ms)
         packed = pack((*lease, circuit.destination, kept, pack_circuit(probed), chosen.id, row))
-        return [(_claim(each), probed) for each in await self.call("lease_probe", packed)]
+        found = await self.call("lease_probe", packed)
+        return (probed if found else circuit), [_claim(each) for each in found]
 
     async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
@@ -97,7 +95,12 @@ class RedisInbox(RedisDatabase):
 
     async def repair_clock(self, repair: ClockRepair) -> int:
         """See ports.Inbox."""
-        return await repair_clock(self, repair)
+        repaired = await repair_deliveries(self, repair) + await repair_dedup(self, repair)
+        for kept in (await self.pipeline(("HVALS", f"{self._prefix}circuits")))[0]:
+            circuit = repair.repaired_circuit(to_circuit(kept))
+            if circuit is not None:
+                repaired += await self.change_circuit(circuit.destination, circuit.version - 1, circuit)
+        return repaired
 
     async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
         """See ports.Inbox."""
