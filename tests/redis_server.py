@@ -1,6 +1,8 @@
 """A Redis of the tests' own: started on a unix socket in a folder of its own, ended by its pid."""
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -41,10 +43,18 @@ class RedisServer:
             stderr=subprocess.DEVNULL,
         )
         until_s = time.monotonic() + 20
-        while not self.socket.exists():
+        while not self._answers():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < until_s, "redis-server does not start"
             time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        """Whether it has read its log and takes commands. One that wants a password does so."""
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            connection.connect(str(self.socket))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        return False
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -25,12 +25,15 @@ class Arrivals:
         self._wake = wake
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self._tried = asyncio.Event()
 
-    def listen(self) -> None:
-        """From now on, in the running event loop."""
+    async def listen(self) -> None:
+        """From now on, in the running event loop; returns when the first try to subscribe is over."""
         if self._task is None:
             self._closing.clear()
+            self._tried.clear()
             self._task = asyncio.get_running_loop().create_task(self._listen())
+            await self._tried.wait()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -48,6 +51,7 @@ class Arrivals:
             with suppress(RedisError, OSError):
                 await self._subscribed(missed)
             missed = True
+            self._tried.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), RETRY_S)
 
@@ -56,6 +60,7 @@ class Arrivals:
         try:
             await connection.send_command("SUBSCRIBE", self._channel)
             await connection.read_response()
+            self._tried.set()
             if missed:
                 self._wake()
             while True:

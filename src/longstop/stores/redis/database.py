@@ -35,6 +35,8 @@ ANSWER_S = 3.0
 """A server that has not answered a call by then is slow beyond use."""
 PATIENCE_S = 3.0
 """For so long a call whose answer was lost is made again."""
+REPLICAS_MS = 2_000
+"""For so long the replicas are waited for."""
 PAUSE_S = 0.05
 """Between one try and the next."""
 
@@ -47,13 +49,14 @@ class RedisDatabase:
     inherit it.
 
     url: redis://, rediss:// or unix://, as redis-py reads it. relaxed: whether a server may be used that can lose what
-    it has acknowledged.
+    it has acknowledged. replicas: so many of them have what was written before a call returns.
     """
 
-    def __init__(self, url: str, *, prefix: str = "longstop", relaxed: bool = False) -> None:
+    def __init__(self, url: str, *, prefix: str = "longstop", relaxed: bool = False, replicas: int = 0) -> None:
         super().__init__()
         self._prefix = f"{{{prefix}}}:"
         self._relaxed = relaxed
+        self._replicas = replicas
         self._name = secrets.token_hex(6)
         self._library, self._library_text = library()
         self._slots = Slots(f"{self._prefix}answer:{self._name}:")
@@ -80,8 +83,7 @@ class RedisDatabase:
             self._open = False
             await self._pool.disconnect()
             raise
-        if self._wakes:
-            self._arrivals.listen()
+        await self._arrivals.listen()
 
     async def close(self) -> None:
         """Finish what was begun and let go."""
@@ -100,8 +102,6 @@ class RedisDatabase:
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._wakes.append(wake)
-        if self._open:
-            self._arrivals.listen()
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -116,27 +116,38 @@ class RedisDatabase:
 
     async def ask(self, function: str, *args: Argument) -> Any:
         """Call a function that only reads. Raises StoreUnavailableError."""
-        return await self._function("FCALL_RO", function, args)
+        (answer,) = await self._until_known(lambda: self._function("FCALL_RO", function, args))
+        return answer
 
     async def pipeline(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send commands that only read, together; their answers. Raises StoreUnavailableError."""
         if not commands:
             return []
-        return await self._translated(self._send(commands))
+        return await self._until_known(lambda: self._translated(self._send(commands)))
 
     async def _command(self, *command: Argument) -> Any:
         return (await self.pipeline(command))[0]
 
     async def _write(self, function: str, slot: Slot, number: int, args: Sequence[Argument]) -> Any:
-        return await self._function("FCALL", function, (slot.key, number, self._name, *args))
+        if not self._replicas:
+            (answer,) = await self._function("FCALL", function, (slot.key, number, self._name, *args))
+            return answer
+        # WAIT counts the replicas that have what this same connection has written.
+        wait = ("WAIT", self._replicas, REPLICAS_MS)
+        answer, reached = await self._function("FCALL", function, (slot.key, number, self._name, *args), wait)
+        if reached < self._replicas:
+            raise _LostError(f"the write has reached {reached} of {self._replicas} replicas within {REPLICAS_MS} ms")
+        return answer
 
-    async def _function(self, command: str, function: str, args: Sequence[Argument]) -> Any:
+    async def _function(
+        self, command: str, function: str, args: Sequence[Argument], *behind: Sequence[Argument]
+    ) -> list[Any]:
         call = (command, f"{self._library}_{function}", 1, self._prefix, *args)
         try:
-            return (await self._translated(self._send([call])))[0]
+            return await self._translated(self._send([call, *behind]))
         except _NoLibraryError:
             await self._translated(self._send([("FUNCTION", "LOAD", "REPLACE", self._library_text)]))
-            return (await self._translated(self._send([call])))[0]
+            return await self._translated(self._send([call, *behind]))
 
     async def _until_known(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it is known whether it was done."""
@@ -166,7 +177,7 @@ class RedisDatabase:
     # -- the wire -----------------------------------------------------------------------------
 
     async def _translated(self, sending: Awaitable[T]) -> T:
-        """What the driver raises, as the errors of the store's callers. None of them shows an address or a password."""
+        """What the driver raises, as the errors of the store's callers. None of them has the password in it."""
         try:
             return await sending
         except StoreUnavailableError:
@@ -175,7 +186,7 @@ class RedisDatabase:
             raise _refusal(error) from None
         except (RedisError, OSError) as error:
             self._trusted = False
-            raise _AwayError(f"Redis cannot be reached ({type(error).__name__})") from None
+            raise _AwayError(f"Redis cannot be reached: {error or type(error).__name__}") from None
 
     async def _send(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Send commands together and read their answers; the first error among them is raised, all are read."""
@@ -198,7 +209,7 @@ class RedisDatabase:
             raise
         except _LOST as error:
             self._trusted = False
-            raise _LostError(f"Redis has not answered ({type(error).__name__}); it may have done it") from None
+            raise _LostError(f"Redis has not answered, and may have done it: {error or type(error).__name__}") from None
         except BaseException:
             # Cancelled: an answer that nobody has read must not be the next caller's.
             await connection.disconnect(nowait=True)

@@ -66,12 +66,14 @@ local function writes(name, flags, work, expand)
                 return redis.error_reply(trouble)
             end
             counters.write()
-            -- An hour: nobody asks again so late. Only rubbish is left to the server's clock.
-            call('SET', slot, encode({number, result}), 'EX', 3600)
+            kept = encode({number, result})
             if enlisted then
                 call('PUBLISH', K .. 'arrivals', caller)
             end
         end
+        -- Written again, too, when it is only told again: WAIT counts who has what its own connection has written.
+        -- An hour: nobody asks again so late. Only rubbish is left to the server's clock.
+        call('SET', slot, kept, 'EX', 3600)
         return {enlisted and 1 or 0, expand and expand(result) or result}
     end
     redis.register_function{function_name = LIBRARY .. '_' .. name, callback = callback, flags = flags}
