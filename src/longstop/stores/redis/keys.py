@@ -18,7 +18,26 @@
 | `lane:PLACE`, `fronts` | sorted set, hash | a lane's ids; PLACE to the one of it that goes first |
 | `circuits`, `pauses` | hash | by destination |
 | `counters` | hash | `events:SOURCE`, `unrouted`, `deliveries:PAIR(DEST, STATE)` to how many |
-| `events…`, `deliveries…` | sorted set | what the lookups walk (functions/indexes.lua) |
+| `events:source:SOURCE`, `events:type:TYPE` | sorted set | ids of events; all scores 0, so in the order of ids |
+| `events:key` | sorted set | likewise, behind the first 12 hex digits of the key's SHA-1 |
+| `events:unrouted` | sorted set | ids of events without a delivery |
+| `deliveries:LIST:DEST` | sorted set | ids; LIST: `waiting` (scheduled or leased), `leased`, `delivered`, `dead`, `discarded` |
+| `dead:source:SOURCE`, `dead:type:TYPE`, `dead:key` | sorted set | ids of what is dead, as those of events |
+| `groups`, `groups:of:DEST` | sorted set | groups of the dead by how many are in them |
+| `group:G` | hash | a group's destination, reason, status (-1: none) and error |
+| `group:ids:G`, `group:at:G` | sorted set | ids of what is in it; the same by when it died |
+| `group:keys:G` | hash | key to how many of it are in the group |
+| `ended:STATE` | sorted set | ids of deliveries by `ended_at_ms`; `ended:unrouted`: of events by `received_at_ms` |
+| `recent:KIND` | sorted set | the latest 20,000 `events`, `attempts` (ID:NUMBER) and `actions` (ID:PLACE) by time |
+| `marks` | hash | how far ids' times are `ahead` and `behind` arrivals, ends `early`, at most; `lived` |
+| `users`, `tokens`, `sessions`, `audit`, `jobs`, `nodes`, `keyed`, `alerts` | hash | id to record, as JSON |
+| `TABLE:…` of these | sorted set | their ids in the orders in which they are asked for (store/) |
+| `rejections:counts`, `rejections:of:SOURCE` | hash | counts of what was refused; its samples by id |
+| `rejections:ids:SOURCE`, `rejections:at` | sorted set | samples by id; of all sources by time |
+| `held:requests:SOURCE`, `held:of:SOURCE` | hash | what is held by id; the size and sender of each |
+| `held:ids:SOURCE`, `held:at:SOURCE`, `held:sums:SOURCE`, `held:names` | | by id, by time, sums, sources |
+| `statistics:STEP:SERIES:TIME` | hash | the numbers of a minute or an hour (functions/statistics.lua) |
+| `statistics:STEP`, `statistics:STEP:SERIES` | sorted set | which of those there are, by time |
 
 PLACE and PAIR are two names in one: the length of the first, a colon, both.
 """

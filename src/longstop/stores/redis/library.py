@@ -13,7 +13,10 @@ from longstop.stores.redis.packing import DELIVERY_COLUMNS, EVENT_COLUMNS
 FORMAT = 1
 """What the keys hold, and how. A store of a later one is refused."""
 
-_FILES = "base indexes dead_groups history lanes deliveries events leases decisions clock_repair".split()
+_FILES = (
+    *("base", "records", "indexes", "dead_groups", "history", "lanes", "deliveries", "events", "leases", "decisions"),
+    *("clock_repair", "lookups", "forgetting", "jobs", "statistics", "held_requests"),
+)
 """In this order: a local of Lua is known from its line on."""
 
 
