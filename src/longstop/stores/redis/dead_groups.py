@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from longstop.model.delivery import DeadReason
 from longstop.model.error_group import OTHER, has_variables, may_say
@@ -15,23 +14,32 @@ GROUPS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group, as a search looks at it."""
+    """What all of a group have in common."""
 
     id: str
-    about: DeadGroup
+    destination: str
+    reason: DeadReason
+    status: int | None
+    error: str
 
 
 async def largest(database: RedisDatabase, destination: str | None, limit: int) -> list[DeadGroup]:
     """The largest groups."""
-    return [group.about for group in await _groups(database, destination, limit)]
+    found = await database.ask("dead_groups", limit, *_of(destination))
+    return [_dead_group(*each) for each in found]
 
 
-async def matching(database: RedisDatabase, wanted: DeliveryFilter) -> list[Group]:
-    """The groups whose deliveries a filter may mean."""
-    return [each for each in await _groups(database, wanted.destination, GROUPS_MAX) if _may_have(each.about, wanted)]
+async def matching(database: RedisDatabase, wanted: DeliveryFilter) -> list[str]:
+    """The ids of the groups whose deliveries a filter may mean."""
+    found = await database.ask("groups", GROUPS_MAX, *_of(wanted.destination))
+    return [group.id for group in (_group(id_.decode(), about) for id_, about in found) if _may_have(group, wanted)]
 
 
-def _may_have(group: DeadGroup, wanted: DeliveryFilter) -> bool:
+def _of(destination: str | None) -> tuple[str, ...]:
+    return () if destination is None else (destination,)
+
+
+def _may_have(group: Group, wanted: DeliveryFilter) -> bool:
     return (
         wanted.reason in (None, group.reason)
         and wanted.status in (None, group.status)
@@ -44,26 +52,21 @@ def _may_say(group: str, text: str) -> bool:
     return may_say(group, text) if has_variables(text) else text in group or group == OTHER
 
 
-async def _groups(database: RedisDatabase, destination: str | None, limit: int) -> list[Group]:
-    of = () if destination is None else (destination,)
-    return [_group(found) for found in await database.ask("dead_groups", limit, *of)]
+def _group(id_: str, about: Sequence[bytes]) -> Group:
+    destination, reason, status, error = (each.decode("utf-8", "surrogatepass") for each in about)
+    return Group(id_, destination, DeadReason(reason), None if int(status) < 0 else int(status), error)
 
 
-def _group(found: Sequence[Any]) -> Group:
-    id_, (destination, reason, status, error), n, keys, first_at_ms, last_at_ms, sample = found
-    about = DeadGroup(
-        _text(destination),
-        DeadReason(_text(reason)),
-        None if int(status) < 0 else int(status),
-        _text(error),
+def _dead_group(about: Sequence[bytes], n: bytes, keys: int, first: bytes, last: bytes, ids: list[bytes]) -> DeadGroup:
+    group = _group("", about)
+    return DeadGroup(
+        group.destination,
+        group.reason,
+        group.status,
+        group.error,
         int(n),
-        int(keys),
-        int(first_at_ms),
-        int(last_at_ms),
-        tuple(id_.decode() for id_ in sample),
+        keys,
+        int(first),
+        int(last),
+        tuple(id_.decode() for id_ in ids),
     )
-    return Group(id_.decode(), about)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogatepass")

@@ -110,7 +110,7 @@ class RedisFindDeliveries(RedisFindEvents):
         if (wanted.reason, wanted.status, wanted.error) != (None, None, None):
             groups = await dead_groups.matching(self, wanted)
             if len(groups) <= RANGES_MAX:
-                choices.append([Range(f"group:ids:{group.id}") for group in groups])
+                choices.append([Range(f"group:ids:{group}") for group in groups])
         if wanted.key is not None:
             choices.append([of_key("dead:key", wanted.key)])
         if wanted.source is not None:

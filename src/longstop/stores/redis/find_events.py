@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from longstop.model.event import Event
 from longstop.model.listing import EventFilter, KeptEvent, Listing, Page
-from longstop.stores.redis.lex import hash_of
+from longstop.stores.redis.keys import hash_of
 from longstop.stores.redis.packing import pack
 from longstop.stores.redis.reading import AT_ONCE, RedisReading
-from longstop.stores.redis.records import wire
 from longstop.stores.redis.walk import Question, Range, RedisWalk
 
 SEARCHED_AT_ONCE = 2 * 1024 * 1024
@@ -66,7 +65,7 @@ class RedisFindEvents(RedisReading, RedisWalk):
 
 def of_key(order: str, key: str) -> Range:
     """The ids of a key in a set that has those of all."""
-    return Range(order, hash_of(wire(key)))
+    return Range(order, hash_of(key))
 
 
 def _given(wanted: EventFilter) -> list[Range]:

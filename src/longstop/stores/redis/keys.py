@@ -21,7 +21,7 @@
 | `events:source:SOURCE`, `events:type:TYPE` | sorted set | ids of events; all scores 0, so in the order of ids |
 | `events:key` | sorted set | likewise, behind the first 12 hex digits of the key's SHA-1 |
 | `events:unrouted` | sorted set | ids of events without a delivery |
-| `deliveries:LIST:DEST` | sorted set | ids; LIST: `waiting` (scheduled or leased), `leased`, `delivered`, `dead`, `discarded` |
+| `deliveries:LIST:DEST` | sorted set | ids; LIST: `waiting` (scheduled, leased), `leased`, `delivered`, `dead`, `discarded` |
 | `dead:source:SOURCE`, `dead:type:TYPE`, `dead:key` | sorted set | ids of what is dead, as those of events |
 | `groups`, `groups:of:DEST` | sorted set | groups of the dead by how many are in them |
 | `group:G` | hash | a group's destination, reason, status (-1: none) and error |
@@ -41,3 +41,18 @@
 
 PLACE and PAIR are two names in one: the length of the first, a colon, both.
 """
+
+import hashlib
+
+HASH_CHARS = 12
+"""Hex digits of a text's SHA-1 that stand before the ids of all that has it: functions/indexes.lua makes them, too."""
+
+
+def wire(text: str) -> bytes:
+    """A name as it stands in keys and members: text from outside may be no UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def hash_of(text: str) -> str:
+    """What stands before the ids of what has this text."""
+    return hashlib.sha1(wire(text), usedforsecurity=False).hexdigest()[:HASH_CHARS]

@@ -15,6 +15,7 @@ import msgspec
 from longstop.model.event import Headers
 from longstop.model.listing import Listing, Page
 from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.keys import wire
 from longstop.stores.redis.lex import bounds
 from longstop.stores.redis.packing import pack
 from longstop.stores.redis.reply import texts
@@ -72,11 +73,6 @@ class Change:
         adds = [(wire(order), score, wire(member)) for order, score, member in self.adds]
         drops = [(wire(order), wire(member)) for order, member in self.drops]
         return [wire(self.table), wire(self.id), seen, self.record or False, adds, drops]
-
-
-def wire(text: str) -> bytes:
-    """A name as it stands in keys and members: text from outside may be no UTF-8."""
-    return text.encode("utf-8", "surrogatepass")
 
 
 class RedisRecords(RedisDatabase):

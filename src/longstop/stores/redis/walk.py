@@ -14,8 +14,8 @@ from typing import TypeVar
 from longstop.model.ids import format_uuid7, id_ms
 from longstop.model.listing import Listing, Page
 from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.keys import wire
 from longstop.stores.redis.lex import bounds
-from longstop.stores.redis.records import wire
 from longstop.stores.redis.reply import pairs, texts
 
 T = TypeVar("T")

@@ -24,9 +24,20 @@ local function group_of(row)
     return id
 end
 
-local function count(row, id, n)
-    call('ZINCRBY', K .. 'groups:of:' .. row[D.destination], n, id)
-    return tonumber(call('ZINCRBY', K .. 'groups', n, id))
+-- Its count is to be `n`; where that is none, the group is gone.
+local function set_count(to, id, n)
+    if n > 0 then
+        call('ZADD', K .. 'groups', n, id)
+        call('ZADD', K .. 'groups:of:' .. to, n, id)
+    else
+        call('ZREM', K .. 'groups', id)
+        call('ZREM', K .. 'groups:of:' .. to, id)
+        call('DEL', K .. 'group:' .. id)
+    end
+end
+
+function dead_groups.count_again(id, n)
+    set_count(call('HGET', K .. 'group:' .. id, 'destination') or '', id, n)
 end
 
 local function join(row)
@@ -35,7 +46,7 @@ local function join(row)
     call('ZADD', K .. 'group:ids:' .. group, 0, id)
     call('ZADD', K .. 'group:at:' .. group, row[D.ended_at_ms] or 0, id)
     if row[D.key] then call('HINCRBY', K .. 'group:keys:' .. group, row[D.key], 1) end
-    count(row, group, 1)
+    set_count(row[D.destination], group, call('ZCARD', K .. 'group:ids:' .. group))
 end
 
 local function leave(row)
@@ -45,11 +56,7 @@ local function leave(row)
     if row[D.key] and call('HINCRBY', K .. 'group:keys:' .. group, row[D.key], -1) <= 0 then
         call('HDEL', K .. 'group:keys:' .. group, row[D.key])
     end
-    if count(row, group, -1) <= 0 then
-        call('ZREM', K .. 'groups', group)
-        call('ZREM', K .. 'groups:of:' .. row[D.destination], group)
-        call('DEL', K .. 'group:' .. group)
-    end
+    set_count(row[D.destination], group, call('ZCARD', K .. 'group:ids:' .. group))
 end
 
 -- A delivery's row was `old` (nil: it is new) and is about to be `new` (nil: it is forgotten). May change `new`.
@@ -58,21 +65,38 @@ function dead_groups.change_delivery(old, new)
     if new and new[D.state] == 'dead' then join(new) end
 end
 
--- The largest groups: of each its id, what it is, how many are in it, how many keys, first and last time, the last few ids.
--- destination: left out, those of all
-reads('dead_groups', function(n, destination)
+local function largest(n, destination)
     local key = K .. 'groups'
     if destination then key = K .. 'groups:of:' .. destination end
-    local found, made = call('ZREVRANGE', key, 0, n - 1, 'WITHSCORES'), {}
+    return call('ZREVRANGE', key, 0, n - 1, 'WITHSCORES')
+end
+
+local function about(id)
+    return call('HMGET', K .. 'group:' .. id, 'destination', 'reason', 'status', 'error')
+end
+
+local function last_few(id)
+    local found, ids = call('ZREVRANGE', K .. 'group:at:' .. id, 0, 4, 'WITHSCORES'), {}
+    for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
+    return found[2], ids
+end
+
+-- The largest groups: of each {what it is, how many are in it, how many keys, the first time, the last, the last few
+-- ids}. destination: left out, those of all.
+reads('dead_groups', function(n, destination)
+    local found, made = largest(n, destination), {}
     for i = 1, #found, 2 do
         local id = found[i]
-        local about = call('HMGET', K .. 'group:' .. id, 'destination', 'reason', 'status', 'error')
-        local at = K .. 'group:at:' .. id
-        local first = call('ZRANGE', at, 0, 0, 'WITHSCORES')
-        local last = call('ZREVRANGE', at, 0, 4, 'WITHSCORES')
-        local sample = {}
-        for j = 1, #last, 2 do sample[#sample + 1] = last[j] end
-        made[#made + 1] = {id, about, found[i + 1], call('HLEN', K .. 'group:keys:' .. id), first[2], last[2], sample}
+        local first = call('ZRANGE', K .. 'group:at:' .. id, 0, 0, 'WITHSCORES')
+        local last_at, sample = last_few(id)
+        made[#made + 1] = {about(id), found[i + 1], call('HLEN', K .. 'group:keys:' .. id), first[2], last_at, sample}
     end
+    return made
+end)
+
+-- {id, what it is} of each group.
+reads('groups', function(n, destination)
+    local found, made = largest(n, destination), {}
+    for i = 1, #found, 2 do made[#made + 1] = {found[i], about(found[i])} end
     return made
 end)

@@ -83,31 +83,44 @@ reads('ids_ending', function(set, ending, after, n)
     return {#ids == tonumber(n) and ids[#ids] or '', found}
 end)
 
--- What there is, by the sets themselves, and where what is counted differs from it: {name, counted, found} of each.
+-- -- counters -----------------------------------------------------------------------------------------
+
 local function size(set)
     return call('ZCARD', K .. set)
 end
 
+-- How many there are of what a counter counts, by the sets of their ids.
 local function found_of(name)
     local source = string.match(name, '^events:(.*)$')
     if source then return size('events:source:' .. source) end
     if name == 'unrouted' then return size('events:unrouted') end
     local length, rest = string.match(name, '^deliveries:(%d+):(.*)$')
     local to, state = string.sub(rest, 1, tonumber(length)), string.sub(rest, tonumber(length) + 1)
-    local waiting = size('deliveries:waiting:' .. to)
-    if state == 'scheduled' then return waiting - size('deliveries:leased:' .. to) end
+    if state == 'scheduled' then return size('deliveries:waiting:' .. to) - size('deliveries:leased:' .. to) end
     return size('deliveries:' .. state .. ':' .. to)
 end
 
--- Puts the counters of these names right; of those that were wrong {name, counted, found}.
+-- A group's count and what there is of it; puts it right where they differ.
+local function recount_group(id)
+    local counted, found = tonumber(call('ZSCORE', K .. 'groups', id) or 0), size('group:ids:' .. id)
+    if counted ~= found then dead_groups.count_again(id, found) end
+    return counted, found
+end
+
+local function recount_counter(name)
+    local counted, found = tonumber(call('HGET', K .. 'counters', name) or 0), found_of(name)
+    if counted ~= found then counters.add(name, found - counted) end
+    return counted, found
+end
+
+-- Puts these counters right, a group's as `group:ID`; of those that were wrong {name, counted, found}.
 writes('recount', ALWAYS, function(packed)
     local drifts = {}
     for _, name in ipairs(decode(packed)) do
-        local counted, found = tonumber(call('HGET', K .. 'counters', name) or 0), found_of(name)
-        if counted ~= found then
-            counters.add(name, found - counted)
-            drifts[#drifts + 1] = {name, counted, found}
-        end
+        local group = string.match(name, '^group:(.*)$')
+        local counted, found
+        if group then counted, found = recount_group(group) else counted, found = recount_counter(name) end
+        if counted ~= found then drifts[#drifts + 1] = {name, counted, found} end
     end
     return drifts
 end)

@@ -20,10 +20,10 @@ from longstop.model.listing import (
 from longstop.model.recent import Recent
 from longstop.stores.redis import dead_groups
 from longstop.stores.redis.find_deliveries import RedisFindDeliveries
+from longstop.stores.redis.keys import wire
 from longstop.stores.redis.packing import pack, to_circuit, to_delivery
 from longstop.stores.redis.reading import to_kept
 from longstop.stores.redis.recent import RedisRecent
-from longstop.stores.redis.records import wire
 from longstop.stores.redis.reply import pairs
 from longstop.stores.redis.walk import Question, Range, split_pair
 
@@ -152,7 +152,9 @@ class RedisLookups(RedisFindDeliveries, RedisRecent):
 
     async def recount(self, after: str | None = None) -> Recount:
         """See ports.Lookups. The sets that the lookups walk say how many there are."""
-        names = sorted(name for name, _ in await self._counters() if after is None or name > after)
+        (groups,) = await self.pipeline(("ZRANGE", f"{self._prefix}groups", 0, -1))
+        all_names = [name for name, _ in await self._counters()] + [f"group:{id_.decode()}" for id_ in groups]
+        names = sorted(name for name in all_names if after is None or name > after)
         some = names[:COUNTERS_AT_ONCE]
         drifts = await self.call("recount", pack(some)) if some else []
         return Recount(
