@@ -21,7 +21,7 @@
 | `events:source:SOURCE`, `events:type:TYPE` | sorted set | ids of events; all scores 0, so in the order of ids |
 | `events:key` | sorted set | likewise, behind the first 12 hex digits of the key's SHA-1 |
 | `events:unrouted` | sorted set | ids of events without a delivery |
-| `deliveries:LIST:DEST` | sorted set | ids; LIST: `waiting` (scheduled, leased), `leased`, `delivered`, `dead`, `discarded` |
+| `deliveries:LIST:DEST` | sorted set | ids; LIST: `waiting` (also what is leased), `leased`, or an end |
 | `dead:source:SOURCE`, `dead:type:TYPE`, `dead:key` | sorted set | ids of what is dead, as those of events |
 | `groups`, `groups:of:DEST` | sorted set | groups of the dead by how many are in them |
 | `group:G` | hash | a group's destination, reason, status (-1: none) and error |
