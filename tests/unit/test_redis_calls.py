@@ -131,7 +131,7 @@ async def test_a_server_that_is_away_is_found_again(server: RedisServer) -> None
     await store.open()
     await store.append([make_append(1)])
     server.kill()
-    with pytest.raises(StoreUnavailableError, match="cannot be reached|not answered"):
+    with pytest.raises(StoreUnavailableError, match=r"cannot be reached|not answered"):
         await store.append([make_append(2)])
     assert not store.ready()
     server.start()
@@ -184,6 +184,11 @@ async def test_a_server_that_may_lose_what_it_acknowledges_is_refused(folder: Pa
         server.stop()
 
 
+async def _fill(store: Store) -> None:
+    for number in range(1, 200):
+        await store.append([make_append(number, body=b"x" * 100_000)])
+
+
 async def test_a_server_that_is_full_refuses_events_and_lets_the_others_go_on(folder: Path) -> None:
     server = RedisServer(folder, (*SAFE, "--maxmemory", "8mb"))
     server.start()
@@ -191,8 +196,7 @@ async def test_a_server_that_is_full_refuses_events_and_lets_the_others_go_on(fo
         store = RedisStore(server.url)
         await store.open()
         with pytest.raises(StoreUnavailableError, match="maxmemory"):
-            for number in range(1, 200):
-                await store.append([make_append(number, body=b"x" * 100_000)])
+            await _fill(store)
         claims = (await lease(store)).claims
         assert claims
         assert await store.settle([delivered(each, AT_MS + 5) for each in claims]) == [None] * len(claims)

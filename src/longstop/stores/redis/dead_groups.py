@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from longstop.model.delivery import DeadReason
 from longstop.model.error_group import OTHER, has_variables, may_say
-from longstop.model.listing import DeadGroup, DeliveryFilter
+from longstop.model.listing import DeadGroup, DeliveryFilter, TimeSteps
 from longstop.stores.redis.database import RedisDatabase
 
 GROUPS_MAX = 2_000
@@ -23,9 +23,12 @@ class Group:
     error: str
 
 
-async def largest(database: RedisDatabase, destination: str | None, limit: int) -> list[DeadGroup]:
+async def largest(
+    database: RedisDatabase, destination: str | None, limit: int, over: TimeSteps | None
+) -> list[DeadGroup]:
     """The largest groups."""
-    found = await database.ask("dead_groups", limit, *_of(destination))
+    steps = (0, 0, 0) if over is None else (over.from_ms, over.step_ms, over.count)
+    found = await database.ask("dead_groups", limit, *steps, *_of(destination))
     return [_dead_group(*each) for each in found]
 
 
@@ -57,7 +60,9 @@ def _group(id_: str, about: Sequence[bytes]) -> Group:
     return Group(id_, destination, DeadReason(reason), None if int(status) < 0 else int(status), error)
 
 
-def _dead_group(about: Sequence[bytes], n: bytes, keys: int, first: bytes, last: bytes, ids: list[bytes]) -> DeadGroup:
+def _dead_group(
+    about: Sequence[bytes], n: bytes, keys: int, first: bytes, last: bytes, ids: list[bytes], over_time: list[int]
+) -> DeadGroup:
     group = _group("", about)
     return DeadGroup(
         group.destination,
@@ -69,4 +74,5 @@ def _dead_group(about: Sequence[bytes], n: bytes, keys: int, first: bytes, last:
         int(first),
         int(last),
         tuple(id_.decode() for id_ in ids),
+        tuple(over_time),
     )

@@ -8,7 +8,8 @@
 | `delivery:ID` | string | a delivery's row |
 | `attempts:ID`, `actions:ID` | list | what is recorded of a delivery |
 | `redeliveries` | hash | event id to how often it came again |
-| `dedup`, `dedup:until` | hash, sorted set | digest to [first event's id, end of its window]; digests by that end |
+| `dedup` | hash | digest to [first event's id, end of its window] |
+| `dedup:until`, `dedup:digests` | sorted set | digests by that end, and by themselves |
 | `edits`, `edits:of:PARENT` | hash, sorted set | new event's id to who, when, why; those of a kept one |
 | `due:untried:DEST`, `due:tried:DEST` | sorted set | what may be leased, by `due_at_ms` |
 | `tries:DEST` | sorted set | of those that were tried, by `tries` and then by `due_at_ms` |

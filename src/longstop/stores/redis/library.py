@@ -15,7 +15,7 @@ FORMAT = 1
 
 _FILES = (
     *("base", "records", "indexes", "dead_groups", "history", "lanes", "deliveries", "events", "leases", "decisions"),
-    *("clock_repair", "lookups", "forgetting", "jobs", "statistics", "held_requests"),
+    *("clock_repair", "lookups", "forgetting", "jobs", "statistics", "held_requests", "transfer"),
 )
 """In this order: a local of Lua is known from its line on."""
 

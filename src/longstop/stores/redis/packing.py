@@ -13,6 +13,7 @@ import msgspec
 from longstop.model.action import ActionRecord, Edit, Pause
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
+from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Trigger, Wait
 from longstop.model.error_group import group_of
 from longstop.model.errors import UnreadableRowError
@@ -187,6 +188,15 @@ def delivery_ids(head: bytes) -> list[str]:
 
 def _read_part(head: bytes) -> list[Any]:
     return unpack(head[4 + int.from_bytes(head[:4], "big") :])
+
+
+def item(append: Append) -> list[Any]:
+    """What the functions keep an event from (functions/events.lua)."""
+    event = append.event
+    digest = None if event.dedup is None else dedup_digest(event.source, event.dedup)
+    rows = [pack_delivery(each) for each in append.deliveries]
+    values = (event.id, event.source, event.type, event.key, event.received_at_ms, pack_head(append), event.body, rows)
+    return [*values, digest, append.dedup_until_ms]
 
 
 # -- what is recorded ---------------------------------------------------------------------------

@@ -81,15 +81,28 @@ local function last_few(id)
     return found[2], ids
 end
 
+-- How many of a group died in each step. A score is a time, so nothing has to be kept for this.
+local function over_time(id, from_ms, step_ms, steps)
+    local counted = {}
+    for i = 1, steps do
+        local begin_ms = from_ms + (i - 1) * step_ms
+        counted[i] = call('ZCOUNT', K .. 'group:at:' .. id, begin_ms, begin_ms + step_ms - 1)
+    end
+    return counted
+end
+
 -- The largest groups: of each {what it is, how many are in it, how many keys, the first time, the last, the last few
--- ids}. destination: left out, those of all.
-reads('dead_groups', function(n, destination)
+-- ids, how many died in each of `steps` from `from_ms` on}. destination: left out, those of all.
+reads('dead_groups', function(n, from_ms, step_ms, steps, destination)
     local found, made = largest(n, destination), {}
     for i = 1, #found, 2 do
         local id = found[i]
         local first = call('ZRANGE', K .. 'group:at:' .. id, 0, 0, 'WITHSCORES')
         local last_at, sample = last_few(id)
-        made[#made + 1] = {about(id), found[i + 1], call('HLEN', K .. 'group:keys:' .. id), first[2], last_at, sample}
+        made[#made + 1] = {
+            about(id), found[i + 1], call('HLEN', K .. 'group:keys:' .. id), first[2], last_at, sample,
+            over_time(id, from_ms, step_ms, steps),
+        }
     end
     return made
 end)

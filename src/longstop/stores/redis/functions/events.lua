@@ -60,6 +60,13 @@ end
 function events.remember(digest, id, until_ms)
     call('HSET', K .. 'dedup', digest, encode({id, until_ms}))
     call('ZADD', K .. 'dedup:until', until_ms, digest)
+    call('ZADD', K .. 'dedup:digests', 0, digest)
+end
+
+function events.forget_key(digest)
+    call('HDEL', K .. 'dedup', digest)
+    call('ZREM', K .. 'dedup:until', digest)
+    call('ZREM', K .. 'dedup:digests', digest)
 end
 
 local function append_one(item)

@@ -70,9 +70,6 @@ end)
 -- How many went, at most `n`.
 writes('forget_dedup', ALWAYS, function(now_ms, n)
     local over = call('ZRANGEBYSCORE', K .. 'dedup:until', '-inf', now_ms, 'LIMIT', 0, n)
-    for _, digest in ipairs(over) do
-        call('HDEL', K .. 'dedup', digest)
-        call('ZREM', K .. 'dedup:until', digest)
-    end
+    for _, digest in ipairs(over) do events.forget_key(digest) end
     return {#over}
 end)

@@ -69,9 +69,25 @@ function lanes.leave(row)
     if row[D.lane] and IN_LANE[row[D.state]] then call('ZREM', lane_key(row[D.destination], row[D.lane]), id) end
 end
 
+-- One that is under way is its lane's first, whatever its id. What came in from elsewhere may be so already.
+local function go_first(row)
+    local place = pair(row[D.destination], row[D.lane])
+    local front = call('HGET', K .. 'fronts', place)
+    if front == row[D.id] then return end
+    local before = front and deliveries.get(front)
+    if stands_in(before, row[D.destination], row[D.lane]) and before[D.state] == 'scheduled' then
+        delist(before)
+        hold(before)
+    end
+    call('HSET', K .. 'fronts', place, row[D.id])
+end
+
 function lanes.join(row)
     local id = row[D.id]
-    if row[D.state] == 'leased' then call('ZADD', K .. 'leased', row[D.lease_until_ms], id) end
+    if row[D.state] == 'leased' then
+        call('ZADD', K .. 'leased', row[D.lease_until_ms], id)
+        if row[D.lane] then go_first(row) end
+    end
     if row[D.lane] and IN_LANE[row[D.state]] then call('ZADD', lane_key(row[D.destination], row[D.lane]), 0, id) end
     if row[D.state] == 'scheduled' then
         if row[D.lane] then hold(row) else enlist(row) end

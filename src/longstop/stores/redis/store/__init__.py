@@ -12,6 +12,7 @@ from longstop.stores.redis.store.nodes import RedisNodes
 from longstop.stores.redis.store.rejections import RedisRejections
 from longstop.stores.redis.store.retention import RedisRetention
 from longstop.stores.redis.store.statistics import RedisStatistics
+from longstop.stores.redis.store.transfer import RedisTransfer
 
 
 class RedisStore(
@@ -27,5 +28,6 @@ class RedisStore(
     RedisAccounts,
     RedisAudit,
     RedisAlertBooks,
+    RedisTransfer,
 ):
     """Inbox and Ledger on one Redis; see RedisDatabase for its arguments."""

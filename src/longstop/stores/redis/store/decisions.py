@@ -7,8 +7,16 @@ from longstop.model.append import Append
 from longstop.model.delivery import Delivery
 from longstop.model.errors import StoreUnavailableError, TransitionError
 from longstop.stores.redis.database import RedisDatabase
-from longstop.stores.redis.packing import pack, pack_action, pack_delivery, pack_edit, pack_pause, to_delivery, to_pause
-from longstop.stores.redis.store.inbox import item
+from longstop.stores.redis.packing import (
+    item,
+    pack,
+    pack_action,
+    pack_delivery,
+    pack_edit,
+    pack_pause,
+    to_delivery,
+    to_pause,
+)
 
 ROUNDS_MAX = 20
 """So often what somebody else changed meanwhile is looked at anew."""

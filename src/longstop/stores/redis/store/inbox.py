@@ -2,23 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import blake2b
 
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import ClockRepair
 from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError
-from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
 from longstop.stores.redis.database import RedisDatabase
 from longstop.stores.redis.packing import (
+    item,
     pack,
     pack_attempt,
     pack_circuit,
     pack_delivery,
-    pack_head,
     to_circuit,
     to_delivery,
     to_event,
@@ -107,21 +106,6 @@ class RedisInbox(RedisDatabase):
         packed = b"" if circuit is None else pack_circuit(circuit)
         (changed,) = await self.call("change_circuit", destination, version, packed)
         return bool(changed)
-
-
-def item(append: Append) -> list[object]:
-    """What the functions keep an event from (functions/events.lua)."""
-    event = append.event
-    digest = None if event.dedup is None else _digest(event, event.dedup)
-    rows = [pack_delivery(each) for each in append.deliveries]
-    values = (event.id, event.source, event.type, event.key, event.received_at_ms, pack_head(append), event.body, rows)
-    return [False if each is None else each for each in (*values, digest, append.dedup_until_ms)]
-
-
-def _digest(event: Event, dedup: bytes) -> bytes:
-    """Source and key in as few bytes as are never the same for two."""
-    source = event.source.encode("utf-8", "surrogatepass")
-    return blake2b(b"%d:%s%s" % (len(source), source, dedup), digest_size=16).digest()
 
 
 def _receipt(event_id: str, first: bytes) -> Receipt:

@@ -9,10 +9,9 @@ from longstop.model.errors import StoreUnavailableError, TransitionError
 from longstop.model.job import OVER, Job, JobChange, JobDecision, JobState, JobStep, Released
 from longstop.model.job_record import job_of, job_record
 from longstop.model.listing import Listing, Page
-from longstop.stores.redis.packing import pack, pack_action, pack_delivery, pack_edit, to_delivery
+from longstop.stores.redis.packing import item, pack, pack_action, pack_delivery, pack_edit, to_delivery
 from longstop.stores.redis.reading import RedisReading
 from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords
-from longstop.stores.redis.store.inbox import item
 
 RUNNING_MAX = 1_000
 """More jobs than that do not run at a time."""

@@ -16,6 +16,7 @@ from longstop.model.listing import (
     Listing,
     Page,
     Recount,
+    TimeSteps,
 )
 from longstop.model.recent import Recent
 from longstop.stores.redis import dead_groups
@@ -59,9 +60,11 @@ class RedisLookups(RedisFindDeliveries, RedisRecent):
         """See ports.Lookups."""
         return await self._find_deliveries(wanted, page)
 
-    async def dead_groups(self, destination: str | None = None, limit: int = 100) -> Sequence[DeadGroup]:
+    async def dead_groups(
+        self, destination: str | None = None, limit: int = 100, over: TimeSteps | None = None
+    ) -> Sequence[DeadGroup]:
         """See ports.Lookups."""
-        return await dead_groups.largest(self, destination, limit)
+        return await dead_groups.largest(self, destination, limit, over)
 
     async def ahead(self, delivery_id: str) -> Delivery | None:
         """See ports.Lookups."""

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Sequence
 
+from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import State
+from longstop.model.event import Event
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
 from longstop.stores.redis.ended import Entry, RedisEnded, last_of
-from longstop.stores.redis.packing import pack, to_attempt, to_delivery
+from longstop.stores.redis.packing import pack, to_attempt, to_delivery, unpack
 
 EVENTS_AT_ONCE = 50
 """So many are forgotten in one call: the server does nothing else meanwhile."""
@@ -39,7 +41,16 @@ class RedisRetention(RedisEnded):
         """See ports.Retention."""
         kept = [each for each in await self._kept_events(event_ids, with_bodies=True) if each is not None]
         histories = iter(await self._histories([delivery.id for each in kept for delivery in each.deliveries]))
-        return [WholeEvent(each, tuple(next(histories) for _ in each.deliveries)) for each in kept]
+        until_ms = await self._until_ms([each.event for each in kept])
+        wholes = zip(kept, until_ms, strict=True)
+        return [WholeEvent(each, tuple(next(histories) for _ in each.deliveries), end_ms) for each, end_ms in wholes]
+
+    async def _until_ms(self, events: Sequence[Event]) -> list[int | None]:
+        """Until when each holds its dedup key; None where it does not."""
+        digests = [b"" if each.dedup is None else dedup_digest(each.source, each.dedup) for each in events]
+        found = await self.pipeline(*(("HGET", f"{self._prefix}dedup", digest) for digest in digests))
+        keys = [(None, 0) if kept is None else unpack(kept) for kept in found]
+        return [until_ms if id_ == event.id else None for event, (id_, until_ms) in zip(events, keys, strict=True)]
 
     async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
         """See ports.Retention."""
