@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from search_story import a_delivery_filter, a_story, an_event_filter, every_page, group_of, recounted
 
 from longstop.model.delivery import Delivery, State
+from longstop.model.errors import UnreadableRowError
 from longstop.model.lease import Claim
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.retention import Cutoffs
@@ -174,4 +175,12 @@ async def test_what_cannot_be_read_is_left_out_of_lists(redis: RedisStore, clien
     await client.set(f"{redis._prefix}event:{third.event.id}", b"odd")
     rows = (await redis.find_deliveries(DeliveryFilter(), Page(newest_first=False))).rows
     assert [row.id for row in rows] == [first.deliveries[0].id, third.deliveries[0].id]
+    with pytest.raises(UnreadableRowError):
+        await redis.delivery(second.deliveries[0].id)
+    with pytest.raises(UnreadableRowError):
+        await redis.event(third.event.id)
+    assert [each.delivery.id for each in await redis.released([row.deliveries[0].id for row in (first, second)])] == [
+        first.deliveries[0].id
+    ]
+    assert await redis.forget([second.event.id, third.event.id], ALL_GONE) == 0
     assert [row.event.id for row in (await redis.find_events(EventFilter(), Page())).rows] == [first.event.id]

@@ -137,7 +137,7 @@ def to_delivery(packed: bytes) -> Delivery:
         values[_SKIPPED] = bool(values[_SKIPPED])
         values[_WAIT] = Wait(values[_WAIT]) if values[_WAIT] else None
         return Delivery(*values)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, msgspec.MsgspecError) as error:
         raise UnreadableRowError("a delivery", str(error)) from error
 
 
@@ -172,7 +172,7 @@ def to_event(head: bytes, body: bytes) -> Event:
             parent=parent,
             occurred_at_ms=occurred_at_ms,
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise UnreadableRowError("an event", str(error)) from error
 
 

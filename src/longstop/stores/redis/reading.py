@@ -47,13 +47,13 @@ class RedisReading(RedisDatabase):
         found = await self._ask_each("events", ids, int(with_bodies))
         rows = zip(ids, found, strict=True)
         make = partial(to_kept, with_body=with_bodies)
-        return [_readable(make, row, id_) if row else None for id_, row in rows]
+        return [readable(make, row, id_) if row else None for id_, row in rows]
 
     async def _deliveries(self, ids: Sequence[str]) -> list[Delivery | None]:
         """Deliveries; None for what is not there or cannot be read."""
         rows = await self._packed_deliveries(ids)
         found = zip(ids, rows, strict=True)
-        return [None if row is None else _readable(to_delivery, row, id_) for id_, row in found]
+        return [None if row is None else readable(to_delivery, row, id_) for id_, row in found]
 
     async def _packed_deliveries(self, ids: Sequence[str]) -> list[bytes | None]:
         return await self._values("delivery", ids)
@@ -61,7 +61,7 @@ class RedisReading(RedisDatabase):
     async def _heads(self, ids: Sequence[str]) -> list[Event | None]:
         """Events without their bodies."""
         found = zip(ids, await self._values("event", ids), strict=True)
-        return [None if head is None else _readable(_bodiless, head, id_) for id_, head in found]
+        return [None if head is None else readable(_bodiless, head, id_) for id_, head in found]
 
     async def _delivery_ids(self, event_ids: Sequence[str]) -> list[str]:
         """The ids of the deliveries of these events."""
@@ -80,9 +80,10 @@ class RedisReading(RedisDatabase):
         """What is recorded of each delivery."""
         lists = [f"{self._prefix}{kind}:{id_}" for id_ in delivery_ids for kind in ("attempts", "actions")]
         found = await self.pipeline(*(("LRANGE", each, 0, -1) for each in lists)) if lists else []
+        records = zip(delivery_ids, found[::2], found[1::2], strict=True)
         return [
-            History(tuple(map(to_attempt, attempts)), tuple(map(to_action, actions)))
-            for attempts, actions in zip(found[::2], found[1::2], strict=True)
+            History(_recorded(to_attempt, attempts, id_), _recorded(to_action, actions, id_))
+            for id_, attempts, actions in records
         ]
 
 
@@ -103,15 +104,21 @@ def _bodiless(head: bytes) -> Event:
     return to_event(head, b"")
 
 
-def _readable(make: Callable[[Row], T], row: Row, id_: str) -> T | None:
+def _recorded(make: Callable[[bytes], T], records: Sequence[bytes], id_: str) -> tuple[T, ...]:
+    made = [readable(make, each, f"what is recorded of {id_}") for each in records]
+    return tuple(each for each in made if each is not None)
+
+
+def readable(make: Callable[[Row], T], row: Row, id_: str) -> T | None:
+    """What is made of a row; None where it cannot be read, which is told."""
     try:
         return make(row)
     except UnreadableRowError as error:
-        _tell(id_, error.trouble)
-        return None
-    except msgspec.MsgspecError as error:
-        _tell(id_, str(error))
-        return None
+        trouble = error.trouble
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        trouble = str(error)
+    _tell(id_, trouble)
+    return None
 
 
 @lru_cache(maxsize=1_000)

@@ -10,7 +10,7 @@ from longstop.model.job import OVER, Job, JobChange, JobDecision, JobState, JobS
 from longstop.model.job_record import job_of, job_record
 from longstop.model.listing import Listing, Page
 from longstop.stores.redis.packing import item, pack, pack_action, pack_delivery, pack_edit, to_delivery
-from longstop.stores.redis.reading import RedisReading
+from longstop.stores.redis.reading import RedisReading, readable
 from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords
 
 RUNNING_MAX = 1_000
@@ -106,8 +106,9 @@ class RedisJobs(RedisRecords, RedisReading):
 
     async def released(self, delivery_ids: Sequence[str]) -> Sequence[Released]:
         """See ports.Jobs."""
-        found = await self._ask_each("standing", list(delivery_ids))
-        return [Released(to_delivery(each[0]), bool(each[1])) for each in found if each]
+        found = zip(delivery_ids, await self._ask_each("standing", list(delivery_ids)), strict=True)
+        there = [(readable(to_delivery, each[0], id_), bool(each[1])) for id_, each in found if each]
+        return [Released(delivery, held) for delivery, held in there if delivery is not None]
 
     async def forget_jobs(self, before_ms: int) -> int:
         """See ports.Jobs."""
@@ -139,8 +140,8 @@ def _forgotten(id_: str, seen: bytes) -> Change:
 
 
 def _after(decision: JobDecision, row: bytes) -> Delivery | None:
-    delivery = to_delivery(row)
-    if not decision.holds(delivery):
+    delivery = readable(to_delivery, row, decision.action.delivery_id)
+    if delivery is None or not decision.holds(delivery):
         return None
     try:
         return delivery.after(decision.action.transition)

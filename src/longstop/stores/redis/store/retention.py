@@ -9,6 +9,7 @@ from longstop.model.event import Event
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
 from longstop.stores.redis.ended import Entry, RedisEnded, last_of
 from longstop.stores.redis.packing import pack, to_attempt, to_delivery, unpack
+from longstop.stores.redis.reading import readable
 
 EVENTS_AT_ONCE = 50
 """So many are forgotten in one call: the server does nothing else meanwhile."""
@@ -31,10 +32,14 @@ class RedisRetention(RedisEnded):
     async def _may_go(self, event_ids: Sequence[str], before: Cutoffs) -> dict[str, list[bytes]]:
         """Those that may be forgotten, with the rows of their deliveries by which that was decided."""
         found = await self._ask_each("ends", event_ids)
-        may_go = {}
+        may_go: dict[str, list[bytes]] = {}
         for id_, of_event in zip(event_ids, found, strict=True):
-            if of_event and event_may_go(of_event[0], [to_delivery(row) for row in of_event[1]], before):
-                may_go[id_] = of_event[1]
+            received_at_ms, rows = of_event or (0, [])
+            deliveries = [None if row is None else readable(to_delivery, row, id_) for row in rows]
+            # What cannot be read is nothing to decide about, and stays.
+            known = [each for each in deliveries if each is not None]
+            if of_event and len(known) == len(rows) and event_may_go(received_at_ms, known, before):
+                may_go[id_] = rows
         return may_go
 
     async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
@@ -88,7 +93,7 @@ class RedisRetention(RedisEnded):
         return [
             entry
             for entry, first in zip(entries, firsts, strict=True)
-            if first is not None and to_attempt(first).started_at_ms < before_ms
+            if first is not None and _began(first, entry[1]) < before_ms
         ]
 
     async def forget_attempts(self, event_ids: Sequence[str], before_ms: int) -> int:
@@ -99,8 +104,8 @@ class RedisRetention(RedisEnded):
         for id_, row, history in zip(ids, await self._packed_deliveries(ids), histories, strict=True):
             # They are in the order of their numbers, which is that of time.
             old = sum(each.started_at_ms < before_ms for each in history.attempts)
-            ended_at_ms = None if row is None else to_delivery(row).ended_at_ms
-            if old and ended_at_ms is not None and ended_at_ms < before_ms:
+            delivery = None if row is None else readable(to_delivery, row, id_)
+            if old and delivery is not None and (delivery.ended_at_ms or before_ms) < before_ms:
                 asked.append((id_, row, old))
         if not asked:
             return 0
@@ -128,3 +133,9 @@ class RedisRetention(RedisEnded):
             forgotten += int(gone)
             if gone < DEDUP_AT_ONCE:
                 return forgotten
+
+
+def _began(attempt: bytes, delivery_id: str) -> int:
+    """When an attempt began; one that cannot be read is old."""
+    read = readable(to_attempt, attempt, f"an attempt of {delivery_id}")
+    return 0 if read is None else read.started_at_ms
