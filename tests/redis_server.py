@@ -19,9 +19,11 @@ def binary() -> str | None:
 class RedisServer:
     """One server. settings: what stands on its command line besides."""
 
-    def __init__(self, folder: Path, settings: Sequence[str] = SAFE) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = SAFE, port: int = 0) -> None:
         self.folder = folder
         self.settings = settings
+        self.port = port
+        """On the loopback, for replicas; 0: none."""
         self.socket = folder / "s"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -35,7 +37,16 @@ class RedisServer:
         program = binary()
         assert program is not None
         self.socket.unlink(missing_ok=True)
-        place = ("--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder))
+        place = (
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self.folder),
+        )
         self.process = subprocess.Popen(
             [program, *place, "--save", "", "--logfile", str(self.folder / "log"), *self.settings],
             stdin=subprocess.DEVNULL,

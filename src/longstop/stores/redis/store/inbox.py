@@ -1,6 +1,6 @@
 """The way of every event: ports.Inbox over Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from longstop.model.append import Append
@@ -23,6 +23,10 @@ from longstop.stores.redis.packing import (
     to_event,
 )
 
+CALL_BYTES_MAX = 16 * 2**20
+"""So much of bodies goes into one call: the server takes at most 512 MB, and does nothing else while it is at it.
+https://redis.io/docs/latest/develop/reference/clients/ (proto-max-bulk-len). Of what was kept of a batch whose later
+calls failed nobody was told; the senders' next tries are its duplicates."""
 Found = tuple[bytes, bytes, bytes]
 """A claim as the functions answer with it: the delivery's row, the event's head and body."""
 
@@ -32,9 +36,9 @@ class RedisInbox(RedisDatabase):
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox."""
-        if not appends:
-            return []
-        firsts = await self.call("append", pack([item(each) for each in appends]))
+        firsts: list[bytes] = []
+        for some in _in_calls(appends):
+            firsts += await self.call("append", pack([item(each) for each in some]))
         return [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
@@ -106,6 +110,18 @@ class RedisInbox(RedisDatabase):
         packed = b"" if circuit is None else pack_circuit(circuit)
         (changed,) = await self.call("change_circuit", destination, version, packed)
         return bool(changed)
+
+
+def _in_calls(appends: Sequence[Append]) -> Iterator[Sequence[Append]]:
+    """All of them, as few at a time as keep a call's bodies below CALL_BYTES_MAX; mostly that is all of them."""
+    start = size = 0
+    for place, each in enumerate(appends):
+        size += len(each.event.body)
+        if size > CALL_BYTES_MAX and place > start:
+            yield appends[start:place]
+            start, size = place, len(each.event.body)
+    if appends:
+        yield appends[start:]
 
 
 def _receipt(event_id: str, first: bytes) -> Receipt:
