@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from longstop.config import redis_url
 from longstop.config.errors import Fault, nearest, quoted
+from longstop.config.redis_url import RedisSettings
 from longstop.config.values import Surroundings, expand
 
-_LATER = ("postgresql", "postgres", "redis", "rediss", "valkey", "aws")
-_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE or memory://"
+_LATER = ("postgresql", "postgres", "aws")
+_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, redis://HOST or memory://"
 SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 
@@ -21,9 +23,10 @@ class StoreSettings:
 
     url: str = field(repr=False)
     """As written."""
-    kind: Literal["sqlite", "memory"]
+    kind: Literal["sqlite", "memory", "redis"]
     path: str | None = None
     """sqlite: the absolute path of the database file."""
+    redis: RedisSettings | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -38,7 +41,12 @@ class StoreSettings:
     @property
     def place(self) -> str:
         """Where it is, for people. It shows no secret."""
-        return self.path or "in memory: gone when the program ends"
+        return self.redis.place if self.redis else self.path or "in memory: gone when the program ends"
+
+    @property
+    def body_bytes_max(self) -> int | None:
+        """How large a body may be; None: as its source says."""
+        return self.redis.body_bytes_max if self.redis else None
 
 
 def store(text: str, around: Surroundings) -> StoreSettings:
@@ -78,7 +86,15 @@ def spool(text: str, around: Surroundings) -> str:
     return path
 
 
-_READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {"memory": _memory, "sqlite": _sqlite}
+def _redis(text: str, around: Surroundings) -> StoreSettings:
+    return StoreSettings(text, "redis", redis=redis_url.redis(text, around))
+
+
+_READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    **dict.fromkeys(redis_url.SCHEMES, _redis),
+}
 
 
 def _not_a_store(scheme: str) -> Fault:

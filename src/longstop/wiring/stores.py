@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from longstop.config import StoreSettings
+from longstop.model.errors import ConfigurationError
 from longstop.ports import Store
 
 
@@ -30,4 +31,15 @@ def _sqlite(settings: StoreSettings) -> Store:
     return SqliteStore(settings.path)
 
 
-_MAKE: dict[str, Callable[[StoreSettings], Store]] = {"memory": _memory, "sqlite": _sqlite}
+def _redis(settings: StoreSettings) -> Store:
+    try:
+        from longstop.stores.redis import RedisStore
+    except ImportError:
+        problem = "store.url: found redis://…, without its driver; expected the extra; pip install 'longstop[redis]'"
+        raise ConfigurationError((problem,)) from None
+    asked = settings.redis
+    assert asked is not None
+    return RedisStore(asked.url, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas)
+
+
+_MAKE: dict[str, Callable[[StoreSettings], Store]] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis}
