@@ -14,11 +14,11 @@ from search_story import a_delivery_filter, a_story, an_event_filter, every_page
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import UnreadableRowError
 from longstop.model.lease import Claim
-from longstop.model.listing import DeliveryFilter, EventFilter, Page
+from longstop.model.listing import DEAD_STEP_MS, DeliveryFilter, EventFilter, Page, TimeSteps
 from longstop.model.retention import Cutoffs
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
-from longstop.stores.redis import RedisStore, find_deliveries, find_events, walk
+from longstop.stores.redis import RedisStore, dead_groups, find_deliveries, find_events, walk
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.steps import dead_of, discard, lease
 from redis_server import RedisServer
@@ -184,3 +184,14 @@ async def test_what_cannot_be_read_is_left_out_of_lists(redis: RedisStore, clien
     ]
     assert await redis.forget([second.event.id, third.event.id], ALL_GONE) == 0
     assert [row.event.id for row in (await redis.find_events(EventFilter(), Page())).rows] == [first.event.id]
+
+
+async def test_groups_are_asked_for_in_several_calls(redis: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call keeps the server busy for long; together they are the largest, each once."""
+    monkeypatch.setattr(dead_groups, "NUMBERS_AT_ONCE", 33)
+    await redis.append([make_append(n) for n in range(15)])
+    for claim, kind in zip((await lease(redis, crm=20)).claims, "aaaaabbbbcccdde", strict=True):
+        await redis.settle([dead_of(claim, kind, None)])
+    for over in (None, TimeSteps(0, DEAD_STEP_MS, 1)):
+        found = await redis.dead_groups(limit=4, over=over)
+        assert [(each.error, each.count) for each in found] == [("a", 5), ("b", 4), ("c", 3), ("d", 2)]

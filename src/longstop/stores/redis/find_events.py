@@ -1,14 +1,16 @@
 """Which sorted set answers a listing of events: of those that a filter names, the smallest. The rest is looked at."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from longstop.model.event import Event
 from longstop.model.listing import EventFilter, KeptEvent, Listing, Page
 from longstop.stores.redis.keys import hash_of
 from longstop.stores.redis.packing import pack
-from longstop.stores.redis.reading import AT_ONCE, RedisReading
+from longstop.stores.redis.reading import RedisReading
 from longstop.stores.redis.walk import Question, Range, RedisWalk
 
+BODIES_AT_ONCE = 1_000
 SEARCHED_AT_ONCE = 2 * 1024 * 1024
 """So many bytes of bodies are searched in one call, which takes a millisecond or two in which the server does nothing
 else."""
@@ -44,9 +46,11 @@ class RedisFindEvents(RedisReading, RedisWalk):
         return [Range(f"events:source:{name}") for name in sources]
 
     async def _fitting_events(self, ids: Sequence[str], wanted: EventFilter) -> list[str]:
-        """Those of these that fit, by their heads and then, where that is asked for, by their bodies."""
-        heads = await self._heads(ids)
-        fitting = [head.id for head in heads if head is not None and _fits(head, wanted)]
+        """Those of these that fit, by their heads and by their bodies; neither is looked at that need not be."""
+        fitting = list(ids)
+        if not _names_one(replace(wanted, contains=None)):
+            heads = await self._heads(ids)
+            fitting = [head.id for head in heads if head is not None and _fits(head, wanted)]
         if wanted.contains is None:
             return fitting
         having = await self._having(fitting, wanted.contains)
@@ -57,7 +61,7 @@ class RedisFindEvents(RedisReading, RedisWalk):
         having: set[str] = set()
         left = list(event_ids)
         while left:
-            found = await self.ask("bodies_with", pack(left[:AT_ONCE]), needle, SEARCHED_AT_ONCE)
+            found = await self.ask("bodies_with", pack(left[:BODIES_AT_ONCE]), needle, SEARCHED_AT_ONCE)
             having.update(id_ for id_, has in zip(left, found, strict=False) if has)
             left = left[len(found) :]
         return having

@@ -65,10 +65,11 @@ function dead_groups.change_delivery(old, new)
     if new and new[D.state] == 'dead' then join(new) end
 end
 
-local function largest(n, destination)
+-- The next `n` behind the `from` largest.
+local function largest(from, n, destination)
     local key = K .. 'groups'
     if destination then key = K .. 'groups:of:' .. destination end
-    return call('ZREVRANGE', key, 0, n - 1, 'WITHSCORES')
+    return call('ZREVRANGE', key, from, from + n - 1, 'WITHSCORES')
 end
 
 local function about(id)
@@ -91,10 +92,10 @@ local function over_time(id, from_ms, step_ms, steps)
     return counted
 end
 
--- The largest groups: of each {what it is, how many are in it, how many keys, the first time, the last, the last few
--- ids, how many died in each of `steps` from `from_ms` on}. destination: left out, those of all.
-reads('dead_groups', function(n, from_ms, step_ms, steps, destination)
-    local found, made = largest(n, destination), {}
+-- The largest groups behind the `from` largest: of each {what it is, how many are in it, how many keys, the first time,
+-- the last, the last few ids, how many died in each of `steps` from `from_ms` on}. destination: left out, those of all.
+reads('dead_groups', function(from, n, from_ms, step_ms, steps, destination)
+    local found, made = largest(from, n, destination), {}
     for i = 1, #found, 2 do
         local id = found[i]
         local first = call('ZRANGE', K .. 'group:at:' .. id, 0, 0, 'WITHSCORES')
@@ -109,7 +110,7 @@ end)
 
 -- {id, what it is} of each group.
 reads('groups', function(n, destination)
-    local found, made = largest(n, destination), {}
+    local found, made = largest(0, n, destination), {}
     for i = 1, #found, 2 do made[#made + 1] = {found[i], about(found[i])} end
     return made
 end)

@@ -4,6 +4,7 @@
 
 local indexes = {}
 local RECENT_MAX = 20000
+local CUT_EVERY = 100 -- it may be longer by so many
 
 local function listed(key, id)
     call('ZADD', key, 0, id)
@@ -29,9 +30,17 @@ local function note_lag(id, received_at_ms)
     end
 end
 
+-- How often a set of what happened lately was added to, since the library was loaded or the set was cut last.
+local noted = {}
+
 local function note_recent(kind, at_ms, member)
-    call('ZADD', K .. 'recent:' .. kind, at_ms, member)
-    call('ZREMRANGEBYRANK', K .. 'recent:' .. kind, 0, -RECENT_MAX - 1)
+    local key = K .. 'recent:' .. kind
+    call('ZADD', key, at_ms, member)
+    noted[key] = (noted[key] or 0) + 1
+    if noted[key] >= CUT_EVERY then
+        noted[key] = 0
+        call('ZREMRANGEBYRANK', key, 0, -RECENT_MAX - 1)
+    end
 end
 
 -- -- events -------------------------------------------------------------------------------------------
