@@ -101,7 +101,7 @@ def questions(path: Path) -> list[Question]:
         ("events: by type and source", get("events", type="type-9", source="source-3")),
         ("event", get(f"events/{some}")),
         ("groups of the dead", get("dead-letters/groups")),
-        ("groups of the dead, over 200 days", get("dead-letters/groups", step=86_400, steps=200)),
+        ("groups of the dead, over 31 days", get("dead-letters/groups", step=86_400, steps=31)),
         ("groups of the dead, of a destination", get("dead-letters/groups", destination="destination-1")),
         ("a conversation of 2,000: 50 events", get("keys/conversation-0")),
         ("a conversation of 2,000: 500 events", get("keys/conversation-0", limit=500)),

@@ -6,6 +6,9 @@ its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
 """
 
 import asyncio
+import itertools
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,11 +17,13 @@ import pytest
 import postgres_server
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
+from longstop.stores.redis import RedisStore
 from longstop.stores.sqlite import SqliteStore
+from redis_server import RedisServer, binary
 
 Place = Callable[[], Store]
 
-PERSISTING = ("sqlite", "postgresql")
+PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 STORES = ("memory", *PERSISTING)
 
@@ -63,3 +68,28 @@ def postgresql_place(postgresql: postgres_server.PostgresServer) -> Iterator[Pla
 
     with postgresql.database() as url:
         yield lambda: PostgresStore(ServerSettings(url, relaxed=True))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A server of the session's own."""
+    if binary() is None:
+        missing = "no redis-server or valkey-server on the PATH; Debian: apt-get install redis-server"
+        if os.environ.get("LONGSTOP_CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    # Not below pytest's folder: a socket's path has room for about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="longstop-redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+_PREFIXES = itertools.count()
+
+
+@pytest.fixture
+def redis_place(redis_server: RedisServer) -> Place:
+    prefix = f"test-{next(_PREFIXES)}"
+    return lambda: RedisStore(redis_server.url, prefix=prefix)

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 
 if hasattr(time, "CLOCK_BOOTTIME"):
     # CLOCK_MONOTONIC stands still while the machine is suspended, and that is no jump of the wall clock.
-    def _rising_ns() -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    _rising_ns: Callable[[], int] = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 else:
     _rising_ns = time.monotonic_ns
 

@@ -41,5 +41,5 @@ def test_checks_have_names_of_their_own() -> None:
         "append", "dedup", "lease", "settle", "rescue", "extend", "listing", "act", "counts", "arrival", "order",
         "pause", "circuit", "search", "dead_groups", "retention", "rejections", "held_requests", "retry_share", "clock",
         "edit", "lookups", "nodes", "keyed_requests", "statistics", "jobs", "accounts", "audit", "alerts",
-        "transfer"
+        "transfer", "event_deliveries",
     }  # fmt: skip

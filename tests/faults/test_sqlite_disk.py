@@ -170,7 +170,8 @@ async def test_a_sync_that_fails_is_not_acknowledged_and_never_taken_back(shim: 
     assert ("db", "sync") in rewritten
     assert ("wal", "truncate") in rewritten
     assert after.index(("db", "sync")) < after.index(("wal", "truncate"))
-    assert [what for kind, what in after if kind == "wal"][-1] == "sync"
+    # On a slow machine the thread of the checkpoints has opened the log meanwhile, too.
+    assert [what for kind, what in after if kind == "wal" and what != "open"][-1] == "sync"
     found = await ids(store)
     assert {make_append(1).event.id, make_append(3).event.id} <= set(found)
     await store.close()

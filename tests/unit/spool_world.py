@@ -24,6 +24,7 @@ class Switched:
         self.store = store
         self.mode = "works"
         self.slow_s = 0.0
+        self.raises_others = False
         self.back = asyncio.Event()
         self.batches: list[list[str]] = []
         """The ids of every append that it carried out."""
@@ -53,7 +54,13 @@ class Switched:
         if self.mode == "hangs":
             await self.back.wait()
         await asyncio.sleep(self.slow_s)
-        done = await getattr(self.store, name)(*given)
+        try:
+            done = await getattr(self.store, name)(*given)
+        except ValueError as error:
+            if not self.raises_others:
+                # As SQLite's store: an id that is taken is one of many things that a statement may fail for.
+                raise StoreUnavailableError(str(error)) from error
+            raise
         if self.mode == "loses answers" and name == "append":
             raise StoreUnavailableError("connection reset")
         return done

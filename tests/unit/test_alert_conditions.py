@@ -16,6 +16,7 @@ from longstop.model.job import Job, JobAction, JobState
 from longstop.model.listing import Counts, DeadGroup, DeliveryFilter
 from longstop.model.node import GONE_AFTER_MS, Node
 from longstop.model.rejection import RejectionCount, RejectionReason
+from longstop.model.spool import SpoolFacts
 from longstop.testing.builders import AT_MS
 
 MIN = 60_000
@@ -215,6 +216,21 @@ def test_a_disk_is_low_below_its_mark_and_has_room_again_well_above() -> None:
     assert len(conditions.disk(1_199_999_999, "host", standing, policy)) == 1
     assert conditions.disk(1_200_000_000, "host", standing, policy) == []
     assert conditions.disk(1_100_000_000, "host", replace(standing, over=True), policy) == []
+
+
+def test_a_spool_is_told_of_while_it_is_in_use_and_a_moment_longer() -> None:
+    at_rest = SpoolFacts(False, 0, 0, None)
+    assert conditions.spool(None, "host", AT_MS) == conditions.spool(at_rest, "host", AT_MS) == []
+    in_use = SpoolFacts(True, 7, 700, AT_MS - 9_000, since_ms=AT_MS - 10_000, why="connection refused")
+    (now,) = conditions.spool(in_use, "host", AT_MS)
+    assert (now.key, now.weight, now.since_ms) == ("spool:host", Severity.CRITICAL, AT_MS - 10_000)
+    assert now.why == "7 events wait in it since 23:59 UTC; the store: connection refused"
+    used = replace(at_rest, used_until_ms=AT_MS - 59_999, why="connection refused")
+    (then,) = conditions.spool(used, "host", AT_MS)
+    assert then.why == "it was in use until 23:59 UTC: connection refused"
+    assert conditions.spool(replace(used, used_until_ms=AT_MS - 60_000), "host", AT_MS) == []
+    (stuck,) = conditions.spool(replace(at_rest, events=2, stuck=2), "host", AT_MS)
+    assert stuck.why.endswith("2 of them are refused by the store")
 
 
 def node(name: str, seen_ago_ms: int = 0, started_at_ms: int = AT_MS) -> Node:

@@ -24,6 +24,7 @@ from longstop.model.ids import IdFactory
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.node import Node
+from longstop.model.spool import SpoolFacts
 from longstop.model.statistics import MINUTES, Bucket
 from longstop.operating.alerts import LOOK_EVERY_S, Alerts, Observed
 from longstop.ports import Store
@@ -373,6 +374,22 @@ async def test_a_disk_is_looked_at_where_somebody_can() -> None:
     free[0] = 10_000
     await look(alerts, 8)
     assert await told(store) == ["disk_low.firing host", "disk_low.resolved host"]
+
+
+@on_virtual_time
+async def test_a_spool_that_was_in_use_is_told_of_once_the_store_is_back_and_once_it_is_over() -> None:
+    store = MemoryStore()
+    facts = [SpoolFacts(True, 9, 900, 1, since_ms=1, why="connection refused")]
+    alerts = service(store, node="host", observed=Observed(spool=lambda: facts[0]))
+    # Another gateway on the store has a spool of its own, which is empty.
+    other = service(store, seed=2, node="other", observed=Observed(spool=lambda: SpoolFacts(False, 0, 0, None)))
+    for _ in range(3):
+        await look(alerts)
+        await look(other)
+    assert await told(store) == ["spool.firing host"]
+    facts[0] = SpoolFacts(False, 0, 0, None)
+    await look(alerts, 8)
+    assert await told(store) == ["spool.firing host", "spool.resolved host"]
 
 
 async def accepts(store: Store, minutes: int, started_at_ms: int) -> None:

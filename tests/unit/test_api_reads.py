@@ -246,6 +246,7 @@ async def test_a_search_that_takes_too_long_says_how_far_it_came(
         ("dead-letters/groups", {"step": "1000"}, "query.step"),
         ("dead-letters/groups", {"steps": "0"}, "query.steps"),
         ("dead-letters/groups", {"steps": "201"}, "query.steps"),
+        ("dead-letters/groups", {"step": "86400", "steps": "32"}, "query.steps"),
         (f"events/{event_id(DEAD)}/body", {"view": "html"}, "query.view"),
     ],
 )

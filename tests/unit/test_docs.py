@@ -116,7 +116,7 @@ def as_default(cell: str, name: str) -> Any:
     value = toml_value(cell.strip("`"))
     if name.endswith("_ms"):
         return values.duration(value)
-    return values.size(value) if name.endswith("_bytes") else value
+    return values.disk_size(value) if name.endswith("_bytes") else value
 
 
 def test_every_table_is_documented() -> None:

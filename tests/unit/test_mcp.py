@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from api_store import DEAD, TEXT, dead_id, fill
+from api_store import DEAD, SCHEDULED, TEXT, UNROUTED, dead_id, fill
 from operators_api import make_services
 from structlog.testing import capture_logs
 
@@ -91,6 +91,12 @@ async def test_what_fails_whose_and_why(store: MemoryStore) -> None:
         assert (await ask(client, "conversation", key=event["key"]))["events"][0]["history"]
         assert (await ask(client, "list_jobs"))["jobs"] == []
         assert (await ask(client, "statistics"))["step_s"] == 300
+        unrouted = (await ask(client, "list_events", unrouted=True))["events"]
+        assert [each["id"] for each in unrouted] == [event_id(UNROUTED)]
+        found = (await ask(client, "list_events", contains='"number":2}', source="shop"))["events"]
+        assert [each["id"] for each in found] == [event_id(DEAD)]
+        assert [each["status"] for each in (await ask(client, "refused_requests", source="shop"))["refused"]] == [401]
+        assert (await ask(client, "alerts"))["silences"] == []
         assert "expects" not in await refusal(client, "show_event", id="nothing1")
 
 
@@ -102,6 +108,7 @@ async def test_without_the_scope_nothing_is_decided_and_nothing_noted(store: Mem
             ("discard", {"expected_count": 1, "why": "x"}),
             ("replay_ids", {"ids": [dead_id()], "why": "x"}),
             ("discard_ids", {"ids": [dead_id()], "why": "x"}),
+            ("expedite_ids", {"ids": [dead_id()], "why": "x"}),
             ("pause_destination", {"destination": "crm", "why": "x"}),
             ("resume_destination", {"destination": "crm"}),
             ("change_job", {"id": "x", "step": "cancel", "why": "x"}),
@@ -111,6 +118,12 @@ async def test_without_the_scope_nothing_is_decided_and_nothing_noted(store: Mem
     assert found is not None
     assert found.state is State.DEAD
     assert (await store.audit(AuditFilter(), Page(10))).rows == ()
+
+
+async def test_what_waits_is_tried_now(store: MemoryStore) -> None:
+    async with assistant(store) as client:
+        (done,) = (await ask(client, "expedite_ids", ids=[event_id(SCHEDULED)], why="it is up again"))["results"]
+    assert (done["state"], done["error"]) == ("scheduled", None)
 
 
 async def test_a_replay_needs_the_count_of_its_dry_run(store: MemoryStore) -> None:

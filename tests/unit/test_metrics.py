@@ -14,6 +14,7 @@ from longstop.model.breaker import BreakerPolicy, CircuitChange
 from longstop.model.job import JobAction, JobState
 from longstop.model.node import GONE_AFTER_MS, Node
 from longstop.model.rejection import UNKNOWN, RejectionReason
+from longstop.model.spool import SpoolFacts
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.telemetry import families
@@ -243,6 +244,17 @@ async def test_a_disk_that_cannot_be_looked_at_breaks_nothing() -> None:
 
     assert ("longstop_disk_free_bytes",) not in await told(made(free_bytes=broken))
     assert (await told(made(free_bytes=lambda: 7)))["longstop_disk_free_bytes",] == 7
+
+
+@on_virtual_time
+async def test_a_spool_is_shown_where_there_is_one() -> None:
+    assert not any("spool" in key[0] for key in await told(made()))
+    facts = SpoolFacts(True, 3, 300, 1, stuck=1, spooled=5, forwarded=2)
+    found = {key[0]: value for key, value in (await told(made(spool=lambda: facts))).items() if "spool" in key[0]}
+    assert found == {
+        "longstop_spool_in_use": 1, "longstop_spool_events": 3, "longstop_spool_bytes": 300,
+        "longstop_spool_stuck_events": 1, "longstop_spool_put_total": 5, "longstop_spool_forwarded_total": 2,
+    }  # fmt: skip
 
 
 def test_no_family_is_made_without_its_bound() -> None:

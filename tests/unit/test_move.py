@@ -143,6 +143,8 @@ async def test_everything_is_moved_and_a_second_time_nothing(pair: list[Store]) 
     assert {each.name: each.rows for each in compared if not each.rows} == {}
     assert moved["events"] == NUMBER + 4
     assert not any((await a_move(source, target).copy(quiet)).values())
+    # Of forgotten events, too.
+    assert await target.dedup_keys(None, 99) == await source.dedup_keys(None, 99)
     counts = await source.counts()
     assert (await target.counts()).deliveries == counts.deliveries
     assert (await target.recount()).drifts == ()
@@ -212,6 +214,19 @@ async def test_what_is_lost_or_different_is_named(pair: list[Store]) -> None:
     assert (events.name, events.named, events.rows - events.found, events.besides) == ("events", (event_id(91),), 1, 1)
     assert (pauses.name, pauses.named) == ("pauses", ("lake",))
     assert events.checksum != events.found_checksum
+
+
+async def test_of_numbers_only_what_is_missing_is_added(pair: list[Store]) -> None:
+    source, target = pair
+    await fill_numbers(source)
+    await target.record_rejections([RejectionCount("shop", RejectionReason.NO_PROOF, 3, AT_MS, AT_MS + 1)], [])
+    bins = (0,) * (BINS - 1) + (1,)
+    await target.add_statistics([
+        Bucket(60_000, AT_MS, Series.ACCEPTED.value, "shop", "", 2),
+        Bucket(60_000, AT_MS + 60_000, Series.LATENCY.value, "shop", "crm", 1, bins),
+    ])  # fmt: skip
+    await a_move(source, target).copy(quiet)
+    assert all_agree(await a_move(source, target).verify(quiet))
 
 
 async def test_an_event_that_cannot_be_read_is_not_taken_for_moved() -> None:

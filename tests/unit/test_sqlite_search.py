@@ -5,17 +5,17 @@ Few rows count as many here, segments are short and patience is none, so that ev
 
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from search_story import a_delivery_filter, a_story, an_event_filter, every_page, group_of, recounted
 
-from longstop.model.append import Append
-from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, State, Transition, Trigger
+from longstop.model.delivery import State
+from longstop.model.ids import IdFactory
 from longstop.model.lease import LeaseRequest
-from longstop.model.listing import DEAD_STEP_MS, DeliveryFilter, Drift, EventFilter, Page, TimeSteps
+from longstop.model.listing import DEAD_STEP_MS, DeliveryFilter, EventFilter, Page, TimeSteps
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.sqlite import (
@@ -24,129 +24,23 @@ from longstop.stores.sqlite import (
     counters,
     dead_groups,
     find_deliveries,
+    find_events,
     key_places,
     recount,
     walk,
 )
-from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event, make_quarantined
-from longstop.testing.store_contract.steps import LEASE_MS, dead_of, discard, replay, settlement
-
-ERRORS = ("refused", "order 4711 is unknown", "order 12 is unknown", "timed out after 2.5 s")
-STATUSES = (None, 404, 503)
+from longstop.testing.builders import AT_MS, make_append
+from longstop.testing.store_contract.steps import LEASE_MS, dead_of
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
     monkeypatch.setattr(find_deliveries, "FEW", 5)
-    short = key_places.END_OF_BATCH.replace(f"n >= {key_places.SEGMENT_EVENTS}", "n >= 4")
-    assert short != key_places.END_OF_BATCH
-    setup = append_rows.SETUP.replace(f"n >= {key_places.SEGMENT_EVENTS}", "n >= 4")
+    block = f"/ {key_places.SEGMENT_EVENTS}"
+    assert key_places.END_OF_BATCH.count(block) == 2
+    setup = append_rows.SETUP.replace(block, "/ 4")
     monkeypatch.setattr(append_rows, "SETUP", setup)
-
-
-def an_append(rng: random.Random, number: int) -> Append:
-    if rng.random() < 0.05:
-        return make_quarantined(number, received_at_ms=AT_MS + number)
-    event = make_event(
-        number,
-        source=rng.choice(("shop", "till")),
-        type=rng.choice(("paid", "sent", None)),
-        key=rng.choice(("a", "b", "c", "", None)),
-        dedup=rng.choice((None, b"%d" % rng.randrange(40))),
-        received_at_ms=AT_MS + number + rng.choice((0, 0, 0, -40, 25)),
-        body=b"needle" if rng.random() < 0.1 else b"hay",
-    )
-    names = rng.sample(("crm", "lake", "log"), rng.randrange(4))
-    made = (
-        make_delivery(event, name, place, lane=event.key if name == "crm" else None)
-        for place, name in enumerate(sorted(names))
-    )
-    return Append(event, tuple(made), event.received_at_ms + 10_000)
-
-
-async def a_story(rng: random.Random, stores: list[Store]) -> None:
-    """Events come, deliveries are tried, people decide; every store hears the same."""
-    number = 0
-    late: list[Append] = []
-    for at in range(AT_MS, AT_MS + 1_500, 100):
-        batch = [an_append(rng, number + n) for n in range(1, rng.randrange(2, 12))]
-        number += len(batch)
-        # Another process may have made its ids before, and come later.
-        slow = [] if late else [item for item in batch if all(each.lane is None for each in item.deliveries)]
-        batch, late = [*(item for item in batch if item not in slow), *late], slow
-        for store in stores:
-            await store.append(batch)
-        request = LeaseRequest("w", {"crm": 4, "lake": 3, "log": 2}, at + 200, at + 200 + LEASE_MS)
-        claims = (await stores[0].lease(request)).claims
-        assert [list((await store.lease(request)).claims) for store in stores[1:]] == [list(claims)] * (len(stores) - 1)
-        ends = [an_end(rng, claim, at + rng.choice((50, 50, -3_000))) for claim in claims if rng.random() < 0.9]
-        for store in stores:
-            assert await store.settle(ends) == [None] * len(ends)
-        dead = [row.id for row in (await stores[0].find_deliveries(DeliveryFilter(state=State.DEAD), Page(9))).rows]
-        chosen = rng.sample(dead, min(2, len(dead)))
-        actions = [rng.choice((discard, replay))(id_, at + 60) for id_ in chosen]
-        for store in stores:
-            await store.act(actions)
-
-
-def an_end(rng: random.Random, claim: Any, at_ms: int) -> Any:
-    kind = rng.choice((OutcomeKind.SUCCESS, OutcomeKind.RETRY, OutcomeKind.REJECT, OutcomeKind.REJECT))
-    if kind is OutcomeKind.SUCCESS:
-        return settlement(claim, Outcome(kind, status=204), Transition(Trigger.SUCCEED, at_ms))
-    outcome = Outcome(kind, status=rng.choice(STATUSES), error=rng.choice(ERRORS))
-    if kind is OutcomeKind.RETRY:
-        return settlement(claim, outcome, Transition(Trigger.RETRY, at_ms, due_at_ms=at_ms + 100))
-    reason = rng.choice((DeadReason.REJECTED, DeadReason.EXHAUSTED))
-    return settlement(claim, outcome, Transition(Trigger.PARK, at_ms, reason=reason))
-
-
-def maybe(rng: random.Random, *values: Any) -> Any:
-    return rng.choice((None, None, None, *values))
-
-
-def a_delivery_filter(rng: random.Random) -> DeliveryFilter:
-    at = lambda: AT_MS + rng.randrange(-2_000, 1_700)  # noqa: E731
-    return DeliveryFilter(
-        state=maybe(rng, *State, State.DEAD, State.DEAD),
-        held=maybe(rng, True, False) if rng.random() < 0.3 else None,
-        source=maybe(rng, "shop", "till", "nobody"),
-        destination=maybe(rng, "crm", "lake", ""),
-        type=maybe(rng, "paid", "sent"),
-        key=maybe(rng, "a", "c", "", "z"),
-        reason=maybe(rng, *DeadReason) if rng.random() < 0.5 else None,
-        status=maybe(rng, 404, 503) if rng.random() < 0.5 else None,
-        error=maybe(rng, "order", "4711", "order 47", "r 12 is unk", "after # s", "none")
-        if rng.random() < 0.5
-        else None,
-        since_ms=at() if rng.random() < 0.2 else None,
-        until_ms=at() if rng.random() < 0.2 else None,
-        received_since_ms=at() if rng.random() < 0.2 else None,
-        received_until_ms=at() if rng.random() < 0.2 else None,
-        contains=b"needle" if rng.random() < 0.1 else None,
-    )
-
-
-def an_event_filter(rng: random.Random) -> EventFilter:
-    wanted = a_delivery_filter(rng)
-    return EventFilter(
-        wanted.source, wanted.type, wanted.key, wanted.received_since_ms, wanted.received_until_ms, wanted.contains,
-        unrouted=rng.random() < 0.2,
-    )  # fmt: skip
-
-
-async def every_page(store: Store, wanted: Any, page: Page) -> list[Any]:
-    find: Any = store.find_events if isinstance(wanted, EventFilter) else store.find_deliveries
-    found: list[Any] = []
-    for _ in range(1_000):
-        listing = await find(wanted, page)
-        found += listing.rows
-        assert len(listing.rows) <= page.limit
-        if listing.next_after is None:
-            return found
-        assert listing.next_after != page.after
-        page = replace(page, after=listing.next_after)
-    raise AssertionError(f"{wanted!r} does not end")
 
 
 @pytest.fixture
@@ -182,6 +76,20 @@ async def test_a_key_is_listed_in_the_order_of_ids_whoever_came_late(stores: lis
         assert len(ids) == 23
 
 
+async def test_a_search_by_key_goes_on_behind_each_segment(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a segment ends within a millisecond, and where there are more than are asked in one go."""
+    monkeypatch.setattr(find_events, "SEGMENTS_FIRST", 1)
+    sqlite, ids = stores[1], IdFactory(random.Random(3))
+    made = [ids.make(AT_MS + number // 7) for number in range(60)]
+    for id_ in made:
+        await sqlite.append([make_append(id=id_, key="a")])
+    for newest_first, limit in ((True, 1), (True, 50), (False, 1), (False, 50)):
+        rows = await every_page(sqlite, EventFilter(key="a"), Page(limit, None, newest_first, patience_ms=0))
+        assert [row.event.id for row in rows] == sorted(made, reverse=newest_first)
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_counters_and_groups_are_what_counting_gives(seed: int, stores: list[Store]) -> None:
     await a_story(random.Random(seed), stores)
@@ -193,20 +101,6 @@ async def test_counters_and_groups_are_what_counting_gives(seed: int, stores: li
     groups = [{(*group_of(each),) for each in await store.dead_groups(None, 100, over)} for store in stores]
     assert groups[0] == groups[1]
     assert groups[0]
-
-
-def group_of(each: Any) -> tuple[Any, ...]:
-    return (
-        each.destination,
-        each.reason,
-        each.status,
-        each.error,
-        each.count,
-        each.keys,
-        each.first_at_ms,
-        each.last_at_ms,
-        each.over_time,
-    )
 
 
 async def test_an_error_too_many_joins_the_other_errors_and_is_found_there(
@@ -239,17 +133,6 @@ async def test_counting_looks_up_and_goes_through_nothing(query: str, stores: li
 
 
 # -- drift --------------------------------------------------------------------------------------------------
-
-
-async def recounted(store: Store) -> list[Drift]:
-    drifts: list[Drift] = []
-    after: str | None = None
-    while True:
-        step = await store.recount(after)
-        drifts += step.drifts
-        after = step.next_after
-        if after is None:
-            return drifts
 
 
 async def test_counters_that_drifted_are_put_right_and_told(stores: list[Store], tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ async def test_one_in_no_state_is_found_by_the_recount(store: SqliteStore, state
         while after is not None:
             after = (await store.recount(after)).next_after
     (parked,) = await all_dead(store)
-    assert (parked.id, parked.reason, parked.ended_at_ms) == (BROKEN_ID, DeadReason.MALFORMED, AT_MS + 3)
+    assert (parked.id, parked.reason, parked.ended_at_ms) == (BROKEN_ID, DeadReason.MALFORMED, AT_MS)
     counts = (await store.counts()).deliveries["crm"]
     assert {each: n for each, n in counts.items() if n} == {State.DEAD: 1, State.LEASED: 1}
 

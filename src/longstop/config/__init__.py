@@ -281,14 +281,15 @@ def _toml(text: str, where: str) -> dict[str, Any]:
 def _config(shaped: Document, document: Mapping[str, Any], around: Surroundings, warnings: tuple[str, ...]) -> Config:
     declared = [_destination(name, table) for name, table in shaped.destinations.items()]
     told = alerts.settings(shaped.alerts, shaped.store.min_free_bytes)
+    store = store_urls.store(shaped.store.url, around)
     in_code = [DestinationSettings(name) for name in sorted(around.handlers - set(shaped.destinations))]
     return Config(
         server=ServerSettings(**{**dict(shaped.server), "trusted_proxies": tuple(shaped.server.trusted_proxies)}),
-        store=store_urls.store(shaped.store.url, around),
+        store=store,
         pressure=PressureSettings(shaped.store.max_backlog, shaped.store.min_free_bytes),
         worker=WorkerSettings(**dict(shaped.worker)),
         retention=RetentionSettings(**dict(shaped.retention)),
-        sources=tuple(_source(name, table) for name, table in shaped.sources.items()),
+        sources=tuple(_within(store, _source(name, table)) for name, table in shaped.sources.items()),
         destinations=(*declared, *in_code),
         routes=tuple(
             RouteSettings(source, each.when, tuple(each.to), each.expire_after_ms, each.order_with)
@@ -311,6 +312,12 @@ def _spool(table: StoreTable) -> SpoolSettings | None:
         return None
     limits = (table.spool_after_ms, table.spool_max_events, table.spool_max_bytes, table.min_free_bytes)
     return SpoolSettings(table.spool, *limits)
+
+
+def _within(store: StoreSettings, source: SourceSettings) -> SourceSettings:
+    """A source that takes no larger bodies than the store."""
+    most = store.body_bytes_max
+    return source if most is None or source.body_bytes_max <= most else replace(source, max_body_bytes=most)
 
 
 def _source(name: str, table: SourceTable) -> SourceSettings:

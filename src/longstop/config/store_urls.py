@@ -2,18 +2,20 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
-from longstop.config import postgresql_url
+from longstop.config import postgresql_url, redis_url
 from longstop.config.errors import Fault, nearest, quoted
+from longstop.config.postgresql_url import PostgresqlSettings
+from longstop.config.redis_url import RedisSettings
 from longstop.config.values import Surroundings, expand
 
-_LATER = ("redis", "rediss", "valkey", "aws")
+_LATER = ("aws",)
 _EXPECTED = (
-    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE or memory://"
+    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, "
+    "redis://HOST or memory://"
 )
 SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
@@ -25,15 +27,11 @@ class StoreSettings:
 
     url: str = field(repr=False)
     """As written."""
-    kind: Literal["sqlite", "memory", "postgresql"]
+    kind: Literal["sqlite", "memory", "postgresql", "redis"]
     path: str | None = None
     """sqlite: the absolute path of the database file."""
-    address: str = field(default="", repr=False)
-    """What the driver of a server is given: the URL with what it refers to, without what it would not know."""
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """What the URL says besides, to us."""
-    server: str = ""
-    """The server and what of it, for people."""
+    postgresql: PostgresqlSettings | None = None
+    redis: RedisSettings | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -48,7 +46,13 @@ class StoreSettings:
     @property
     def place(self) -> str:
         """Where it is, for people. It shows no secret."""
-        return self.path or self.server or "in memory: gone when the program ends"
+        server = self.postgresql or self.redis
+        return server.place if server else self.path or "in memory: gone when the program ends"
+
+    @property
+    def body_bytes_max(self) -> int | None:
+        """How large a body may be; None: as its source says."""
+        return self.redis.body_bytes_max if self.redis else None
 
 
 def store(text: str, around: Surroundings) -> StoreSettings:
@@ -79,27 +83,28 @@ def _sqlite(text: str, around: Surroundings) -> StoreSettings:
 
 def spool(text: str, around: Surroundings) -> str:
     """The absolute path of the spool that a URL names: a file, whatever the store is."""
-    if not text.startswith("sqlite:"):
-        raise Fault(
-            f"found {quoted(text.partition(':')[0])} as the beginning",
-            SPOOL_EXPECTED,
-            "a spool is on this machine's disk",
-        )
+    match = _SCHEME.match(text)
+    if match is None or match[1].lower() != "sqlite":
+        found = f"a URL that begins with {quoted(match[0])}" if match else "text that is not a URL"
+        raise Fault(f"found {found}", SPOOL_EXPECTED, "a spool is on this machine's own disk")
     path = _sqlite(text, around).path
     assert path is not None
     return path
 
 
 def _postgresql(text: str, around: Surroundings) -> StoreSettings:
-    address, options, shown = postgresql_url.read(text, around)
-    return StoreSettings(text, "postgresql", address=address, options=options, server=shown)
+    return StoreSettings(text, "postgresql", postgresql=postgresql_url.postgresql(text, around))
+
+
+def _redis(text: str, around: Surroundings) -> StoreSettings:
+    return StoreSettings(text, "redis", redis=redis_url.redis(text, around))
 
 
 _READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {
     "memory": _memory,
     "sqlite": _sqlite,
-    "postgresql": _postgresql,
-    "postgres": _postgresql,
+    **dict.fromkeys(postgresql_url.SCHEMES, _postgresql),
+    **dict.fromkeys(redis_url.SCHEMES, _redis),
 }
 
 

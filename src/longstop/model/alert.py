@@ -102,7 +102,12 @@ KINDS: Mapping[str, AlertKind] = MappingProxyType(
             "node", "The gateway {} ended without a word", "The gateway {} is back, or replaced", Severity.WARNING
         ),
         "spool": AlertKind(
-            "node", "The gateway {} keeps events in its spool", "The spool of {} is empty again", Severity.CRITICAL
+            "node",
+            "The gateway {} keeps events in its spool",
+            "The spool of {} is empty again",
+            Severity.CRITICAL,
+            # Each gateway looks at its own only: what another one does not see is not over.
+            SETTLE_MS,
         ),
         "job_done": AlertKind("job", "The job {} has ended", "", Severity.INFO),
         "test": AlertKind("channel", "A test for {}", "", Severity.INFO),

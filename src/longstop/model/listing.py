@@ -16,6 +16,8 @@ DEAD_STEP_MS = 900_000
 half a year of a group is 17,000 numbers at most, and there is none for a quarter in which nothing died."""
 STEPS_MAX = 200
 """Steps of one histogram: no list has room for more bars."""
+SPAN_MAX_MS = 31 * 86_400_000
+"""How long all of them may be: 2,976 kept numbers of each group."""
 
 
 @value(frozen=True, slots=True)
@@ -146,6 +148,11 @@ class TimeSteps:
             raise ValueError(f"steps of {self.step_ms} ms from {self.from_ms}; expected multiples of {DEAD_STEP_MS} ms")
         if not 1 <= self.count <= STEPS_MAX:
             raise ValueError(f"found {self.count} steps; expected 1 to {STEPS_MAX}")
+        if self.step_ms * self.count > SPAN_MAX_MS:
+            most = SPAN_MAX_MS // 86_400_000
+            raise ValueError(
+                f"found {self.count} steps of {self.step_ms // 1000} s; expected {most} days in all at most"
+            )
 
     @classmethod
     def until(cls, now_ms: int, step_ms: int, count: int) -> "TimeSteps":
@@ -162,12 +169,12 @@ class TimeSteps:
         """Where the last of them ends."""
         return self.from_ms + self.count * self.step_ms
 
-    def counts(self, found: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-        """How many are in each step, of pairs of a time and how many there are of it."""
+    def counts(self, times: Iterable[int]) -> tuple[int, ...]:
+        """How many of these times are in each step."""
         steps = [0] * self.count
-        for at_ms, n in found:
+        for at_ms in times:
             if self.from_ms <= at_ms < self.until_ms:
-                steps[(at_ms - self.from_ms) // self.step_ms] += n
+                steps[(at_ms - self.from_ms) // self.step_ms] += 1
         return tuple(steps)
 
 

@@ -30,6 +30,7 @@ PUBLIC_SIGNATURES_MAX = 4
 """So many signatures by public keys are looked at: each takes the whole body to hash, so two are for a rotation of two
 keys, and the work for one request is not the sender's to choose."""
 
+_FULL_STOP = ord(".")
 _NAMES = tuple((f"{family}-id", f"{family}-timestamp", f"{family}-signature") for family in ("webhook", "svix"))
 """The headers' names: the convention's own, and those of the service that it grew from."""
 
@@ -53,7 +54,7 @@ class StandardWebhooksVerifier:
         found = self._shared.signs([text for version, _, text in signatures if version == b"v1"], before, request.body)
         found |= self._is_by_public_key([text for version, _, text in signatures if version == b"v1a"], before, request)
         # The specification wants an id without full stops: with one, its end could be sent again as the time.
-        return found and is_id(id_) and b"." not in id_ and is_fresh(time, now_ms, self._tolerance_ms)
+        return found and is_id(id_) and _FULL_STOP not in id_ and is_fresh(time, now_ms, self._tolerance_ms)
 
     def _is_by_public_key(self, signatures: list[bytes], before: bytes, request: Request) -> bool:
         if not self._public_keys:

@@ -27,6 +27,8 @@ SIGNATURES_MAX = 16
 ELEMENTS_MAX = 64
 """So many elements of a header such as `t=…,v1=…` are looked at."""
 
+_COMMA = ord(",")
+
 Encoding = Literal["hex", "base64", "base64url"]
 
 _DIGESTS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
@@ -143,7 +145,7 @@ _WRITE: Mapping[Encoding, Callable[[bytes], bytes]] = {
 
 def listed(value: bytes) -> list[bytes]:
     """The signatures in a header: one, or several with commas between them."""
-    if b"," not in value:
+    if _COMMA not in value:
         return [value]
     return [each.strip(b" \t") for each in value.split(b",", SIGNATURES_MAX)]
 

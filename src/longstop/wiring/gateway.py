@@ -228,7 +228,9 @@ class Gateway:
         if self._stopping:
             why.append("stopping: nothing more is taken")
         if not self._parts.store.ready():
-            why.append("the store is lost: it is not open, or its file is no longer the one that the path names")
+            why.append(
+                "the store is lost: it is not open, does not answer, or its file is no longer the one that the path names"
+            )
         spool = self._spool()
         if spool is not None and spool.in_use and spool.full:
             why.append(f"the store cannot be had, and the spool is full: {spool.why}")

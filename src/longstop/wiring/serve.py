@@ -1,8 +1,10 @@
 """The process around a gateway: its listening sockets, its signals, its event loop."""
 
 import asyncio
+import contextlib
 import gc
 import importlib
+import inspect
 import signal
 import socket
 import sys
@@ -87,7 +89,7 @@ async def _operators_side(
         return None
     # Late: FastAPI takes its time and memory, and only whoever has the port needs it. In a thread: senders are served
     # already, and the half second that loading takes is not to stand between them and their answers.
-    await asyncio.to_thread(importlib.import_module, "longstop.edges.operators.api.app")
+    await asyncio.to_thread(_load_api)
     from longstop.edges.operators.api.app import create_api
     from longstop.edges.operators.console import ConsoleApp
 
@@ -109,6 +111,14 @@ async def _operators_side(
     return server
 
 
+def _load_api() -> None:
+    api = importlib.import_module("longstop.edges.operators.api.app")
+    # FastAPI reads a route's source at its first request, by expressions that take some milliseconds to compile: here
+    # no sender waits for them.
+    with contextlib.suppress(OSError):
+        inspect.getsourcelines(api.create_api)
+
+
 async def _has_no_users(store: Store) -> bool:
     try:
         return not (await store.users(Page(1, newest_first=False))).rows
@@ -122,6 +132,8 @@ async def _tools(services: "Services") -> "MountedTools | None":
     if not services.config.operators.mcp:
         return None
     try:
+        # In a thread, as the API above.
+        await asyncio.to_thread(importlib.import_module, "longstop.edges.mcp.mounted")
         from longstop.edges.mcp.mounted import MountedTools
     except ImportError as error:
         log.error("no_mcp", error=f"{error}; pip install 'longstop[mcp]'")

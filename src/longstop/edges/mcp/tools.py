@@ -13,7 +13,7 @@ from longstop.edges.rows.values import Row
 from longstop.model.delivery import DeadReason, State
 from longstop.model.errors import HiddenError, LongstopError
 from longstop.model.job import JobAction, JobState
-from longstop.model.listing import DeliveryFilter, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.operating.jobs import JobRequest
 
 LIMIT_MAX = 100
@@ -73,6 +73,49 @@ class Looking:
         wanted = self._filter(state, reason, status, error, source, destination, type, key, since, until)
         found = await self._desk.deliveries(wanted).page(Page(limit))
         return {"deliveries": found.items, "more": found.next is not None, "searched_to": found.searched_to}
+
+    async def list_events(
+        self,
+        source: Text | None = None,
+        type: Text | None = None,
+        key: Text | None = None,
+        contains: Annotated[str | None, Field(min_length=1, max_length=TEXT_CHARS_MAX)] = None,
+        since: Moment = None,
+        until: Moment = None,
+        unrouted: bool = False,
+        limit: Limit = 20,
+    ) -> Row:
+        """List events (what senders posted), the newest first. contains: the body holds this text, as it stands there.
+
+        unrouted: only those that no route wants.
+        """
+        wanted = EventFilter(
+            source,
+            type,
+            key,
+            self._moment("since", since),
+            self._moment("until", until),
+            None if contains is None else contains.encode(),
+            unrouted,
+        )
+        found = await self._desk.events(wanted).page(Page(limit))
+        return {"events": found.items, "more": found.next is not None, "searched_to": found.searched_to}
+
+    async def refused_requests(
+        self,
+        source: Annotated[str | None, Field(max_length=TEXT_CHARS_MAX, description="Left out: of no source's.")] = None,
+        limit: Limit = 20,
+    ) -> Row:
+        """Requests of a source that were refused, the newest first, and what is wrong with each: samples of them.
+
+        `status` says how many there were, by source and reason. A look at kept bodies is noted.
+        """
+        found = await self._desk.rejections(source, Page(limit))
+        return {"refused": found.items, "more": found.next is not None}
+
+    async def alerts(self) -> Row:
+        """What is wrong now by the alerts' rules, the longest first; and what people want to hear nothing of."""
+        return {"alerts": await self._desk.alerts(), "silences": await self._desk.silences()}
 
     async def show_event(self, id: Id, body: bool = False) -> Row:
         """Show an event: headers, where its deliveries stand, every attempt and decision; with its body where asked.
@@ -245,6 +288,10 @@ class Deciding(Looking):
         """Give up on what these ids name. Ask the person first."""
         return await self._decide(ByIds("discard", ids, why))
 
+    async def expedite_ids(self, ids: Ids, why: Why) -> Row:
+        """Have deliveries that wait for their next try tried now. Ask the person first."""
+        return await self._decide(ByIds("expedite", ids, why))
+
     async def pause_destination(self, destination: Text, why: Why) -> Row:
         """Send a destination nothing more until it is resumed; what is for it waits. Ask the person first."""
         return await self._desk.pause(destination, why)
@@ -272,6 +319,9 @@ LOOKS = (
     "status",
     "failures",
     "list_deliveries",
+    "list_events",
+    "refused_requests",
+    "alerts",
     "show_event",
     "conversation",
     "list_jobs",
@@ -284,6 +334,7 @@ DECIDES = (
     "discard",
     "replay_ids",
     "discard_ids",
+    "expedite_ids",
     "pause_destination",
     "resume_destination",
     "change_job",

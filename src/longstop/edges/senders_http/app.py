@@ -86,10 +86,12 @@ class IngestApp:
         """
         try:
             place = self._route(method, path)
-            answer = place if isinstance(place, Answer) else self._admitted(*place, method, raw, version)
+            if not isinstance(place, Answer):
+                return self._admitted(*place, method, raw, version)
+            answer = place
         except IngestError as error:
             answer = problem(error)
-        if isinstance(answer, Answer) and answer.status >= 400:
+        if answer.status >= 400:
             self._refused_by_head(method, path, raw, answer.status)
         return answer
 

@@ -208,7 +208,7 @@ def _group(
     ended = sorted(((each.ended_at_ms or 0, each.id) for each in dead), reverse=True)
     keys = {each.key for each in dead} - {None}
     sample = tuple(id_ for _, id_ in ended[:SAMPLE])
-    over_time = over.counts((at_ms, 1) for at_ms, _ in ended) if over else ()
+    over_time = over.counts(at_ms for at_ms, _ in ended) if over else ()
     times = ended[-1][0], ended[0][0]
     return DeadGroup(destination, reason, status, error, len(dead), len(keys), *times, sample, over_time)
 

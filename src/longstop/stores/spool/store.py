@@ -31,6 +31,8 @@ log = structlog.get_logger("longstop.store.spool")
 
 RETRY_S = 1.0
 """How often a store that is away is tried."""
+QUIET_S = 60.0
+"""Without an event for so long, a store that was slow with the last one is taken for quick again."""
 AT_ONCE = 256
 """How many events are forwarded in one append."""
 AT_ONCE_BYTES = 8_000_000
@@ -208,8 +210,13 @@ class SpooledStore:
             elif quick:
                 self._end()
             else:
-                quick = True
-                await self._clock.sleep(RETRY_S)
+                # The next event will tell whether it still is slow, and nobody waits for that.
+                self._wanted.clear()
+                try:
+                    async with asyncio.timeout(QUIET_S):
+                        await self._wanted.wait()
+                except TimeoutError:
+                    quick = True
 
     async def _forward_or_pass(self, batch: Sequence[Append]) -> None:
         """Forward; one that the store can do nothing with is not in the way of those behind it for ever."""

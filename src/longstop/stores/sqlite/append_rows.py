@@ -24,7 +24,7 @@ from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import Delivery
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
-from longstop.stores.sqlite import counters, dead_groups, key_places
+from longstop.stores.sqlite import counters, dead_groups, key_places, ledger_schema
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.lanes import TAKEN
 from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, columns, event_row
@@ -32,7 +32,7 @@ from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, co
 ROWS_MAX = 128
 """How many rows go into one statement. There is a prepared one for every number up to it."""
 
-_HEAD = ["digest", "until_ms", "routed", "id_ms", "key_hash", *EVENT_COLUMNS]
+_HEAD = ["digest", "until_ms", "routed", "key_hash", *EVENT_COLUMNS]
 _SAID = {
     "event_id": "id",
     **{name: name for name in ("source", "type", "key", "received_at_ms")},
@@ -46,8 +46,8 @@ _COLUMNS = [*_HEAD, *(f"d_{name}" for name in _OWN)]
 _NO_DELIVERY: Row = (None,) * len(_OWN)
 _BODY = _HEAD.index("body")
 _NO_BODY = (None,)
-_DIGEST, _ID_MS, _RECEIVED, _EVENT_ID, _DELIVERY_ID = (
-    _COLUMNS.index(name) for name in ("digest", "id_ms", "received_at_ms", "id", "d_id")
+_DIGEST, _RECEIVED, _EVENT_ID, _DELIVERY_ID = (
+    _COLUMNS.index(name) for name in ("digest", "received_at_ms", "id", "d_id")
 )
 
 _DELIVERY = ", ".join(_SAID.get(name, f"d_{name}") for name in DELIVERY_COLUMNS)
@@ -104,7 +104,7 @@ CREATE TEMP TRIGGER arrived INSTEAD OF INSERT ON batches BEGIN
     {_TAKE_BACK.format("'deliveries', d_destination, d_state", f"arrivals WHERE {_DUPLICATE} AND d_id IS NOT NULL")}
     DELETE FROM arrivals WHERE {_DUPLICATE};
     INSERT INTO events ({columns(EVENT_COLUMNS)}, routed, key_place)
-        SELECT {columns(EVENT_COLUMNS)}, routed, {key_places.PLACE.format("id_ms", "key_hash")}
+        SELECT {columns(EVENT_COLUMNS)}, routed, {key_places.PLACE.format("id", "key_hash")}
         FROM arrivals WHERE body IS NOT NULL;
     UPDATE events SET redeliveries = redeliveries + (SELECT count(*) FROM repeated WHERE holder = events.id)
         WHERE id IN (SELECT holder FROM repeated);
@@ -112,7 +112,8 @@ CREATE TEMP TRIGGER arrived INSTEAD OF INSERT ON batches BEGIN
         SELECT {_DELIVERY} FROM arrivals WHERE d_id IS NOT NULL AND d_lane IS NULL AND d_state <> 'dead';
     INSERT INTO singly SELECT {_DELIVERY} FROM arrivals WHERE d_lane IS NOT NULL OR d_state = 'dead';
     {counters.ADD.format("NEW.batch ->> 'counters'")};
-    {key_places.END_OF_BATCH.format("NEW.batch")}
+    {ledger_schema.MARK.format(ahead="NEW.batch ->> 'ahead'", behind="NEW.batch ->> 'behind'")}
+    {key_places.END_OF_BATCH}
     DELETE FROM arrivals;
 END;
 """
@@ -143,7 +144,7 @@ def _rows(item: Append) -> list[Row]:
     event, deliveries = item.event, item.deliveries
     key_hash = None if event.key is None else key_places.key_hash(event.key)
     digest = None if event.dedup is None else dedup_digest(event.source, event.dedup)
-    of_event = (digest, item.dedup_until_ms, len(deliveries), id_ms(event.id), key_hash)
+    of_event = (digest, item.dedup_until_ms, len(deliveries), key_hash)
     head = (*of_event, *event_row(event))
     if len(deliveries) == 1:
         return [head + _own(deliveries[0])]
@@ -167,20 +168,17 @@ def _batch(appends: Sequence[Append], some: Sequence[Row]) -> str:
     added.update([("deliveries", each.destination, each.state.value) for item in appends for each in item.deliveries])
     added["unrouted", "", ""] = sum(not item.deliveries for item in appends)
     keys = [row[_DIGEST] for row in some if row[_DIGEST] is not None and row[_BODY] is not None]
-    offsets = {row[_ID_MS] - row[_RECEIVED] for row in some}
+    offsets = {id_ms(item.event.id) - item.event.received_at_ms for item in appends}
     # A delivery's id is made together with its event's, mostly.
     odd = [row for row in some if row[_DELIVERY_ID] is not None and row[_DELIVERY_ID][:13] != row[_EVENT_ID][:13]]
-    times = [id_ms(row[_DELIVERY_ID]) for row in odd]
-    offsets.update(at_ms - row[_RECEIVED] for at_ms, row in zip(times, odd, strict=True))
+    offsets.update(id_ms(row[_DELIVERY_ID]) - row[_RECEIVED] for row in odd)
     batch = {
         "rows": len(some),
         "counters": added.rows(),
         "dedups": len(keys),
         "keys": len(set(keys)),
-        "newest": max([*(row[_ID_MS] for row in some), *times], default=0),
         "ahead": max(offsets, default=0),
         "behind": -min(offsets, default=0),
-        "keyed": sum(item.event.key is not None for item in appends),
     }
     return msgspec.json.encode(batch).decode()
 

@@ -70,7 +70,10 @@ _OTHER_OF_KEY = "SELECT 1 FROM deliveries WHERE dead_group = ? AND key = ? LIMIT
 _ADD = "UPDATE dead_groups SET n = n + ?, keys = keys + ? WHERE id = ?"
 _MOVE = MOVE.format("VALUES (?, ?, ?)")
 _FORGET_TIME = "DELETE FROM dead_times WHERE dead_group = ? AND at_ms = ? AND n = 0"
-_TIMES = "SELECT at_ms, n FROM dead_times WHERE dead_group = ? AND at_ms >= ? AND at_ms < ?"
+_TIMES = """
+    SELECT (at_ms - ?2) / ?3, iif(sum(typeof(n) <> 'integer'), NULL, sum(n)) FROM dead_times
+    WHERE dead_group = ?1 AND at_ms >= ?2 AND at_ms < ?4 GROUP BY 1
+"""
 _LARGEST = """
     SELECT id, destination, reason, status, error, n, keys,
         (SELECT min(ended_at_ms) FROM deliveries WHERE dead_group = dead_groups.id),
@@ -78,7 +81,7 @@ _LARGEST = """
     FROM dead_groups WHERE n > 0 AND destination = ifnull(?, destination) ORDER BY n DESC, id LIMIT ?
 """
 _to_reason = unreadable.reader("group of dead deliveries", ["n", "reason"], lambda row: DeadReason(row[1]))
-_to_time = unreadable.reader("time of a group of dead deliveries", ["at_ms", "n"], lambda row: (row[0], row[1]))
+_to_step = unreadable.reader("step of a group of the dead", ["number", "n"], lambda row: (int(row[0]), int(row[1])))
 _SAMPLE = "SELECT id FROM deliveries WHERE dead_group = ? ORDER BY ended_at_ms DESC LIMIT ?"
 
 
@@ -135,5 +138,8 @@ def _group(connection: apsw.Connection, row: Row, over: TimeSteps | None) -> Dea
 
 
 def _over_time(connection: apsw.Connection, group: int, over: TimeSteps) -> tuple[int, ...]:
-    rows = connection.execute(_TIMES, (group, over.from_ms, over.until_ms)).fetchall()
-    return tuple(max(0, n) for n in over.counts(unreadable.each(rows, _to_time)))
+    rows = connection.execute(_TIMES, (group, over.from_ms, over.step_ms, over.until_ms)).fetchall()
+    steps = [0] * over.count
+    for place, n in unreadable.each(rows, _to_step):
+        steps[place] = max(0, n)
+    return tuple(steps)

@@ -14,6 +14,7 @@ from longstop.model.delivery import State
 from longstop.model.error_group import OTHER, has_variables, may_say
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.stores.sqlite import find_events
+from longstop.stores.sqlite.event_deliveries import rows_of
 from longstop.stores.sqlite.rows import Row
 from longstop.stores.sqlite.walk import Condition, Ids, Stream, count_up_to, gather, walk_all
 
@@ -25,6 +26,7 @@ GROUPS_MAX_BY_KEY = 3_000
 
 _TABLE = "deliveries"
 _ENDED = (State.DELIVERED, State.DEAD, State.DISCARDED)
+_OF_EVENTS = f"rowid IN ({rows_of('SELECT value AS id FROM json_each(?)')})"
 _OF_DEAD = Condition("dead_group IS NOT NULL")
 
 
@@ -117,10 +119,10 @@ def _few_events(
     found = find_events.find(connection, of_events, Page(FEW, patience_ms=page.patience_ms // 4))
     if found.next_after is not None:
         return None
-    ids = Condition("event_id IN (SELECT value FROM json_each(?))", ('["' + '","'.join(found.ids) + '"]',))
     if not found.ids:
-        ids = Condition("0")
-    return gather(connection, f"SELECT id FROM {_TABLE}", [ids, *asked], page)
+        return Ids([], None, None)
+    ids = '["' + '","'.join(found.ids) + '"]'
+    return gather(connection, f"SELECT id FROM {_TABLE}", [Condition(_OF_EVENTS, (ids, ids)), *asked], page)
 
 
 # -- streams ------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from longstop.stores.sqlite.walk import QUICK_S, Condition, Found, Ids, Stream, 
 
 SEGMENTS_FIRST = 16
 """So many segments of a key are looked at in one go, and more where that was quick."""
-LAST_TAIL = (1 << 74) - 1
 
 
 def find(connection: apsw.Connection, wanted: EventFilter, page: Page) -> Ids:
@@ -79,21 +78,35 @@ def _of_key(connection: apsw.Connection, key: str, fits: Sequence[Condition], pa
 def _placed(connection: apsw.Connection, key: str, fits: Sequence[Condition], page: Page) -> Found:
     """By the segments, in their order, which is that of the ids."""
     until_s = patience(page)
-    newest = int(connection.execute("SELECT max(seq) FROM key_segments").get)
-    found, done, step = Found(), 0, SEGMENTS_FIRST
-    while done <= newest and len(found.ids) <= page.limit:
+    first, end = _segments_behind(connection, page)
+    found, step = Found(), SEGMENTS_FIRST
+    while first < end and len(found.ids) <= page.limit:
         began_s = time.monotonic()
-        last = min(done + step, newest + 1)
-        first_seq, end_seq = (newest + 1 - last, newest + 1 - done) if page.newest_first else (done, last)
-        found.ids += _of_segments(connection, key, fits, page, (first_seq, end_seq), page.limit + 1 - len(found.ids))
-        done = last
+        some = (max(first, end - step), end) if page.newest_first else (first, min(first + step, end))
+        found.ids += _of_segments(connection, key, fits, page, some, page.limit + 1 - len(found.ids))
+        first, end = (first, some[0]) if page.newest_first else (some[1], end)
         now_s = time.monotonic()
-        if now_s >= until_s and done <= newest and len(found.ids) <= page.limit:
-            found.searched_to = _edge(connection, page, first_seq if page.newest_first else end_seq)
+        if now_s >= until_s and first < end and len(found.ids) <= page.limit:
+            found.searched_to = _edge(connection, end if page.newest_first else first)
             return found
         if now_s - began_s < QUICK_S:
             step *= 2
     return found
+
+
+def _segments_behind(connection: apsw.Connection, page: Page) -> tuple[int, int]:
+    """The first segment that a page may have something of, and the one behind the last.
+
+    Those before its cursor are not asked again: a search that patience ended would come no further than the last time.
+    """
+    end = int(connection.execute("SELECT max(seq) + 1 FROM key_segments").get)
+    if page.after is None:
+        return 0, end
+    before = "<" if page.newest_first else "<="
+    query = f"SELECT seq FROM key_segments WHERE start {before} ? ORDER BY start DESC LIMIT 1"
+    of_cursor = connection.execute(query, (page.after,)).get
+    place = -1 if of_cursor is None else int(of_cursor)
+    return (0, place + 1) if page.newest_first else (max(place, 0), end)
 
 
 def _of_segments(
@@ -117,7 +130,6 @@ def _of_segments(
     return [str(id_) for (id_,) in connection.execute(query, (*segments, key_hash(key), *values, limit))]
 
 
-def _edge(connection: apsw.Connection, page: Page, seq: int) -> str:
+def _edge(connection: apsw.Connection, seq: int) -> str:
     """The id at which a search that has come to the beginning of a segment goes on."""
-    start_ms = max(int(connection.execute("SELECT start_ms FROM key_segments WHERE seq = ?", (seq,)).get), 0)
-    return format_uuid7(start_ms, 0) if page.newest_first else format_uuid7(max(start_ms - 1, 0), LAST_TAIL)
+    return str(connection.execute("SELECT start FROM key_segments WHERE seq = ?", (seq,)).get)

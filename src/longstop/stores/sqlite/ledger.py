@@ -8,7 +8,7 @@ import apsw
 from longstop.model.action import Pause
 from longstop.model.delivery import Delivery
 from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
-from longstop.stores.sqlite import edits, find_deliveries, find_events, unreadable
+from longstop.stores.sqlite import edits, event_deliveries, find_deliveries, find_events, unreadable
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -23,6 +23,7 @@ from longstop.stores.sqlite.rows import (
 _EVENT = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries FROM events"
 _LISTED = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries, length(body) FROM events".replace(", body,", ", x'',")
 _DELIVERY = f"SELECT {columns(DELIVERY_COLUMNS, 'deliveries')} FROM deliveries"
+_OF_EVENT = f"{_DELIVERY} WHERE rowid IN ({event_deliveries.rows_of('SELECT ?1 AS id')}) ORDER BY id"
 _ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery_id = ? ORDER BY number"
 _ACTIONS = 'SELECT "trigger", at_ms, "by", why FROM actions WHERE delivery_id = ? ORDER BY seq'
 _FORGET = "DELETE FROM dedup WHERE until_ms <= ?"
@@ -41,7 +42,7 @@ def _listed(connection: apsw.Connection, event_id: str) -> KeptEvent | None:
 
 
 def _kept(connection: apsw.Connection, row: tuple[Any, ...]) -> KeptEvent:
-    deliveries = connection.execute(f"{_DELIVERY} WHERE event_id = ? ORDER BY id", (row[0],))
+    deliveries = connection.execute(_OF_EVENT, (row[0],))
     standing = tuple(unreadable.each(deliveries, to_delivery, f"event {row[0]}"))
     edited = edits.made_by(connection, row[0]), edits.edits(connection, row[0])
     return KeptEvent(to_event(row[:-1]), row[-1], standing, *edited)

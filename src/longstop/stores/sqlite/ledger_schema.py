@@ -29,6 +29,12 @@ def _time(id_: str) -> str:
     return f"({' + '.join(terms)})"
 
 
+MARK = """
+    UPDATE marks SET ahead_ms = max(ahead_ms, {ahead}), behind_ms = max(behind_ms, {behind})
+        WHERE ahead_ms < {ahead} OR behind_ms < {behind};
+"""
+"""Note how far ids are ahead of and behind the times of arrival; written only where that is further than ever."""
+
 MIGRATION = f"""
     CREATE TABLE counters (
         -- 'events' by source, 'unrouted', 'deliveries' by destination and state

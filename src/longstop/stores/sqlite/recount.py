@@ -86,6 +86,7 @@ _FORGET_TIMES_OF_NONE = "DELETE FROM dead_times WHERE dead_group = ?"
 _FORGET_GROUP = """
     DELETE FROM dead_groups WHERE id = ? AND n = 0 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dead_group = ?)
 """
+_NEWEST_MS = "SELECT CAST(received_at_ms AS INTEGER) FROM deliveries ORDER BY rowid DESC LIMIT 1"
 
 
 class Wrong(NamedTuple):
@@ -224,7 +225,7 @@ def repair(connection: apsw.Connection, step: Step) -> list[Drift]:
 
 def _newest_ms(connection: apsw.Connection) -> int:
     """About what time it is, by what came last."""
-    return int(connection.execute("SELECT newest_ms FROM marks").get)
+    return int(connection.execute(_NEWEST_MS).get)
 
 
 def _repair_group(connection: apsw.Connection, group: GroupCount) -> list[Drift]:

@@ -4,20 +4,18 @@ import json
 from collections.abc import Sequence
 
 import apsw
-import msgspec
 
 from longstop.model.dedup import DedupKey, dedup_digest
 from longstop.model.delivery import Delivery, State
 from longstop.model.ids import id_ms
 from longstop.model.listing import History
 from longstop.model.retention import WholeEvent
-from longstop.stores.sqlite import counters, dead_groups, edits, key_places, lanes, unreadable
+from longstop.stores.sqlite import counters, dead_groups, edits, key_places, lanes, ledger_schema, unreadable
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
-    Row,
     attempt_row,
     columns,
     delivery_row,
@@ -26,12 +24,14 @@ from longstop.stores.sqlite.rows import (
 )
 
 _KNOWN = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))"
-_EVENT_VALUES = ", ".join("?" * (len(EVENT_COLUMNS) + 2))
+_VALUES = len(EVENT_COLUMNS) + 2
+_ID = EVENT_COLUMNS.index("id") + 1
 _EVENT = f"""
     INSERT INTO events ({columns(EVENT_COLUMNS)}, redeliveries, routed, key_place)
-    VALUES ({_EVENT_VALUES}, {key_places.PLACE.format("?", "?")})
+    VALUES ({", ".join("?" * _VALUES)}, {key_places.PLACE.format(f"?{_ID}", f"?{_VALUES + 1}")})
 """
-_DELIVERY = [*DELIVERY_COLUMNS, "held", "dead_group"]
+_MARK = ledger_schema.MARK.format(ahead=":ahead", behind=":behind")
+_DELIVERY = [*DELIVERY_COLUMNS, "dead_group"]
 _ATTEMPT = ["delivery_id", *ATTEMPT_COLUMNS]
 _ACTION = ["delivery_id", '"trigger"', "at_ms", '"by"', "why"]
 _KEYS = "SELECT digest, event_id, until_ms FROM dedup WHERE ?1 IS NULL OR digest > ?1 ORDER BY digest LIMIT ?2"
@@ -61,6 +61,7 @@ def restore(connection: apsw.Connection, events: Sequence[WholeEvent]) -> list[b
     _mark(connection, new)
     deliveries = [each for whole in new for each in whole.kept.deliveries]
     for destination, lane in sorted({(each.destination, each.lane) for each in deliveries if each.lane is not None}):
+        # Who is not the first of its lane is held from here on.
         lanes.advance(connection, destination, lane)
     return results
 
@@ -68,7 +69,7 @@ def restore(connection: apsw.Connection, events: Sequence[WholeEvent]) -> list[b
 def _put_event(connection: apsw.Connection, whole: WholeEvent) -> None:
     kept, event = whole.kept, whole.kept.event
     key_hash = None if event.key is None else key_places.key_hash(event.key)
-    values = (*event_row(event), kept.redeliveries, len(kept.deliveries), id_ms(event.id), key_hash)
+    values = (*event_row(event), kept.redeliveries, len(kept.deliveries), key_hash)
     connection.execute(_EVENT, values)
     for delivery, history in zip(kept.deliveries, whole.histories, strict=True):
         _put_delivery(connection, delivery, history)
@@ -79,10 +80,8 @@ def _put_event(connection: apsw.Connection, whole: WholeEvent) -> None:
 
 
 def _put_delivery(connection: apsw.Connection, delivery: Delivery, history: History) -> None:
-    # Held until all are there, and then the first of the lane is let go.
-    held = delivery.lane is not None and delivery.state is State.SCHEDULED
     group = dead_groups.join(connection, delivery) if delivery.state is State.DEAD else None
-    insert_rows(connection, "deliveries", _DELIVERY, [(*delivery_row(delivery), held, group)])
+    insert_rows(connection, "deliveries", _DELIVERY, [(*delivery_row(delivery), group)])
     insert_rows(connection, "attempts", _ATTEMPT, [(delivery.id, *attempt_row(each)) for each in history.attempts])
     actions = [(delivery.id, each.trigger.value, each.at_ms, each.by, each.why) for each in history.actions]
     insert_rows(connection, "actions", _ACTION, actions)
@@ -97,19 +96,14 @@ def _count(connection: apsw.Connection, new: Sequence[WholeEvent]) -> None:
 
 
 def _mark(connection: apsw.Connection, new: Sequence[WholeEvent]) -> None:
-    """See ledger_schema: how far ids are from the times of arrival, and where segments of keys end."""
-    times: list[Row] = [(id_ms(each.kept.event.id), each.kept.event.received_at_ms) for each in new]
+    """How far ids are from the times of arrival, and where segments of keys end."""
+    times = [(id_ms(each.kept.event.id), each.kept.event.received_at_ms) for each in new]
     times += [(id_ms(each.id), each.received_at_ms) for whole in new for each in whole.kept.deliveries]
     if not times:
         return
     offsets = [made_ms - received_ms for made_ms, received_ms in times]
-    batch = {
-        "newest": max(made_ms for made_ms, _ in times),
-        "ahead": max(offsets),
-        "behind": -min(offsets),
-        "keyed": sum(each.kept.event.key is not None for each in new),
-    }
-    connection.execute(key_places.END_OF_BATCH.format(":batch"), {"batch": msgspec.json.encode(batch).decode()})
+    connection.execute(_MARK, {"ahead": max(offsets), "behind": -min(offsets)})
+    connection.execute(key_places.END_OF_BATCH)
 
 
 def keys(connection: apsw.Connection, after: bytes | None, limit: int) -> list[DedupKey]:

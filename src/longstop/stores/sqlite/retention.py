@@ -8,6 +8,7 @@ import apsw
 from longstop.model.delivery import State
 from longstop.model.retention import Cutoffs, Forgettable, Kind
 from longstop.stores.sqlite import dead_groups
+from longstop.stores.sqlite.event_deliveries import rows_of
 from longstop.stores.sqlite.find_events import received_within
 from longstop.stores.sqlite.rows import Row
 
@@ -16,18 +17,19 @@ FREE_SHARE = 5
 """Room is given back where more than one page in so many is free: what is free is filled again soon."""
 GIVE_PAGES = 64
 
-_THESE = "IN (SELECT value FROM json_each(?))"
-_MAY_GO = """
-    CASE WHEN events.routed = 0 THEN events.received_at_ms < {unrouted} ELSE NOT EXISTS (
-        SELECT 1 FROM deliveries d WHERE d.event_id = events.id AND NOT coalesce(
-            (d.state = 'delivered' AND d.ended_at_ms < {delivered})
-            OR (d.state = 'dead' AND d.lane IS NULL AND d.ended_at_ms < {dead})
-            OR (d.state = 'discarded' AND d.ended_at_ms < {discarded}), 0)) END
+_THESE = "IN (SELECT value FROM json_each(?1))"
+_OF_THESE = f"rowid IN ({rows_of('SELECT value AS id FROM json_each(?1)')})"
+_MAY_GO = f"""
+    CASE WHEN events.routed = 0 THEN events.received_at_ms < {{unrouted}} ELSE NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE rowid IN ({rows_of("SELECT events.id AS id")}) AND NOT coalesce(
+            (state = 'delivered' AND ended_at_ms < {{delivered}})
+            OR (state = 'dead' AND lane IS NULL AND ended_at_ms < {{dead}})
+            OR (state = 'discarded' AND ended_at_ms < {{discarded}}), 0)) END
 """
 """`retention.event_may_go`, as SQL. An event without deliveries is one that was not routed."""
 _WHICH = f"""
     SELECT json_group_array(id) FROM events WHERE id {_THESE}
-        AND {_MAY_GO.format(unrouted="?", delivered="?", dead="?", discarded="?")}
+        AND {_MAY_GO.format(unrouted="?2", delivered="?3", dead="?4", discarded="?5")}
 """
 _ENDED = """
     SELECT json_group_array(json_array(iif(typeof(event_id) = 'text', event_id, ''), ended_at_ms, place)
@@ -38,15 +40,16 @@ _ENDED = """
         ORDER BY ended_at_ms, rowid LIMIT ?)
 """
 _OLD_ATTEMPTS = f"""
-    SELECT DISTINCT d.event_id FROM deliveries d WHERE d.event_id {_THESE} AND d.ended_at_ms < ?
-        AND EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < ?)
+    SELECT DISTINCT event_id FROM deliveries WHERE {_OF_THESE} AND ended_at_ms < ?2
+        AND EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = deliveries.id AND a.started_at_ms < ?2)
 """
 _FORGET_ATTEMPTS = f"""
-    DELETE FROM attempts WHERE started_at_ms < ?
-        AND delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE} AND ended_at_ms < ?)
+    DELETE FROM attempts WHERE started_at_ms < ?2
+        AND delivery_id IN (SELECT id FROM deliveries WHERE {_OF_THESE} AND ended_at_ms < ?2)
 """
 _GOING = "IN (SELECT id FROM going)"
-_OF_DELIVERIES = f"delivery_id IN (SELECT id FROM deliveries WHERE event_id {_GOING})"
+_WITH_THEM = "rowid IN (SELECT row FROM going_deliveries)"
+_OF_DELIVERIES = f"delivery_id IN (SELECT id FROM deliveries WHERE {_WITH_THEM})"
 _COUNT_OFF = """
     INSERT INTO counters (subject, name, state, n) SELECT {}, -count(*) FROM {} GROUP BY 1, 2, 3
         ON CONFLICT (subject, name, state) DO UPDATE SET n = n + excluded.n;
@@ -54,22 +57,25 @@ _COUNT_OFF = """
 _NEW_CUTOFFS = {kind.value: f"NEW.{kind}_ms" for kind in Kind}
 SETUP = f"""
 CREATE TEMP TABLE going (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE going_deliveries (row INTEGER PRIMARY KEY);
 CREATE TEMP TABLE going_dead (dead_group INTEGER, key TEXT, at_ms INTEGER);
 CREATE TEMP VIEW forgetting AS
     SELECT NULL AS ids, NULL AS unrouted_ms, NULL AS delivered_ms, NULL AS dead_ms, NULL AS discarded_ms;
 CREATE TEMP TRIGGER forget INSTEAD OF INSERT ON forgetting BEGIN
     DELETE FROM going;
+    DELETE FROM going_deliveries;
     DELETE FROM going_dead;
     INSERT INTO going SELECT id FROM events
         WHERE id IN (SELECT value FROM json_each(NEW.ids)) AND {_MAY_GO.format(**_NEW_CUTOFFS)};
+    INSERT INTO going_deliveries {rows_of("SELECT id FROM going")};
     {_COUNT_OFF.format("'events', source, ''", f"events WHERE id {_GOING}")}
     {_COUNT_OFF.format("'unrouted', '', ''", f"events WHERE id {_GOING} AND routed = 0")}
-    {_COUNT_OFF.format("'deliveries', destination, state", f"deliveries WHERE event_id {_GOING}")}
+    {_COUNT_OFF.format("'deliveries', destination, state", f"deliveries WHERE {_WITH_THEM}")}
     INSERT INTO going_dead SELECT dead_group, key, {dead_groups.QUARTER.format("ended_at_ms")}
-        FROM deliveries WHERE event_id {_GOING} AND dead_group IS NOT NULL;
+        FROM deliveries WHERE {_WITH_THEM} AND dead_group IS NOT NULL;
     DELETE FROM attempts WHERE {_OF_DELIVERIES};
     DELETE FROM actions WHERE {_OF_DELIVERIES};
-    DELETE FROM deliveries WHERE event_id {_GOING};
+    DELETE FROM deliveries WHERE {_WITH_THEM};
     -- By the new event: the trail of the kept one is there for as long as what was sent in its place.
     DELETE FROM edits WHERE event_id {_GOING};
     DELETE FROM events WHERE id {_GOING};
@@ -139,8 +145,7 @@ def old_attempts(connection: apsw.Connection, before_ms: int, after: str | None,
     for state in states:
         ids, cursors[state], more = _ended(connection, state, before_ms, cursors[state], limit)
         if ids:
-            values = (json.dumps(ids), before_ms, before_ms)
-            found = {str(id_) for (id_,) in connection.execute(_OLD_ATTEMPTS, values)}
+            found = {str(id_) for (id_,) in connection.execute(_OLD_ATTEMPTS, (json.dumps(ids), before_ms))}
             more = more or state != states[-1]
             return Forgettable(tuple(id_ for id_ in ids if id_ in found), json.dumps(cursors), more)
     return Forgettable((), json.dumps(cursors), False)
@@ -148,7 +153,7 @@ def old_attempts(connection: apsw.Connection, before_ms: int, after: str | None,
 
 def forget_attempts(connection: apsw.Connection, event_ids: Sequence[str], before_ms: int) -> int:
     """Forget the old attempts of what had ended by then."""
-    connection.execute(_FORGET_ATTEMPTS, (before_ms, json.dumps(list(event_ids)), before_ms))
+    connection.execute(_FORGET_ATTEMPTS, (json.dumps(list(event_ids)), before_ms))
     return connection.changes()
 
 

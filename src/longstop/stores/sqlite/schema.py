@@ -15,7 +15,9 @@ from longstop.stores.sqlite import (
     alert_book,
     audit,
     dead_groups,
+    event_deliveries,
     jobs_schema,
+    key_places,
     keyed_requests,
     ledger_schema,
     statistics,
@@ -233,6 +235,8 @@ MIGRATIONS: tuple[str, ...] = (
     alert_book.MIGRATION,
     statistics.MIGRATION_BINS,
     dead_groups.MIGRATION,
+    # What an append need not write.
+    event_deliveries.MIGRATION + key_places.MIGRATION,
 )
 
 

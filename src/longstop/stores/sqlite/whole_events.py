@@ -14,6 +14,7 @@ from longstop.model.event import Event
 from longstop.model.listing import History, KeptEvent
 from longstop.model.retention import WholeEvent
 from longstop.stores.sqlite import edits, unreadable
+from longstop.stores.sqlite.event_deliveries import rows_of
 from longstop.stores.sqlite.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -25,15 +26,16 @@ from longstop.stores.sqlite.rows import (
     to_event,
 )
 
-_THESE = "IN (SELECT value FROM json_each(?))"
+_THESE = "IN (SELECT value FROM json_each(?1))"
+_OF_THESE = f"rowid IN ({rows_of('SELECT value AS id FROM json_each(?1)')})"
 _EVENTS = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries FROM events WHERE id {_THESE} ORDER BY id"
-_DELIVERIES = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE event_id {_THESE} ORDER BY id"
-_OF_THESE = f"""
-    SELECT delivery_id, {{}} FROM {{}} WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id {_THESE})
+_DELIVERIES = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE {_OF_THESE} ORDER BY id"
+_HISTORIES = f"""
+    SELECT delivery_id, {{}} FROM {{}} WHERE delivery_id IN (SELECT id FROM deliveries WHERE {_OF_THESE})
     ORDER BY delivery_id, {{}}
 """
-_ATTEMPTS = _OF_THESE.format(columns(ATTEMPT_COLUMNS), "attempts", "number")
-_ACTIONS = _OF_THESE.format('"trigger", at_ms, "by", why', "actions", "seq")
+_ATTEMPTS = _HISTORIES.format(columns(ATTEMPT_COLUMNS), "attempts", "number")
+_ACTIONS = _HISTORIES.format('"trigger", at_ms, "by", why', "actions", "seq")
 _HELD_KEYS = """
     SELECT dedup.event_id, dedup.until_ms FROM json_each(?) AS asked CROSS JOIN dedup ON digest = unhex(asked.value)
 """

@@ -107,3 +107,19 @@ async def check_what_is_old_is_dropped(store: Store) -> None:
     expect_equal(await store.forget_statistics(MINUTE_MS, before_ms, 2), 0, "dropped at last")
     expect_equal([each.n for each in await store.statistics(ALL)], [2], "what is left of the minutes")
     expect_equal([each.n for each in await store.statistics(replace(ALL, kept_ms=HOUR_MS))], [1], "hours")
+
+
+async def check_a_bucket_is_dropped_with_its_bins(store: Store) -> None:
+    """Also where another of the same minute is left: what comes to its place then begins anew."""
+    bins = tuple(3 if place == 4 else 0 for place in range(BINS))
+    names = ("app", "shop")
+    old = [replace(bucket(0, 3, name, series=Series.LATENCY.value), bins=bins) for name in names]
+    await store.add_statistics(old)
+    expect_equal(await store.forget_statistics(MINUTE_MS, START_MS + 1, 1), 1, "dropped")
+    wanted = replace(ALL, series=Series.LATENCY.value, by_source=True)
+    (left,) = await store.statistics(wanted)
+    expect_equal((left.n, left.bins), (3, bins), "the other")
+    await store.add_statistics(old)
+    found = {each.source: (each.n, sum(each.bins)) for each in await store.statistics(wanted)}
+    gone = next(name for name in names if name != left.source)
+    expect_equal(found, {gone: (3, 3), left.source: (6, 6)}, "numbers, and all bins together")

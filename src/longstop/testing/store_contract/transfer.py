@@ -1,5 +1,6 @@
 """Taking over what stood elsewhere: it stands as it stood, is found, counted and delivered as if it had come here."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -194,6 +195,15 @@ async def check_lanes_are_as_they_were(store: Store) -> None:
         claim = await lease_one(store)
         expect_equal(claim.event.id, event_id(number), "the next of its lane")
         await settled(store, delivered(claim))
+
+
+async def check_whoever_waits_for_work_is_woken(store: Store) -> None:
+    """Where what was put in may be leased."""
+    woken = asyncio.Event()
+    store.on_arrival(woken.set)
+    await store.restore([_whole(1, {})])
+    await asyncio.sleep(0)
+    expect(woken.is_set(), "nobody was woken")
 
 
 async def check_one_that_is_leased_holds_its_lane(store: Store) -> None:

@@ -8,6 +8,7 @@ from longstop.client.models import DeadGroup, DeadGroups
 from longstop.edges.operators.api.access import Viewer
 from longstop.edges.operators.api.answers import as_json, list_of
 from longstop.edges.operators.api.paging import LIMIT_MAX
+from longstop.edges.operators.api.problems import invalid
 from longstop.edges.operators.api.queries import known
 from longstop.edges.operators.api.services import Services
 from longstop.edges.rows.deliveries import group_row
@@ -16,7 +17,7 @@ from longstop.edges.rows.values import rfc3339
 from longstop.model.listing import DEAD_STEP_MS, STEPS_MAX, TimeSteps
 
 STEP_MIN_S = DEAD_STEP_MS // 1000
-STEP_MAX_S = 30 * 86_400
+STEP_MAX_S = 86_400
 
 
 def router(services: Services) -> APIRouter:
@@ -36,7 +37,10 @@ def router(services: Services) -> APIRouter:
     ) -> Any:
         wanted = as_stored(destination)
         await known(services, None, wanted)
-        over = TimeSteps.until(services.clock.now_ms(), step * 1000, steps)
+        try:
+            over = TimeSteps.until(services.clock.now_ms(), step * 1000, steps)
+        except ValueError as error:
+            raise invalid("query.steps", None, str(error)) from None
         found = await services.store.dead_groups(wanted, limit, over)
         around = {"next": None, "searched_to": None, "from": rfc3339(over.from_ms), "step_s": step}
         return await list_of(services.clock, "items", as_json(DeadGroup, map(group_row, found)), around)

@@ -1,0 +1,91 @@
+"""`store.url = "redis://…"`: where the server is, and what is asked of it."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from longstop.config.errors import Fault, listed, nearest, quoted
+from longstop.config.values import NAME, Surroundings, expand, size
+
+SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+"""With an s at the end: over TLS."""
+EXPECTED = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], with options behind a ?"
+BODY_BYTES_MAX = 2**20
+"""A body's size where `body_max` does not say otherwise: all of them are in the server's memory."""
+BODY_BYTES_MOST = 16 * 2**20
+REPLICAS_MOST = 16
+_OPTIONS = ("body_max", "durability", "prefix", "replicas")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """A server, and what is asked of it."""
+
+    url: str = field(repr=False)
+    """redis:// or rediss://, with the password."""
+    place: str
+    """For people."""
+    prefix: str = "longstop"
+    """What all keys begin with, so that several gateways may share a server."""
+    relaxed: bool = False
+    """A server may be used that can lose what it has acknowledged."""
+    replicas: int = 0
+    """So many have a write before it is acknowledged."""
+    body_bytes_max: int = BODY_BYTES_MAX
+
+
+def redis(text: str, around: Surroundings) -> RedisSettings:
+    """What a URL asks for. Raises Fault, which shows no password."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port or 6379
+    except ValueError:
+        raise Fault("found a URL of Redis that cannot be read", EXPECTED) from None
+    if not host or parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+        raise Fault("found a URL of Redis without a host, or with more than a number behind it", EXPECTED)
+    scheme = "rediss" if parts.scheme.lower() in ("rediss", "valkeys") else "redis"
+    where = f"{f'[{host}]' if ':' in host else host}:{port}{parts.path.rstrip('/')}"
+    options = _options(parts.query)
+    prefix = options.get("prefix", "longstop")
+    if not _NAME.fullmatch(prefix):
+        raise Fault(f"found {quoted(prefix)} as the prefix", NAME)
+    return RedisSettings(
+        url=f"{scheme}://{_credentials(parts.username, parts.password, around)}{where}",
+        place=f"{scheme}://{where}, keys {{{prefix}}}:…",
+        prefix=prefix,
+        relaxed=_relaxed(options.get("durability", "strict")),
+        replicas=_replicas(options.get("replicas", "0")),
+        body_bytes_max=size(options["body_max"], BODY_BYTES_MOST, "16MiB") if "body_max" in options else BODY_BYTES_MAX,
+    )
+
+
+def _credentials(user: str | None, password: str | None, around: Surroundings) -> str:
+    if user is None and password is None:
+        return ""
+    expected = "it to hold a part of store.url"
+    read = [quote(expand(unquote(each or ""), around.environ, expected), safe="") for each in (user, password)]
+    return f"{read[0]}:{read[1]}@"
+
+
+def _options(query: str) -> dict[str, str]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    for name in options:
+        if name not in _OPTIONS:
+            raise Fault(f"found the option {quoted(name)}", listed(_OPTIONS), nearest(name, _OPTIONS))
+    if len(options) < len(pairs):
+        raise Fault("found an option twice", "each once")
+    return options
+
+
+def _relaxed(text: str) -> bool:
+    if text not in ("strict", "relaxed"):
+        raise Fault(f"found durability={quoted(text)}", "strict or relaxed")
+    return text == "relaxed"
+
+
+def _replicas(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,2}", text) or int(text) > REPLICAS_MOST:
+        raise Fault(f"found replicas={quoted(text)}", f"a whole number from 0 to {REPLICAS_MOST}")
+    return int(text)

@@ -1,0 +1,265 @@
+"""The server and the way to it: connections, the library of functions, and calls that are carried out once.
+
+An answer may be lost: the server was killed, or the network was cut, after the call had gone out. Then the same call
+is made again, under the same number, until it is answered or PATIENCE_S is over. The functions know the number
+(functions/base.lua): one that was carried out is not carried out again, and its answer is told once more.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from longstop.model.errors import SchemaError, StoreUnavailableError
+from longstop.stores.redis.arrivals import Arrivals
+from longstop.stores.redis.durability import refuse_unsafe
+from longstop.stores.redis.library import FORMAT, library
+from longstop.stores.redis.slots import Slot, Slots
+
+T = TypeVar("T")
+
+Argument = str | bytes | int
+
+CONNECTIONS_MAX = 16
+"""So many calls at a time; others wait for one of them."""
+ANSWER_S = 3.0
+"""A server that has not answered a call by then is slow beyond use."""
+PATIENCE_S = 3.0
+"""For so long a call whose answer was lost is made again."""
+REPLICAS_MS = 2_000
+"""For so long the replicas are waited for."""
+PAUSE_S = 0.05
+"""Between one try and the next."""
+
+_LOST = (RedisConnectionError, RedisTimeoutError, OSError)
+"""What leaves it open whether a call was carried out."""
+
+
+class RedisDatabase:
+    """One server, or cluster, and one prefix of keys. Several processes may use it at once. The parts of the store
+    inherit it.
+
+    url: redis://, rediss:// or unix://, as redis-py reads it. relaxed: whether a server may be used that can lose what
+    it has acknowledged. replicas: so many of them have what was written before a call returns.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "longstop", relaxed: bool = False, replicas: int = 0) -> None:
+        super().__init__()
+        self._prefix = f"{{{prefix}}}:"
+        self._relaxed = relaxed
+        self._replicas = replicas
+        self._name = secrets.token_hex(6)
+        self._library, self._library_text = library()
+        self._slots = Slots(f"{self._prefix}answer:{self._name}:")
+        self._pool = _pool(url, CONNECTIONS_MAX)
+        self._wakes: list[Callable[[], None]] = []
+        self._arrivals = Arrivals(_pool(url, 1), f"{self._prefix}arrivals", self._name.encode(), self._wake)
+        self._open = False
+        self._trusted = False
+        """The server was asked, since it was last lost, whether it keeps what it acknowledges."""
+
+    async def open(self) -> None:
+        """Ask the server whether it is one to rely on. Raises SchemaError, StoreUnavailableError."""
+        self._open = True
+        try:
+            kept = await self._command("GET", f"{self._prefix}format")
+            if kept is None:
+                await self._command("SET", f"{self._prefix}format", FORMAT, "NX")
+            elif int(kept) > FORMAT:
+                raise SchemaError(
+                    f"the store on this Redis is of format {int(kept)} and this version knows {FORMAT};"
+                    " use the newer version of Longstop that made it"
+                )
+        except BaseException:
+            self._open = False
+            await self._pool.disconnect()
+            raise
+        await self._arrivals.listen()
+
+    async def close(self) -> None:
+        """Finish what was begun and let go."""
+        if not self._open:
+            return
+        await self._arrivals.close()
+        with contextlib.suppress(StoreUnavailableError):
+            await self.pipeline(*(("UNLINK", key) for key in self._slots.all_keys()))
+        self._open = False
+        await self._pool.disconnect()
+
+    def ready(self) -> bool:
+        """See ports.Store."""
+        return self._open and self._trusted
+
+    def on_arrival(self, wake: Callable[[], None]) -> None:
+        """See ports.Inbox."""
+        self._wakes.append(wake)
+
+    # -- calls --------------------------------------------------------------------------------
+
+    async def call(self, function: str, *args: Argument) -> Any:
+        """Call a function that writes, once. Raises StoreUnavailableError; ValueError where an id is taken."""
+        with self._slots.taken() as slot:
+            number = slot.next_number()
+            enlisted, result = await self._until_known(lambda: self._write(function, slot, number, args))
+        if enlisted:
+            self._wake()
+        return result
+
+    async def ask(self, function: str, *args: Argument) -> Any:
+        """Call a function that only reads. Raises StoreUnavailableError."""
+        (answer,) = await self._until_known(lambda: self._function("FCALL_RO", function, args))
+        return answer
+
+    async def pipeline(self, *commands: Sequence[Argument]) -> list[Any]:
+        """Send commands that only read, together; their answers. Raises StoreUnavailableError."""
+        if not commands:
+            return []
+        return await self._until_known(lambda: self._translated(self._send(commands)))
+
+    async def _command(self, *command: Argument) -> Any:
+        return (await self.pipeline(command))[0]
+
+    async def _write(self, function: str, slot: Slot, number: int, args: Sequence[Argument]) -> Any:
+        if not self._replicas:
+            (answer,) = await self._function("FCALL", function, (slot.key, number, self._name, *args))
+            return answer
+        # WAIT counts the replicas that have what this same connection has written.
+        wait = ("WAIT", self._replicas, REPLICAS_MS)
+        answer, reached = await self._function("FCALL", function, (slot.key, number, self._name, *args), wait)
+        if reached < self._replicas:
+            raise _LostError(f"the write has reached {reached} of {self._replicas} replicas within {REPLICAS_MS} ms")
+        return answer
+
+    async def _function(
+        self, command: str, function: str, args: Sequence[Argument], *behind: Sequence[Argument]
+    ) -> list[Any]:
+        call = (command, f"{self._library}_{function}", 1, self._prefix, *args)
+        try:
+            return await self._translated(self._send([call, *behind]))
+        except _NoLibraryError:
+            await self._translated(self._send([("FUNCTION", "LOAD", "REPLACE", self._library_text)]))
+            return await self._translated(self._send([call, *behind]))
+
+    async def _until_known(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until it is known whether it was done."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + PATIENCE_S
+        lost = False
+        while True:
+            try:
+                return await attempt()
+            except _AwayError:
+                if not lost or loop.time() >= until_s:
+                    raise
+            except _LostError:
+                lost = True
+                if loop.time() >= until_s:
+                    raise
+            await self._pause()
+
+    async def _pause(self) -> None:
+        passed = asyncio.get_running_loop().create_future()
+        handle = asyncio.get_running_loop().call_later(PAUSE_S, passed.set_result, None)
+        try:
+            await passed
+        finally:
+            handle.cancel()
+
+    # -- the wire -----------------------------------------------------------------------------
+
+    async def _translated(self, sending: Awaitable[T]) -> T:
+        """What the driver raises, as the errors of the store's callers. None of them has the password in it."""
+        try:
+            return await sending
+        except StoreUnavailableError:
+            raise
+        except ResponseError as error:
+            raise _refusal(error) from None
+        except (RedisError, OSError) as error:
+            self._trusted = False
+            raise _AwayError(f"Redis cannot be reached: {error or type(error).__name__}") from None
+
+    async def _send(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Send commands together and read their answers; the first error among them is raised, all are read."""
+        if not self._open:
+            raise _AwayError("the store is closed")
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            if not self._trusted:
+                await refuse_unsafe(connection, self._relaxed)
+                self._trusted = True
+            return await self._exchange(connection, commands)
+        finally:
+            await self._pool.release(connection)
+
+    async def _exchange(self, connection: AbstractConnection, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            answers = [await _answer(connection) for _ in commands]
+        except BusyLoadingError:
+            raise
+        except _LOST as error:
+            self._trusted = False
+            raise _LostError(f"Redis has not answered, and may have done it: {error or type(error).__name__}") from None
+        except BaseException:
+            # Cancelled: an answer that nobody has read must not be the next caller's.
+            await connection.disconnect(nowait=True)
+            raise
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+
+class _AwayError(StoreUnavailableError):
+    """Nothing was sent, or the server says that it did nothing."""
+
+
+class _LostError(StoreUnavailableError):
+    """It was sent, and no answer came."""
+
+
+class _NoLibraryError(StoreUnavailableError):
+    """The server does not know the function."""
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _refusal(error: ResponseError) -> Exception:
+    """What the server's own words mean for the caller."""
+    said = str(error)
+    if "unction not found" in said:
+        return _NoLibraryError("Redis does not know the store's functions")
+    if said.startswith("TAKEN"):
+        return ValueError(f"an event or delivery id in this batch is used twice or is already kept: {said[6:]}")
+    return _AwayError(f"Redis refuses: {said}")
+
+
+def _pool(url: str, connections: int) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=ANSWER_S,
+        socket_timeout=ANSWER_S,
+        socket_connect_timeout=ANSWER_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )

@@ -1,0 +1,177 @@
+"""Which sorted sets answer a listing of deliveries.
+
+Of the dead every filter has a set, most of them by way of the groups. What ended between two times, and what is of a
+source, type or key, is gathered where that is few; where it is much, going through the deliveries finds it soon.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from longstop.model.delivery import Delivery, State
+from longstop.model.error_group import says
+from longstop.model.listing import DeliveryFilter, Listing, Page
+from longstop.stores.redis import dead_groups
+from longstop.stores.redis.find_events import RedisFindEvents, of_key
+from longstop.stores.redis.reply import texts
+from longstop.stores.redis.walk import Question, Range
+
+FEW = 4_000
+"""So many rows are fetched and sorted in some milliseconds."""
+RANGES_MAX = 500
+"""More groups than that are not asked one by one."""
+
+_ENDED = (State.DELIVERED, State.DEAD, State.DISCARDED)
+_LISTS = ("waiting", "delivered", "dead", "discarded")
+"""What is scheduled or leased is in one list."""
+
+
+class RedisFindDeliveries(RedisFindEvents):
+    """Pages of deliveries."""
+
+    async def _find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
+        wanted = _implied(wanted)
+        asked, is_whole = await self._question(wanted)
+        if not asked.ranges and not asked.gathered:
+            return Listing((), None)
+        low, high = await self._received_within(wanted.received_since_ms, wanted.received_until_ms, wanted.until_ms)
+
+        async def pick(ids: Sequence[str]) -> Sequence[Delivery | None]:
+            return await self._fitting(ids, wanted)
+
+        return await self._walk(replace(asked, low=low, high=high), page, pick, is_whole)
+
+    async def _question(self, wanted: DeliveryFilter) -> tuple[Question, bool]:
+        """What comes into question, and whether that is all that is asked for."""
+        gathered = await self._gathered(wanted)
+        if gathered is not None:
+            return Question(gathered=tuple(sorted(gathered))), wanted.contains is None
+        ranges = await self._of_dead(wanted) if wanted.state is State.DEAD else await self._of_lists(wanted)
+        served = DeliveryFilter(state=wanted.state, destination=wanted.destination)
+        # What is scheduled shares its list with what is leased: few at a time, of which nobody waits for long.
+        return Question(tuple(ranges)), wanted == served
+
+    # -- few: gathered and sorted -------------------------------------------------------------
+
+    async def _gathered(self, wanted: DeliveryFilter) -> list[str] | None:
+        """The ids that come into question, where a set says that they are few."""
+        if wanted.held:
+            return await self._few_held(wanted)
+        if wanted.since_ms is not None or wanted.until_ms is not None:
+            return await self._few_ended(wanted)
+        if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
+            return await self._few_events(wanted)
+        return None
+
+    async def _few_held(self, wanted: DeliveryFilter) -> list[str] | None:
+        destinations = await self._destinations(wanted)
+        if not destinations:
+            return []
+        held = await self.pipeline(
+            *(("ZRANGE", f"{self._prefix}held:{name}", 0, FEW // len(destinations)) for name in destinations)
+        )
+        whole = all(len(ids) <= FEW // len(destinations) for ids in held)
+        return [id_ for ids in held for id_ in texts(ids)] if whole else None
+
+    async def _few_ended(self, wanted: DeliveryFilter) -> list[str] | None:
+        states = [wanted.state] if wanted.state is not None else list(_ENDED)
+        least = "-inf" if wanted.since_ms is None else wanted.since_ms
+        most = "+inf" if wanted.until_ms is None else f"({wanted.until_ms}"
+        orders = [f"{self._prefix}ended:{state}" for state in states]
+        if sum(await self.pipeline(*(("ZCOUNT", order, least, most) for order in orders))) > FEW:
+            return None
+        found = await self.pipeline(*(("ZRANGE", order, least, most, "BYSCORE") for order in orders))
+        return [id_ for ids in found for id_ in texts(ids)]
+
+    async def _few_events(self, wanted: DeliveryFilter) -> list[str] | None:
+        ranges = [of_key("events:key", wanted.key)] if wanted.key is not None else []
+        ranges += [Range(f"events:type:{wanted.type}")] if wanted.type is not None else []
+        ranges += [Range(f"events:source:{wanted.source}")] if wanted.source is not None else []
+        events = await self._all_ids(await self._smallest(ranges), FEW)
+        return None if events is None else await self._delivery_ids(events)
+
+    # -- many: walked -------------------------------------------------------------------------
+
+    async def _destinations(self, wanted: DeliveryFilter) -> list[str]:
+        if wanted.destination is not None:
+            return [wanted.destination]
+        _, destinations = await self._names()
+        return destinations
+
+    async def _of_lists(self, wanted: DeliveryFilter) -> list[Range]:
+        if wanted.state is None:
+            lists: tuple[str, ...] = _LISTS
+        else:
+            lists = ("waiting",) if wanted.state is State.SCHEDULED else (wanted.state.value,)
+        return [Range(f"deliveries:{name}:{to}") for to in await self._destinations(wanted) for name in lists]
+
+    async def _of_dead(self, wanted: DeliveryFilter) -> list[Range]:
+        """The smallest of the sets, or of the sets of groups, that have all the dead of a filter."""
+        choices = [[Range(f"deliveries:dead:{to}") for to in await self._destinations(wanted)]]
+        if (wanted.reason, wanted.status, wanted.error) != (None, None, None):
+            groups = await dead_groups.matching(self, wanted)
+            if len(groups) <= RANGES_MAX:
+                choices.append([Range(f"group:ids:{group}") for group in groups])
+        if wanted.key is not None:
+            choices.append([of_key("dead:key", wanted.key)])
+        if wanted.source is not None:
+            choices.append([Range(f"dead:source:{wanted.source}")])
+        if wanted.type is not None:
+            choices.append([Range(f"dead:type:{wanted.type}")])
+        if len(choices) == 1:
+            return choices[0]
+        sizes = [sum(await self._sizes(ranges)) for ranges in choices]
+        return choices[sizes.index(min(sizes))]
+
+    # -- what fits ----------------------------------------------------------------------------
+
+    async def _fitting(self, ids: Sequence[str], wanted: DeliveryFilter) -> list[Delivery | None]:
+        found = await self._deliveries(ids)
+        fitting = [each if each is not None and _fits(each, wanted) else None for each in found]
+        if wanted.held is not None:
+            held = await self._held({each.id: each for each in fitting if each is not None})
+            fitting = [each if each is not None and (each.id in held) is wanted.held else None for each in fitting]
+        if wanted.contains is not None:
+            events = list(dict.fromkeys(each.event_id for each in fitting if each is not None))
+            having = await self._having(events, wanted.contains)
+            fitting = [each if each is not None and each.event_id in having else None for each in fitting]
+        return fitting
+
+    async def _held(self, deliveries: dict[str, Delivery]) -> set[str]:
+        """Those of these that wait for another of their lane."""
+        asked = [each for each in deliveries.values() if each.lane is not None and each.state is State.SCHEDULED]
+        if not asked:
+            return set()
+        scores = await self.pipeline(*(("ZSCORE", f"{self._prefix}held:{each.destination}", each.id) for each in asked))
+        return {each.id for each, score in zip(asked, scores, strict=True) if score is not None}
+
+
+def _implied(wanted: DeliveryFilter) -> DeliveryFilter:
+    """The filter with the state that what it asks for has."""
+    if wanted.reason is not None and wanted.state is None:
+        return replace(wanted, state=State.DEAD)
+    if wanted.held and wanted.state is None:
+        return replace(wanted, state=State.SCHEDULED)
+    return wanted
+
+
+def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:
+    return (
+        wanted.state in (None, delivery.state)
+        and wanted.source in (None, delivery.source)
+        and wanted.destination in (None, delivery.destination)
+        and wanted.type in (None, delivery.type)
+        and wanted.key in (None, delivery.key)
+        and wanted.reason in (None, delivery.reason)
+        and wanted.status in (None, delivery.last_status)
+        and (wanted.error is None or says(delivery.last_error, wanted.error))
+        and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
+        and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
+    )
+
+
+def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bool:
+    if since_ms is None and until_ms is None:
+        return True
+    if at_ms is None:
+        return False
+    return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)

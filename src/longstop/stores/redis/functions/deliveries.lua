@@ -1,0 +1,36 @@
+-- The rows of deliveries, and the one place that changes one.
+
+function deliveries.get(id)
+    local packed = call('GET', K .. 'delivery:' .. id)
+    return packed and decode(packed)
+end
+
+-- Make `new` the row of what was `old`, with all that hangs on it. old nil: it is new; new nil: it is forgotten.
+function deliveries.put(old, new)
+    dead_groups.change_delivery(old, new)
+    if old then
+        lanes.leave(old)
+        counters.add('deliveries:' .. pair(old[D.destination], old[D.state]), -1)
+    end
+    if new then
+        call('SET', K .. 'delivery:' .. new[D.id], encode(new))
+        lanes.join(new)
+        counters.add('deliveries:' .. pair(new[D.destination], new[D.state]), 1)
+    else
+        call('DEL', K .. 'delivery:' .. old[D.id])
+        history.forget(old[D.id])
+    end
+    indexes.change_delivery(old, new)
+    local left = old and old[D.lane]
+    local joined = new and new[D.lane]
+    if left and left ~= joined then lanes.advance(old[D.destination], left) end
+    if joined then lanes.advance(new[D.destination], joined) end
+end
+
+-- Put `new` where the row is `seen` yet, both packed; the new row, or nil where it is another by now.
+function deliveries.replace(id, seen, new)
+    if call('GET', K .. 'delivery:' .. id) ~= seen then return nil end
+    local row = decode(new)
+    deliveries.put(decode(seen), row)
+    return row
+end

@@ -1,0 +1,127 @@
+"""Reading what is kept by its ids, many at a time. What cannot be read is left out of a list, and told once."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from longstop.model.delivery import Delivery
+from longstop.model.errors import UnreadableRowError
+from longstop.model.event import Event
+from longstop.model.listing import History, KeptEvent
+from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.packing import (
+    body_bytes,
+    delivery_ids,
+    pack,
+    to_action,
+    to_attempt,
+    to_delivery,
+    to_edit,
+    to_event,
+)
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+
+AT_ONCE = 200
+"""So many events or rows are asked for in one call: the server does nothing else meanwhile."""
+
+log = structlog.get_logger("longstop.store")
+
+
+class RedisReading(RedisDatabase):
+    """What several parts of the store read."""
+
+    async def _ask_each(self, function: str, ids: Sequence[str], *args: str | bytes | int) -> list[Any]:
+        """Ask a function that answers for each of many ids, some at a time."""
+        found: list[Any] = []
+        for start in range(0, len(ids), AT_ONCE):
+            found += await self.ask(function, pack(ids[start : start + AT_ONCE]), *args)
+        return found
+
+    async def _kept_events(self, ids: Sequence[str], with_bodies: bool) -> list[KeptEvent | None]:
+        """Events with their deliveries; None for what is not there or cannot be read."""
+        found = await self._ask_each("events", ids, int(with_bodies))
+        rows = zip(ids, found, strict=True)
+        make = partial(to_kept, with_body=with_bodies)
+        return [readable(make, row, id_) if row else None for id_, row in rows]
+
+    async def _deliveries(self, ids: Sequence[str]) -> list[Delivery | None]:
+        """Deliveries; None for what is not there or cannot be read."""
+        rows = await self._packed_deliveries(ids)
+        found = zip(ids, rows, strict=True)
+        return [None if row is None else readable(to_delivery, row, id_) for id_, row in found]
+
+    async def _packed_deliveries(self, ids: Sequence[str]) -> list[bytes | None]:
+        return await self._values("delivery", ids)
+
+    async def _heads(self, ids: Sequence[str]) -> list[Event | None]:
+        """Events without their bodies."""
+        found = zip(ids, await self._values("event", ids), strict=True)
+        return [None if head is None else readable(_bodiless, head, id_) for id_, head in found]
+
+    async def _delivery_ids(self, event_ids: Sequence[str]) -> list[str]:
+        """The ids of the deliveries of these events."""
+        heads = await self._values("event", event_ids)
+        return [id_ for head in heads if head is not None for id_ in delivery_ids(head)]
+
+    async def _values(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        found: list[bytes | None] = []
+        for start in range(0, len(ids), AT_ONCE * 5):
+            some = ids[start : start + AT_ONCE * 5]
+            (values,) = await self.pipeline(("MGET", *(f"{self._prefix}{kind}:{id_}" for id_ in some)))
+            found += values
+        return found
+
+    async def _histories(self, delivery_ids: Sequence[str]) -> list[History]:
+        """What is recorded of each delivery."""
+        lists = [f"{self._prefix}{kind}:{id_}" for id_ in delivery_ids for kind in ("attempts", "actions")]
+        found = await self.pipeline(*(("LRANGE", each, 0, -1) for each in lists)) if lists else []
+        records = zip(delivery_ids, found[::2], found[1::2], strict=True)
+        return [
+            History(_recorded(to_attempt, attempts, id_), _recorded(to_action, actions, id_))
+            for id_, attempts, actions in records
+        ]
+
+
+def to_kept(found: Sequence[Any], with_body: bool) -> KeptEvent:
+    """The event of what the function `events` answers for one. Raises UnreadableRowError."""
+    head, body, redeliveries, made_by, edits, rows = found
+    return KeptEvent(
+        to_event(head, body),
+        int(redeliveries),
+        tuple(to_delivery(row) for row in rows if row is not None),
+        to_edit(made_by) if made_by else None,
+        tuple(to_edit(each) for each in edits if each is not None),
+        None if with_body else body_bytes(head),
+    )
+
+
+def _bodiless(head: bytes) -> Event:
+    return to_event(head, b"")
+
+
+def _recorded(make: Callable[[bytes], T], records: Sequence[bytes], id_: str) -> tuple[T, ...]:
+    made = [readable(make, each, f"what is recorded of {id_}") for each in records]
+    return tuple(each for each in made if each is not None)
+
+
+def readable(make: Callable[[Row], T], row: Row, id_: str) -> T | None:
+    """What is made of a row; None where it cannot be read, which is told."""
+    try:
+        return make(row)
+    except UnreadableRowError as error:
+        trouble = error.trouble
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        trouble = str(error)
+    _tell(id_, trouble)
+    return None
+
+
+@lru_cache(maxsize=1_000)
+def _tell(row: str, trouble: str) -> None:
+    """Once: most of what reads it does so again and again."""
+    log.error("row_unreadable", row=row, error=trouble)

@@ -1,0 +1,145 @@
+"""The way of every event: ports.Inbox over Redis."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from longstop.model.append import Append
+from longstop.model.breaker import PROBE_CANDIDATES, Circuit
+from longstop.model.clock_guard import ClockRepair
+from longstop.model.delivery import Delivery
+from longstop.model.errors import LeaseLostError
+from longstop.model.event import Receipt, ReceiptStatus
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
+from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
+from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.packing import (
+    item,
+    pack,
+    pack_attempt,
+    pack_circuit,
+    pack_delivery,
+    to_circuit,
+    to_delivery,
+    to_event,
+)
+
+CALL_BYTES_MAX = 16 * 2**20
+"""So much of bodies goes into one call: the server takes at most 512 MB, and does nothing else while it is at it.
+https://redis.io/docs/latest/develop/reference/clients/ (proto-max-bulk-len). Of what was kept of a batch whose later
+calls failed nobody was told; the senders' next tries are its duplicates."""
+Found = tuple[bytes, bytes, bytes]
+"""A claim as the functions answer with it: the delivery's row, the event's head and body."""
+
+
+class RedisInbox(RedisDatabase):
+    """See ports.Inbox."""
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
+        """See ports.Inbox."""
+        firsts: list[bytes] = []
+        for some in _in_calls(appends):
+            firsts += await self.call("append", pack([item(each) for each in some]))
+        return [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
+
+    async def lease(self, request: LeaseRequest) -> LeaseBatch:
+        """See ports.Inbox."""
+        asked = [
+            (name, room, request.retries.get(name, room), name in request.retries_first)
+            for name, room in request.room.items()
+        ]
+        packed = pack((request.worker, request.now_ms, request.until_ms, request.over_ms, asked))
+        found, places = await self.call("lease", packed)
+        claims = [_claim(each) for each in found]
+        circuits: dict[str, Circuit] = {}
+        next_due: list[int] = []
+        for kept, due_at_ms in places:
+            next_at_ms = due_at_ms
+            if kept:
+                circuit, probe = await self._lease_probe(to_circuit(kept), kept, request)
+                claims += probe
+                circuits[circuit.destination] = circuit
+                next_at_ms = circuit.probe_at_ms if circuit.probe_at_ms > request.now_ms else due_at_ms
+            next_due += [next_at_ms] if next_at_ms >= 0 else []
+        claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
+        return LeaseBatch(tuple(claims), min(next_due, default=None), circuits)
+
+    async def _lease_probe(self, circuit: Circuit, kept: bytes, request: LeaseRequest) -> tuple[Circuit, list[Claim]]:
+        """The circuit as it is then, and the one delivery that finds out best whether the destination is back, if it
+        is time for one."""
+        if circuit.probe_at_ms > request.now_ms:
+            return circuit, []
+        place = (circuit.destination, request.now_ms)
+        rows = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
+        if not rows:
+            return circuit, []
+        candidates = [to_delivery(row) for row in rows]
+        chosen = circuit.probe(candidates)
+        probed = circuit.probed(request.now_ms, chosen.key)
+        row = rows[candidates.index(chosen)]
+        lease = (request.worker, request.now_ms, request.until_ms)
+        packed = pack((*lease, circuit.destination, kept, pack_circuit(probed), chosen.id, row))
+        found = await self.call("lease_probe", packed)
+        return (probed if found else circuit), [_claim(each) for each in found]
+
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        held = await self.call("extend", pack(([(each.delivery_id, each.token) for each in leases], until_ms)))
+        return [_lost(each.delivery_id, each.token, kept) for each, kept in zip(leases, held, strict=True)]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        held = await self.call("settle", pack([_settlement(each) for each in settlements]))
+        deliveries = [each.delivery for each in settlements]
+        return [_lost(each.id, each.token, kept) for each, kept in zip(deliveries, held, strict=True)]
+
+    async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """See ports.Inbox."""
+        return [to_delivery(row) for row in await self.ask("expired", now_ms, limit)]
+
+    async def repair_clock(self, repair: ClockRepair) -> int:
+        """See ports.Inbox."""
+        repaired = await repair_deliveries(self, repair) + await repair_dedup(self, repair)
+        for kept in (await self.pipeline(("HVALS", f"{self._prefix}circuits")))[0]:
+            circuit = repair.repaired_circuit(to_circuit(kept))
+            if circuit is not None:
+                repaired += await self.change_circuit(circuit.destination, circuit.version - 1, circuit)
+        return repaired
+
+    async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
+        """See ports.Inbox."""
+        packed = b"" if circuit is None else pack_circuit(circuit)
+        (changed,) = await self.call("change_circuit", destination, version, packed)
+        return bool(changed)
+
+
+def _in_calls(appends: Sequence[Append]) -> Iterator[Sequence[Append]]:
+    """All of them, as few at a time as keep a call's bodies below CALL_BYTES_MAX; mostly that is all of them."""
+    start = size = 0
+    for place, each in enumerate(appends):
+        size += len(each.event.body)
+        if size > CALL_BYTES_MAX and place > start:
+            yield appends[start:place]
+            start, size = place, len(each.event.body)
+    if appends:
+        yield appends[start:]
+
+
+def _receipt(event_id: str, first: bytes) -> Receipt:
+    if first:
+        return Receipt(ReceiptStatus.DUPLICATE, first.decode())
+    return Receipt(ReceiptStatus.ACCEPTED, event_id)
+
+
+def _claim(found: Found) -> Claim:
+    row, head, body = found
+    return Claim(to_delivery(row), to_event(head, body))
+
+
+def _lost(delivery_id: str, token: int, held: int) -> LeaseLostError | None:
+    return None if held else LeaseLostError(delivery_id, token)
+
+
+def _settlement(settlement: Settlement) -> tuple[bytes, bytes | bool, int]:
+    attempt = settlement.attempt
+    row = pack_delivery(replace(settlement.delivery, replaced_by=None))
+    return (row, False, 0) if attempt is None else (row, pack_attempt(attempt), attempt.ended_at_ms)
