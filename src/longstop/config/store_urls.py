@@ -41,7 +41,7 @@ class StoreSettings:
     @property
     def has_transactions(self) -> bool:
         """Whether a handler's writes can be in the transaction that settles its delivery."""
-        return self.kind == "sqlite"
+        return self.kind in ("sqlite", "postgresql")
 
     @property
     def place(self) -> str:
