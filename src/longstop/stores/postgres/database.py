@@ -77,7 +77,9 @@ class PostgresDatabase:
         self._pool: asyncpg.Pool | None = None
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
-        self._set_local = "".join(f"SET LOCAL {name} = '{value}';" for name, value in settings.session().items())
+        # Not SET LOCAL, to which a quoted name in quotes is a name with quotes in it.
+        each = (f"set_config('{name}', '{value}', true)" for name, value in settings.session().items())
+        self._set_local = f"SELECT {', '.join(each)}"
 
     async def open(self) -> None:
         """Connect, create or migrate. Raises SchemaError, StoreUnavailableError."""
@@ -225,8 +227,10 @@ class PostgresDatabase:
             server_settings={"application_name": "longstop"} | ({} if settings.pooled else settings.session()),
         )
         try:
-            await durability.refuse_what_forgets(connection, settings.relaxed)
-            await text.set_codecs(connection)
+            # In a transaction: a pooler could hand each step of a statement to another connection of the server.
+            async with connection.transaction():
+                await durability.refuse_what_forgets(connection, settings.relaxed)
+                await text.set_codecs(connection)
         except BaseException:
             await _let_go(connection)
             raise
