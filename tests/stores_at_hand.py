@@ -5,6 +5,7 @@ What needs a server starts one for the session, in a folder of its own, and ends
 its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
 """
 
+import asyncio
 import itertools
 import os
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.redis import RedisStore
@@ -21,7 +23,7 @@ from redis_server import RedisServer, binary
 
 Place = Callable[[], Store]
 
-PERSISTING = ("sqlite", "redis")
+PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 STORES = ("memory", *PERSISTING)
 
@@ -66,3 +68,28 @@ _PREFIXES = itertools.count()
 def redis_place(redis_server: RedisServer) -> Place:
     prefix = f"test-{next(_PREFIXES)}"
     return lambda: RedisStore(redis_server.url, prefix=prefix)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres_server.PostgresServer]:
+    """The session's PostgreSQL, with a migrated database to copy."""
+    postgres_server.needed()
+    from longstop.stores.postgres import PostgresStore, ServerSettings
+
+    async def migrate(url: str) -> None:
+        store = PostgresStore(ServerSettings(url, relaxed=True))
+        await store.open()
+        await store.close()
+
+    with postgres_server.running(postgres_server.QUICK) as server:
+        server.sql(f"CREATE DATABASE {postgres_server.TEMPLATE}")
+        asyncio.run(migrate(server.url(postgres_server.TEMPLATE)))
+        yield server
+
+
+@pytest.fixture
+def postgresql_place(postgresql: postgres_server.PostgresServer) -> Iterator[Place]:
+    from longstop.stores.postgres import PostgresStore, ServerSettings
+
+    with postgresql.database() as url:
+        yield lambda: PostgresStore(ServerSettings(url, relaxed=True))

@@ -2,17 +2,21 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
-from longstop.config import redis_url
+from longstop.config import postgresql_url, redis_url
 from longstop.config.errors import Fault, nearest, quoted
 from longstop.config.redis_url import RedisSettings
 from longstop.config.values import Surroundings, expand
 
-_LATER = ("postgresql", "postgres", "aws")
-_EXPECTED = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, redis://HOST or memory://"
+_LATER = ("aws",)
+_EXPECTED = (
+    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, redis://HOST "
+    "or memory://"
+)
 SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
 
@@ -23,9 +27,15 @@ class StoreSettings:
 
     url: str = field(repr=False)
     """As written."""
-    kind: Literal["sqlite", "memory", "redis"]
+    kind: Literal["sqlite", "memory", "postgresql", "redis"]
     path: str | None = None
     """sqlite: the absolute path of the database file."""
+    address: str = field(default="", repr=False)
+    """What the driver of a server is given: the URL with what it refers to, without what it would not know."""
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What the URL says besides, to us."""
+    server: str = ""
+    """The server and what of it, for people."""
     redis: RedisSettings | None = None
 
     @property
@@ -41,7 +51,7 @@ class StoreSettings:
     @property
     def place(self) -> str:
         """Where it is, for people. It shows no secret."""
-        return self.redis.place if self.redis else self.path or "in memory: gone when the program ends"
+        return self.redis.place if self.redis else self.path or self.server or "in memory: gone when the program ends"
 
     @property
     def body_bytes_max(self) -> int | None:
@@ -90,10 +100,17 @@ def _redis(text: str, around: Surroundings) -> StoreSettings:
     return StoreSettings(text, "redis", redis=redis_url.redis(text, around))
 
 
+def _postgresql(text: str, around: Surroundings) -> StoreSettings:
+    address, options, shown = postgresql_url.read(text, around)
+    return StoreSettings(text, "postgresql", address=address, options=options, server=shown)
+
+
 _READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **dict.fromkeys(redis_url.SCHEMES, _redis),
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
 }
 
 

@@ -1,0 +1,73 @@
+"""`postgresql://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=…`: what of it is the driver's, and what is ours."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from longstop.config.errors import Fault, listed, nearest, quoted
+from longstop.config.values import Surroundings, expand
+
+EXPECTED = "postgresql://USER:${PASSWORD}@HOST:5432/DATABASE"
+DRIVERS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "passfile")
+"""What PostgreSQL's own programs take in a URL, and asyncpg too."""
+_FILES = ("sslrootcert", "sslcert", "sslkey", "passfile")
+_OURS = {
+    "durability": (r"relaxed|strict", "relaxed or strict"),
+    "pgbouncer": (r"transaction", "transaction"),
+    "schema": (r"[a-z_][a-z0-9_]{0,62}", "a-z, 0-9 and _, at most 63, the first no digit"),
+    "connections": (r"[2-9]|[1-9][0-9]|100", "2 to 100"),
+}
+"""And what each may be, as an expression and for people."""
+
+
+def read(text: str, around: Surroundings) -> tuple[str, Mapping[str, str], str]:
+    """The driver's URL, our options, and the place for people. What is read from a variable may hold any character."""
+    try:
+        parts = urlsplit(text)
+        # It is read here, so that what it says is not "invalid literal".
+        _ = parts.port
+    except ValueError:
+        raise Fault(
+            "found a URL that cannot be read", EXPECTED, "a password of another kind goes into ${NAME}"
+        ) from None
+    if not text.partition(":")[2].startswith("//") or parts.fragment or not parts.path.strip("/"):
+        raise Fault("found a URL without a database, or with #", EXPECTED)
+    login, _, host = parts.netloc.rpartition("@")
+    user, colon, password = login.partition(":")
+    database = _value(parts.path.removeprefix("/"), around)
+    login = _quoted(user, around) + (f":{_quoted(password, around)}" if colon else "")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    ours = {name: _ours(name, value, around) for name, value in options.items() if name in _OURS}
+    theirs = {name: _theirs(name, value, around) for name, value in options.items() if name not in _OURS}
+    query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in theirs.items())
+    host = expand(host, around.environ, "it to hold the server's name")
+    address = (
+        f"postgresql://{login}{'@' if login else ''}{host}/{quote(database, safe='')}{'?' if query else ''}{query}"
+    )
+    where = host or theirs.get("host") or "localhost"
+    return address, MappingProxyType(ours), f"{database} on {where}, schema {ours.get('schema', 'longstop')}"
+
+
+def _value(text: str, around: Surroundings) -> str:
+    return expand(text, around.environ, "it to hold a part of the URL") if "${" in text else unquote(text)
+
+
+def _quoted(text: str, around: Surroundings) -> str:
+    return quote(_value(text, around), safe="")
+
+
+def _ours(name: str, value: str, around: Surroundings) -> str:
+    value = expand(value, around.environ, f"it to hold {name}")
+    expression, said = _OURS[name]
+    if re.fullmatch(expression, value) is None:
+        raise Fault(f"found {name}={quoted(value)}", f"{name}={said}")
+    return value
+
+
+def _theirs(name: str, value: str, around: Surroundings) -> str:
+    if name not in DRIVERS:
+        known = (*DRIVERS, *_OURS)
+        raise Fault(f"found the option {quoted(name)}", listed(known), nearest(name, known))
+    value = expand(value, around.environ, f"it to hold {name}")
+    return str(around.base / value) if name in _FILES else value

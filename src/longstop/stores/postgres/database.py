@@ -1,0 +1,235 @@
+"""The server with its connections, and the inside of every transaction. The parts of the store inherit it.
+
+Connections come from a pool that makes them when they are asked for, again and again where the server was away. What
+reads has a share of it only, so that no question keeps an append from its connection.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import asyncpg
+
+from longstop.model.errors import StoreUnavailableError
+from longstop.stores.postgres import durability, schema, text
+from longstop.stores.postgres.arrivals import Arrivals
+from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
+
+T = TypeVar("T")
+Work = Callable[[asyncpg.Connection], Awaitable[T]]
+
+ROUNDS = 5
+"""So often a transaction is begun again that PostgreSQL ended because another one came in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a store reaches its server. `url` is a libpq URL; asyncpg reads it (passwords and TLS included)."""
+
+    url: str = field(repr=False)
+    schema: str = "longstop"
+    relaxed: bool = False
+    """A server that may lose what it has confirmed is good enough."""
+    pooled: bool = False
+    """A PgBouncer in transaction mode stands between: nothing outlives a transaction, not even a prepared statement."""
+    connections: int = 8
+    """At most so many; half of them for what only reads."""
+    connect_s: float = 5.0
+    """How long a connection may take to be made, or to come free."""
+    statement_s: float = 15.0
+    lock_s: float = 5.0
+    idle_s: float = 15.0
+    """For so long a transaction may stand open between two statements."""
+    poll_s: float = 1.0
+    """How often to look for what other processes have appended, beside being told."""
+
+    def session(self) -> dict[str, str]:
+        """What holds on every connection.
+
+        The plans: no statement of ours is better off reading a whole table, joining two of them whole, or sorting all
+        that it finds of an index. A planner that has not seen a table since it was empty would think so, for as long as
+        it keeps the plan. And where pages cost next to nothing it chooses what looks at the fewest rows: by its own
+        costs it goes through the newest of all rows, which lie side by side, to find a few of one destination, and
+        never finds one where they are old (tests/contract/test_postgres_looked_at.py).
+        """
+        return {
+            "search_path": f'"{self.schema}"',
+            "statement_timeout": f"{round(self.statement_s * 1000)}",
+            "lock_timeout": f"{round(self.lock_s * 1000)}",
+            "idle_in_transaction_session_timeout": f"{round(self.idle_s * 1000)}",
+            "enable_seqscan": "off",
+            "enable_bitmapscan": "off",
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
+            "random_page_cost": "0.01",
+            "seq_page_cost": "0.01",
+            "jit": "off",
+        }
+
+
+class PostgresDatabase:
+    """One schema of one database. Any number of processes may open it at once."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._pool: asyncpg.Pool | None = None
+        self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
+        self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
+        self._set_local = "".join(f"SET LOCAL {name} = '{value}';" for name, value in settings.session().items())
+
+    async def open(self) -> None:
+        """Connect, create or migrate. Raises SchemaError, StoreUnavailableError."""
+        if self._pool is not None:
+            return
+        with translated(StoreUnavailableError):
+            connection = await self._connect()
+            try:
+                async with self._transaction(connection):
+                    await schema.prepare(connection, self._settings.schema)
+                await schema.refuse_newer(connection, self._settings.schema)
+            finally:
+                await _let_go(connection)
+            self._pool = await asyncpg.create_pool(
+                connect=lambda *_, **__: self._connect(),
+                min_size=0,
+                max_size=self._settings.connections,
+                reset=_leave_as_it_is,
+            )
+        self._arrivals.begin()
+
+    async def close(self) -> None:
+        """Finish what was begun and let go."""
+        pool, self._pool = self._pool, None
+        await self._arrivals.end()
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), self._settings.connect_s)
+        except (*BROKEN, asyncpg.PostgresError):
+            pool.terminate()
+
+    def ready(self) -> bool:
+        """See ports.Store."""
+        return self._pool is not None
+
+    def on_arrival(self, wake: Callable[[], None]) -> None:
+        """See ports.Inbox."""
+        self._arrivals.on_arrival(wake)
+
+    # -- for the parts ------------------------------------------------------------------------
+
+    async def rows(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
+        """The rows of one statement, which is a transaction by itself."""
+        if self._settings.pooled:
+            return await self.transact(lambda connection: connection.fetch(sql, *args))
+
+        async def fetch(connection: asyncpg.Connection) -> Sequence[asyncpg.Record]:
+            found: Sequence[asyncpg.Record] = await connection.fetch(sql, *args)
+            return found
+
+        return await self._again(fetch)
+
+    async def transact(self, work: Work[T]) -> T:
+        """`work` in a transaction of READ COMMITTED: each statement sees what was committed before it began.
+
+        Begun anew where it came between another one, so `work` may be called more than once.
+        Raises AnswerLostError, a StoreUnavailableError, where nobody knows whether it was committed.
+        """
+
+        async def whole(connection: asyncpg.Connection) -> T:
+            async with self._transaction(connection):
+                return await work(connection)
+
+        return await self._again(whole)
+
+    async def view(self, work: Work[T]) -> T:
+        """`work`, which only reads, over one snapshot."""
+
+        async def whole(connection: asyncpg.Connection) -> T:
+            async with self._transaction(connection, isolation="repeatable_read", readonly=True):
+                return await work(connection)
+
+        async with self._readers:
+            return await self._again(whole)
+
+    async def look(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
+        """The rows of one statement that only reads."""
+        async with self._readers:
+            return await self.rows(sql, *args)
+
+    # -- connections --------------------------------------------------------------------------
+
+    async def _again(self, work: Work[T]) -> T:
+        for _ in range(ROUNDS - 1):
+            try:
+                return await self._once(work)
+            except Exception as error:
+                if not may_try_again(error):
+                    raise
+        try:
+            return await self._once(work)
+        except Exception as error:
+            if may_try_again(error):
+                raise StoreUnavailableError(f"PostgreSQL: {error}") from error
+            raise
+
+    async def _once(self, work: Work[T]) -> T:
+        async with self._acquired() as connection:
+            with translated():
+                return await work(connection)
+
+    @contextlib.asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
+        pool = self._pool
+        if pool is None:
+            raise StoreUnavailableError("PostgreSQL: the store is not open")
+        with translated(StoreUnavailableError):
+            connection = await pool.acquire(timeout=self._settings.connect_s)
+        try:
+            yield connection
+        except AnswerLostError:
+            # Nobody knows what it is still at.
+            with contextlib.suppress(asyncpg.InterfaceError, asyncpg.InternalClientError):
+                connection.terminate()
+            raise
+        finally:
+            with contextlib.suppress(*BROKEN, asyncpg.PostgresError):
+                await pool.release(connection)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, connection: asyncpg.Connection, **options: Any) -> AsyncIterator[None]:
+        async with connection.transaction(**options):
+            if self._settings.pooled:
+                await connection.execute(self._set_local)
+            yield
+
+    async def _connect(self) -> asyncpg.Connection:
+        settings = self._settings
+        connection = await asyncpg.connect(
+            settings.url,
+            timeout=settings.connect_s,
+            command_timeout=settings.statement_s + settings.lock_s,
+            statement_cache_size=0 if settings.pooled else 500,
+            target_session_attrs="read-write",
+            server_settings={"application_name": "longstop"} | ({} if settings.pooled else settings.session()),
+        )
+        try:
+            await durability.refuse_what_forgets(connection, settings.relaxed)
+            await text.set_codecs(connection)
+        except BaseException:
+            await _let_go(connection)
+            raise
+        return connection
+
+
+async def _leave_as_it_is(_: asyncpg.Connection) -> None:
+    """What a connection is set to holds as long as it lives, and nothing else outlives a transaction of ours."""
+
+
+async def _let_go(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=2)
+    except (*BROKEN, asyncpg.PostgresError):
+        connection.terminate()

@@ -1,0 +1,29 @@
+"""What makes a commit durable, asked on every new connection: a server that was set to forget is not written to.
+
+https://www.postgresql.org/docs/current/runtime-config-wal.html: without `fsync` or `full_page_writes` a power cut may
+leave a database that cannot be repaired; with `synchronous_commit = off` it loses the last commits that were answered.
+"""
+
+import asyncpg
+
+from longstop.model.errors import StoreUnavailableError
+
+_ASKED = ("fsync", "full_page_writes", "synchronous_commit")
+_SETTINGS = f"SELECT {', '.join(f'current_setting({name!r})' for name in _ASKED)}, current_setting('server_encoding')"
+
+
+class NotDurableError(StoreUnavailableError):
+    """The server does not keep what it confirms, or cannot hold every text."""
+
+
+async def refuse_what_forgets(connection: asyncpg.Connection, relaxed: bool) -> None:
+    """Raise NotDurableError where a commit of this connection would not be durable. relaxed: that is what is wanted."""
+    *settings, encoding = await connection.fetchrow(_SETTINGS)
+    if encoding != "UTF8":
+        raise NotDurableError(f"PostgreSQL: the database has the encoding {encoding}; expected UTF8: createdb -E UTF8")
+    off = [name for name, found in zip(_ASKED, settings, strict=True) if found == "off"]
+    if off and not relaxed:
+        raise NotDurableError(
+            f"PostgreSQL: {' and '.join(off)} off: what is accepted could be lost in a power cut. Set it to on, or say "
+            "?durability=relaxed in store.url where that is what you want."
+        )

@@ -1,0 +1,63 @@
+"""What the driver raises, as the ports have it: StoreUnavailableError for a server that is away, slow, full or refuses.
+
+Nothing of a password is in what it says: the server's own words are told, and of an address that cannot be read only
+that it cannot.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import asyncpg
+
+from longstop.model.errors import StoreUnavailableError
+
+
+class AnswerLostError(StoreUnavailableError):
+    """The connection broke while the server was at it: whether it was done can only be found by asking again."""
+
+
+_TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Nothing is wrong but that two came at once; the one that got this has done nothing."""
+BROKEN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    # What asyncpg makes of a connection that broke between two of its steps.
+    asyncpg.InternalClientError,
+    OSError,
+    EOFError,
+    TimeoutError,
+)
+"""What a connection ends with that is of no use any more."""
+
+
+def may_try_again(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed now."""
+    return isinstance(error, _TRY_AGAIN)
+
+
+@contextlib.contextmanager
+def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterator[None]:
+    """Raise what the driver raises as StoreUnavailableError; a broken connection as `broken`.
+
+    A value that a constraint refuses (asyncpg.IntegrityConstraintViolationError) stays what it is: it says something of
+    the data, and nothing of the server.
+    """
+    try:
+        yield
+    except (asyncpg.IntegrityConstraintViolationError, *_TRY_AGAIN):
+        raise
+    except asyncpg.ClientConfigurationError:
+        raise StoreUnavailableError("PostgreSQL: the address in store.url cannot be read") from None
+    except BROKEN as error:
+        raise broken(_said(error)) from error
+    except asyncpg.PostgresError as error:
+        raise StoreUnavailableError(_said(error)) from error
+
+
+def _said(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    code = getattr(error, "sqlstate", None)
+    return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"

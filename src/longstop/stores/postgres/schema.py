@@ -1,0 +1,62 @@
+"""The tables, and how a database gets from one version of them to the next.
+
+Everything is in a schema of its own (`longstop` unless the URL says otherwise), beside whatever else the database
+holds.
+Its table `longstop_schema` has one row with the version. A migration is one entry of MIGRATIONS; all that are missing
+run in one transaction, under an advisory lock, so that nodes may start together. Entries are never edited after a
+release, only added, and each leaves what the version before it uses as it is: both may run side by side.
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from longstop.model.errors import SchemaError
+from longstop.stores.postgres import inbox_schema, ledger_schema, operators_schema
+
+MIGRATIONS: tuple[str, ...] = (inbox_schema.SCHEMA, ledger_schema.MIGRATION, operators_schema.MIGRATION)
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_PREPARE = """
+    CREATE SCHEMA IF NOT EXISTS "{0}";
+    CREATE TABLE IF NOT EXISTS "{0}".longstop_schema (
+        one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL
+    );
+    INSERT INTO "{0}".longstop_schema VALUES (1, 0) ON CONFLICT DO NOTHING;
+"""
+_VERSION = 'SELECT version FROM "{0}".longstop_schema'
+_IS_THERE = "SELECT to_regclass($1) IS NOT NULL"
+
+
+async def prepare(connection: asyncpg.Connection, schema: str, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Bring the schema to the newest version, inside of one transaction. Raises SchemaError where it is newer."""
+    if await _version(connection, schema) >= len(migrations):
+        return
+    await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
+    await connection.execute(_LOCK, f"longstop schema {schema}")
+    # Read again under the lock: another process may have migrated while this one waited for it.
+    await connection.execute(_PREPARE.format(schema))
+    version = await _version(connection, schema)
+    for script in migrations[version:]:
+        await connection.execute(script)
+    await connection.execute(f'UPDATE "{schema}".longstop_schema SET version = $1', max(version, len(migrations)))
+
+
+async def refuse_newer(connection: asyncpg.Connection, schema: str, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Raise SchemaError where a version of the program has been here that went further than one step beyond ours.
+
+    One step beyond is what stands beside us during a rolling upgrade.
+    """
+    version = await _version(connection, schema)
+    if version > len(migrations) + 1:
+        raise SchemaError(
+            f"the database has schema version {version}; this program knows versions up to {len(migrations)}, and "
+            "works beside the next. Run the newer Longstop that wrote it."
+        )
+
+
+async def _version(connection: asyncpg.Connection, schema: str) -> int:
+    """0: nothing is there yet."""
+    if not await connection.fetchval(_IS_THERE, f'"{schema}".longstop_schema'):
+        return 0
+    return int(await connection.fetchval(_VERSION.format(schema)))

@@ -1,0 +1,86 @@
+"""What people ask: ports.Lookups over PostgreSQL."""
+
+from collections.abc import Sequence
+
+from longstop.model.breaker import Circuit
+from longstop.model.delivery import Delivery
+from longstop.model.listing import (
+    Counts,
+    DeadGroup,
+    DeliveryFilter,
+    EventFilter,
+    History,
+    KeptEvent,
+    Listing,
+    Page,
+    Recount,
+    TimeSteps,
+)
+from longstop.model.recent import Recent
+from longstop.stores.postgres import (
+    circuits,
+    counts,
+    ledger,
+    lookups,
+    recount,
+)
+from longstop.stores.postgres.database import PostgresDatabase
+
+
+class PostgresLookups(PostgresDatabase):
+    """See ports.Lookups."""
+
+    async def event(self, event_id: str) -> KeptEvent | None:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: ledger.event(connection, event_id))
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: ledger.delivery(connection, delivery_id))
+
+    async def history(self, delivery_id: str) -> History:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: ledger.history(connection, delivery_id))
+
+    async def find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: ledger.events(connection, wanted, page))
+
+    async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: ledger.deliveries(connection, wanted, page))
+
+    async def dead_groups(
+        self, destination: str | None = None, limit: int = 100, over: TimeSteps | None = None
+    ) -> Sequence[DeadGroup]:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: lookups.dead_groups(connection, destination, limit, over))
+
+    async def ahead(self, delivery_id: str) -> Delivery | None:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: lookups.ahead(connection, delivery_id))
+
+    async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: lookups.find_ids(connection, part, limit))
+
+    async def recent(self, since_ms: int, limit: int) -> Recent:
+        """See ports.Lookups."""
+        return await self.view(lambda connection: lookups.recent(connection, since_ms, limit))
+
+    async def circuits(self) -> Sequence[Circuit]:
+        """See ports.Lookups."""
+        return await self.view(circuits.circuits)
+
+    async def counts(self) -> Counts:
+        """See ports.Lookups."""
+        return await self.view(counts.counts)
+
+    async def recount(self, after: str | None = None) -> Recount:
+        """See ports.Lookups."""
+        step = await self.view(lambda connection: recount.look(connection, after))
+        place = step.place
+        if place is None or not step.needs_repair:
+            return Recount(step.next_after)
+        drifts = await self.transact(lambda connection: recount.repair(connection, place))
+        return Recount(step.next_after, tuple(drifts))
