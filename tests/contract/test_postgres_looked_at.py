@@ -1,6 +1,7 @@
 """What PostgreSQL is asked costs the same for a small store and for one four times as large: by the rows and the
 entries of indexes that it looks at, which are the same on every machine. The questions are those of bench/backlog.py.
 """
+# ruff: noqa: E501
 
 import importlib.util
 import sys

@@ -10,6 +10,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,35 @@ def run(site: Site, cycles: int, seed: int, plant: str = "", drain_s: float = 60
     began_s = time.monotonic()
     ledger = asyncio.run(_kill_and_drain(site, cycles, rng, plant, drain_s))
     return _reckon(site, cycles, ledger, backend.taken, began_s)
+
+
+def run_beside(site: Site, disturb: Callable[[set[str]], Awaitable[None]], cycles: int, seed: int) -> Figures:
+    """Let one gateway run while something else is done to its world, let it finish what is left, and reckon.
+
+    disturb: does so, `cycles` times; it is given the ids that have been acknowledged so far.
+    """
+    backend = _Backend(seed)
+    site.destination.script = backend
+    began_s = time.monotonic()
+    ledger = asyncio.run(_disturb_and_drain(site, disturb, random.Random(seed)))
+    return _reckon(site, cycles, ledger, backend.taken, began_s)
+
+
+async def _disturb_and_drain(site: Site, disturb: Callable[[set[str]], Awaitable[None]], rng: random.Random) -> Ledger:
+    ledger, stop = Ledger(), asyncio.Event()
+    program = site.start("serve", "--log-level", "error").ready()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        senders = [_send(site, session, ledger, n, random.Random(rng.random()), stop) for n in range(SENDERS)]
+        sending = asyncio.gather(*senders)
+        await disturb(ledger.acknowledged)
+        stop.set()
+        await sending
+    assert program.popen.poll() is None, f"it ended by itself with {program.popen.returncode}:\n{program.err}"
+    end_s = time.monotonic() + 60
+    while await asyncio.to_thread(_waiting, site) and time.monotonic() < end_s:
+        await asyncio.sleep(0.2)
+    program.stop()
+    return ledger
 
 
 class _Backend:

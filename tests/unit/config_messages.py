@@ -16,7 +16,10 @@ CRM = '[destinations.crm]\nurl = "https://crm.example/events"\n'
 IN_ORDER = "[destinations.crm]\nordered = true"
 KINDS = ", ".join(SOURCE_KINDS)
 SCHEMES = "none, header, basic, bearer, hmac-sha1, hmac-sha256, hmac-sha512"
-STORES = "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, redis://HOST or memory://"
+STORES = (
+    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, "
+    "redis://HOST or memory://"
+)
 SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 DURATION = 'a duration such as "10s", "5m" or "3d"'
 UNITS = "a whole number with one of the units ms, s, m, h, d, w"

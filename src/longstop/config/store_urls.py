@@ -14,8 +14,8 @@ from longstop.config.values import Surroundings, expand
 
 _LATER = ("aws",)
 _EXPECTED = (
-    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, redis://HOST "
-    "or memory://"
+    "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, "
+    "redis://HOST or memory://"
 )
 SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)

@@ -129,7 +129,7 @@ async def dead_groups(
     times: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for group, at_ms, n in await connection.fetch(_TIMES, [row[0] for row in rows], over.from_ms, over.until_ms):
         times[group].append((at_ms, n))
-    over_time = {row[0]: tuple(max(0, n) for n in over.counts(times[row[0]])) for row in rows}
+    over_time = {row[0]: tuple(max(0, n) for n in over.sums(times[row[0]])) for row in rows}
     return [replace(made, over_time=over_time[row[0]]) for row in rows for made in each([row], _to_group)]
 
 

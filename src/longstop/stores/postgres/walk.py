@@ -150,7 +150,7 @@ def _merged(parts: Sequence[str], page: Page) -> str:
 
 
 async def gather(connection: asyncpg.Connection, rows: Condition, conditions: Sequence[Condition], page: Page) -> Ids:
-    """One page of few rows of the table `d`, in whatever order they are found: they are sorted. rows: what is joined."""
+    """One page of few rows of the table `d`, sorted, in whatever order they are found. rows: what is joined."""
     values = Values()
     joined = values.where([rows])
     where = values.where([*conditions, *behind(page, "d.id")])

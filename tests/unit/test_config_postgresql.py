@@ -1,0 +1,62 @@
+"""`store.url = "postgresql://…"`: what goes to the driver, what is ours, and what nobody is shown."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from longstop.config import store_urls
+from longstop.config.errors import Fault
+from longstop.config.values import Surroundings
+
+AROUND = Surroundings({"PASSWORD": "p@ss/w:rd?#%", "HOST": "db.example"}, Path("/etc/longstop"))
+
+
+def test_a_password_from_a_variable_may_hold_any_character() -> None:
+    found = store_urls.store("postgresql://me:${PASSWORD}@${HOST}:6432/inbox", AROUND)
+    parts = urlsplit(found.address)
+    assert (parts.username, unquote(parts.password or ""), parts.hostname, parts.port) == (
+        *("me", AROUND.environ["PASSWORD"], "db.example", 6432),
+    )
+    assert (found.kind, parts.path, found.is_shared) == ("postgresql", "/inbox", True)
+
+
+def test_what_is_ours_is_not_the_drivers() -> None:
+    text = "postgres:///inbox?host=/run/postgresql&durability=relaxed&schema=night&pgbouncer=transaction&connections=4"
+    found = store_urls.store(text, AROUND)
+    assert found.address == "postgresql:///inbox?host=/run/postgresql"
+    assert dict(found.options) == {
+        **{"durability": "relaxed", "schema": "night", "pgbouncer": "transaction", "connections": "4"}
+    }
+    assert found.place == "inbox on /run/postgresql, schema night"
+
+
+def test_files_are_looked_for_beside_the_configuration() -> None:
+    found = store_urls.store("postgresql://me@db/inbox?passfile=pgpass&sslrootcert=/ca.pem", AROUND)
+    assert found.address == "postgresql://me@db/inbox?passfile=/etc/longstop/pgpass&sslrootcert=/ca.pem"
+
+
+def test_no_secret_is_shown() -> None:
+    found = store_urls.store("postgresql://me:hunter2@db/inbox", AROUND)
+    assert "hunter2" not in repr(found) + found.place
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("postgresql://me@db", "found a URL without a database"),
+        ("postgresql:inbox", "found a URL without a database"),
+        ("postgresql://me@db/inbox#x", "found a URL without a database, or with #"),
+        ("postgresql://me@db:port/inbox", "found a URL that cannot be read"),
+        ("postgresql://me@db/inbox?sslmod=require", 'found the option "sslmod"'),
+        ("postgresql://me@db/inbox?durability=maybe", 'found durability="maybe"'),
+        ("postgresql://me@db/inbox?schema=Night;", 'found schema="Night;"'),
+        ("postgresql://me@db/inbox?connections=1", 'found connections="1"'),
+        ("postgresql://me:${NOWHERE}@db/inbox", "the environment variable NOWHERE is not set"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
+    with pytest.raises(Fault) as raised:
+        store_urls.store(text, AROUND)
+    assert raised.value.found.startswith(said)
+    assert raised.value.expected
