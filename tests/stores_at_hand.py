@@ -46,31 +46,6 @@ def sqlite_place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    """A server of the session's own."""
-    if binary() is None:
-        missing = "no redis-server or valkey-server on the PATH; Debian: apt-get install redis-server"
-        if os.environ.get("LONGSTOP_CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    # Not below pytest's folder: a socket's path has room for about 100 characters.
-    with tempfile.TemporaryDirectory(prefix="longstop-redis-") as folder:
-        server = RedisServer(Path(folder))
-        server.start()
-        yield server
-        server.stop()
-
-
-_PREFIXES = itertools.count()
-
-
-@pytest.fixture
-def redis_place(redis_server: RedisServer) -> Place:
-    prefix = f"test-{next(_PREFIXES)}"
-    return lambda: RedisStore(redis_server.url, prefix=prefix)
-
-
-@pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres_server.PostgresServer]:
     """The session's PostgreSQL, with a migrated database to copy."""
     postgres_server.needed()
@@ -93,3 +68,28 @@ def postgresql_place(postgresql: postgres_server.PostgresServer) -> Iterator[Pla
 
     with postgresql.database() as url:
         yield lambda: PostgresStore(ServerSettings(url, relaxed=True))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A server of the session's own."""
+    if binary() is None:
+        missing = "no redis-server or valkey-server on the PATH; Debian: apt-get install redis-server"
+        if os.environ.get("LONGSTOP_CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    # Not below pytest's folder: a socket's path has room for about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="longstop-redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+_PREFIXES = itertools.count()
+
+
+@pytest.fixture
+def redis_place(redis_server: RedisServer) -> Place:
+    prefix = f"test-{next(_PREFIXES)}"
+    return lambda: RedisStore(redis_server.url, prefix=prefix)

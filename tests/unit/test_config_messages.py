@@ -95,7 +95,7 @@ REFUSED = [
     (HELLO + '[worker]\nlease = "3651d"', 'worker.lease: found "3651d"; expected at most 3650d'),
     # store
     (
-        HELLO + '[store]\nurl = "aws://me:hunter2@eu-west-1"',
+        HELLO + '[store]\nurl = "aws://me:hunter2@db/0"',
         "store.url: found a store of aws://, which is not part of this version; "
         f"expected {STORES}; SQLite needs no server of its own",
     ),
@@ -432,7 +432,8 @@ LEAKY = [
     to_url('headers = { A = "${CANARY}\\n" }'),
     to_url(f'headers = "{CANARY}"'),
     to_url(f'headers = {{ A = ["{CANARY}"] }}'),
-    f'{HELLO}[store]\nurl = "redis://me:{CANARY}@db/x"',
+    f'{HELLO}[store]\nurl = "aws://me:{CANARY}@db/0"',
+    f'{HELLO}[store]\nurl = "redis://me:{CANARY}@db/zero"',
     f'{HELLO}[store]\nurl = "postgresql://me:{CANARY}@db/x?sslmod=require"',
     f'{HELLO}[store]\nurl = "postgresql://me:{CANARY}@db:port/x"',
     f'{HELLO}[store]\nurl = "postgresql://me:{CANARY}@db"',

@@ -7,37 +7,45 @@ import pytest
 
 from longstop.config import store_urls
 from longstop.config.errors import Fault
+from longstop.config.postgresql_url import PostgresqlSettings
 from longstop.config.values import Surroundings
 
 AROUND = Surroundings({"PASSWORD": "p@ss/w:rd?#%", "HOST": "db.example"}, Path("/etc/longstop"))
 
 
+def read(text: str) -> PostgresqlSettings:
+    found = store_urls.store(text, AROUND)
+    assert found.kind == "postgresql"
+    assert found.is_shared
+    assert found.postgresql is not None
+    assert found.place == found.postgresql.place
+    return found.postgresql
+
+
 def test_a_password_from_a_variable_may_hold_any_character() -> None:
-    found = store_urls.store("postgresql://me:${PASSWORD}@${HOST}:6432/inbox", AROUND)
+    found = read("postgresql://me:${PASSWORD}@${HOST}:6432/inbox")
     parts = urlsplit(found.address)
     assert (parts.username, unquote(parts.password or ""), parts.hostname, parts.port) == (
         *("me", AROUND.environ["PASSWORD"], "db.example", 6432),
     )
-    assert (found.kind, parts.path, found.is_shared) == ("postgresql", "/inbox", True)
+    assert parts.path == "/inbox"
 
 
 def test_what_is_ours_is_not_the_drivers() -> None:
     text = "postgres:///inbox?host=/run/postgresql&durability=relaxed&schema=night&pgbouncer=transaction&connections=4"
-    found = store_urls.store(text, AROUND)
+    found = read(text)
     assert found.address == "postgresql:///inbox?host=/run/postgresql"
-    assert dict(found.options) == {
-        **{"durability": "relaxed", "schema": "night", "pgbouncer": "transaction", "connections": "4"}
-    }
+    assert (found.relaxed, found.schema, found.pooled, found.connections) == (True, "night", True, 4)
     assert found.place == "inbox on /run/postgresql, schema night"
 
 
 def test_files_are_looked_for_beside_the_configuration() -> None:
-    found = store_urls.store("postgresql://me@db/inbox?passfile=pgpass&sslrootcert=/ca.pem", AROUND)
+    found = read("postgresql://me@db/inbox?passfile=pgpass&sslrootcert=/ca.pem")
     assert found.address == "postgresql://me@db/inbox?passfile=/etc/longstop/pgpass&sslrootcert=/ca.pem"
 
 
 def test_no_secret_is_shown() -> None:
-    found = store_urls.store("postgresql://me:hunter2@db/inbox", AROUND)
+    found = read("postgresql://me:hunter2@db/inbox")
     assert "hunter2" not in repr(found) + found.place
 
 

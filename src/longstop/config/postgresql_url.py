@@ -1,13 +1,13 @@
 """`postgresql://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=…`: what of it is the driver's, and what is ours."""
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from longstop.config.errors import Fault, listed, nearest, quoted
 from longstop.config.values import Surroundings, expand
 
+SCHEMES = ("postgresql", "postgres")
 EXPECTED = "postgresql://USER:${PASSWORD}@HOST:5432/DATABASE"
 DRIVERS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "passfile")
 """What PostgreSQL's own programs take in a URL, and asyncpg too."""
@@ -21,8 +21,24 @@ _OURS = {
 """And what each may be, as an expression and for people."""
 
 
-def read(text: str, around: Surroundings) -> tuple[str, Mapping[str, str], str]:
-    """The driver's URL, our options, and the place for people. What is read from a variable may hold any character."""
+@dataclass(frozen=True, slots=True)
+class PostgresqlSettings:
+    """A server, and what is asked of it."""
+
+    address: str = field(repr=False)
+    """What the driver is given: the URL with what it refers to, without what is ours."""
+    place: str
+    """For people."""
+    schema: str = "longstop"
+    relaxed: bool = False
+    """A server may be used that can lose what it has acknowledged."""
+    pooled: bool = False
+    """A PgBouncer in transaction mode stands between."""
+    connections: int = 8
+
+
+def postgresql(text: str, around: Surroundings) -> PostgresqlSettings:
+    """What a URL asks for. What is read from a variable may hold any character. Raises Fault."""
     try:
         parts = urlsplit(text)
         # It is read here, so that what it says is not "invalid literal".
@@ -46,7 +62,15 @@ def read(text: str, around: Surroundings) -> tuple[str, Mapping[str, str], str]:
         f"postgresql://{login}{'@' if login else ''}{host}/{quote(database, safe='')}{'?' if query else ''}{query}"
     )
     where = host or theirs.get("host") or "localhost"
-    return address, MappingProxyType(ours), f"{database} on {where}, schema {ours.get('schema', 'longstop')}"
+    schema = ours.get("schema", "longstop")
+    return PostgresqlSettings(
+        address,
+        place=f"{database} on {where}, schema {schema}",
+        schema=schema,
+        relaxed=ours.get("durability") == "relaxed",
+        pooled="pgbouncer" in ours,
+        connections=int(ours.get("connections", "8")),
+    )
 
 
 def _value(text: str, around: Surroundings) -> str:

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 from longstop.config import postgresql_url, redis_url
 from longstop.config.errors import Fault, nearest, quoted
+from longstop.config.postgresql_url import PostgresqlSettings
 from longstop.config.redis_url import RedisSettings
 from longstop.config.values import Surroundings, expand
 
@@ -30,12 +30,7 @@ class StoreSettings:
     kind: Literal["sqlite", "memory", "postgresql", "redis"]
     path: str | None = None
     """sqlite: the absolute path of the database file."""
-    address: str = field(default="", repr=False)
-    """What the driver of a server is given: the URL with what it refers to, without what it would not know."""
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """What the URL says besides, to us."""
-    server: str = ""
-    """The server and what of it, for people."""
+    postgresql: PostgresqlSettings | None = None
     redis: RedisSettings | None = None
 
     @property
@@ -46,12 +41,13 @@ class StoreSettings:
     @property
     def has_transactions(self) -> bool:
         """Whether a handler's writes can be in the transaction that settles its delivery."""
-        return self.kind == "sqlite"
+        return self.kind in ("sqlite", "postgresql")
 
     @property
     def place(self) -> str:
         """Where it is, for people. It shows no secret."""
-        return self.redis.place if self.redis else self.path or self.server or "in memory: gone when the program ends"
+        server = self.postgresql or self.redis
+        return server.place if server else self.path or "in memory: gone when the program ends"
 
     @property
     def body_bytes_max(self) -> int | None:
@@ -96,21 +92,19 @@ def spool(text: str, around: Surroundings) -> str:
     return path
 
 
+def _postgresql(text: str, around: Surroundings) -> StoreSettings:
+    return StoreSettings(text, "postgresql", postgresql=postgresql_url.postgresql(text, around))
+
+
 def _redis(text: str, around: Surroundings) -> StoreSettings:
     return StoreSettings(text, "redis", redis=redis_url.redis(text, around))
-
-
-def _postgresql(text: str, around: Surroundings) -> StoreSettings:
-    address, options, shown = postgresql_url.read(text, around)
-    return StoreSettings(text, "postgresql", address=address, options=options, server=shown)
 
 
 _READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    **dict.fromkeys(postgresql_url.SCHEMES, _postgresql),
     **dict.fromkeys(redis_url.SCHEMES, _redis),
-    "postgresql": _postgresql,
-    "postgres": _postgresql,
 }
 
 

@@ -171,14 +171,10 @@ class TimeSteps:
 
     def counts(self, times: Iterable[int]) -> tuple[int, ...]:
         """How many of these times are in each step."""
-        return self.sums((at_ms, 1) for at_ms in times)
-
-    def sums(self, numbers: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-        """What numbers, each with its time, come to in each step."""
         steps = [0] * self.count
-        for at_ms, number in numbers:
+        for at_ms in times:
             if self.from_ms <= at_ms < self.until_ms:
-                steps[(at_ms - self.from_ms) // self.step_ms] += number
+                steps[(at_ms - self.from_ms) // self.step_ms] += 1
         return tuple(steps)
 
 

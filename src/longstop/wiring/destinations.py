@@ -73,7 +73,7 @@ def _of_settings(
 def _transactional(settings: DestinationSettings, config: Config, handlers: Handlers) -> TransactionalSender:
     if not config.store.has_transactions:
         problem = f'destinations.{settings.name}.transaction: found it with store.url = "{config.store.kind}://…"'
-        raise ConfigurationError((f"{problem}; expected a store with transactions: sqlite:///FILE",))
+        raise ConfigurationError((f"{problem}; expected a store with transactions: sqlite:///FILE or postgresql://…",))
     return TransactionalSender(settings, handler_of(settings, handlers))
 
 

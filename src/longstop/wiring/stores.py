@@ -31,34 +31,27 @@ def _sqlite(settings: StoreSettings) -> Store:
     return SqliteStore(settings.path)
 
 
-def _redis(settings: StoreSettings) -> Store:
-    try:
-        from longstop.stores.redis import RedisStore
-    except ModuleNotFoundError as error:
-        raise _without_driver("redis", "redis") from error
-    asked = settings.redis
-    assert asked is not None
-    return RedisStore(asked.url, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas)
-
-
 def _postgresql(settings: StoreSettings) -> Store:
     try:
         from longstop.stores.postgres import PostgresStore, ServerSettings
-    except ModuleNotFoundError as error:
-        raise _without_driver("postgresql", "asyncpg") from error
-    server = ServerSettings(
-        settings.address,
-        schema=settings.options.get("schema", "longstop"),
-        relaxed=settings.options.get("durability") == "relaxed",
-        pooled="pgbouncer" in settings.options,
-        connections=int(settings.options.get("connections", 8)),
-    )
+    except ImportError:
+        problem = "store.url: found postgresql://…, without its driver; expected the extra"
+        raise ConfigurationError((f"{problem}; pip install 'longstop[postgresql]'",)) from None
+    asked = settings.postgresql
+    assert asked is not None
+    server = ServerSettings(asked.address, asked.schema, asked.relaxed, asked.pooled, asked.connections)
     return PostgresStore(server)
 
 
-def _without_driver(kind: str, driver: str) -> ConfigurationError:
-    problem = f"store.url: found {kind}://…, and {driver} is not installed; expected it to be: pip install"
-    return ConfigurationError((f"{problem} 'longstop[{kind}]'",))
+def _redis(settings: StoreSettings) -> Store:
+    try:
+        from longstop.stores.redis import RedisStore
+    except ImportError:
+        problem = "store.url: found redis://…, without its driver; expected the extra; pip install 'longstop[redis]'"
+        raise ConfigurationError((problem,)) from None
+    asked = settings.redis
+    assert asked is not None
+    return RedisStore(asked.url, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas)
 
 
 _MAKE: dict[str, Callable[[StoreSettings], Store]] = {

@@ -138,11 +138,20 @@ class PostgresDatabase:
         Raises AnswerLostError, a StoreUnavailableError, where nobody knows whether it was committed.
         """
 
-        async def whole(connection: asyncpg.Connection) -> T:
-            async with self._transaction(connection):
-                return await work(connection)
+        return await self._again(lambda connection: self._whole(connection, work))
 
-        return await self._again(whole)
+    async def transact_once(self, work: Work[T]) -> T:
+        """The same, for `work` that is not to be called again. Raises StoreUnavailableError where it was in the way."""
+        try:
+            return await self._once(lambda connection: self._whole(connection, work))
+        except Exception as error:
+            if may_try_again(error):
+                raise StoreUnavailableError(f"PostgreSQL: {error}") from error
+            raise
+
+    async def _whole(self, connection: asyncpg.Connection, work: Work[T]) -> T:
+        async with self._transaction(connection):
+            return await work(connection)
 
     async def view(self, work: Work[T]) -> T:
         """`work`, which only reads, over one snapshot."""

@@ -1,7 +1,6 @@
 """What a person who watches asks: what happened lately, what a part of an id means, who goes first in a lane, what is
 dead and of what. Each function is inside of one view of the database."""
 
-from collections import defaultdict
 from dataclasses import replace
 
 import asyncpg
@@ -79,8 +78,9 @@ _LARGEST = f"""
     WHERE g.n > 0 AND g.destination = coalesce($1, g.destination) ORDER BY g.n DESC, g.id LIMIT $2
 """
 _TIMES = """
-    SELECT t.dead_group, t.at_ms, t.n FROM unnest($1::bigint[]) AS this JOIN dead_times t ON t.dead_group = this
-    WHERE t.at_ms >= $2 AND t.at_ms < $3
+    SELECT t.dead_group, (t.at_ms - $2) / $4, sum(t.n)::bigint
+    FROM unnest($1::bigint[]) AS this JOIN dead_times t ON t.dead_group = this
+    WHERE t.at_ms >= $2 AND t.at_ms < $3 GROUP BY 1, 2
 """
 
 
@@ -126,11 +126,10 @@ async def dead_groups(
     rows = await connection.fetch(_LARGEST, destination, limit)
     if over is None:
         return list(each(rows, _to_group))
-    times: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for group, at_ms, n in await connection.fetch(_TIMES, [row[0] for row in rows], over.from_ms, over.until_ms):
-        times[group].append((at_ms, n))
-    over_time = {row[0]: tuple(max(0, n) for n in over.sums(times[row[0]])) for row in rows}
-    return [replace(made, over_time=over_time[row[0]]) for row in rows for made in each([row], _to_group)]
+    steps = {row[0]: [0] * over.count for row in rows}
+    for group, step, n in await connection.fetch(_TIMES, list(steps), over.from_ms, over.until_ms, over.step_ms):
+        steps[group][step] = max(0, n)
+    return [replace(made, over_time=tuple(steps[row[0]])) for row in rows for made in each([row], _to_group)]
 
 
 def _group(row: Row) -> DeadGroup:

@@ -1,6 +1,6 @@
 """The way of every event: ports.Inbox over PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from longstop.model.append import Append
 from longstop.model.breaker import Circuit
@@ -8,8 +8,9 @@ from longstop.model.clock_guard import ClockRepair
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Receipt
+from longstop.model.handler import Transaction
 from longstop.model.lease import LeaseBatch, LeaseRef, LeaseRequest, Settlement
-from longstop.stores.postgres import append_rows, circuits, clock_repair, lanes
+from longstop.stores.postgres import append_rows, circuits, clock_repair, lanes, transactions
 from longstop.stores.postgres import leases as leasing
 from longstop.stores.postgres import settlements as settling
 from longstop.stores.postgres.database import PostgresDatabase
@@ -48,6 +49,25 @@ class PostgresInbox(PostgresDatabase):
         if any(lanes.may_let_go(each.delivery) for each in settlements):
             self._arrivals.arrived()
         return results
+
+    async def settle_with(
+        self,
+        lease: LeaseRef,
+        work: Callable[[Transaction], None],
+        done: Callable[[], Settlement],
+        timeout_s: float,
+    ) -> LeaseLostError | None:
+        """See ports.Transactions. `work` is called once, and `done` in the event loop."""
+        try:
+            await self.transact_once(
+                lambda connection: transactions.settle_with(
+                    connection, self._settings.schema, lease, work, done, timeout_s
+                )
+            )
+        except transactions.LostError:
+            return transactions.lost(lease)
+        self._arrivals.arrived()
+        return None
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
