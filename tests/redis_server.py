@@ -37,18 +37,19 @@ class RedisServer:
         program = binary()
         assert program is not None
         self.socket.unlink(missing_ok=True)
-        place = (
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--unixsocket",
-            str(self.socket),
-            "--dir",
-            str(self.folder),
-        )
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
         self.process = subprocess.Popen(
-            [program, *place, "--save", "", "--logfile", str(self.folder / "log"), *self.settings],
+            [
+                program,
+                *place,
+                "--dir",
+                str(self.folder),
+                "--save",
+                "",
+                "--logfile",
+                str(self.folder / "log"),
+                *self.settings,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -251,7 +251,7 @@ async def test_a_replica_is_not_written_to(server: RedisServer) -> None:
     await store.open()
     client = Redis.from_url(server.url)
     await client.replicaof("127.0.0.1", "1")
-    with pytest.raises(StoreUnavailableError, match="(?i)replica"):
+    with pytest.raises(StoreUnavailableError, match=r"(?i)replica"):
         await store.append([make_append(1)])
     await client.replicaof("NO", "ONE")
     await store.append([make_append(1)])

@@ -7,15 +7,29 @@ from typing import Any
 
 import pytest
 
+from longstop.model.breaker import Circuit
+from longstop.model.clock_guard import ClockRepair
+from longstop.model.delivery import Trigger
 from longstop.model.job import JobChange, JobTrigger
-from longstop.model.listing import Page
+from longstop.model.lease import LeaseBatch
+from longstop.model.listing import DeliveryFilter, Page
 from longstop.model.rejection import RejectionCount, RejectionReason
 from longstop.model.retention import Cutoffs
 from longstop.stores.redis import RedisStore
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.accounts import make_session, make_user
 from longstop.testing.store_contract.jobs import NOW_MS, UNTIL_MS, job_id, make_decision, make_job, make_step
-from longstop.testing.store_contract.steps import delivered, lease_one, parked, replay, settled, standing
+from longstop.testing.store_contract.steps import (
+    delivered,
+    discard,
+    expedite,
+    lease,
+    lease_one,
+    parked,
+    replay,
+    settled,
+    standing,
+)
 from stores_at_hand import Place
 
 ALL_GONE = Cutoffs(*[AT_MS + 10**9] * 4)
@@ -174,3 +188,59 @@ async def test_what_another_process_forgets_first_is_counted_off_once(
     assert await one.forget([event_id(1)], ALL_GONE) == 0
     counts = await one.counts()
     assert (counts.events, counts.deliveries, counts.sources) == (0, {}, {})
+
+
+async def test_a_discard_between_the_look_and_the_replay_is_looked_at_anew(
+    stores: tuple[RedisStore, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stores
+    dead = await a_dead_one(one)
+    calls = meanwhile(monkeypatch, one, "act", lambda: two.act([discard(dead.id, AT_MS + 500)]))
+    (replayed,) = await one.act([replay(dead.id)])
+    assert calls == [2]
+    assert replayed == await standing(two, dead.id)
+    assert [each.trigger for each in (await one.history(dead.id)).actions] == [Trigger.DISCARD, Trigger.REPLAY]
+
+
+async def test_two_discards_of_one_are_one(
+    stores: tuple[RedisStore, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stores
+    dead = await a_dead_one(one)
+    meanwhile(monkeypatch, one, "act", lambda: two.act([discard(dead.id)]))
+    assert await one.act([discard(dead.id)]) == [None]
+    assert len((await one.history(dead.id)).actions) == 1
+
+
+async def test_two_that_lease_at_once_send_one_probe(
+    stores: tuple[RedisStore, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stores
+    await one.append([make_append(number) for number in (1, 2, 3)])
+    await one.change_circuit("crm", 0, Circuit("crm", AT_MS, AT_MS, answer_ms=15_000, why="down"))
+    leased: list[LeaseBatch] = []
+
+    async def others() -> None:
+        leased.append(await lease(two))
+
+    meanwhile(monkeypatch, one, "lease_probe", others)
+    assert (await lease(one)).claims == ()
+    assert [len(each.claims) for each in leased] == [1]
+
+
+async def test_what_waits_is_repaired_only_as_it_was_seen(
+    stores: tuple[RedisStore, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stores
+    await one.append([make_append(1, due_at_ms=AT_MS + 10**8)])
+    (waiting,) = (await one.find_deliveries(DeliveryFilter(), Page())).rows
+    meanwhile(monkeypatch, one, "repair_deliveries", lambda: two.act([expedite(waiting.id)]))
+    assert await one.repair_clock(ClockRepair(AT_MS, {"crm": 1_000}, 1_000, 1_000)) == 0
+    assert (await standing(one, waiting.id)).due_at_ms == AT_MS + 1_000
+
+
+async def test_of_many_that_race_each_delivery_is_one_workers(stores: tuple[RedisStore, RedisStore]) -> None:
+    await stores[0].append([make_append(number) for number in range(1, 201)])
+    batches = await asyncio.gather(*(lease(stores[n % 2], crm=13) for n in range(20)))
+    ids = [claim.delivery.id for batch in batches for claim in batch.claims]
+    assert len(ids) == len(set(ids)) == 200

@@ -229,7 +229,7 @@ class Gateway:
             why.append("stopping: nothing more is taken")
         if not self._parts.store.ready():
             why.append(
-                "the store is lost: it is not open, does not answer, or its file is no longer the one that the path names"
+                "the store is lost: it is not open, does not answer, or its file is not the one that the path names"
             )
         spool = self._spool()
         if spool is not None and spool.in_use and spool.full:

@@ -153,8 +153,10 @@ def pack_head(append: Append) -> bytes:
     return b"".join((len(sealed).to_bytes(4, "big"), sealed, read))
 
 
-def to_event(head: bytes, body: bytes) -> Event:
-    """The event of a head, with this body. Raises UnreadableRowError."""
+def to_event(head: bytes | None, body: bytes | None) -> Event:
+    """The event of a head, with this body. Raises UnreadableRowError, also where there is none."""
+    if head is None or body is None:
+        raise UnreadableRowError("an event", "it is not there")
     try:
         end = 4 + int.from_bytes(head[:4], "big")
         dedup, origin, parent, occurred_at_ms, raw = unseal(head[4:end])

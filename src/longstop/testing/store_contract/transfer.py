@@ -207,10 +207,14 @@ async def check_whoever_waits_for_work_is_woken(store: Store) -> None:
 
 
 async def check_one_that_is_leased_holds_its_lane(store: Store) -> None:
-    """As it did where it was."""
+    """As it did where it was: against those behind it, and against those before it, whichever comes in first."""
     leased = {"state": State.LEASED, "token": 1, "leased_at_ms": AT_MS, "lease_until_ms": AT_MS + 9, "worker": "w"}
-    await store.restore([_laned(1, **leased), _laned(2)])
+    await store.restore([_laned(2, **leased), _laned(3)])
     expect_equal((await lease(store)).claims, (), "leased beside one of its lane")
+    await store.restore([_laned(1)])
+    expect_equal((await lease(store)).claims, (), "leased beside one of its lane, with a lower id")
+    await store.restore([_whole(4, {}, lane="b"), _whole(5, leased, lane="b")])
+    expect_equal((await lease(store)).claims, (), "leased beside one of its lane that came in later")
 
 
 def _delivery_of(whole: WholeEvent) -> Delivery:

@@ -34,6 +34,14 @@ local function delist(row)
     if row[D.expires_at_ms] then call('ZREM', K .. 'expiring:' .. to, id) end
 end
 
+-- Take an id whose row cannot be read out of all that a lease looks at.
+function lanes.drop(destination, id)
+    for _, set in ipairs({'due:untried:', 'due:tried:', 'tries:', 'expiring:'}) do
+        call('ZREM', K .. set .. destination, id)
+    end
+    call('ZADD', K .. 'unreadable', 0, id)
+end
+
 local function hold(row)
     call('ZADD', K .. 'held:' .. row[D.destination], row[D.due_at_ms], row[D.id])
 end

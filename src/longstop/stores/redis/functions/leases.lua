@@ -24,8 +24,14 @@ local function choose(destination, room, retries, retries_first, now_ms)
     return in_turns(untried, tried, room)
 end
 
-local function lease_one(id, worker, now_ms, until_ms)
-    local old = deliveries.get(id)
+-- Whether it was leased. One whose row is gone, or that another program has written over, leaves the queue: nothing
+-- waits for it, and its id is kept.
+local function lease_one(destination, id, worker, now_ms, until_ms)
+    local ok, old = pcall(deliveries.get, id)
+    if not ok or type(old) ~= 'table' or old[D.id] ~= id then
+        lanes.drop(destination, id)
+        return false
+    end
     local new = deliveries.get(id)
     new[D.state] = 'leased'
     new[D.token] = old[D.token] + 1
@@ -33,6 +39,7 @@ local function lease_one(id, worker, now_ms, until_ms)
     new[D.lease_until_ms] = until_ms
     new[D.worker] = worker
     deliveries.put(old, new)
+    return true
 end
 
 -- When the next of a destination is due, -1 where nothing is.
@@ -73,8 +80,7 @@ writes('lease', ALWAYS, function(packed)
                 chosen = choose(name, room, retries, retries_first, now_ms)
             end
             for _, id in ipairs(chosen) do
-                lease_one(id, worker, now_ms, until_ms)
-                ids[#ids + 1] = id
+                if lease_one(name, id, worker, now_ms, until_ms) then ids[#ids + 1] = id end
             end
             places[#places + 1] = {circuit or '', next_due(name, now_ms)}
         end
@@ -119,7 +125,7 @@ writes('lease_probe', ALWAYS, function(packed)
         and call('ZSCORE', due_key(destination, is_tried(decode(row))), id)
     if not stands then return {} end
     call('HSET', K .. 'circuits', destination, probed)
-    lease_one(id, worker, now_ms, until_ms)
+    lease_one(destination, id, worker, now_ms, until_ms)
     enlisted = false
     return {id}
 end, claims)

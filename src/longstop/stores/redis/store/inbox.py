@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import structlog
+
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import ClockRepair
-from longstop.model.delivery import Delivery
-from longstop.model.errors import LeaseLostError
+from longstop.model.delivery import DeadReason, Delivery, Transition, Trigger
+from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
@@ -22,12 +24,15 @@ from longstop.stores.redis.packing import (
     to_delivery,
     to_event,
 )
+from longstop.stores.redis.reading import readable
+
+log = structlog.get_logger("longstop.store")
 
 CALL_BYTES_MAX = 16 * 2**20
 """So much of bodies goes into one call: the server takes at most 512 MB, and does nothing else while it is at it.
 https://redis.io/docs/latest/develop/reference/clients/ (proto-max-bulk-len). Of what was kept of a batch whose later
 calls failed nobody was told; the senders' next tries are its duplicates."""
-Found = tuple[bytes, bytes, bytes]
+Found = tuple[bytes, bytes | None, bytes | None]
 """A claim as the functions answer with it: the delivery's row, the event's head and body."""
 
 
@@ -49,7 +54,7 @@ class RedisInbox(RedisDatabase):
         ]
         packed = pack((request.worker, request.now_ms, request.until_ms, request.over_ms, asked))
         found, places = await self.call("lease", packed)
-        claims = [_claim(each) for each in found]
+        claims = await self._claims(found, request.now_ms)
         circuits: dict[str, Circuit] = {}
         next_due: list[int] = []
         for kept, due_at_ms in places:
@@ -60,6 +65,9 @@ class RedisInbox(RedisDatabase):
                 circuits[circuit.destination] = circuit
                 next_at_ms = circuit.probe_at_ms if circuit.probe_at_ms > request.now_ms else due_at_ms
             next_due += [next_at_ms] if next_at_ms >= 0 else []
+        if len(claims) < len(found):
+            # What was parked took others' room.
+            next_due.append(request.now_ms)
         claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
         return LeaseBatch(tuple(claims), min(next_due, default=None), circuits)
 
@@ -79,7 +87,28 @@ class RedisInbox(RedisDatabase):
         lease = (request.worker, request.now_ms, request.until_ms)
         packed = pack((*lease, circuit.destination, kept, pack_circuit(probed), chosen.id, row))
         found = await self.call("lease_probe", packed)
-        return (probed if found else circuit), [_claim(each) for each in found]
+        return (probed if found else circuit), await self._claims(found, request.now_ms)
+
+    async def _claims(self, found: Sequence[Found], now_ms: int) -> list[Claim]:
+        """What was leased; of that, what cannot be read, or whose event cannot, is parked."""
+        claims = []
+        for row, head, body in found:
+            try:
+                claims.append(Claim(to_delivery(row), to_event(head, body)))
+            except UnreadableRowError as error:
+                await self._park(row, error, now_ms)
+        return claims
+
+    async def _park(self, row: bytes, error: UnreadableRowError, now_ms: int) -> None:
+        """Let a delivery be dead of its event; one whose own row makes no delivery stays leased, and is told."""
+        delivery = readable(to_delivery, row, "a delivery that was leased")
+        if delivery is None:
+            return
+        trouble = f"the store's row cannot be read: {error.trouble}"
+        change = Transition(Trigger.PARK, now_ms, reason=DeadReason.MALFORMED)
+        parked = replace(delivery.after(change), last_error=trouble)
+        await self.call("repair_deliveries", pack([(parked.id, row, pack_delivery(parked))]))
+        log.error("delivery_unreadable", delivery_id=parked.id, event_id=parked.event_id, error=trouble)
 
     async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
@@ -94,7 +123,9 @@ class RedisInbox(RedisDatabase):
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
-        return [to_delivery(row) for row in await self.ask("expired", now_ms, limit)]
+        rows = await self.ask("expired", now_ms, limit)
+        found = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows if row is not None]
+        return [each for each in found if each is not None]
 
     async def repair_clock(self, repair: ClockRepair) -> int:
         """See ports.Inbox."""
@@ -128,11 +159,6 @@ def _receipt(event_id: str, first: bytes) -> Receipt:
     if first:
         return Receipt(ReceiptStatus.DUPLICATE, first.decode())
     return Receipt(ReceiptStatus.ACCEPTED, event_id)
-
-
-def _claim(found: Found) -> Claim:
-    row, head, body = found
-    return Claim(to_delivery(row), to_event(head, body))
 
 
 def _lost(delivery_id: str, token: int, held: int) -> LeaseLostError | None:
