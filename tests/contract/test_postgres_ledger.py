@@ -11,7 +11,7 @@ from longstop.model.delivery import State
 from longstop.model.error_group import group_of
 from longstop.model.listing import Drift
 from longstop.model.rejection import HoldSettings, RejectionCount, RejectionReason
-from longstop.stores.postgres import PostgresStore, decisions
+from longstop.stores.postgres import PostgresStore, decisions, recount
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.audit import make_entry
 from longstop.testing.store_contract.held_requests import make_held
@@ -101,9 +101,22 @@ async def test_a_job_is_one_workers(stores: Sequence[PostgresStore]) -> None:
 
 async def test_a_counter_that_two_find_wrong_is_put_right_once(stores: Sequence[PostgresStore]) -> None:
     await stores[0].rows("INSERT INTO counters (subject, name, state, slot, n) VALUES ('events', 'shop', '', 3, 7)")
-    steps = await asyncio.gather(*(store.recount() for _ in range(TURNS) for store in stores))
-    assert [drift for step in steps for drift in step.drifts] == [Drift("events shop", 7, 0)]
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(connection: asyncpg.Connection) -> list[Drift]:
+        drifts = await recount.repair(connection, (0, "shop"))
+        begun.set()
+        await let_go.wait()
+        return drifts
+
+    first = asyncio.create_task(stores[0].transact(slowly))
+    await begun.wait()
+    second = asyncio.create_task(stores[1].recount())
+    await waiting_for_a_lock(stores[0])
+    let_go.set()
+    assert (await first, (await second).drifts) == ([Drift("events shop", 7, 0)], ())
     assert (await stores[0].counts()).events == 0
+    assert (await stores[0].recount()).drifts == ()
 
 
 async def test_what_is_sent_again_while_it_is_forgotten_stays(stores: Sequence[PostgresStore]) -> None:
