@@ -2,18 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
+import asyncpg
 import pytest
 
+from longstop.model.delivery import State
 from longstop.model.error_group import group_of
 from longstop.model.listing import Drift
 from longstop.model.rejection import HoldSettings, RejectionCount, RejectionReason
-from longstop.stores.postgres import PostgresStore
-from longstop.testing.builders import AT_MS
+from longstop.stores.postgres import PostgresStore, decisions, recount
+from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.audit import make_entry
 from longstop.testing.store_contract.held_requests import make_held
 from longstop.testing.store_contract.jobs import NOW_MS, UNTIL_MS, make_job
+from longstop.testing.store_contract.retention import ALL_GONE
+from longstop.testing.store_contract.steps import lease_one, parked, replay, settled, standing
 from stores_at_hand import Place
 
 PIECES = (
@@ -33,10 +37,6 @@ async def stores(postgresql_place: Place) -> AsyncIterator[Sequence[PostgresStor
     yield made  # type: ignore[misc]
     for store in made:
         await store.close()
-
-
-async def in_turns(*some: Awaitable[object]) -> None:
-    await asyncio.gather(*some)
 
 
 async def waiting_for_a_lock(store: PostgresStore) -> None:
@@ -101,6 +101,42 @@ async def test_a_job_is_one_workers(stores: Sequence[PostgresStore]) -> None:
 
 async def test_a_counter_that_two_find_wrong_is_put_right_once(stores: Sequence[PostgresStore]) -> None:
     await stores[0].rows("INSERT INTO counters (subject, name, state, slot, n) VALUES ('events', 'shop', '', 3, 7)")
-    steps = await asyncio.gather(*(store.recount() for _ in range(TURNS) for store in stores))
-    assert [drift for step in steps for drift in step.drifts] == [Drift("events shop", 7, 0)]
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(connection: asyncpg.Connection) -> list[Drift]:
+        drifts = await recount.repair(connection, (0, "shop"))
+        begun.set()
+        await let_go.wait()
+        return drifts
+
+    first = asyncio.create_task(stores[0].transact(slowly))
+    await begun.wait()
+    second = asyncio.create_task(stores[1].recount())
+    await waiting_for_a_lock(stores[0])
+    let_go.set()
+    assert (await first, (await second).drifts) == ([Drift("events shop", 7, 0)], ())
     assert (await stores[0].counts()).events == 0
+    assert (await stores[0].recount()).drifts == ()
+
+
+async def test_what_is_sent_again_while_it_is_forgotten_stays(stores: Sequence[PostgresStore]) -> None:
+    """The replay has the delivery when forgetting comes to it, and ends first: what was found is judged anew."""
+    await stores[0].append([make_append(1)])
+    dead = await settled(stores[0], parked(await lease_one(stores[0])))
+    begun = asyncio.Event()
+    let_go = asyncio.Event()
+
+    async def slowly(connection: asyncpg.Connection) -> None:
+        await decisions.act(connection, [replay(dead.id)])
+        begun.set()
+        await let_go.wait()
+
+    replaying = asyncio.create_task(stores[0].transact(slowly))
+    await begun.wait()
+    forgetting = asyncio.create_task(stores[1].forget([event_id(1)], ALL_GONE))
+    await waiting_for_a_lock(stores[0])
+    let_go.set()
+    await replaying
+    assert await forgetting == 0
+    assert (await standing(stores[0], dead.id)).state is State.SCHEDULED
+    assert (await stores[0].recount()).drifts == ()

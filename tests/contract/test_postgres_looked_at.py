@@ -1,7 +1,6 @@
 """What PostgreSQL is asked costs the same for a small store and for one four times as large: by the rows and the
 entries of indexes that it looks at, which are the same on every machine. The questions are those of bench/backlog.py.
 """
-# ruff: noqa: E501
 
 import importlib.util
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 import postgres_server
 from longstop.model.retention import Cutoffs, Kind
-from longstop.stores.postgres import PostgresStore, ServerSettings, find_deliveries
+from longstop.stores.postgres import PostgresStore, ServerSettings, find_deliveries, walk
 
 T = TypeVar("T")
 
@@ -29,23 +28,32 @@ SEARCHES = ("text that is not there", "number in an error", "destination, status
 AN_HOUR = "(an hour)"
 """An hour holds more of the larger store: the smaller one is not much longer."""
 
-_ID = "lpad(to_hex({0} >> 16), 8, '0') || '-' || lpad(to_hex({0} & 65535), 4, '0') || '-7000-8000-' || lpad(to_hex({1}), 12, '0')"
+_HEX = "lpad(to_hex({}), {}, '0')"
+_HEAD, _TAIL = f"{_HEX.format('{0} >> 16', 8)} || '-' || {_HEX.format('{0} & 65535', 4)}", _HEX.format("{1}", 12)
+_ID = f"{_HEAD} || '-7000-8000-' || {_TAIL}"
 _AT = "(1767225600000 + i * 100)"
-_NAMES = "'source-' || i % 7, CASE WHEN i = 77 THEN 'rare' ELSE 'type-' || i / 4 % 20 END, 'conversation-' || i * 7919 % 1600"
+_NAMES = """
+    'source-' || i % 7, CASE WHEN i = 77 THEN 'rare' ELSE 'type-' || i / 4 % 20 END, 'conversation-' || i * 7919 % 1600
+"""
 _EVENTS = f"""
     INSERT INTO events (id, source, type, key, received_at_ms, origin, routed, headers, body)
-    SELECT {_ID.format(_AT, "2 * i")}, {_NAMES}, {_AT}, 'webhook', i % 1000 <> 999, '\\x90', convert_to('{{"number":' || i || '}}', 'UTF8')
+    SELECT {_ID.format(_AT, "2 * i")}, {_NAMES}, {_AT}, 'webhook', i % 1000 <> 999, '\\x90',
+        convert_to('{{"number":' || i || '}}', 'UTF8')
     FROM generate_series(0::bigint, $1::bigint - 1) AS i
 """
-_STATE = f"CASE WHEN i >= $1::bigint - {SCHEDULED} * $1 / {TOTAL} THEN 'scheduled' WHEN i % {DEAD} = 0 THEN 'dead' ELSE 'delivered' END"
+_STATE = f"""
+    CASE WHEN i >= $1::bigint - {SCHEDULED} * $1 / {TOTAL} THEN 'scheduled' WHEN i % {DEAD} = 0 THEN 'dead'
+        ELSE 'delivered' END
+"""
 _ERROR = """
     (ARRAY['order ' || i || ' is unknown', 'connection refused', 'timed out after ' || i || ' s'])[1 + i / 11 % 3]
 """
 _DELIVERIES = f"""
     INSERT INTO deliveries (id, event_id, source, type, key, received_at_ms, destination, state, due_at_ms, round,
         round_at_ms, attempts, tries, lost, token, skipped, reason, last_status, last_error, ended_at_ms)
-    SELECT {_ID.format(_AT, "2 * i + 1")}, {_ID.format(_AT, "2 * i")}, {_NAMES}, {_AT}, 'destination-' || i % 3, s, {_AT}, 1,
-        {_AT}, 1, 0, 0, 1, false, CASE WHEN s = 'dead' THEN (ARRAY['rejected', 'exhausted'])[1 + i / 3 % 2] END,
+    SELECT {_ID.format(_AT, "2 * i + 1")}, {_ID.format(_AT, "2 * i")}, {_NAMES}, {_AT}, 'destination-' || i % 3, s,
+        {_AT}, 1, {_AT}, 1, 0, 0, 1, false,
+        CASE WHEN s = 'dead' THEN (ARRAY['rejected', 'exhausted'])[1 + i / 3 % 2] END,
         CASE s WHEN 'dead' THEN 402 + i / 7 % 2 WHEN 'delivered' THEN 204 END, CASE WHEN s = 'dead' THEN {_ERROR} END,
         CASE WHEN s <> 'scheduled' THEN {_AT} + i % 60000 END
     FROM generate_series(0::bigint, $1::bigint - 1) AS i, LATERAL (SELECT {_STATE} AS s) AS standing
@@ -61,7 +69,7 @@ _REST = """
         AND g.destination = d.destination AND g.status = d.last_status AND g.error = error_group(d.last_error);
     INSERT INTO counters SELECT 'events', source, '', 0, count(*) FROM events GROUP BY source;
     INSERT INTO counters SELECT 'unrouted', '', '', 0, count(*) FROM events WHERE NOT routed;
-    INSERT INTO counters SELECT 'deliveries', destination, state, 0, count(*) FROM deliveries GROUP BY destination, state;
+    INSERT INTO counters SELECT 'deliveries', destination, state, 0, count(*) FROM deliveries GROUP BY 2, 3;
     INSERT INTO attempts (delivery_id, number, round, started_at_ms, duration_ms, outcome, answer)
         SELECT id, 1, 1, received_at_ms, 5, 'success', '' FROM deliveries WHERE state <> 'scheduled';
 """
@@ -145,6 +153,8 @@ async def both(
 ) -> tuple[dict[str, int], dict[str, int]]:
     # What is so few in the smaller store is fetched and sorted.
     monkeypatch.setattr(find_deliveries, "FEW", 100)
+    # How much is looked at in one go is not to depend on how quick this machine is.
+    monkeypatch.setattr(walk, "QUICK_S", float("inf"))
     with postgresql.database() as one, postgresql.database() as other:
         return await costs(one, TOTAL, request.param), await costs(other, TOTAL * TIMES, request.param)
 

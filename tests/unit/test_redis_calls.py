@@ -207,9 +207,15 @@ async def test_a_server_that_is_full_refuses_events_and_lets_the_others_go_on(fo
         server.stop()
 
 
-async def test_what_is_acknowledged_with_a_replica_survives_the_loss_of_the_first_server(folder: Path) -> None:
-    primary = RedisServer(folder, port=free_port())
-    primary.start()
+@pytest.fixture
+def primary(folder: Path) -> Iterator[RedisServer]:
+    made = RedisServer(folder, port=free_port())
+    made.start()
+    yield made
+    made.stop()
+
+
+async def test_what_is_acknowledged_with_a_replica_survives_the_loss_of_the_first_server(primary: RedisServer) -> None:
     store = RedisStore(primary.url, replicas=1)
     await store.open()
     with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
