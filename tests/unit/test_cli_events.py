@@ -250,6 +250,7 @@ def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgr
         "counts": {"events": 4, "unrouted": 1, "scheduled": 1, "leased": 0, "delivered": 0, "dead": 2, "discarded": 0},
         "backlog": 1,
         "sources": [{"source": "shop", "events": 4}],
+        "spool": None,
         "accepting": False,
         "delivering": False,
         "nodes": [],

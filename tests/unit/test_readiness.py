@@ -113,7 +113,7 @@ async def test_what_keeps_senders_out_is_told_by_who_accepts() -> None:
     for role, whys in ((Role.INGEST, ["too many deliveries wait"]), (Role.WORK, [])):
         gateway = made(role)
         await gateway.start()
-        gateway._pressure.why_closed = lambda: ["too many deliveries wait"]  # type: ignore[method-assign]
+        gateway._pressure.why_closed = lambda **_: ["too many deliveries wait"]  # type: ignore[method-assign]
         assert gateway.why_not_ready() == whys
         await gateway.stop()
 

@@ -29,6 +29,7 @@ SECRET = "a-secret-of-the-tests"
 CONFIG = f"""
 [store]
 url = "sqlite:///store.db"
+spool = "sqlite:///spool.db"
 [sources.shop]
 kind = "generic"
 verify = {{ scheme = "hmac-sha256", header = "X-Signature" }}

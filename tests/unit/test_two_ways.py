@@ -290,6 +290,7 @@ def test_the_token_is_read_from_a_file_and_is_never_an_argument(
 
 BESIDE = [
     *("init", "check", "demo", "serve", "ingest", "work", "completion", "sources release", "backup", "purge"),
+    *("export", "import", "migrate-store"),
     "alerts test",
 ]
 

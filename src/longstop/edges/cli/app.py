@@ -114,7 +114,7 @@ _BESIDE_THE_STORE = {
     "backup": "copies the store's file",
     "alerts test": "puts a test into the store's queue itself",
     **dict.fromkeys(("purge", "export", "import"), "works on the store itself"),
-    "migrate-store": "works on both stores itself",
+    "migrate-store": "works on the stores themselves",
 }
 """Commands that have only one way, and why."""
 _DECIDE_BESIDE = ("sources release", "backup", "purge", "export", "import")
