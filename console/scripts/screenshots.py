@@ -27,6 +27,9 @@ def take(here: Night) -> None:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         context = browser.new_context(base_url=here.url, viewport=SIZE, color_scheme="dark")
         page = context.new_page()
+        page.goto("/")
+        # The night's 300 events: statistics are written every ten seconds.
+        page.get_by_text("300", exact=True).first.wait_for(timeout=60_000)
         for name, path in pages.items():
             page.goto(path)
             page.get_by_role("heading", level=1).first.wait_for()
