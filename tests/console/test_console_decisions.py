@@ -185,7 +185,8 @@ def test_an_admin_adds_a_user_makes_a_token_and_ends_a_session(browser: Any, gua
     page.get_by_label("Name").fill("viewer")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Add the user").click()
-    page.get_by_label("role of viewer").select_option("replay")
+    with page.expect_response(lambda answer: answer.request.method == "PATCH"):
+        page.get_by_label("role of viewer").select_option("replay")
     page.reload()
     page.get_by_label("role of viewer").wait_for()
     assert page.get_by_label("role of viewer").input_value() == "replay"
