@@ -1,4 +1,4 @@
-"""A circuit that opens and closes, as people see it: a POST to their hook, and a number on the operators' side."""
+"""What people are told of, as they see it: a POST to their hook, and of a circuit a number on the operators' side."""
 
 import json
 import re
@@ -168,3 +168,20 @@ def test_a_channel_is_tested_from_the_command_line(site: Site, hook: Destination
     assert (row["channel"], row["state"]) == ("url", "delivered")
     (told,) = alerts(hook, 1)
     assert (told["kind"], told["severity"]) == ("test", "info")
+
+
+@pytest.mark.parametrize("role", ["serve", "ingest"])
+def test_that_the_store_is_away_is_told_while_it_is(site: Site, hook: Destination, role: str) -> None:
+    configure(site, hook)
+    url, far = 'url = "sqlite:///longstop.db"', site.folder / "far"
+    spooled = 'url = "sqlite:///far/longstop.db"\nspool = "sqlite:///spool.db"'
+    site.config.write_text(site.config.read_text().replace(url, spooled))
+    far.mkdir()
+    program = site.start(role).ready()
+    far.rename(site.folder / "elsewhere")
+    ids = post_orders(site, 3)
+    (firing,) = alerts(hook, 1)
+    assert (firing["alert"], firing["status"], firing["severity"]) == ("spool", "firing", "critical")
+    assert firing["facts"]["events"] <= len(ids)
+    assert not far.exists(), "it was told while the store was away"
+    program.stop()

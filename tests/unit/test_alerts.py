@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from longstop.delivering.attempt import Destination
 from longstop.model.action import Action
 from longstop.model.alert import Alert, Notice, Severity, Wanted
-from longstop.model.alert_book import AlertBook, Silence
+from longstop.model.alert_book import AlertBook, Silence, Standing
 from longstop.model.alert_channel import AlertsSettings, ChannelSettings
 from longstop.model.alert_conditions import AlertPolicy
 from longstop.model.breaker import Circuit, CircuitChange
@@ -24,9 +24,8 @@ from longstop.model.ids import IdFactory
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.node import Node
-from longstop.model.spool import SpoolFacts
 from longstop.model.statistics import MINUTES, Bucket
-from longstop.operating.alerts import LOOK_EVERY_S, Alerts, Observed
+from longstop.operating.alerts import LOOK_EVERY_S, Alerts
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_append
@@ -368,7 +367,7 @@ async def test_a_stop_puts_what_is_decided_into_the_queue() -> None:
 async def test_a_disk_is_looked_at_where_somebody_can() -> None:
     store, free = MemoryStore(), [100]
     settings = AlertsSettings((TEAM,), AlertPolicy(disk_below_bytes=1_000))
-    alerts = service(store, settings, node="host", observed=Observed(lambda: free[0]))
+    alerts = service(store, settings, node="host", free_bytes=lambda: free[0])
     await look(alerts)
     assert await told(store) == ["disk_low.firing host"]
     free[0] = 10_000
@@ -377,19 +376,13 @@ async def test_a_disk_is_looked_at_where_somebody_can() -> None:
 
 
 @on_virtual_time
-async def test_a_spool_that_was_in_use_is_told_of_once_the_store_is_back_and_once_it_is_over() -> None:
+async def test_a_spool_of_which_an_older_version_told_through_the_queue_is_over() -> None:
     store = MemoryStore()
-    facts = [SpoolFacts(True, 9, 900, 1, since_ms=1, why="connection refused")]
-    alerts = service(store, node="host", observed=Observed(spool=lambda: facts[0]))
-    # Another gateway on the store has a spool of its own, which is empty.
-    other = service(store, seed=2, node="other", observed=Observed(spool=lambda: SpoolFacts(False, 0, 0, None)))
-    for _ in range(3):
-        await look(alerts)
-        await look(other)
-    assert await told(store) == ["spool.firing host"]
-    facts[0] = SpoolFacts(False, 0, 0, None)
-    await look(alerts, 8)
-    assert await told(store) == ["spool.firing host", "spool.resolved host"]
+    at_ms = VirtualClock().now_ms()
+    told_of = Standing("spool", "host", at_ms, "it is away", Severity.CRITICAL, told_at_ms=at_ms)
+    assert await store.keep_alert_book(AlertBook(standing={told_of.key: told_of}))
+    await look(service(store, node="host"), 8)
+    assert await told(store) == ["spool.resolved host"]
 
 
 async def accepts(store: Store, minutes: int, started_at_ms: int) -> None:

@@ -13,21 +13,19 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from longstop.model import alert_conditions
-from longstop.model.alert import LONGSTOP, TOLD_WHATEVER, Notice, Status
+from longstop.model.alert import Notice, Status
 from longstop.model.alert_book import AlertBook, Silence
-from longstop.model.alert_channel import AlertsSettings, ChannelSettings
+from longstop.model.alert_channel import AlertsSettings
 from longstop.model.alert_conditions import DEAD_GROUPS_LOOKED_AT, Condition, SilentSource
 from longstop.model.alert_rules import after_circuit, tested, watch
 from longstop.model.append import Append
 from longstop.model.breaker import CircuitChange
-from longstop.model.delivery import Delivery, State, lane_of
 from longstop.model.errors import StoreUnavailableError
-from longstop.model.event import Event, Headers, Origin
 from longstop.model.ids import IdFactory
 from longstop.model.job import JobState
 from longstop.model.listing import Page
 from longstop.model.silence import is_silent
-from longstop.model.spool import SpoolFacts
+from longstop.operating.alert_events import deliveries_of, event_of, takes
 from longstop.operating.silence import SilenceWatch
 from longstop.ports import AlertListener, Clock, Store
 
@@ -42,16 +40,6 @@ _TOLD_JOBS = (JobState.DONE, JobState.FAILED)
 """So often the book is changed again when another process was quicker."""
 DEDUP_MS = 86_400_000
 """For so long a notice is known by its id: longer than any crash lies between a decision and the queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What is looked at besides the store; None: not here."""
-
-    free_bytes: Callable[[], int] | None = None
-    """Room on the store's disk."""
-    spool: Callable[[], SpoolFacts | None] | None = None
-    """How this process's spool stands."""
 
 
 @dataclass(slots=True)
@@ -71,7 +59,8 @@ class _Look:
 class Alerts:
     """What is wrong is told, by this process or by another on the same store.
 
-    sources: the names of those that are configured. node: the name of the machine that looks at the disk.
+    sources: the names of those that are configured. node: the name of the machine that looks at the disk. free_bytes:
+    the room on the store's disk; None: it has none here.
     listeners: hear of every alert but those about circuits, of which they hear from whoever changes one.
     """
 
@@ -83,7 +72,7 @@ class Alerts:
         clock: Clock,
         ids: IdFactory,
         node: str = "",
-        observed: Observed | None = None,
+        free_bytes: Callable[[], int] | None = None,
         listeners: Sequence[AlertListener] = (),
     ) -> None:
         self._store = store
@@ -93,7 +82,7 @@ class Alerts:
         self._clock = clock
         self._ids = ids
         self._node = node
-        self._observed = observed or Observed()
+        self._free_bytes = free_bytes
         self._listeners = listeners
         self._silences = SilenceWatch(store, clock)
         self._changes: list[CircuitChange] = []
@@ -157,14 +146,12 @@ class Alerts:
 
         def decide(book: AlertBook) -> AlertBook:
             refused, baselines = alert_conditions.refused(book, rejections, counts, self._sources, self._policy, now_ms)
-            kinds, seen = {*found.kinds, "refused"}, [*found.seen, *refused]
-            if self._observed.free_bytes is not None:
+            # Of a spool each gateway tells itself; one that an older version has told of here is over.
+            kinds, seen = {*found.kinds, "refused", "spool"}, [*found.seen, *refused]
+            if self._free_bytes is not None:
                 kinds.add("disk_low")
                 standing = book.standing.get(f"disk_low:{self._node}")
-                seen += alert_conditions.disk(self._observed.free_bytes(), self._node, standing, self._policy)
-            if self._observed.spool is not None:
-                kinds.add("spool")
-                seen += alert_conditions.spool(self._observed.spool(), self._node, now_ms)
+                seen += alert_conditions.disk(self._free_bytes(), self._node, standing, self._policy)
             decided = watch(book, seen, kinds, self._policy, now_ms, self._make_id)
             return replace(decided, refused=baselines)
 
@@ -252,39 +239,12 @@ class Alerts:
 
     def _append(self, notice: Notice) -> Append | None:
         """The notice as an event with a delivery to each channel that takes it; None where none does."""
-        channels = [each for each in self._channels if _takes(each, notice)]
+        channels = [each for each in self._channels if takes(each, notice)]
         if not channels:
             return None
         now_ms = self._clock.now_ms()
-        event = Event(
-            id=self._ids.make(now_ms),
-            source=LONGSTOP,
-            received_at_ms=now_ms,
-            body=notice.body(),
-            headers=Headers([("Content-Type", "application/json")]),
-            type=f"{notice.kind}.{notice.status}",
-            key=notice.alerts[0].key,
-            dedup=notice.id.encode(),
-            origin=Origin.ALERT,
-        )
-        deliveries = tuple(self._delivery(event, each, notice.kind, now_ms) for each in channels)
-        return Append(event, deliveries, now_ms + DEDUP_MS)
-
-    def _delivery(self, event: Event, channel: ChannelSettings, kind: str, now_ms: int) -> Delivery:
-        return Delivery(
-            id=self._ids.make(now_ms),
-            event_id=event.id,
-            source=event.source,
-            type=event.type,
-            key=event.key,
-            received_at_ms=now_ms,
-            destination=channel.destination,
-            state=State.SCHEDULED,
-            due_at_ms=now_ms,
-            # So that the end of something is not told of before its beginning.
-            lane=lane_of(LONGSTOP, kind),
-            round_at_ms=now_ms,
-        )
+        event = event_of(notice, self._ids, now_ms)
+        return Append(event, deliveries_of(event, notice, channels, self._ids), now_ms + DEDUP_MS)
 
     def _report(self, notice: Notice) -> None:
         for alert in notice.alerts:
@@ -296,9 +256,3 @@ class Alerts:
 
     def _make_id(self) -> str:
         return self._ids.make(self._clock.now_ms())
-
-
-def _takes(channel: ChannelSettings, notice: Notice) -> bool:
-    if notice.kind == TOLD_WHATEVER:
-        return notice.alerts[0].subject == channel.name
-    return channel.wanted.takes(notice)

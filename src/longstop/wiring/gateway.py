@@ -23,14 +23,22 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.model.node import Node
 from longstop.model.spool import SpoolFacts
-from longstop.operating.alerts import Alerts, Observed
+from longstop.operating.alerts import Alerts
 from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.masked_store import Shown, masked_archive, masked_store
 from longstop.operating.recount import Recounter
 from longstop.operating.replay import Replay
+from longstop.operating.spool_alerts import SpoolAlerts
 from longstop.ports import CircuitListener, Clock, Store
 from longstop.sources import unknown_sources
-from longstop.wiring.destinations import Handlers, OnAlert, build_alert_calls, build_channels, build_destinations
+from longstop.wiring.destinations import (
+    Handlers,
+    OnAlert,
+    build_alert_calls,
+    build_channels,
+    build_destinations,
+    channel_sender,
+)
 from longstop.wiring.operators import identities
 from longstop.wiring.parts import clock_repairs, deliverable, parts, process_name, reader, watermarks
 from longstop.wiring.role import Role
@@ -109,6 +117,7 @@ class Gateway:
         self.metrics = self._signals.metrics(self._here(role))
         self._alert_calls = build_alert_calls(config, on_alert) if Role.WORK in role else []
         self._alerts = self._built_alerts(config)
+        self._spool_alerts = self._built_spool_alerts(config)
         listeners: list[CircuitListener] = [self.metrics, self._alerts, *self._alert_calls]
         self._dispatch = Dispatch(store, deliver, self._destinations, clock, worker, config.worker.lease_ms, listeners)
         policies = {each.name: each.retry for each in deliverable(config)}
@@ -128,6 +137,8 @@ class Gateway:
         await self._parts.open()
         if self._parts.spooled is not None:
             self._background(self._parts.spooled.run(), "spool")
+        if self._spool_alerts is not None:
+            self._background(self._spool_alerts.run(), "spool_alerts")
         if Role.INGEST in self._role:
             # Looked at once before anything is taken: a full disk is refused from the first request on.
             await self._pressure.look()
@@ -166,6 +177,8 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if Role.WORK in self._role:
             await self._alerts.stop()
+        if self._spool_alerts is not None:
+            await self._spool_alerts.close()
         for destination in self._destinations:
             await destination.sender.close()
         if Role.INGEST in self._role:
@@ -277,9 +290,18 @@ class Gateway:
             self._parts.clock,
             self._parts.ids,
             process_name().rpartition(":")[0],
-            Observed(free_bytes, self._spool if self._parts.spooled is not None else None),
+            free_bytes,
             self._alert_calls,
         )
+
+    def _built_spool_alerts(self, config: Config) -> SpoolAlerts | None:
+        made = self._parts
+        if made.spooled is None:
+            return None
+        senders = [channel_sender(each, made.clock) for each in config.alerts.channels]
+        node = process_name().rpartition(":")[0]
+        told = (self._spool, made.store, config.alerts, senders)
+        return SpoolAlerts(*told, made.clock, made.ids, made.rng, node, self._alert_calls)
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
