@@ -40,6 +40,6 @@ def test_checks_have_names_of_their_own() -> None:
     assert {check.concern for check in store_contract.CHECKS} == {
         "append", "dedup", "lease", "settle", "rescue", "extend", "listing", "act", "counts", "arrival", "order",
         "pause", "circuit", "search", "dead_groups", "retention", "rejections", "held_requests", "retry_share", "clock",
-        "edit", "lookups", "nodes", "keyed_requests", "statistics", "jobs", "accounts", "audit", "alerts",
+        "edit", "lookups", "nodes", "health", "keyed_requests", "statistics", "jobs", "accounts", "audit", "alerts",
         "transfer", "event_deliveries",
     }  # fmt: skip

@@ -12,6 +12,7 @@ from longstop.ports.archive import Archive
 from longstop.ports.audit import AuditLog
 from longstop.ports.clock import Clock
 from longstop.ports.decisions import Decisions
+from longstop.ports.health import Health
 from longstop.ports.identities import Identities
 from longstop.ports.inbox import Inbox
 from longstop.ports.jobs import Jobs
@@ -39,6 +40,7 @@ __all__ = [
     "CircuitListener",
     "Clock",
     "Decisions",
+    "Health",
     "Identities",
     "Inbox",
     "Jobs",

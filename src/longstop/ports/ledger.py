@@ -6,6 +6,7 @@ from longstop.ports.accounts import Accounts
 from longstop.ports.alerts import AlertBooks
 from longstop.ports.audit import AuditLog
 from longstop.ports.decisions import Decisions
+from longstop.ports.health import Health
 from longstop.ports.jobs import Jobs
 from longstop.ports.keyed_requests import KeyedRequests
 from longstop.ports.lookups import Lookups
@@ -21,6 +22,7 @@ class Ledger(
     Decisions,
     Jobs,
     Nodes,
+    Health,
     Retention,
     Rejections,
     KeyedRequests,

@@ -8,6 +8,7 @@ from longstop.stores.memory.accounts import MemoryAccounts
 from longstop.stores.memory.alerts import MemoryAlertBooks
 from longstop.stores.memory.audit import MemoryAudit
 from longstop.stores.memory.decisions import MemoryDecisions
+from longstop.stores.memory.health import MemoryHealth
 from longstop.stores.memory.inbox import MemoryInbox
 from longstop.stores.memory.jobs import MemoryJobs
 from longstop.stores.memory.keyed_requests import MemoryKeyedRequests
@@ -26,6 +27,7 @@ class MemoryStore(
     MemoryDecisions,
     MemoryRetention,
     MemoryNodes,
+    MemoryHealth,
     MemoryRejections,
     MemoryKeyedRequests,
     MemoryStatistics,

@@ -4,6 +4,7 @@ from longstop.stores.postgres.store.accounts import PostgresAccounts
 from longstop.stores.postgres.store.alerts import PostgresAlertBooks
 from longstop.stores.postgres.store.audit import PostgresAudit
 from longstop.stores.postgres.store.decisions import PostgresDecisions
+from longstop.stores.postgres.store.health import PostgresHealth
 from longstop.stores.postgres.store.inbox import PostgresInbox
 from longstop.stores.postgres.store.jobs import PostgresJobs
 from longstop.stores.postgres.store.keyed_requests import PostgresKeyedRequests
@@ -21,6 +22,7 @@ class PostgresStore(
     PostgresLookups,
     PostgresJobs,
     PostgresNodes,
+    PostgresHealth,
     PostgresRetention,
     PostgresRejections,
     PostgresKeyedRequests,

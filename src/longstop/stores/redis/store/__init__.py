@@ -4,6 +4,7 @@ from longstop.stores.redis.store.accounts import RedisAccounts
 from longstop.stores.redis.store.alerts import RedisAlertBooks
 from longstop.stores.redis.store.audit import RedisAudit
 from longstop.stores.redis.store.decisions import RedisDecisions
+from longstop.stores.redis.store.health import RedisHealth
 from longstop.stores.redis.store.inbox import RedisInbox
 from longstop.stores.redis.store.jobs import RedisJobs
 from longstop.stores.redis.store.keyed_requests import RedisKeyedRequests
@@ -21,6 +22,7 @@ class RedisStore(
     RedisDecisions,
     RedisJobs,
     RedisNodes,
+    RedisHealth,
     RedisRetention,
     RedisRejections,
     RedisKeyedRequests,

@@ -10,6 +10,7 @@ from longstop.stores.sqlite.store.accounts import SqliteAccounts
 from longstop.stores.sqlite.store.alerts import SqliteAlertBooks
 from longstop.stores.sqlite.store.audit import SqliteAudit
 from longstop.stores.sqlite.store.decisions import SqliteDecisions
+from longstop.stores.sqlite.store.health import SqliteHealth
 from longstop.stores.sqlite.store.inbox import SqliteInbox
 from longstop.stores.sqlite.store.jobs import SqliteJobs
 from longstop.stores.sqlite.store.keyed_requests import SqliteKeyedRequests
@@ -27,6 +28,7 @@ class SqliteStore(
     SqliteDecisions,
     SqliteJobs,
     SqliteNodes,
+    SqliteHealth,
     SqliteRetention,
     SqliteRejections,
     SqliteKeyedRequests,
