@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longstop.model.event import Event, Headers
-from longstop.stores.sqlite.rows import event_row, to_event
+from longstop.stores.sql.rows import event_row
+from longstop.stores.sqlite.rows import to_event
 from longstop.testing.builders import make_event
 
 LATIN = st.text(st.characters(max_codepoint=255), max_size=20)

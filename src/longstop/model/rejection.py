@@ -145,6 +145,29 @@ class HeldRequest:
         return len(self.request.body) + sum(len(name) + len(text) for name, text in self.request.headers.raw)
 
 
+class HoldRoom:
+    """The room that is left for held requests of one source, while some are taken in.
+
+    of_sender: by sender, how many requests of how many bytes are held already.
+    """
+
+    def __init__(self, limit: HoldSettings, of_sender: Mapping[str, tuple[int, int]]) -> None:
+        self._limit = limit
+        self._of_sender = dict(of_sender)
+
+    def take(self, sender: str, size: int) -> bool:
+        """Whether there is room for one more of so many bytes; it is taken then."""
+        requests, taken = (sum(each) for each in zip(*self._of_sender.values(), (0, 0), strict=True))
+        of_sender = self._of_sender.get(sender, (0, 0))
+        requests_share, bytes_share = self._limit.share
+        if requests + 1 > self._limit.max_requests or taken + size > self._limit.max_bytes:
+            return False
+        if of_sender[0] + 1 > requests_share or of_sender[1] + size > bytes_share:
+            return False
+        self._of_sender[sender] = (of_sender[0] + 1, of_sender[1] + size)
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class HeldCount:
     """What is held of one source."""

@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from longstop.model.listing import Listing, Page
-from longstop.model.rejection import SAMPLES_KEPT, HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.model.rejection import (
+    SAMPLES_KEPT,
+    HeldCount,
+    HeldRequest,
+    HoldRoom,
+    HoldSettings,
+    Rejection,
+    RejectionCount,
+)
 from longstop.stores.memory.paging import page_of
 
 
@@ -50,17 +58,20 @@ class MemoryRejections:
 
     async def hold(self, requests: Sequence[HeldRequest], limits: Mapping[str, HoldSettings]) -> Sequence[bool]:
         """Keep what there is room for."""
-        return [self._hold_one(each, limits[each.source]) for each in requests]
+        sources = {each.source for each in requests}
+        rooms = {source: HoldRoom(limits[source], self._held_by_sender(source)) for source in sources}
+        taken = [rooms[each.source].take(each.sender, each.size) for each in requests]
+        for each, has_room in zip(requests, taken, strict=True):
+            if has_room:
+                self._apart.setdefault(each.source, {})[each.id] = each
+        return taken
 
-    def _hold_one(self, request: HeldRequest, limit: HoldSettings) -> bool:
-        held = self._apart.setdefault(request.source, {})
-        of_all = [each.size for each in held.values()]
-        of_sender = [each.size for each in held.values() if each.sender == request.sender]
-        for sizes, (requests, size) in ((of_all, (limit.max_requests, limit.max_bytes)), (of_sender, limit.share)):
-            if len(sizes) + 1 > requests or sum(sizes) + request.size > size:
-                return False
-        held[request.id] = request
-        return True
+    def _held_by_sender(self, source: str) -> Mapping[str, tuple[int, int]]:
+        of_sender: dict[str, tuple[int, int]] = {}
+        for each in self._apart.get(source, {}).values():
+            requests, size = of_sender.get(each.sender, (0, 0))
+            of_sender[each.sender] = (requests + 1, size + each.size)
+        return of_sender
 
     async def held_requests(self, source: str, page: Page) -> Listing[HeldRequest]:
         """One page of what is held."""

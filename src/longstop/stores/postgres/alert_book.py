@@ -3,8 +3,9 @@
 import asyncpg
 
 from longstop.model.alert_book import AlertBook
-from longstop.stores.postgres.rows import Row, each, reader
+from longstop.stores.postgres.rows import each, reader
 from longstop.stores.postgres.statements import changed
+from longstop.stores.sql.rows import Row
 
 _GET = "SELECT version, book FROM alert_book"
 _PUT = """

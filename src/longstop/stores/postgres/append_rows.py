@@ -21,7 +21,8 @@ from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
 from longstop.stores.postgres import counters, dead_groups, lanes
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import EVENT_COLUMNS, columns, event_row
+from longstop.stores.postgres.rows import columns
+from longstop.stores.sql.rows import EVENT_COLUMNS, event_row
 
 _EVENT = {
     **dict.fromkeys(EVENT_COLUMNS, "varchar[]"),

@@ -4,17 +4,15 @@ No statement here changes a row, and the database refuses one that would (`audit
 """
 
 from collections.abc import Sequence
-from types import MappingProxyType
 
 import asyncpg
-import msgspec
 
-from longstop.model.audit import AuditAction, AuditEntry, AuditFilter, Target
-from longstop.model.caller import CallerKind
+from longstop.model.audit import AuditEntry, AuditFilter
 from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
 from longstop.stores.postgres.rows import reader
-from longstop.stores.postgres.statements import Condition, Row, arrays, changed, insert, page_of
+from longstop.stores.postgres.statements import Condition, arrays, changed, insert, page_of
+from longstop.stores.sql.operators_rows import audit_of, audit_row
 
 _TYPES = {
     "id": "varchar",
@@ -28,17 +26,10 @@ _TYPES = {
 _INSERT = insert("audit", _TYPES)
 _FORGET = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < $1 ORDER BY id LIMIT $2)"
 
-_encode_details, _decode_details = msgspec.msgpack.encode, msgspec.msgpack.Decoder(dict[str, str]).decode
-
 
 async def note(connection: asyncpg.Connection, entries: Sequence[AuditEntry]) -> None:
     """Add rows."""
-    await connection.execute(_INSERT, *arrays(list(map(_row, entries)), len(_TYPES)))
-
-
-def _row(e: AuditEntry) -> Row:
-    about = (e.by, e.by_kind.value, e.action.value, e.target.kind, e.target.id, e.count)
-    return (e.id, e.at_ms, *about, e.why, e.address, _encode_details(dict(e.details)))
+    await connection.execute(_INSERT, *arrays(list(map(audit_row, entries)), len(_TYPES)))
 
 
 async def audit(connection: asyncpg.Connection, wanted: AuditFilter, page: Page) -> Listing[AuditEntry]:
@@ -58,20 +49,4 @@ async def forget(connection: asyncpg.Connection, before_ms: int, limit: int) -> 
     return changed(await connection.execute(_FORGET, format_uuid7(before_ms, 0), limit))
 
 
-def _entry(row: asyncpg.Record) -> AuditEntry:
-    id_, at_ms, by, by_kind, action, target_kind, target_id, count, why, address, details = row
-    return AuditEntry(
-        id_,
-        at_ms,
-        by,
-        CallerKind(by_kind),
-        AuditAction(action),
-        Target(target_kind, target_id),
-        count,
-        why,
-        address,
-        MappingProxyType(_decode_details(details)),
-    )
-
-
-_to_entry = reader("audit entry", _entry)
+_to_entry = reader("audit entry", audit_of)

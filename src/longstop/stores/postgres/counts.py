@@ -6,7 +6,8 @@ import asyncpg
 
 from longstop.model.delivery import State
 from longstop.model.listing import Counts
-from longstop.stores.postgres.rows import Row, each, reader
+from longstop.stores.postgres.rows import each, reader
+from longstop.stores.sql.rows import Row
 
 _SUMS = """
     SELECT name, subject, state, sum(n)::bigint FROM counters GROUP BY subject, name, state HAVING sum(n) <> 0

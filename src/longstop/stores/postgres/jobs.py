@@ -14,8 +14,9 @@ from longstop.model.job import OVER, Job, JobChange, JobState, JobStep, Released
 from longstop.model.job_record import job_of, job_record
 from longstop.model.listing import Listing, Page
 from longstop.stores.postgres import decisions
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, Row, each, reader, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, each, reader, to_delivery
 from longstop.stores.postgres.statements import Condition, changed, page_of
+from longstop.stores.sql.rows import Row
 
 _INSERT = "INSERT INTO jobs (id, state, over_at_ms, record) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 _UPDATE = "UPDATE jobs SET state = $2, over_at_ms = $3, record = $4 WHERE id = $1"

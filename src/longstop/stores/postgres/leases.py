@@ -16,16 +16,8 @@ from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest
 from longstop.stores.postgres import circuits, counters, unreadable
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import (
-    DELIVERIES,
-    DELIVERY,
-    DELIVERY_COLUMNS,
-    EVENT,
-    columns,
-    each,
-    to_delivery,
-    to_event,
-)
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, EVENT, columns, each, to_delivery, to_event
+from longstop.stores.sql.rows import DELIVERY_COLUMNS
 
 _READY = "q.lease_until_ms IS NULL AND NOT q.held"
 _DUE = f"""

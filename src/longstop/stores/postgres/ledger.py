@@ -15,12 +15,9 @@ from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEve
 from longstop.model.retention import WholeEvent
 from longstop.stores.postgres import find_deliveries, find_events
 from longstop.stores.postgres.rows import (
-    ATTEMPT_COLUMNS,
     DELIVERIES,
     DELIVERY,
     EVENT,
-    EVENT_COLUMNS,
-    Row,
     columns,
     each,
     reader,
@@ -29,6 +26,7 @@ from longstop.stores.postgres.rows import (
     to_delivery,
     to_event,
 )
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, EVENT_COLUMNS, Row
 
 T = TypeVar("T")
 Take = Callable[..., Iterator[Any]]

@@ -12,10 +12,8 @@ from longstop.model.listing import DeadGroup, TimeSteps
 from longstop.model.recent import Recent
 from longstop.stores.postgres.ledger import BODILESS
 from longstop.stores.postgres.rows import (
-    ATTEMPT_COLUMNS,
     DELIVERIES,
     DELIVERY,
-    Row,
     columns,
     each,
     reader,
@@ -24,6 +22,7 @@ from longstop.stores.postgres.rows import (
     to_delivery,
     to_event,
 )
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, Row
 
 SAMPLE = 5
 """How many ids a group of the dead shows."""

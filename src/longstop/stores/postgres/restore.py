@@ -11,16 +11,14 @@ from longstop.model.ids import id_ms
 from longstop.model.retention import WholeEvent
 from longstop.stores.postgres import dead_groups, lanes
 from longstop.stores.postgres.counters import Deltas
-from longstop.stores.postgres.rows import (
+from longstop.stores.postgres.rows import columns, each, reader
+from longstop.stores.sql.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
     attempt_row,
-    columns,
     delivery_row,
-    each,
     event_row,
-    reader,
 )
 
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('longstop restore ' || current_schema, 0))"

@@ -10,7 +10,8 @@ from longstop.model.errors import LeaseLostError
 from longstop.model.lease import Settlement
 from longstop.stores.postgres import counters, dead_groups, lanes
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import ATTEMPT_COLUMNS, DELIVERIES, DELIVERY, attempt_row, columns, each, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, columns, each, to_delivery
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, attempt_row
 
 _END = {
     **dict.fromkeys("id state lane reason last_error wait".split(), "varchar[]"),

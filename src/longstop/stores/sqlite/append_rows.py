@@ -24,10 +24,11 @@ from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import Delivery
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
+from longstop.stores.sql.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, event_row
 from longstop.stores.sqlite import counters, dead_groups, key_places, ledger_schema
 from longstop.stores.sqlite.counters import Deltas
 from longstop.stores.sqlite.lanes import TAKEN
-from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, EVENT_COLUMNS, Row, columns, event_row
+from longstop.stores.sqlite.rows import Row, columns
 
 ROWS_MAX = 128
 """How many rows go into one statement. There is a prepared one for every number up to it."""

@@ -4,18 +4,15 @@ No statement here changes a row, and the file refuses one that would (`audit_is_
 """
 
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
 import apsw
-import msgspec
 
-from longstop.model.audit import AuditAction, AuditEntry, AuditFilter, Target
-from longstop.model.caller import CallerKind
+from longstop.model.audit import AuditEntry, AuditFilter
 from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
+from longstop.stores.sql.operators_rows import AUDIT_COLUMNS, audit_of, audit_row
 from longstop.stores.sqlite import unreadable
-from longstop.stores.sqlite.unreadable import Row
 from longstop.stores.sqlite.walk import Condition, tightest
 
 MIGRATION = """
@@ -40,19 +37,15 @@ MIGRATION = """
     END;
 """
 
-_COLUMNS = 'id, at_ms, "by", by_kind, action, target_kind, target_id, count, why, address, details'
+_COLUMNS = ", ".join(f'"{name}"' for name in AUDIT_COLUMNS)
 _INSERT = f"INSERT OR IGNORE INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ? ORDER BY id LIMIT ?)"
-
-_decode_details = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 
 def note(connection: apsw.Connection, entries: Sequence[AuditEntry]) -> None:
     """Add rows."""
     for each in entries:
-        about = (each.by, each.by_kind.value, each.action.value, each.target.kind, each.target.id, each.count)
-        details = msgspec.msgpack.encode(dict(each.details))
-        connection.execute(_INSERT, (each.id, each.at_ms, *about, each.why, each.address, details))
+        connection.execute(_INSERT, audit_row(each))
 
 
 def audit(connection: apsw.Connection, wanted: AuditFilter, page: Page) -> Listing[AuditEntry]:
@@ -80,20 +73,4 @@ def forget(connection: apsw.Connection, before_ms: int, limit: int) -> int:
     return connection.changes()
 
 
-def _entry(row: Row) -> AuditEntry:
-    id_, at_ms, by, by_kind, action, target_kind, target_id, count, why, address, details = row
-    return AuditEntry(
-        id_,
-        at_ms,
-        by,
-        CallerKind(by_kind),
-        AuditAction(action),
-        Target(target_kind, target_id),
-        count,
-        why,
-        address,
-        MappingProxyType(_decode_details(details)),
-    )
-
-
-_to_entry = unreadable.reader("audit entry", _COLUMNS.replace('"', "").split(", "), _entry)
+_to_entry = unreadable.reader("audit entry", AUDIT_COLUMNS, audit_of)

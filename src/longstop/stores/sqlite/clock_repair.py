@@ -7,8 +7,9 @@ import apsw
 from longstop.model.breaker import Circuit
 from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
 from longstop.model.delivery import Delivery
+from longstop.stores.sql.rows import DELIVERY_COLUMNS
 from longstop.stores.sqlite import circuits, unreadable
-from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, columns, to_delivery
+from longstop.stores.sqlite.rows import columns, to_delivery
 
 _WAITING = f"SELECT {columns(DELIVERY_COLUMNS)} FROM deliveries WHERE destination = ? AND state = 'scheduled'"
 _FREE = f"{_WAITING} AND held = 0 AND attempts {{}} 0 AND due_at_ms > ?"

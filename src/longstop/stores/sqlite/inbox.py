@@ -10,19 +10,10 @@ from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, TransitionError, UnreadableRowError
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, EVENT_COLUMNS, attempt_row
 from longstop.stores.sqlite import changes, circuits, parking, unreadable
 from longstop.stores.sqlite.counters import Deltas
-from longstop.stores.sqlite.rows import (
-    ATTEMPT_COLUMNS,
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    Row,
-    attempt_row,
-    columns,
-    insert_rows,
-    to_delivery,
-    to_event,
-)
+from longstop.stores.sqlite.rows import Row, columns, insert_rows, to_delivery, to_event
 
 _ATTEMPT = ["delivery_id", *ATTEMPT_COLUMNS]
 _INSERT_ACTION = 'INSERT INTO actions (delivery_id, "trigger", at_ms, "by", why) VALUES (?, ?, ?, ?, ?)'

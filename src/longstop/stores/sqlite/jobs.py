@@ -9,8 +9,9 @@ from longstop.model.errors import TransitionError
 from longstop.model.job import OVER, Job, JobChange, JobDecision, JobState, JobStep, Released
 from longstop.model.job_record import job_of, job_record
 from longstop.model.listing import Listing, Page
+from longstop.stores.sql.rows import DELIVERY_COLUMNS
 from longstop.stores.sqlite import edits, inbox, unreadable
-from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, columns, to_delivery
+from longstop.stores.sqlite.rows import columns, to_delivery
 
 _INSERT = "INSERT INTO jobs (id, state, over_at_ms, record) VALUES (?, ?, ?, ?)"
 _UPDATE = "UPDATE jobs SET state = ?, over_at_ms = ?, record = ? WHERE id = ?"

@@ -8,17 +8,9 @@ import apsw
 from longstop.model.action import Pause
 from longstop.model.delivery import Delivery
 from longstop.model.listing import DeliveryFilter, EventFilter, History, KeptEvent, Listing, Page
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, EVENT_COLUMNS
 from longstop.stores.sqlite import edits, event_deliveries, find_deliveries, find_events, unreadable
-from longstop.stores.sqlite.rows import (
-    ATTEMPT_COLUMNS,
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    columns,
-    to_action,
-    to_attempt,
-    to_delivery,
-    to_event,
-)
+from longstop.stores.sqlite.rows import columns, to_action, to_attempt, to_delivery, to_event
 
 _EVENT = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries FROM events"
 _LISTED = f"SELECT {columns(EVENT_COLUMNS)}, redeliveries, length(body) FROM events".replace(", body,", ", x'',")

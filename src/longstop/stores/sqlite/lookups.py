@@ -6,18 +6,9 @@ from longstop.model.action import ActionRecord
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.ids import END_CHARS
 from longstop.model.recent import Recent
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, EVENT_COLUMNS
 from longstop.stores.sqlite import unreadable
-from longstop.stores.sqlite.rows import (
-    ATTEMPT_COLUMNS,
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    Row,
-    columns,
-    to_action,
-    to_attempt,
-    to_delivery,
-    to_event,
-)
+from longstop.stores.sqlite.rows import Row, columns, to_action, to_attempt, to_delivery, to_event
 
 SEARCHED_FOR_AN_END = 100_000
 """Ids of each kind; they are read out of the index alone."""

@@ -8,9 +8,10 @@ import apsw
 import structlog
 
 from longstop.model.delivery import DeadReason, Delivery, State
+from longstop.stores.sql.rows import DELIVERY_COLUMNS
 from longstop.stores.sqlite import changes, unreadable
 from longstop.stores.sqlite.counters import Deltas
-from longstop.stores.sqlite.rows import DELIVERY_COLUMNS, to_delivery
+from longstop.stores.sqlite.rows import to_delivery
 
 log = structlog.get_logger("longstop.store")
 

@@ -10,18 +10,17 @@ from longstop.model.delivery import Delivery, State
 from longstop.model.ids import id_ms
 from longstop.model.listing import History
 from longstop.model.retention import WholeEvent
-from longstop.stores.sqlite import counters, dead_groups, edits, key_places, lanes, ledger_schema, unreadable
-from longstop.stores.sqlite.counters import Deltas
-from longstop.stores.sqlite.rows import (
+from longstop.stores.sql.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
     attempt_row,
-    columns,
     delivery_row,
     event_row,
-    insert_rows,
 )
+from longstop.stores.sqlite import counters, dead_groups, edits, key_places, lanes, ledger_schema, unreadable
+from longstop.stores.sqlite.counters import Deltas
+from longstop.stores.sqlite.rows import columns, insert_rows
 
 _KNOWN = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))"
 _VALUES = len(EVENT_COLUMNS) + 2

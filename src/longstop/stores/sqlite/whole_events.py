@@ -13,18 +13,10 @@ from longstop.model.errors import UnreadableRowError
 from longstop.model.event import Event
 from longstop.model.listing import History, KeptEvent
 from longstop.model.retention import WholeEvent
+from longstop.stores.sql.rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, EVENT_COLUMNS
 from longstop.stores.sqlite import edits, unreadable
 from longstop.stores.sqlite.event_deliveries import rows_of
-from longstop.stores.sqlite.rows import (
-    ATTEMPT_COLUMNS,
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    columns,
-    to_action,
-    to_attempt,
-    to_delivery,
-    to_event,
-)
+from longstop.stores.sqlite.rows import columns, to_action, to_attempt, to_delivery, to_event
 
 _THESE = "IN (SELECT value FROM json_each(?1))"
 _OF_THESE = f"rowid IN ({rows_of('SELECT value AS id FROM json_each(?1)')})"
