@@ -3,14 +3,18 @@
 Every call makes another `Store` over the same place, closed yet: another process, or the same one after a restart.
 What needs a server starts one for the session, in a folder of its own, and ends it; where the server cannot be had,
 its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
+
+`STORES=postgresql,redis` chooses on which of them the simulations and the acceptance tests run.
 """
 
 import asyncio
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -19,6 +23,7 @@ from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.redis import RedisStore
 from longstop.stores.sqlite import SqliteStore
+from longstop.testing.clock import StandingStill
 from redis_server import RedisServer, binary
 
 Place = Callable[[], Store]
@@ -26,6 +31,19 @@ Place = Callable[[], Store]
 PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 STORES = ("memory", *PERSISTING)
+_NUMBERS = itertools.count()
+"""For files and prefixes that nobody has had yet."""
+
+
+def chosen(possible: Sequence[str], otherwise: Sequence[str] | None = None) -> list[str]:
+    """Those of a test's possible stores that STORES names; where it is not set, all of them or what is given."""
+    named = os.environ.get("STORES")
+    if named is None:
+        return list(possible if otherwise is None else otherwise)
+    wanted = named.split(",")
+    if unknown := set(wanted) - set(STORES):
+        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join(STORES)}")
+    return [name for name in possible if name in wanted]
 
 
 @pytest.fixture
@@ -45,6 +63,55 @@ def sqlite_place(tmp_path: Path) -> Place:
     return lambda: SqliteStore(tmp_path / "store.db")
 
 
+@pytest.fixture
+def virtual_places(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Place]]:
+    """Makes empty places for the store whose name is the parameter (`indirect`), for virtual time.
+
+    Nobody listens for other processes, and nothing happens in threads.
+    """
+    with ExitStack() as stack:
+        yield _virtual(request, tmp_path, monkeypatch, stack)
+
+
+@pytest.fixture
+def virtual_place(virtual_places: Callable[[], Place]) -> Place:
+    """One of them."""
+    return virtual_places()
+
+
+def _virtual(
+    request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack
+) -> Callable[[], Place]:
+    def memory() -> Place:
+        return MemoryStore
+
+    def sqlite() -> Place:
+        path = folder / f"store-{next(_NUMBERS)}.db"
+        return lambda: SqliteStore(path, watch_s=None, threaded=False)
+
+    def postgresql() -> Place:
+        from longstop.stores.postgres import PostgresStore, ServerSettings
+        from longstop.stores.postgres.arrivals import Arrivals
+
+        monkeypatch.setattr(Arrivals, "begin", lambda _self: None)
+        settings = ServerSettings(stack.enter_context(request.getfixturevalue("postgresql").place()), relaxed=True)
+        return lambda: cast(Store, StandingStill(PostgresStore(settings)))
+
+    def redis() -> Place:
+        from longstop.stores.redis.arrivals import Arrivals
+
+        async def listen(_: Arrivals) -> None:
+            """To nobody."""
+
+        monkeypatch.setattr(Arrivals, "listen", listen)
+        prefix, server = f"test-{next(_NUMBERS)}", request.getfixturevalue("redis_server")
+        return lambda: cast(Store, StandingStill(RedisStore(server.url, prefix=prefix)))
+
+    return {"memory": memory, "sqlite": sqlite, "postgresql": postgresql, "redis": redis}[request.param]
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres_server.PostgresServer]:
     """The session's PostgreSQL, with a migrated database to copy."""
@@ -59,6 +126,7 @@ def postgresql() -> Iterator[postgres_server.PostgresServer]:
     with postgres_server.running(postgres_server.QUICK) as server:
         server.sql(f"CREATE DATABASE {postgres_server.TEMPLATE}")
         asyncio.run(migrate(server.url(postgres_server.TEMPLATE)))
+        server.sql(postgres_server.AS_NEW, postgres_server.TEMPLATE)
         yield server
 
 
@@ -66,7 +134,7 @@ def postgresql() -> Iterator[postgres_server.PostgresServer]:
 def postgresql_place(postgresql: postgres_server.PostgresServer) -> Iterator[Place]:
     from longstop.stores.postgres import PostgresStore, ServerSettings
 
-    with postgresql.database() as url:
+    with postgresql.place() as url:
         yield lambda: PostgresStore(ServerSettings(url, relaxed=True))
 
 
@@ -86,10 +154,7 @@ def redis_server() -> Iterator[RedisServer]:
         server.stop()
 
 
-_PREFIXES = itertools.count()
-
-
 @pytest.fixture
 def redis_place(redis_server: RedisServer) -> Place:
-    prefix = f"test-{next(_PREFIXES)}"
+    prefix = f"test-{next(_NUMBERS)}"
     return lambda: RedisStore(redis_server.url, prefix=prefix)
