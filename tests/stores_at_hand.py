@@ -19,6 +19,7 @@ from typing import cast
 import pytest
 
 import postgres_server
+from acceptance.harness import SQLITE, free_port
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.redis import RedisStore
@@ -61,6 +62,26 @@ def memory_place() -> Place:
 @pytest.fixture
 def sqlite_place(tmp_path: Path) -> Place:
     return lambda: SqliteStore(tmp_path / "store.db")
+
+
+@pytest.fixture(scope="module")
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """The store that programs of a test keep their events in: the parameter (`indirect`), or SQLite."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="module")
+def new_store(request: pytest.FixtureRequest, store_kind: str) -> Iterator[Callable[[], str]]:
+    """Makes empty stores of that kind for programs: what `store.url` is to be."""
+    with ExitStack() as stack:
+        if store_kind == "postgresql":
+            server: postgres_server.PostgresServer = request.getfixturevalue("postgresql")
+            yield lambda: f"{stack.enter_context(server.place())}&durability=relaxed"
+        elif store_kind == "redis":
+            port = request.getfixturevalue("redis_server").port
+            yield lambda: f"redis://127.0.0.1:{port}?prefix=test-{next(_NUMBERS)}"
+        else:
+            yield lambda: SQLITE
 
 
 @pytest.fixture
@@ -148,7 +169,7 @@ def redis_server() -> Iterator[RedisServer]:
         pytest.skip(missing)
     # Not below pytest's folder: a socket's path has room for about 100 characters.
     with tempfile.TemporaryDirectory(prefix="longstop-redis-") as folder:
-        server = RedisServer(Path(folder))
+        server = RedisServer(Path(folder), port=free_port())
         server.start()
         yield server
         server.stop()
