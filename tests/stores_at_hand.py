@@ -25,7 +25,7 @@ from longstop.stores.memory import MemoryStore
 from longstop.stores.redis import RedisStore
 from longstop.stores.sqlite import SqliteStore
 from longstop.testing.clock import StandingStill
-from redis_server import RedisServer, binary
+from redis_server import QUICK, RedisServer, binary
 
 Place = Callable[[], Store]
 
@@ -79,7 +79,7 @@ def new_store(request: pytest.FixtureRequest, store_kind: str) -> Iterator[Calla
             yield lambda: f"{stack.enter_context(server.place())}&durability=relaxed"
         elif store_kind == "redis":
             port = request.getfixturevalue("redis_server").port
-            yield lambda: f"redis://127.0.0.1:{port}?prefix=test-{next(_NUMBERS)}"
+            yield lambda: f"redis://127.0.0.1:{port}?durability=relaxed&prefix=test-{next(_NUMBERS)}"
         else:
             yield lambda: SQLITE
 
@@ -128,7 +128,7 @@ def _virtual(
 
         monkeypatch.setattr(Arrivals, "listen", listen)
         prefix, server = f"test-{next(_NUMBERS)}", request.getfixturevalue("redis_server")
-        return lambda: cast(Store, StandingStill(RedisStore(server.url, prefix=prefix)))
+        return lambda: cast(Store, StandingStill(RedisStore(server.url, prefix=prefix, relaxed=True)))
 
     return {"memory": memory, "sqlite": sqlite, "postgresql": postgresql, "redis": redis}[request.param]
 
@@ -169,7 +169,7 @@ def redis_server() -> Iterator[RedisServer]:
         pytest.skip(missing)
     # Not below pytest's folder: a socket's path has room for about 100 characters.
     with tempfile.TemporaryDirectory(prefix="longstop-redis-") as folder:
-        server = RedisServer(Path(folder), port=free_port())
+        server = RedisServer(Path(folder), QUICK, free_port())
         server.start()
         yield server
         server.stop()
@@ -178,4 +178,4 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def redis_place(redis_server: RedisServer) -> Place:
     prefix = f"test-{next(_NUMBERS)}"
-    return lambda: RedisStore(redis_server.url, prefix=prefix)
+    return lambda: RedisStore(redis_server.url, prefix=prefix, relaxed=True)

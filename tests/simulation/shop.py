@@ -21,7 +21,7 @@ from longstop.model.listing import DeliveryFilter, Page
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
 from longstop.testing.builders import make_delivery, make_event
-from longstop.testing.clock import VirtualClock, run
+from longstop.testing.clock import StandingStill, VirtualClock, run
 from longstop.testing.tasks import end_tasks
 
 LEASE_MS = 30_000
@@ -130,6 +130,11 @@ class Shop:
             yield self
         finally:
             await end_tasks(tasks, self.dispatch._running.values())
+
+
+def some(store: Store, many: int, few: int) -> int:
+    """How many of something are enough on a store: many, and few where each call of it goes to a server."""
+    return few if isinstance(store, StandingStill) else many
 
 
 def run_on(store: Store, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

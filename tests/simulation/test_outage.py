@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from shop import ANSWERED, REFUSED, TAKEN, Call, Shop, run_on
+from shop import ANSWERED, REFUSED, TAKEN, Call, Shop, run_on, some
 from test_delivery import _quiet
 
 from longstop.delivering import dispatch
@@ -78,7 +78,7 @@ def test_two_days_with_few_events_are_survived(events: int, outcome: Outcome) ->
 
 def test_days_with_thousands_of_events_are_survived_and_it_is_left_alone(store: Store) -> None:
     # A file takes more than a minute for as many.
-    events, outage_s = (50_000, 2 * DAY_S) if isinstance(store, MemoryStore) else (1_500, DAY_S / 8)
+    events, outage_s = (50_000, 2 * DAY_S) if isinstance(store, MemoryStore) else (some(store, 1_500, 500), DAY_S / 8)
 
     async def scenario() -> None:
         async with Shop(store, seed=1).open() as shop:
@@ -103,7 +103,7 @@ def test_whatever_it_says_to_everything_it_is_left_alone(store: Store, answer: O
     async def scenario() -> None:
         async with Shop(store, seed=2).open() as shop:
             down_until(shop, 3_600, answer)
-            await shop.post(2_000)
+            await shop.post(some(store, 2_000, 300))
             await shop.clock.sleep(3_600)
             assert len(failed(shop.calls)) <= RAMP + 5 + 3_600 / PROBE_S
             await all_delivered(shop, PROBE_S + 60)
@@ -118,7 +118,7 @@ def test_who_asks_for_time_gets_it(store: Store, status: int) -> None:
     async def scenario() -> None:
         async with Shop(store, seed=3).open() as shop:
             down_until(shop, 600, asks)
-            await shop.post(2_000)
+            await shop.post(some(store, 2_000, 300))
             await shop.clock.sleep(700)
             times = failed(shop.calls)
             assert len(times) <= 32 + 5, "those that were under way, and one for each time that it asked for"
