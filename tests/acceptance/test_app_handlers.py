@@ -14,7 +14,7 @@ port = {port}
 admin_port = {admin_port}
 
 [store]
-url = "sqlite:///longstop.db"
+url = "{store_url}"
 
 [sources.shop]
 kind = "generic"
@@ -40,7 +40,7 @@ def update_crm({parameters}):
 
 @pytest.fixture
 def app(site: Site) -> Site:
-    site.config.write_text(CONFIG.format(port=site.port, admin_port=site.admin_port))
+    site.config.write_text(CONFIG.format(port=site.port, admin_port=site.admin_port, store_url=site.store_url))
     (site.folder / "myapp.py").write_text(APPLICATION.format(parameters="event: Event"))
     return site
 

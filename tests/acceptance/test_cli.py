@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ port = {port}
 admin_port = {admin_port}
 
 [store]
-url = "sqlite:///events.db"
+url = "{store_url}"
 
 [sources.shop]
 kind = "genesys-open-messaging"
@@ -61,9 +61,11 @@ def _free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, new_store: Callable[[], str]) -> Path:
     port, admin_port = _free_ports(2)
-    (tmp_path / "longstop.toml").write_text(CONFIGURATION.format(port=port, admin_port=admin_port))
+    (tmp_path / "longstop.toml").write_text(
+        CONFIGURATION.format(port=port, admin_port=admin_port, store_url=new_store())
+    )
     (tmp_path / "judge.py").write_text(JUDGE)
     return tmp_path
 
@@ -181,7 +183,7 @@ def test_ctrl_c_during_a_long_send(folder: Path) -> None:
 
 def test_what_the_store_has_to_log_is_no_part_of_a_commands_output(folder: Path) -> None:
     assert run(folder, "events", "list", "--json").stdout == b""
-    (folder / "events.db").chmod(0o644)
+    (folder / "longstop.db").chmod(0o644)
     ran = run(folder, "events", "list", "--json")
     assert (ran.returncode, ran.stdout) == (0, b"")
     assert b"made_private" in ran.stderr

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ TEXT = """\
 port = {port}
 admin_port = {admin_port}
 [store]
-url = "sqlite:///kept.db"
+url = "{store_url}"
 [sources.shop]
 kind = "generic"
 verify = {{ scheme = "none" }}
@@ -47,8 +47,10 @@ def judge(event):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "longstop.toml").write_text(TEXT.format(port=free_port(), admin_port=free_port()))
+def folder(tmp_path: Path, new_store: Callable[[], str]) -> Path:
+    (tmp_path / "longstop.toml").write_text(
+        TEXT.format(port=free_port(), admin_port=free_port(), store_url=new_store())
+    )
     (tmp_path / "judge.py").write_text(JUDGE)
     return tmp_path
 

@@ -143,9 +143,9 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, new_store: Callable[[], str]) -> Iterator[Site]:
     """One gateway for all clients."""
-    made = Site(tmp_path_factory.mktemp("clients"))
+    made = Site(tmp_path_factory.mktemp("clients"), new_store())
     try:
         made.start("ingest").ready()
         yield made

@@ -1,7 +1,7 @@
 """Every dialect against the real program: sent as its sender would, sent again, tampered with, oversized."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,9 @@ def toml(settings: SourceSettings) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, new_store: Callable[[], str]) -> Iterator[Site]:
     """One gateway with a source of each kind."""
-    site = Site(tmp_path_factory.mktemp("dialects"))
+    site = Site(tmp_path_factory.mktemp("dialects"), new_store())
     site.configure(more="".join(toml(settings) for settings in SOURCES))
     site.serve()
     yield site

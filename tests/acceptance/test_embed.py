@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from acceptance.harness import BEARER_TOKEN, Answer, Process, Site, wait_until
+from acceptance.harness import BEARER_TOKEN, SQLITE, Answer, Process, Site, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -17,9 +17,9 @@ def start(site: Site) -> Process:
     """The example as a person runs it, in a folder of its own."""
     for name in ("fastapi_app.py", "fastapi_app.toml"):
         shutil.copy(EXAMPLES / name, site.folder)
-    with (site.folder / "fastapi_app.toml").open("a") as file:
-        # What a killed application held comes back after a second, not after fifteen.
-        file.write('\n[worker]\nlease = "1s"\n')
+    config = site.folder / "fastapi_app.toml"
+    # What a killed application held comes back after a second, not after fifteen.
+    config.write_text(config.read_text().replace(SQLITE, site.store_url) + '\n[worker]\nlease = "1s"\n')
     command = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--port", str(site.port)]
     return site.run_in_background(command, "uvicorn", ORDERS_TOKEN=BEARER_TOKEN).ready(says="Uvicorn running")
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from acceptance.harness import LIMIT_S, Site, environment, wait_until
+from longstop.config import load_for_store
 from longstop.model.delivery import DeadReason, State
-from longstop.stores.sqlite import SqliteStore
 from longstop.testing.builders import AT_MS, make_append
+from longstop.wiring.stores import make_store
 
 
 def fill(site: Site, count: int) -> None:
@@ -24,7 +25,7 @@ def fill(site: Site, count: int) -> None:
 
 
 async def _fill(site: Site, count: int) -> None:
-    store = SqliteStore(site.folder / "longstop.db")
+    store = make_store(load_for_store(site.config, environ=environment()).store)
     await store.open()
     for start in range(1, count + 1, 1_000):
         await store.append([_dead(number) for number in range(start, min(start + 1_000, count + 1))])

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,8 @@ class Shell:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Night]:
-    with night(tmp_path) as made:
+def here(tmp_path: Path, new_store: Callable[[], str]) -> Iterator[Night]:
+    with night(tmp_path, store_url=new_store()) as made:
         yield made
 
 

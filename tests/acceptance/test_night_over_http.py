@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ PORT = "127.0.0.1:8081"
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Night]:
+def here(tmp_path: Path, new_store: Callable[[], str]) -> Iterator[Night]:
     needs("curl", "jq")
-    with night(tmp_path) as made:
+    with night(tmp_path, store_url=new_store()) as made:
         yield made
 
 

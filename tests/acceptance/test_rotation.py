@@ -20,10 +20,15 @@ NUMBER = 20
 # Ends the program where it has accepted everything and let go of nothing.
 KILLED = """
 import os
-from longstop.stores.sqlite import SqliteStore
+from longstop.wiring import stores
+make_store = stores.make_store
 async def drop_held(*_):
     os._exit(9)
-SqliteStore.drop_held = drop_held
+def make_deadly_store(settings):
+    made = make_store(settings)
+    made.drop_held = drop_held
+    return made
+stores.make_store = make_deadly_store
 """
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from acceptance.harness import ROUTES, Process, Site, wait_until
 
+pytestmark = pytest.mark.sqlite_alone("it writes into SQLite's rows")
 DAMAGES = {
     "deliveries": (
         "state = 'odd'",

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from longstop.delivering.attempt import AttemptRunner, Destination
 from longstop.delivering.clock_watch import ClockRepairs, ClockWatch, longest_wait_ms
@@ -20,7 +21,7 @@ from longstop.model.listing import DeliveryFilter, Page
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
 from longstop.testing.builders import make_delivery, make_event
-from longstop.testing.clock import VirtualClock
+from longstop.testing.clock import StandingStill, VirtualClock, run
 from longstop.testing.tasks import end_tasks
 
 LEASE_MS = 30_000
@@ -129,6 +130,24 @@ class Shop:
             yield self
         finally:
             await end_tasks(tasks, self.dispatch._running.values())
+
+
+def some(store: Store, many: int, few: int) -> int:
+    """How many of something are enough on a store: many, and few where each call of it goes to a server."""
+    return few if isinstance(store, StandingStill) else many
+
+
+def run_on(store: Store, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario in a loop of its own, in which the store that it is over is opened and closed, too."""
+
+    async def whole() -> None:
+        await store.open()
+        try:
+            await scenario()
+        finally:
+            await store.close()
+
+    run(whole)
 
 
 def poisonous(shop: "Shop", outcome: Outcome = ANSWERED) -> Callable[[Claim, int], Outcome]:

@@ -1,7 +1,8 @@
 """A whole gateway in a seeded world: senders that repeat themselves, destinations that fail, stall and hang, workers
 that die, a store that fails now and then. Hours of it pass in milliseconds, and at the end the promises are checked.
 
-A failure prints the seed; `SIMULATE=seed` runs that one alone, and `SIMULATE=first-last` a range.
+A failure prints the seed; `SIMULATE=seed` runs that one alone, and `SIMULATE=first-last` a range; `STORES=redis` on
+that store alone. On a server a seed is not always the same world: who asks at the same time is answered as it comes.
 """
 
 import asyncio
@@ -9,8 +10,7 @@ import itertools
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -47,14 +47,14 @@ from longstop.model.settings import SourceSettings
 from longstop.ports import Store
 from longstop.sources import build
 from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import FaultyStore
 from longstop.testing.tasks import end_tasks
+from stores_at_hand import STORES, Place, chosen
 
-SEEDS = {"memory": 800, "sqlite": 200}
-SHARES = 4
-"""The seeds of a store are run by so many tests, side by side where there are processors."""
+SEEDS = {"memory": 800, "sqlite": 200, "postgresql": 8, "redis": 8}
+SHARE = {"memory": 200, "sqlite": 50}
+"""So many seeds are one test; on the other stores it is one."""
 LEASE_MS = 10_000
 TIMEOUT_S = 5.0
 POLICIES = {
@@ -389,10 +389,14 @@ def check_order(destination: str, deliveries: list[Delivery], world: World) -> N
 # -- running --------------------------------------------------------------------------------------------
 
 
-def seeds(kind: str, share: int) -> range:
-    wanted = os.environ.get("SIMULATE")
-    first, _, last = (wanted or f"0-{SEEDS[kind] - 1}").partition("-")
-    return range(int(first) + share, int(last or first) + 1, SHARES)
+def shares() -> list[tuple[str, range]]:
+    """Which worlds are to be lived through: the store, and the seeds of a test."""
+    found = []
+    for kind in chosen(STORES):
+        first, _, last = os.environ.get("SIMULATE", f"0-{SEEDS[kind] - 1}").partition("-")
+        seeds, size = range(int(first), int(last or first) + 1), SHARE.get(kind, 1)
+        found += [(kind, seeds[at : at + size]) for at in range(0, len(seeds), size)]
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -407,24 +411,25 @@ def _quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_the_promises_hold_in_every_world(kind: str, share: int, tmp_path: Path) -> None:
-    async def world(seed: int) -> None:
-        store: Store = MemoryStore()
-        if kind == "sqlite":
-            store = SqliteStore(tmp_path / f"{seed}.db", watch_s=None, threaded=False)
+@pytest.mark.parametrize(
+    ("virtual_places", "seeds"),
+    shares(),
+    indirect=["virtual_places"],
+    ids=lambda part: part if isinstance(part, str) else f"{part[0]}-{part[-1]}",
+)
+def test_the_promises_hold_in_every_world(virtual_places: Callable[[], Place], seeds: range) -> None:
+    async def world(store: Store, seed: int) -> None:
         await store.open()
         try:
             await check(store, await live(store, seed))
         finally:
             await store.close()
 
-    for seed in seeds(kind, share):
+    for seed in seeds:
         try:
-            run(world(seed))
+            run(world(virtual_places()(), seed))
         except BaseException:
-            print(f"seed {seed} on {kind}: SIMULATE={seed} runs it alone")
+            print(f"SIMULATE={seed} runs it alone")
             raise
 
 

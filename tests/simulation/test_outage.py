@@ -3,12 +3,10 @@ out soon after the recovery.
 """
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from shop import ANSWERED, REFUSED, TAKEN, Call, Shop
+from shop import ANSWERED, REFUSED, TAKEN, Call, Shop, run_on, some
 from test_delivery import _quiet
 
 from longstop.delivering import dispatch
@@ -17,7 +15,6 @@ from longstop.model.delivery import Outcome, State
 from longstop.model.lease import Claim
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore
 from longstop.testing.clock import START_MS, run
 
 __all__ = ["_quiet"]
@@ -34,16 +31,6 @@ SOON_S = 16 * 60.0
 def _long_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks the store again every second even if nothing woke it: days of that take longer than all the rest."""
     monkeypatch.setattr(dispatch, "LOOK_AGAIN_S", 60.0)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = MemoryStore()
-    if request.param == "sqlite":
-        made = SqliteStore(tmp_path / "store.db", watch_s=None, threaded=False)
-    run(made.open)
-    yield made
-    run(made.close)
 
 
 def down_until(shop: Shop, end_s: float, outcome: Outcome = REFUSED) -> None:
@@ -91,7 +78,7 @@ def test_two_days_with_few_events_are_survived(events: int, outcome: Outcome) ->
 
 def test_days_with_thousands_of_events_are_survived_and_it_is_left_alone(store: Store) -> None:
     # A file takes more than a minute for as many.
-    events, outage_s = (50_000, 2 * DAY_S) if isinstance(store, MemoryStore) else (1_500, DAY_S / 8)
+    events, outage_s = (50_000, 2 * DAY_S) if isinstance(store, MemoryStore) else (some(store, 1_500, 500), DAY_S / 8)
 
     async def scenario() -> None:
         async with Shop(store, seed=1).open() as shop:
@@ -108,7 +95,7 @@ def test_days_with_thousands_of_events_are_survived_and_it_is_left_alone(store: 
             await shop.clock.sleep(PROBE_S + 2)
             await all_delivered(shop, 600)
 
-    run(scenario)
+    run_on(store, scenario)
 
 
 @pytest.mark.parametrize("answer", [ANSWERED, replace(ANSWERED, status=503), REFUSED], ids=["500", "503", "refused"])
@@ -116,12 +103,12 @@ def test_whatever_it_says_to_everything_it_is_left_alone(store: Store, answer: O
     async def scenario() -> None:
         async with Shop(store, seed=2).open() as shop:
             down_until(shop, 3_600, answer)
-            await shop.post(2_000)
+            await shop.post(some(store, 2_000, 300))
             await shop.clock.sleep(3_600)
             assert len(failed(shop.calls)) <= RAMP + 5 + 3_600 / PROBE_S
             await all_delivered(shop, PROBE_S + 60)
 
-    run(scenario)
+    run_on(store, scenario)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -131,7 +118,7 @@ def test_who_asks_for_time_gets_it(store: Store, status: int) -> None:
     async def scenario() -> None:
         async with Shop(store, seed=3).open() as shop:
             down_until(shop, 600, asks)
-            await shop.post(2_000)
+            await shop.post(some(store, 2_000, 300))
             await shop.clock.sleep(700)
             times = failed(shop.calls)
             assert len(times) <= 32 + 5, "those that were under way, and one for each time that it asked for"
@@ -139,7 +126,7 @@ def test_who_asks_for_time_gets_it(store: Store, status: int) -> None:
             assert all(after - before >= 120 for before, after in itertools.pairwise([0.0, *later]))
             await all_delivered(shop, 60)
 
-    run(scenario)
+    run_on(store, scenario)
 
 
 def test_one_that_comes_and_goes_gets_everything_and_is_not_hammered_while_it_is_gone() -> None:

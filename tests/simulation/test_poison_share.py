@@ -9,19 +9,16 @@ one of them, which is within RARELY_WAITS_S.
 """
 
 import statistics
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from shop import ANSWERED, SILENT, TAKEN, Shop, poisonous
+from shop import ANSWERED, SILENT, TAKEN, Shop, poisonous, run_on
 from test_delivery import _quiet
 
 from longstop.model.breaker import BreakerPolicy, opened
 from longstop.model.delivery import Outcome
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
-from longstop.stores.sqlite import SqliteStore
 from longstop.testing.clock import run
 
 __all__ = ["_quiet"]
@@ -30,16 +27,6 @@ WAITS_S = 5.0
 PROBE_WAITS_S = 31.0
 RARELY_WAITS_S = 20 * 60.0
 SEEDS = range(5)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = MemoryStore()
-    if request.param == "sqlite":
-        made = SqliteStore(tmp_path / "store.db", watch_s=None, threaded=False)
-    run(made.open)
-    yield made
-    run(made.close)
 
 
 async def longest_wait_s(share: float, outcome: Outcome, seed: int) -> float:
@@ -92,7 +79,7 @@ def test_thirty_five_that_always_fail_among_750_leave_the_circuit_closed(store: 
             assert delays_s.keys() == shop.healthy
             assert max(delays_s.values()) <= WAITS_S
 
-    run(scenario)
+    run_on(store, scenario)
 
 
 @pytest.mark.parametrize(("concurrency", "most_s"), [(32, 1.0), (2, 2.0), (1, 2.0)])
@@ -159,7 +146,7 @@ def test_in_order_a_key_that_fails_holds_itself_and_no_other(store: Store) -> No
             assert max(delays_s.values()) <= WAITS_S
             assert await store.circuits() == []
 
-    run(scenario)
+    run_on(store, scenario)
 
 
 def test_behind_an_open_circuit_the_poison_of_one_conversation_does_not_take_every_probe(store: Store) -> None:
@@ -174,7 +161,7 @@ def test_behind_an_open_circuit_the_poison_of_one_conversation_does_not_take_eve
             await shop.clock.sleep(15)
             assert shop.delays_s().keys() == shop.healthy
 
-    run(scenario)
+    run_on(store, scenario)
 
 
 def test_healthy_traffic_closes_a_circuit_behind_which_only_poison_was_left() -> None:

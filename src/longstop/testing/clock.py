@@ -11,15 +11,16 @@ An hour of sleep passes at once, always the same way:
 
     assert run(nap, start_ms=0) == 3_600_000
 
-Time moves only while everybody waits. It stands still while a function runs in an executor, and within
-`VirtualLoop.standstill()`; for the rest, what another thread or process is about to do counts as nothing:
-a timer that is set meanwhile fires first.
+Time moves only while everybody waits. It stands still while a function runs in an executor, within
+`VirtualLoop.standstill()`, and during the calls of what stands in a `StandingStill`; for the rest, what another thread
+or process is about to do counts as nothing: a timer that is set meanwhile fires first.
 
 What is meant to end a whole test (`pytest.fail`, a test's time limit) ends it here also where it is raised in one of
 its tasks. In any other loop only the task would be gone, and the test would go on without it.
 """
 
 import asyncio
+import inspect
 import math
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
@@ -169,6 +170,28 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Come back after so many virtual seconds."""
         await asyncio.sleep(seconds)
+
+
+class StandingStill:
+    """What asks a server (a store, say), as virtual time takes it: while one of its calls is under way, none passes.
+
+    Everything else of it is as it is. The order in which a server answers several that ask at once is its own, so a
+    seed is not quite the same world each time.
+    """
+
+    def __init__(self, behind: Any) -> None:
+        self._behind = behind
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._behind, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def call(*args: Any, **options: Any) -> Any:
+            with _virtual_loop().standstill():
+                return await found(*args, **options)
+
+        return call
 
 
 def _virtual_loop() -> VirtualLoop:
