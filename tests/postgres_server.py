@@ -2,24 +2,37 @@
 
 Every test gets a database of its own, which is a copy of one that is migrated already. QUICK forgets what it confirms
 in a power cut, of which there is none here; a test that kills the server has one without it.
+
+The folder is in memory where there is room: what a server has handed to the operating system outlives a `kill -9` there
+as on any disk, what it has not is lost there as well, and a sync waits for nobody else's writes.
 """
 
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from child_servers import ending_with_us, spawn
+
 QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 NOBODY = 65534
 TEMPLATE = "longstop_template"
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 << 30
+"""As much has to be free there for a server to go there."""
+_PARAMETERS = b"user\0longstop\0database\0postgres\0\0"
+_STARTUP = struct.pack(">II", 8 + len(_PARAMETERS), 3 << 16) + _PARAMETERS
+"""What a client says first: https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage)."""
 
 
 def program(name: str) -> str | None:
@@ -39,41 +52,79 @@ def needed() -> None:
 
 
 class PostgresServer:
-    """One server, and what may be done to it."""
+    """One server, and what may be done to it.
 
-    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+    within: what its command line begins with, `ip netns exec NAME` say.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str] | None = None, within: Sequence[str] = ()) -> None:
         self.folder = folder
         self._settings = {"listen_addresses": "", "max_connections": "60", "shared_buffers": "32MB"} | (settings or {})
+        self._within = within
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+
+    @property
+    def port(self) -> int:
+        """Which its socket is called by too."""
+        return int(self._settings.get("port", "5432"))
+
+    @property
+    def data(self) -> Path:
+        """Its data, the configuration among them."""
+        return self.folder / "data"
 
     def url(self, database: str) -> str:
         """Where a database of it is."""
         return f"postgresql://longstop@/{database}?host={self.folder}"
 
-    def make(self) -> None:
+    def make(self, *options: str) -> None:
         """Make an empty cluster."""
+        self.own(self.folder)
+        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", *options]
+        self._run("initdb", "-D", str(self.data), *asked)
+
+    def follow(self, primary: "PostgresServer", name: str = "standby") -> None:
+        """Make a standby of another server, which streams from it as `name`."""
+        self.own(self.folder)
+        where = f"host={primary.folder} port={primary.port} user=longstop application_name={name}"
+        self._run("pg_basebackup", "-D", str(self.data), "-d", where, "-R", "-c", "fast", "--no-sync")
+
+    def own(self, path: Path) -> None:
+        """Let a file or folder be that user's who runs the server."""
         if os.getuid() == 0:
-            os.chown(self.folder, NOBODY, NOBODY)
-        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        self._run("initdb", "-D", str(self._data), *asked)
+            os.chown(path, NOBODY, NOBODY)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it."""
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = self._command("postgres", "-D", str(self._data), "-k", str(self.folder), *options)
+        command = self._command("postgres", "-D", str(self.data), "-k", str(self.folder), *options)
         with (self.folder / "log").open("ab") as out:
             # Its workers end with it, so it is the only process to end.
-            self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-        self.wait()
+            whole = [*self._within, *ending_with_us(signal.SIGQUIT), *command]
+            self._process = spawn(whole, stdout=out, stderr=out, start_new_session=True)
 
     def wait(self) -> None:
         """Until it answers."""
         end = time.monotonic() + 60
-        while self._try("psql", "-h", str(self.folder), "-U", "longstop", "-d", "postgres", "-c", "SELECT 1"):
+        while not self.answers():
             if time.monotonic() > end or self.process.poll() is not None:
                 raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text()[-4000:]}")
-            time.sleep(0.05)
+            time.sleep(0.01)
+
+    def answers(self) -> bool:
+        """Whether it takes connections: it asks for a password then, or says that it needs none."""
+        with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+            connection.settimeout(10)
+            connection.connect(str(self.folder / f".s.PGSQL.{self.port}"))
+            connection.sendall(_STARTUP)
+            return connection.recv(1) == b"R"
+        return False
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -81,21 +132,34 @@ class PostgresServer:
         assert self._process is not None
         return self._process
 
-    def kill(self) -> None:
-        """kill -9, the workers first: they would go on for a moment otherwise."""
+    def all(self) -> list[int]:
+        """The ids of all its processes, the first one's first."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        self.process.send_signal(signal.SIGKILL)
-        for child in map(int, children):
+        return [self.process.pid, *map(int, children)]
+
+    def signal(self, sent: signal.Signals) -> None:
+        """Send all its processes a signal."""
+        for pid in self.all():
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+
+    def kill(self) -> None:
+        """kill -9, of its workers too: they would go on for a moment otherwise."""
+        first, *children = self.all()
+        os.kill(first, signal.SIGKILL)
+        for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
         self.process.wait()
-        for child in map(int, children):
+        for child in children:
             while Path(f"/proc/{child}/stat").exists() and " Z " not in _stat(child):
-                time.sleep(0.01)
+                time.sleep(0.002)
 
     def stop(self) -> None:
         """End it: what is under way is undone, and nothing is written out that a folder to be cleared would lose."""
         if self._process is not None and self._process.poll() is None:
+            # It may have been stopped.
+            self.signal(signal.SIGCONT)
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
 
@@ -109,11 +173,8 @@ class PostgresServer:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """What psql prints."""
-        return self._run("psql", "-h", str(self.folder), "-U", "longstop", "-d", database, "-qAtc", statement)
-
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
+        where = ["-h", str(self.folder), "-p", str(self.port), "-U", "longstop", "-d", database]
+        return self._run("psql", *where, "-qAtc", statement)
 
     def _command(self, name: str, *args: str) -> list[str]:
         path = program(name)
@@ -126,9 +187,6 @@ class PostgresServer:
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
-    def _try(self, name: str, *args: str) -> int:
-        return subprocess.run(self._command(name, *args), capture_output=True, cwd=self.folder, check=False).returncode
-
 
 def _stat(pid: int) -> str:
     try:
@@ -138,14 +196,33 @@ def _stat(pid: int) -> str:
 
 
 @contextmanager
-def running(settings: dict[str, str] | None = None) -> Iterator[PostgresServer]:
-    """A server in a new folder, ended and cleared away afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="longstop-pg-"))
-    server = PostgresServer(folder, settings)
+def place(root: Path | None = None) -> Iterator[Path]:
+    """A folder for a server, in memory unless told where; cleared away afterwards. Short: a socket's path is in it."""
+    if root is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        root = MEMORY
+    folder = Path(tempfile.mkdtemp(prefix="longstop-pg-", dir=root))
     try:
-        server.make()
-        server.start()
-        yield server
+        yield folder
     finally:
-        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running(
+    settings: dict[str, str] | None = None,
+    *,
+    within: Sequence[str] = (),
+    follows: PostgresServer | None = None,
+) -> Iterator[PostgresServer]:
+    """A server in a new folder, ended and cleared away afterwards. follows: whose standby it is."""
+    with place() as folder:
+        server = PostgresServer(folder, settings, within)
+        try:
+            if follows is None:
+                server.make()
+            else:
+                server.follow(follows)
+            server.start()
+            yield server
+        finally:
+            server.stop()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from child_servers import ending_with_us, spawn
+
 SAFE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
 
@@ -38,8 +40,9 @@ class RedisServer:
         assert program is not None
         self.socket.unlink(missing_ok=True)
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
-        self.process = subprocess.Popen(
+        self.process = spawn(
             [
+                *ending_with_us(),
                 program,
                 *place,
                 "--dir",
