@@ -30,9 +30,6 @@ TEMPLATE = "longstop_template"
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 """As much has to be free there for a server to go there."""
-_PARAMETERS = b"user\0longstop\0database\0postgres\0\0"
-_STARTUP = struct.pack(">II", 8 + len(_PARAMETERS), 3 << 16) + _PARAMETERS
-"""What a client says first: https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage)."""
 
 
 def program(name: str) -> str | None:
@@ -74,9 +71,9 @@ class PostgresServer:
         """Its data, the configuration among them."""
         return self.folder / "data"
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, user: str = "longstop") -> str:
         """Where a database of it is."""
-        return f"postgresql://longstop@/{database}?host={self.folder}"
+        return f"postgresql://{user}@/{database}?host={self.folder}"
 
     def make(self, *options: str) -> None:
         """Make an empty cluster."""
@@ -118,13 +115,29 @@ class PostgresServer:
             time.sleep(0.01)
 
     def answers(self) -> bool:
-        """Whether it takes connections: it asks for a password then, or says that it needs none."""
-        with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+        """Whether it takes connections."""
+        connection = self.connection()
+        if connection is not None:
+            connection.close()
+        return connection is not None
+
+    def connection(self, user: str = "longstop", database: str = "postgres") -> socket.socket | None:
+        """A connection that asks for nothing more; None where it is not taken.
+
+        What a client says first, and what it hears: StartupMessage and ReadyForQuery in
+        https://www.postgresql.org/docs/current/protocol-message-formats.html. Who has to show a password is not taken.
+        """
+        parameters = b"user\0%s\0database\0%s\0\0" % (user.encode(), database.encode())
+        connection = socket.socket(socket.AF_UNIX)
+        with suppress(OSError):
             connection.settimeout(10)
             connection.connect(str(self.folder / f".s.PGSQL.{self.port}"))
-            connection.sendall(_STARTUP)
-            return connection.recv(1) == b"R"
-        return False
+            connection.sendall(struct.pack(">II", 8 + len(parameters), 3 << 16) + parameters)
+            # It is the last of what comes, "I": in no transaction.
+            if connection.recv(1 << 16).endswith(b"Z\0\0\0\5I"):
+                return connection
+        connection.close()
+        return None
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -213,9 +226,10 @@ def running(
     *,
     within: Sequence[str] = (),
     follows: PostgresServer | None = None,
+    root: Path | None = None,
 ) -> Iterator[PostgresServer]:
-    """A server in a new folder, ended and cleared away afterwards. follows: whose standby it is."""
-    with place() as folder:
+    """A server in a new folder, ended and cleared away afterwards. follows: whose standby it is; root: see `place`."""
+    with place(root) as folder:
         server = PostgresServer(folder, settings, within)
         try:
             if follows is None:
