@@ -1,4 +1,4 @@
-"""A gateway on a PostgreSQL that somebody does something to: what senders are told meanwhile, and what is there then."""
+"""A gateway on a PostgreSQL that somebody does something to: what senders are told, and what is there afterwards."""
 
 import contextlib
 import json
