@@ -4,6 +4,9 @@ a folder of its own, on a unix socket, for one session. Its own Python is not us
 Every test gets an empty database of its own: one that another test has had, emptied, or a copy of one that is migrated
 already (a copy takes ten times as long). QUICK forgets what it confirms in a power cut, of which there is none here; a
 test that kills the server has one without it.
+
+The folder is in memory where there is room: what a server has handed to the operating system outlives a `kill -9` there
+as on any disk, what it has not is lost there as well, and a sync waits for nobody else's writes.
 """
 
 import atexit
@@ -12,15 +15,19 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
+
+from child_servers import ending_with_us, spawn
 
 QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 NOBODY = 65534
@@ -63,6 +70,9 @@ AS_NEW = """
     END $$;
 """
 """What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made."""
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 << 30
+"""As much has to be free there for a server to go there."""
 
 
 def program(name: str) -> str | None:
@@ -106,43 +116,97 @@ def needed() -> None:
 
 
 class PostgresServer:
-    """One server, and what may be done to it."""
+    """One server, and what may be done to it.
 
-    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+    within: what its command line begins with, `ip netns exec NAME` say.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str] | None = None, within: Sequence[str] = ()) -> None:
         self.folder = folder
         self._settings = {"listen_addresses": "", "max_connections": "60", "shared_buffers": "32MB"} | (settings or {})
+        self._within = within
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         self._emptied: list[tuple[str, subprocess.Popen[str]]] = []
         """Databases that nobody uses, each with a psql that empties it."""
 
-    def url(self, database: str) -> str:
-        """Where a database of it is."""
-        return f"postgresql://longstop@/{database}?host={self.folder}"
+    @property
+    def port(self) -> int:
+        """Which its socket is called by too."""
+        return int(self._settings.get("port", "5432"))
 
-    def make(self) -> None:
+    @property
+    def data(self) -> Path:
+        """Its data, the configuration among them."""
+        return self.folder / "data"
+
+    def url(self, database: str, user: str = "longstop") -> str:
+        """Where a database of it is."""
+        return f"postgresql://{user}@/{database}?host={self.folder}"
+
+    def make(self, *options: str) -> None:
         """Make an empty cluster."""
+        self.own(self.folder)
+        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", *options]
+        self._run("initdb", "-D", str(self.data), *asked)
+
+    def follow(self, primary: "PostgresServer", name: str = "standby") -> None:
+        """Make a standby of another server, which streams from it as `name`."""
+        self.own(self.folder)
+        where = f"host={primary.folder} port={primary.port} user=longstop application_name={name}"
+        self._run("pg_basebackup", "-D", str(self.data), "-d", where, "-R", "-c", "fast", "--no-sync")
+
+    def own(self, path: Path) -> None:
+        """Let a file or folder be that user's who runs the server."""
         if os.getuid() == 0:
-            os.chown(self.folder, NOBODY, NOBODY)
-        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        self._run("initdb", "-D", str(self._data), *asked)
+            os.chown(path, NOBODY, NOBODY)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it."""
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = self._command("postgres", "-D", str(self._data), "-k", str(self.folder), *options)
+        command = self._command("postgres", "-D", str(self.data), "-k", str(self.folder), *options)
         with (self.folder / "log").open("ab") as out:
             # Its workers end with it, so it is the only process to end.
-            self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-        self.wait()
+            whole = [*self._within, *ending_with_us(signal.SIGQUIT), *command]
+            self._process = spawn(whole, stdout=out, stderr=out, start_new_session=True)
 
     def wait(self) -> None:
         """Until it answers."""
         end = time.monotonic() + 60
-        while self._try("psql", "-h", str(self.folder), "-U", "longstop", "-d", "postgres", "-c", "SELECT 1"):
+        while not self.answers():
             if time.monotonic() > end or self.process.poll() is not None:
                 raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text()[-4000:]}")
-            time.sleep(0.05)
+            time.sleep(0.01)
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        connection = self.connection()
+        if connection is not None:
+            connection.close()
+        return connection is not None
+
+    def connection(self, user: str = "longstop", database: str = "postgres") -> socket.socket | None:
+        """A connection that asks for nothing more; None where it is not taken.
+
+        What a client says first, and what it hears: StartupMessage and ReadyForQuery in
+        https://www.postgresql.org/docs/current/protocol-message-formats.html. Who has to show a password is not taken.
+        """
+        parameters = b"user\0%s\0database\0%s\0\0" % (user.encode(), database.encode())
+        connection = socket.socket(socket.AF_UNIX)
+        with suppress(OSError):
+            connection.settimeout(10)
+            connection.connect(str(self.folder / f".s.PGSQL.{self.port}"))
+            connection.sendall(struct.pack(">II", 8 + len(parameters), 3 << 16) + parameters)
+            # It is the last of what comes, "I": in no transaction.
+            if connection.recv(1 << 16).endswith(b"Z\0\0\0\5I"):
+                return connection
+        connection.close()
+        return None
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -150,17 +214,28 @@ class PostgresServer:
         assert self._process is not None
         return self._process
 
-    def kill(self) -> None:
-        """kill -9, the workers first: they would go on for a moment otherwise."""
+    def all(self) -> list[int]:
+        """The ids of all its processes, the first one's first."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        self.process.send_signal(signal.SIGKILL)
-        for child in map(int, children):
+        return [self.process.pid, *map(int, children)]
+
+    def signal(self, sent: signal.Signals) -> None:
+        """Send all its processes a signal."""
+        for pid in self.all():
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+
+    def kill(self) -> None:
+        """kill -9, of its workers too: they would go on for a moment otherwise."""
+        first, *children = self.all()
+        os.kill(first, signal.SIGKILL)
+        for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
         self.process.wait()
-        for child in map(int, children):
+        for child in children:
             while Path(f"/proc/{child}/stat").exists() and " Z " not in _stat(child):
-                time.sleep(0.01)
+                time.sleep(0.002)
 
     def stop(self) -> None:
         """End it: what is under way is undone, and nothing is written out that a folder to be cleared would lose."""
@@ -168,6 +243,8 @@ class PostgresServer:
             psql.communicate()
         self._emptied.clear()
         if self._process is not None and self._process.poll() is None:
+            # It may have been stopped.
+            self.signal(signal.SIGCONT)
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
 
@@ -202,11 +279,8 @@ class PostgresServer:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """What psql prints."""
-        return self._run("psql", "-h", str(self.folder), "-U", "longstop", "-d", database, "-qAtc", statement)
-
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
+        where = ["-h", str(self.folder), "-p", str(self.port), "-U", "longstop", "-d", database]
+        return self._run("psql", *where, "-qAtc", statement)
 
     def _command(self, name: str, *args: str) -> list[str]:
         path = program(name)
@@ -219,9 +293,6 @@ class PostgresServer:
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
-    def _try(self, name: str, *args: str) -> int:
-        return subprocess.run(self._command(name, *args), capture_output=True, cwd=self.folder, check=False).returncode
-
 
 def _stat(pid: int) -> str:
     try:
@@ -231,14 +302,34 @@ def _stat(pid: int) -> str:
 
 
 @contextmanager
-def running(settings: dict[str, str] | None = None) -> Iterator[PostgresServer]:
-    """A server in a new folder, ended and cleared away afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="longstop-pg-"))
-    server = PostgresServer(folder, settings)
+def place(root: Path | None = None) -> Iterator[Path]:
+    """A folder for a server, in memory unless told where; cleared away afterwards. Short: a socket's path is in it."""
+    if root is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        root = MEMORY
+    folder = Path(tempfile.mkdtemp(prefix="longstop-pg-", dir=root))
     try:
-        server.make()
-        server.start()
-        yield server
+        yield folder
     finally:
-        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running(
+    settings: dict[str, str] | None = None,
+    *,
+    within: Sequence[str] = (),
+    follows: PostgresServer | None = None,
+    root: Path | None = None,
+) -> Iterator[PostgresServer]:
+    """A server in a new folder, ended and cleared away afterwards. follows: whose standby it is; root: see `place`."""
+    with place(root) as folder:
+        server = PostgresServer(folder, settings, within)
+        try:
+            if follows is None:
+                server.make()
+            else:
+                server.follow(follows)
+            server.start()
+            yield server
+        finally:
+            server.stop()

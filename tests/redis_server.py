@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from child_servers import ending_with_us, spawn
+
 QUICK = ("--maxmemory-policy", "noeviction")
 """Nothing is written to a disk: for what is asked of a store that nobody kills. It takes a relaxed one."""
 SAFE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
@@ -40,8 +42,9 @@ class RedisServer:
         assert program is not None
         self.socket.unlink(missing_ok=True)
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
-        self.process = subprocess.Popen(
+        self.process = spawn(
             [
+                *ending_with_us(),
                 program,
                 *place,
                 "--dir",

@@ -25,7 +25,7 @@ from longstop.testing.builders import AT_MS, event_id, make_append, make_deliver
 from longstop.testing.store_contract.steps import delivered, settlement, to_retry
 from stores_at_hand import Place
 
-CYCLES = int(os.environ.get("CYCLES", "5"))
+CYCLES = int(os.environ.get("CYCLES", "100"))
 SEED = int(os.environ.get("SEED", "20261128"))
 UNTIL_MS = AT_MS + 30_000
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -97,7 +97,7 @@ async def _under_kills(server: postgres_server.PostgresServer, url: str, relaxed
         tasks = [asyncio.create_task(_append(store, ledger, sender)) for sender in range(1, 9)]
         tasks += [asyncio.create_task(_work(store, ledger, f"w{number}")) for number in range(2)]
         for _ in range(cycles):
-            enough = len(ledger.acknowledged) + rng.randrange(50, 400)
+            enough = len(ledger.acknowledged) + rng.randrange(20, 130)
             while len(ledger.acknowledged) < enough and not any(task.done() for task in tasks):
                 await asyncio.sleep(0.005)
             server.kill()
@@ -141,14 +141,14 @@ def durable() -> Iterator[postgres_server.PostgresServer]:
         yield server
 
 
-@pytest.mark.timeout(120 + 20 * CYCLES)
+@pytest.mark.timeout(120 + 5 * CYCLES)
 async def test_what_was_acknowledged_survives_every_kill_of_the_server(
     durable: postgres_server.PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = await _under_kills(durable, durable.url("longstop"), False, CYCLES)
     with capsys.disabled():
         print(f"\n{CYCLES} kills of PostgreSQL: {figures}")
-    assert figures["acknowledged"] > 50 * CYCLES
+    assert figures["acknowledged"] > 20 * CYCLES
     assert figures["settled"] > 0
     assert (figures["lost"], figures["unsettled"], figures["drifts"]) == (0, 0, 0)
 

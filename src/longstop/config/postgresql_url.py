@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from longstop.config.errors import Fault, listed, nearest, quoted
 from longstop.config.values import Surroundings, expand
@@ -12,6 +12,8 @@ EXPECTED = "postgresql://USER:${PASSWORD}@HOST:5432/DATABASE"
 DRIVERS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "passfile")
 """What PostgreSQL's own programs take in a URL, and asyncpg too."""
 _FILES = ("sslrootcert", "sslcert", "sslkey", "passfile")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
+"""One of the hosts, of which there may be several with commas between."""
 _OURS = {
     "durability": (r"relaxed|strict", "relaxed or strict"),
     "pgbouncer": (r"transaction", "transaction"),
@@ -39,14 +41,7 @@ class PostgresqlSettings:
 
 def postgresql(text: str, around: Surroundings) -> PostgresqlSettings:
     """What a URL asks for. What is read from a variable may hold any character. Raises Fault."""
-    try:
-        parts = urlsplit(text)
-        # It is read here, so that what it says is not "invalid literal".
-        _ = parts.port
-    except ValueError:
-        raise Fault(
-            "found a URL that cannot be read", EXPECTED, "a password of another kind goes into ${NAME}"
-        ) from None
+    parts = _split(text)
     if not text.partition(":")[2].startswith("//") or parts.fragment or not parts.path.strip("/"):
         raise Fault("found a URL without a database, or with #", EXPECTED)
     login, _, host = parts.netloc.rpartition("@")
@@ -71,6 +66,21 @@ def postgresql(text: str, around: Surroundings) -> PostgresqlSettings:
         pooled="pgbouncer" in ours,
         connections=int(ours.get("connections", "8")),
     )
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise _unreadable() from None
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if any(_HOST.fullmatch(each) is None for each in hosts):
+        raise _unreadable()
+    return parts
+
+
+def _unreadable() -> Fault:
+    return Fault("found a URL that cannot be read", EXPECTED, "a password of another kind goes into ${NAME}")
 
 
 def _value(text: str, around: Surroundings) -> str:

@@ -96,6 +96,8 @@ _REPEATED = """
 """
 _KEPT = "SELECT id, source, received_at_ms, sha256(body) AS body FROM events WHERE id = ANY($1::varchar[])"
 
+_WRITE_SOMETHING = "SELECT pg_logical_emit_message(true, 'longstop', '')"
+
 
 def digest(source: str, dedup: bytes | None) -> bytes | None:
     """What a source and key are known by; None where there is no key."""
@@ -268,7 +270,8 @@ async def _kept_before(
     database: PostgresDatabase, appends: Sequence[Append], error: asyncpg.UniqueViolationError
 ) -> set[str]:
     """The ids of those that an earlier try has kept. Raises ValueError where what is kept is not the same."""
-    kept = {row["id"]: row for row in await database.rows(_KEPT, [item.event.id for item in appends])}
+    found = await database.transact(lambda connection: _looked_up(connection, [item.event.id for item in appends]))
+    kept = {row["id"]: row for row in found}
     for item in appends:
         row, event = kept.get(item.event.id), item.event
         same = (event.source, event.received_at_ms, hashlib.sha256(event.body).digest())
@@ -277,3 +280,15 @@ async def _kept_before(
     if not kept:
         raise ValueError("a delivery id in this batch is already kept") from error
     return set(kept)
+
+
+async def _looked_up(connection: asyncpg.Connection, ids: list[str]) -> Sequence[asyncpg.Record]:
+    """What is kept of these, as durable as a commit makes it.
+
+    A commit whose connection is ended while it waits for a synchronous standby is seen by all, and may not have got
+    there (PostgreSQL's src/backend/replication/syncrep.c). What only reads waits for nobody; what writes waits until
+    all before it is there as well. So something is written, which nobody reads.
+    """
+    found: Sequence[asyncpg.Record] = await connection.fetch(_KEPT, ids)
+    await connection.execute(_WRITE_SOMETHING)
+    return found

@@ -16,6 +16,7 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import durability, schema, text
 from longstop.stores.postgres.arrivals import Arrivals
 from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
+from longstop.stores.postgres.hosts import Hosts
 
 T = TypeVar("T")
 Work = Callable[[asyncpg.Connection], Awaitable[T]]
@@ -26,7 +27,8 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How a store reaches its server. `url` is a libpq URL; asyncpg reads it (passwords and TLS included)."""
+    """How a store reaches its server. `url` is a libpq URL; asyncpg reads it (passwords and TLS included). It may name
+    several hosts, of which the one is looked for that takes writes."""
 
     url: str = field(repr=False)
     schema: str = "longstop"
@@ -75,6 +77,7 @@ class PostgresDatabase:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._pool: asyncpg.Pool | None = None
+        self._hosts = Hosts(settings.url)
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
         # Not SET LOCAL, to which a quoted name in quotes is a name with quotes in it.
@@ -217,24 +220,27 @@ class PostgresDatabase:
             yield
 
     async def _connect(self) -> asyncpg.Connection:
-        settings = self._settings
-        connection = await asyncpg.connect(
-            settings.url,
-            timeout=settings.connect_s,
-            command_timeout=settings.statement_s + settings.lock_s,
-            statement_cache_size=0 if settings.pooled else 500,
-            target_session_attrs="read-write",
-            server_settings={"application_name": "longstop"} | ({} if settings.pooled else settings.session()),
-        )
+        connection = await self._hosts.connect(self._connect_to, self._settings.connect_s)
         try:
             # In a transaction: a pooler could hand each step of a statement to another connection of the server.
             async with connection.transaction():
-                await durability.refuse_what_forgets(connection, settings.relaxed)
+                await durability.refuse_what_forgets(connection, self._settings.relaxed)
                 await text.set_codecs(connection)
         except BaseException:
             await _let_go(connection)
             raise
         return connection
+
+    async def _connect_to(self, url: str, within_s: float) -> asyncpg.Connection:
+        settings = self._settings
+        return await asyncpg.connect(
+            url,
+            timeout=within_s,
+            command_timeout=settings.statement_s + settings.lock_s,
+            statement_cache_size=0 if settings.pooled else 500,
+            target_session_attrs="read-write",
+            server_settings={"application_name": "longstop"} | ({} if settings.pooled else settings.session()),
+        )
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:

@@ -52,12 +52,13 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
     except asyncpg.ClientConfigurationError:
         raise StoreUnavailableError("PostgreSQL: the address in store.url cannot be read") from None
     except BROKEN as error:
-        raise broken(_said(error)) from error
+        raise broken(said(error)) from error
     except asyncpg.PostgresError as error:
-        raise StoreUnavailableError(_said(error)) from error
+        raise StoreUnavailableError(said(error)) from error
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """What an error of the driver says, for people."""
     text = str(error).strip() or type(error).__name__
     code = getattr(error, "sqlstate", None)
     return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"

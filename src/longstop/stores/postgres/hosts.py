@@ -1,0 +1,59 @@
+"""Which of the hosts in a URL is connected to: the one that takes writes, and the last that did before all others.
+
+The driver would go through them as well, with one limit of time for all: a host that answers nothing at all (its
+machine is off) would take up the whole of it each time, and nobody would get to the next.
+"""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import asyncpg
+
+from longstop.stores.postgres.failures import BROKEN, said
+
+
+class Hosts:
+    """The hosts of one URL."""
+
+    def __init__(self, url: str) -> None:
+        self._urls = one_by_one(url)
+        self._last = 0
+
+    async def connect(
+        self, connect: Callable[[str, float], Awaitable[asyncpg.Connection]], within_s: float
+    ) -> asyncpg.Connection:
+        """A connection to the first that takes it. Raises what the driver does; of several, all that they said."""
+        errors: list[BaseException] = []
+        for number in sorted(range(len(self._urls)), key=lambda number: number != self._last):
+            try:
+                connection = await connect(self._urls[number], within_s / len(self._urls))
+            except (*BROKEN, asyncpg.PostgresError) as error:
+                errors.append(error)
+            else:
+                self._last = number
+                return connection
+        if len(errors) == 1:
+            raise errors[0]
+        raise ConnectionError("; ".join(said(error).removeprefix("PostgreSQL: ") for error in errors)) from errors[0]
+
+
+def one_by_one(url: str) -> tuple[str, ...]:
+    """The same URL for each of its hosts alone."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    login, at, hosts = parts.netloc.rpartition("@")
+    if hosts:
+        return tuple(parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(","))
+    folders = options.get("host", "").split(",")
+    ports = options.get("port", "").split(",")
+    ports = ports if len(ports) == len(folders) else ports * len(folders)
+    return tuple(
+        _with(url, options | {name: value for name, value in (("host", host), ("port", port)) if value})
+        for host, port in zip(folders, ports, strict=True)
+    )
+
+
+def _with(url: str, options: dict[str, str]) -> str:
+    # Not by `geturl`, which drops the slashes before an empty host.
+    query = urlencode(options, quote_via=quote, safe="/")
+    return url.partition("?")[0] + (f"?{query}" if query else "")
