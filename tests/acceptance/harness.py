@@ -272,12 +272,23 @@ class Site:
             process.kill()
         self.destination.close()
 
-    def start(self, role: str = "serve", *options: str, prelude: str = "") -> Process:
-        """Start `longstop serve`, `ingest` or `work`. `prelude` is Python that runs first: for planted bugs."""
+    def start(
+        self,
+        role: str = "serve",
+        *options: str,
+        prelude: str = "",
+        within: Sequence[str] = (),
+        config: Path | None = None,
+    ) -> Process:
+        """Start `longstop serve`, `ingest` or `work`. `prelude` is Python that runs first: for planted bugs.
+
+        within, config: instead of the site's own.
+        """
         program = ["-m", "longstop"]
         if prelude:
             program = ["-c", f"{prelude}\nimport sys\nfrom longstop.__main__ import main\nsys.exit(main())"]
-        command = [*self.within, sys.executable, *program, role, "--config", str(self.config), *options]
+        around, config = within or self.within, config or self.config
+        command = [*around, sys.executable, *program, role, "--config", str(config), *options]
         return self.run_in_background(command, role)
 
     def run_in_background(self, command: Sequence[str], name: str, **env: str) -> Process:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -114,7 +115,14 @@ class Gateway:
         policies = {each.name: each.retry for each in deliverable(config)}
         self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
         self._clock_repairs = clock_repairs(config, self._parts, watch)
-        self._heartbeat = Heartbeat(store, clock, _node(worker, role, clock))
+        self._heartbeat = Heartbeat(
+            store,
+            clock,
+            _node(worker, role, clock),
+            cpu_s=time.process_time,
+            attempts=lambda: self._dispatch.under_way,
+            workers=self._dispatch.share,
+        )
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
         self._failed_tasks: list[str] = []
@@ -128,6 +136,8 @@ class Gateway:
         await self._parts.open()
         if self._parts.spooled is not None:
             self._background(self._parts.spooled.run(), "spool")
+        # Before anything is leased: a destination's rate is shared among those who deliver.
+        await self._heartbeat.beat()
         if Role.INGEST in self._role:
             # Looked at once before anything is taken: a full disk is refused from the first request on.
             await self._pressure.look()
@@ -217,7 +227,7 @@ class Gateway:
 
     def is_busy(self) -> bool:
         """Whether attempts are under way."""
-        return self._dispatch.is_busy()
+        return self._dispatch.under_way > 0
 
     def why_not_ready(self) -> list[str]:
         """What keeps it from accepting and delivering, in words; nothing where it does both.
