@@ -1,4 +1,4 @@
-"""Many nodes on one store, any of them killed, stopped past its lease or cut off: nothing is lost, doubled or disordered.
+"""Many nodes on one store, any of them killed, stopped past its lease or cut off: nothing is lost or out of order.
 
 One round of each in a few seconds; `ROUNDS=20` makes more.
 """
@@ -66,7 +66,7 @@ def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.Capt
     started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
     (one, _), (other, _), (first, _), (second, _) = [(node.ready(), port) for node, port in started]
     ports = [port for _, port in started[:2]]
-    # Who stands still within a transaction on a file has everybody wait: docs/scale.md. test_two_workers has one beside.
+    # Who stands still within a transaction on a file has everybody wait: docs/scale.md, and test_two_workers.
     server = nodes.kind != "sqlite"
 
     async def disturb(senders: Senders) -> None:

@@ -37,7 +37,7 @@ class TokenBucket:
         return max(1.0, self._rate_per_s * self._burst_s)
 
     def change(self, rate_per_s: float, now_ms: int) -> None:
-        """From now on it is another rate. What has come together by the old one stays, as far as the new one lets it."""
+        """From now on it is another rate. What is there by the old one stays, as far as the new one lets it."""
         self.available(now_ms)
         self._rate_per_s = rate_per_s
         self._tokens = min(self._tokens, self._burst)
