@@ -90,7 +90,7 @@ def with_drain(site: Site, drain: str) -> None:
 
 
 def test_a_restart_behind_a_socket_of_systemd_refuses_nobody(site: Site, kept_open: socket.socket) -> None:
-    with_drain(site, "300ms")
+    with_drain(site, "2s")
     handed_on = (
         f"import os; os.dup2({kept_open.fileno()}, 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')"
     )
@@ -141,18 +141,21 @@ def test_a_rolling_upgrade_behind_a_balancer_refuses_nobody(site: Site) -> None:
     def versions() -> list[str]:
         return sorted(each["version"] for each in site.ask("status").row["nodes"])
 
-    running = [start(0, "1"), start(1, "1")]
+    running, upgraded = [start(0, "1"), start(1, "1")], [False, False]
     for each in running:
         each.ready()
     port = free_port()
-    behind_haproxy(site, port, *ports)
+    balancer = behind_haproxy(site, port, *ports)
     wait_until(lambda: listens(port), "the balancer to listen")
     with Load(port) as load:
         load.more()
         for at in (0, 1):
             running[at].stop()
             running[at] = start(at, "2").ready()
+            upgraded[at] = True
             assert versions() == [["1", "2"], ["2", "2"]][at], "both at work on one store"
+            # Only then the next: until it is found, the other is the last that takes anything.
+            wait_until(lambda: balancer.err.count(" is UP") == sum(upgraded), "the balancer to find it")
             load.more()
     assert not load.refused
     every_one_is_delivered(site, load)

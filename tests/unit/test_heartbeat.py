@@ -113,6 +113,24 @@ async def test_a_worker_knows_among_how_many_it_is() -> None:
     task.cancel()
 
 
+@on_virtual_time
+async def test_of_all_workers_the_eldest_does_what_one_has_to_do() -> None:
+    store, clock = MemoryStore(), VirtualClock()
+    elder, younger = (
+        heart_of(store, clock, replace(NODE, name=f"host:{10 - age}", started_at_ms=AT_MS + age)) for age in (0, 1)
+    )
+    same = heart_of(store, clock, replace(NODE, name="host:99"))
+    accepting = replace(NODE, name="a:1", roles=("ingest",), started_at_ms=AT_MS - 1)
+    await store.beat(accepting)
+    for each in (younger, elder, same, younger, elder):
+        await each.beat()
+    assert [each.is_first for each in (elder, younger, same)] == [True, False, False]
+    await elder.leave()
+    for each in (younger, same):
+        await each.beat()
+    assert [each.is_first for each in (younger, same)] == [False, True]
+
+
 class TestWatch:
     def test_a_clock_that_is_far_behind_is_no_sign_of_death(self) -> None:
         watch, behind = NodeWatch(), replace(NODE, seen_at_ms=AT_MS - 3_600_000)

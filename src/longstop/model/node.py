@@ -33,6 +33,10 @@ class Node:
         """Whether it has been heard of lately; a clock that is ahead of ours makes no difference."""
         return now_ms - self.seen_at_ms < GONE_AFTER_MS
 
+    def is_elder_than(self, other: "Node") -> bool:
+        """Whether it was here first: of any two nodes one."""
+        return (self.started_at_ms, self.name) < (other.started_at_ms, other.name)
+
 
 class NodeWatch:
     """Which nodes run, as one of them finds out by looking again and again: by whether they go on being heard of.

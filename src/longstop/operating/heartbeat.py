@@ -41,6 +41,8 @@ class Heartbeat:
         self._watch = NodeWatch()
         self._used_s, self._used_at_ms = cpu_s(), clock.monotonic_ms()
         self._failing = False
+        self.is_first = True
+        """It is the eldest of the nodes that deliver, and does what one of them has to do for all."""
 
     async def run(self) -> None:
         """Say every few seconds that the node is there. Runs until it is cancelled."""
@@ -69,7 +71,10 @@ class Heartbeat:
         else:
             self._failing = False
             running = self._watch.look(nodes, node.seen_at_ms, self._clock.monotonic_ms())
-            self._workers(sum("work" in each.roles and each.name != node.name for each in running) + 1)
+            others = [each for each in running if "work" in each.roles and each.name != node.name]
+            # For a moment two may think so, or nobody: nothing that is done so harms if it is done twice.
+            self.is_first = all(node.is_elder_than(each) for each in others)
+            self._workers(len(others) + 1)
 
     def _now(self) -> Node:
         used_s, at_ms = self._cpu_s(), self._clock.monotonic_ms()

@@ -152,8 +152,8 @@ class Gateway:
             self._background(self._clock_repairs.run(), "clock_repairs")
             self._jobs = self._background(self._parts.job_runner(delivers=True).run(), "jobs")
             self._background(self._alerts.run(), "alerts")
-            self._background(self._parts.retention().run(), "retention")
-            self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
+            self._background(self._parts.retention(self._is_first).run(), "retention")
+            self._background(Recounter(self._parts.store, self._parts.clock, self._is_first).run(), "recount")
         self._background(self._signals.statistics.run(), "statistics")
         self._background(self._heartbeat.run(), "heartbeat")
         for calls in self._alert_calls:
@@ -290,6 +290,9 @@ class Gateway:
             Observed(free_bytes, self._spool if self._parts.spooled is not None else None),
             self._alert_calls,
         )
+
+    def _is_first(self) -> bool:
+        return self._heartbeat.is_first
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
