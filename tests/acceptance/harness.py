@@ -180,11 +180,20 @@ class Ran:
 class Process:
     """A program of ours that runs in the background, its output in files."""
 
-    def __init__(self, command: Sequence[str], folder: Path, name: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, name: str, env: Mapping[str, str], pass_fds: Sequence[int] = ()
+    ) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.popen = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.PIPE, stdout=out, stderr=err, env=env, bufsize=0
+                command,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                env=env,
+                bufsize=0,
+                pass_fds=pass_fds,
             )
 
     @property
@@ -276,17 +285,29 @@ class Site:
             process.kill()
         self.destination.close()
 
-    def start(self, role: str = "serve", *options: str, prelude: str = "") -> Process:
-        """Start `longstop serve`, `ingest` or `work`. `prelude` is Python that runs first: for planted bugs."""
+    def start(
+        self,
+        role: str = "serve",
+        *options: str,
+        prelude: str = "",
+        within: Sequence[str] = (),
+        config: Path | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Process:
+        """Start `longstop serve`, `ingest` or `work`. `prelude` is Python that runs first: for planted bugs.
+
+        within, config: instead of the site's own. pass_fds: descriptors that it gets.
+        """
         program = ["-m", "longstop"]
         if prelude:
             program = ["-c", f"{prelude}\nimport sys\nfrom longstop.__main__ import main\nsys.exit(main())"]
-        command = [*self.within, sys.executable, *program, role, "--config", str(self.config), *options]
-        return self.run_in_background(command, role)
+        around, config = within or self.within, config or self.config
+        command = [*around, sys.executable, *program, role, "--config", str(config), *options]
+        return self.run_in_background(command, role, pass_fds)
 
-    def run_in_background(self, command: Sequence[str], name: str, **env: str) -> Process:
+    def run_in_background(self, command: Sequence[str], name: str, pass_fds: Sequence[int] = (), **env: str) -> Process:
         """Start any program in this folder."""
-        process = Process(command, self.folder, f"{name}-{len(self._started)}", environment(**env))
+        process = Process(command, self.folder, f"{name}-{len(self._started)}", environment(**env), pass_fds)
         self._started.append(process)
         return process
 

@@ -74,12 +74,12 @@ def run(site: Site, cycles: int, seed: int, plant: str = "", drain_s: float = 60
     drain_s: how long the last gateway may take to deliver the rest.
     """
     rng = random.Random(seed)
-    backend = _Backend(seed)
+    backend = Backend(seed)
     site.configure(lease="1s", attempts=1000, first="10ms", cap="100ms", stop_timeout="5s")
     site.destination.script = backend
     began_s = time.monotonic()
     ledger = asyncio.run(_kill_and_drain(site, cycles, rng, plant, drain_s))
-    return _reckon(site, cycles, ledger, backend.taken, began_s)
+    return reckon(site, cycles, ledger, backend.taken, began_s)
 
 
 def run_beside(site: Site, disturb: Callable[[set[str]], Awaitable[None]], cycles: int, seed: int) -> Figures:
@@ -87,11 +87,11 @@ def run_beside(site: Site, disturb: Callable[[set[str]], Awaitable[None]], cycle
 
     disturb: does so, `cycles` times; it is given the ids that have been acknowledged so far.
     """
-    backend = _Backend(seed)
+    backend = Backend(seed)
     site.destination.script = backend
     began_s = time.monotonic()
     ledger = asyncio.run(_disturb_and_drain(site, disturb, random.Random(seed)))
-    return _reckon(site, cycles, ledger, backend.taken, began_s)
+    return reckon(site, cycles, ledger, backend.taken, began_s)
 
 
 async def _disturb_and_drain(site: Site, disturb: Callable[[set[str]], Awaitable[None]], rng: random.Random) -> Ledger:
@@ -105,13 +105,13 @@ async def _disturb_and_drain(site: Site, disturb: Callable[[set[str]], Awaitable
         await sending
     assert program.popen.poll() is None, f"it ended by itself with {program.popen.returncode}:\n{program.err}"
     end_s = time.monotonic() + 60
-    while await asyncio.to_thread(_waiting, site) and time.monotonic() < end_s:
+    while await asyncio.to_thread(waiting, site) and time.monotonic() < end_s:
         await asyncio.sleep(0.2)
     program.stop()
     return ledger
 
 
-class _Backend:
+class Backend:
     """Mostly quick, now and then slow or not willing, so that every kill meets attempts in all stages."""
 
     def __init__(self, seed: int) -> None:
@@ -212,12 +212,12 @@ async def _drain(site: Site, plant: str, limit_s: float) -> None:
     """A last gateway that nobody kills, until nothing waits or the time is up."""
     program = site.start("serve", prelude=plant).ready()
     end_s = time.monotonic() + limit_s
-    while await asyncio.to_thread(_waiting, site) and time.monotonic() < end_s:
+    while await asyncio.to_thread(waiting, site) and time.monotonic() < end_s:
         await asyncio.sleep(0.2)
     program.stop()
 
 
-def _waiting(site: Site) -> int:
+def waiting(site: Site) -> int:
     row = site.ask("status").row
     return sum(each["scheduled"] + each["leased"] for each in row["destinations"])
 
@@ -225,7 +225,7 @@ def _waiting(site: Site) -> int:
 # -- the reckoning ------------------------------------------------------------------------------
 
 
-def _reckon(site: Site, cycles: int, ledger: Ledger, taken: set[str], began_s: float) -> Figures:
+def reckon(site: Site, cycles: int, ledger: Ledger, taken: set[str], began_s: float) -> Figures:
     kept = {row["id"]: row["deliveries"] for row in site.ask("events", "list", "--limit", "10000000").rows}
     settled = {id_ for id_, deliveries in kept.items() if [each["state"] for each in deliveries] == ["delivered"]}
     delivered = ledger.acknowledged & taken & settled

@@ -261,6 +261,17 @@ def _name(query: bytes) -> tuple[str, int]:
     return ".".join(labels).lower(), at + 1
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(2**16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 class Servers:
     """A loop in a thread in which servers run, whichever namespace their sockets are in. Use it as a context."""
 
@@ -283,6 +294,16 @@ class Servers:
         for each in sockets:
             self._listening.append(self._do(asyncio.start_server(server.serve, sock=each, ssl=tls)))
         return server
+
+    def forward(self, listening: socket.socket, connect: Callable[[], Awaitable[Streams]]) -> None:
+        """Hand on whoever connects to the socket, byte by byte, to where `connect` leads."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                far_reader, far_writer = await connect()
+                await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+
+        self._listening.append(self._do(asyncio.start_server(serve, sock=listening)))
 
     def resolve(self, listening: socket.socket, answers: Mapping[str, Sequence[Sequence[str]]]) -> Resolver:
         """Answer whoever asks this socket for a name."""

@@ -380,6 +380,30 @@ async def test_a_rate_is_kept() -> None:
         running.cancel()
 
 
+@on_virtual_time
+async def test_a_rate_is_one_for_all_workers_that_share_it() -> None:
+    sender = ScriptedSender()
+    async with Works(crm=sender) as works:
+        destination = Destination("slow", sender, ONCE, 32, rate_per_s=10.0)
+        one, two = (
+            Dispatch(works.store, works.deliver, [destination], works.clock, f"worker-{n}", 30_000) for n in (2, 3)
+        )
+        one.share(2)
+        two.share(2)
+        running = [asyncio.create_task(each.run()) for each in (one, two)]
+        await works.store.append([make_append(n, to=("slow",)) for n in range(1, 201)])
+        await works.clock.sleep(5)
+        assert 49 <= len(sender.sent) <= 53
+        # The other is killed, and what it had becomes this one's.
+        running[1].cancel()
+        await works.clock.sleep(5)
+        assert 73 <= len(sender.sent) <= 78
+        one.share(1)
+        await works.clock.sleep(5)
+        assert 122 <= len(sender.sent) <= 128
+        running[0].cancel()
+
+
 class Down(ScriptedSender):
     """Refuses until a time, and takes a moment for everything."""
 

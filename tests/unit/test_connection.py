@@ -235,3 +235,48 @@ async def test_a_stop_closes_who_is_idle_and_waits_for_who_is_not(served: Served
     status, headers, _ = await busy.answer()
     assert (status, headers["connection"]) == (200, "close")
     await asyncio.wait_for(stopping, PATIENCE_S)
+
+
+async def test_a_stop_waits_a_moment_for_who_has_just_connected(served: Served) -> None:
+    new, silent = await served.connect(), await served.connect()
+    new.write(HEALTH[:4])
+    client = await served.connect()
+    client.write(HEALTH)
+    assert (await client.answer())[0] == 200, "all three are known to the server by now"
+    for each in served.server._connections:
+        # As long as the test takes, on a machine however slow.
+        each.idle_since_s += PATIENCE_S
+    stopping = asyncio.create_task(served.server.stop())
+    assert await is_closed(client), "it has been served, and comes again elsewhere"
+    new.write(HEALTH[4:])
+    status, headers, _ = await new.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    silent.write(POST)
+    assert (await silent.answer())[0] == 200
+    await asyncio.wait_for(stopping, PATIENCE_S)
+
+
+async def test_a_stop_waits_no_longer_than_that_for_who_says_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "NEW_WITHIN_S", 0.05)
+    silent, client = await served.connect(), await served.connect()
+    client.write(HEALTH)
+    assert (await client.answer())[0] == 200
+    await asyncio.wait_for(served.server.stop(), PATIENCE_S)
+    assert await is_closed(silent)
+
+
+async def test_who_drains_takes_every_request_and_sends_their_senders_elsewhere(served: Served) -> None:
+    kept, asking = await served.connect(), await served.connect()
+    kept.write(POST)
+    status, headers, _ = await kept.answer()
+    assert (status, headers.get("connection")) == (200, None)
+    served.server.drain()
+    kept.write(POST + POST)
+    answers = [await kept.answer(), await kept.answer()]
+    assert [(status, headers.get("connection")) for status, headers, _ in answers] == [(200, None), (200, "close")]
+    assert await is_closed(kept)
+    asking.write(HEALTH)
+    status, headers, body = await asking.answer()
+    assert (status, headers["connection"], body) == (503, "close", b'{"status":"stopping"}')

@@ -500,3 +500,19 @@ async def test_counters_that_drifted_are_put_right_in_the_background_and_logged(
     assert "events shop" in told
     assert (await store.counts()).events == 3
     await store.close()
+
+
+@on_virtual_time
+async def test_of_many_workers_only_one_forgets_and_counts_after() -> None:
+    store, clock, first = FaultyStore(MemoryStore()), VirtualClock(), False
+    await store.open()
+    tasks = [
+        asyncio.create_task(Retention(store, AN_HOUR, clock, None, lambda: first).run()),  # type: ignore[arg-type]
+        asyncio.create_task(Recounter(store, clock, lambda: first).run()),  # type: ignore[arg-type]
+    ]
+    await asyncio.sleep(200)
+    assert not {"forgettable", "recount"} & set(store.calls)
+    first = True
+    await asyncio.sleep(200)
+    assert set(store.calls) >= {"forgettable", "recount"}
+    await end_tasks(tasks)

@@ -607,6 +607,8 @@ export interface components {
             role: components["schemas"]["Role"];
         };
         Node: {
+            attempts: number;
+            cpu_percent: number | null;
             name: string;
             roles: string[];
             running: boolean;

@@ -19,6 +19,10 @@ class Node(BaseModel):
     started_at: Time
     seen_at: Time = Field(description="When it was last heard of.")
     running: bool = Field(description="It was heard of within 20 s.")
+    cpu_percent: int | None = Field(
+        description="How much of one processor core it used in the last 5 s: near 100 it can do no more.", examples=[35]
+    )
+    attempts: int = Field(description="Attempts that it had under way.")
 
 
 class Circuit(BaseModel):

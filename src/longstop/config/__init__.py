@@ -64,6 +64,8 @@ class ServerSettings:
     port: int
     admin_host: str
     admin_port: int
+    drain_ms: int
+    """How long a stop lets those in front find out, before nothing more is taken."""
     stop_timeout_ms: int
     """How long a stop waits for attempts under way."""
     trusted_proxies: tuple[str, ...]

@@ -127,6 +127,7 @@ class ServerTable(Table):
         description='a list of networks, as ["10.0.0.0/8"]',
         json_schema_extra={"item": "a network or an address"},
     )
+    drain_ms: Duration = Field(default=0, alias="drain", description=DURATION)
     stop_timeout_ms: Duration = Field(default=20_000, alias="stop_timeout", description=DURATION)
 
 

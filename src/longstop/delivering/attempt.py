@@ -30,11 +30,11 @@ class Destination:
     sender: Sender
     policy: RetryPolicy
     concurrency: int
-    """Attempts that may be under way at once."""
+    """Attempts that may be under way at once, in this worker."""
     adaptive: bool = False
     """Whether there may be fewer, as many as the destination can take."""
     rate_per_s: float | None = None
-    """Attempts that may begin in a second; None: any number."""
+    """Attempts that may begin in a second, in all workers together; None: any number."""
     timeout_ms: int = 10_000
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     transactional: TransactionalSender | None = None

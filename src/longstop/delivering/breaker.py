@@ -32,7 +32,7 @@ class Breaker:
     """One destination, as this worker sees it.
 
     timeout_ms: of an attempt. retry_after_cap_ms: the longest Retry-After that is honoured.
-    rate_per_s: attempts a second that this worker may begin; None: any number.
+    rate_per_s: attempts a second that all workers together may begin; None: any number.
     listeners: are told when this worker has opened or closed the circuit.
     """
 
@@ -57,6 +57,7 @@ class Breaker:
         self._answer_ms = timeout_ms + ANSWER_AFTER_MS
         self._cap_ms = retry_after_cap_ms
         self._tally = Tally(policy)
+        self._rate_per_s = rate_per_s
         self._bucket = None if rate_per_s is None else TokenBucket(rate_per_s, 0, burst_s=0.1)
         self._listeners = listeners
         self._circuit: Circuit | None = None
@@ -73,6 +74,11 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether the circuit was open when this worker last looked."""
         return self._circuit is not None
+
+    def share(self, workers: int) -> None:
+        """So many workers deliver: of the rate, this one has its part."""
+        if self._bucket is not None and self._rate_per_s is not None:
+            self._bucket.change(self._rate_per_s / workers, self._clock.monotonic_ms())
 
     # -- before an attempt ---------------------------------------------------------------------------
 

@@ -56,9 +56,15 @@ class Dispatch:
         """Whether a destination's circuit was open when the store was last asked."""
         return self._breakers[destination].is_open
 
-    def is_busy(self) -> bool:
-        """Whether attempts are under way."""
-        return bool(self._running)
+    @property
+    def under_way(self) -> int:
+        """How many attempts are under way."""
+        return len(self._running)
+
+    def share(self, workers: int) -> None:
+        """So many workers deliver from this store: what destinations allow in a second is for all of them."""
+        for breaker in self._breakers.values():
+            breaker.share(workers)
 
     async def run(self) -> None:
         """Lease and deliver until `stop`."""

@@ -28,9 +28,19 @@ class TokenBucket:
 
     def __init__(self, rate_per_s: float, now_ms: int, burst_s: float = 1.0) -> None:
         self._rate_per_s = rate_per_s
-        self._burst = max(1.0, rate_per_s * burst_s)
+        self._burst_s = burst_s
         self._tokens = self._burst
         self._at_ms = now_ms
+
+    @property
+    def _burst(self) -> float:
+        return max(1.0, self._rate_per_s * self._burst_s)
+
+    def change(self, rate_per_s: float, now_ms: int) -> None:
+        """From now on it is another rate. What is there by the old one stays, as far as the new one lets it."""
+        self.available(now_ms)
+        self._rate_per_s = rate_per_s
+        self._tokens = min(self._tokens, self._burst)
 
     def take(self, now_ms: int) -> float:
         """0 where the request is within the rate; otherwise the seconds until the next one will be."""

@@ -4,6 +4,8 @@ They are changed in the transactions that change what they count, so this should
 it right and says so, because it is a fault of ours or somebody has changed the store with another program.
 """
 
+from collections.abc import Callable
+
 import structlog
 
 from longstop.model.errors import StoreUnavailableError
@@ -17,18 +19,19 @@ ROUND_S = 3_600.0
 
 
 class Recounter:
-    """Checks the counters of one store."""
+    """Checks the counters of one store. is_mine: whether this process does it now, and no other one on the store."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, is_mine: Callable[[], bool] = lambda: True) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._is_mine = is_mine
         self._after: str | None = None
 
     async def run(self) -> None:
         """Check for ever."""
         while True:
             await self._clock.sleep(STEP_S)
-            if await self.step():
+            if self._is_mine() and await self.step():
                 await self._clock.sleep(ROUND_S)
 
     async def step(self) -> bool:

@@ -7,7 +7,7 @@ What is archived is on the disk before anything of it is forgotten, and nothing 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -36,13 +36,24 @@ BEHIND_MS = 3_600_000
 
 
 class Retention:
-    """Forgets by these settings. `archive` None: what is forgotten is gone."""
+    """Forgets by these settings. `archive` None: what is forgotten is gone.
 
-    def __init__(self, ledger: Ledger, settings: RetentionSettings, clock: Clock, archive: Archive | None) -> None:
+    is_mine: whether this process does it now; another one on the same store would archive the same events once more.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: RetentionSettings,
+        clock: Clock,
+        archive: Archive | None,
+        is_mine: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
         self._archive = archive
+        self._is_mine = is_mine
         self._after: dict[str, str | None] = {}
         self._lived_ms: int | None = None
         self._looked_at_s = 0.0
@@ -52,7 +63,8 @@ class Retention:
         """Forget for ever."""
         while True:
             try:
-                await self.sweep()
+                if self._is_mine():
+                    await self.sweep()
             except (StoreUnavailableError, ArchiveError) as error:
                 log.error("retention_failed", error=str(error))
             await self._clock.sleep(EVERY_S)

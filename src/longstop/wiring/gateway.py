@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -123,7 +124,14 @@ class Gateway:
         policies = {each.name: each.retry for each in deliverable(config)}
         self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
         self._clock_repairs = clock_repairs(config, self._parts, watch)
-        self._heartbeat = Heartbeat(store, clock, _node(worker, role, clock))
+        self._heartbeat = Heartbeat(
+            store,
+            clock,
+            _node(worker, role, clock),
+            cpu_s=time.process_time,
+            attempts=lambda: self._dispatch.under_way,
+            workers=self._dispatch.share,
+        )
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
         self._failed_tasks: list[str] = []
@@ -139,6 +147,9 @@ class Gateway:
             self._background(self._parts.spooled.run(), "spool")
         if self._spool_alerts is not None:
             self._background(self._spool_alerts.run(), "spool_alerts")
+
+        # Before anything is leased: a destination's rate is shared among those who deliver.
+        await self._heartbeat.beat()
         if Role.INGEST in self._role:
             # Looked at once before anything is taken: a full disk is refused from the first request on.
             await self._pressure.look()
@@ -153,8 +164,8 @@ class Gateway:
             self._background(self._clock_repairs.run(), "clock_repairs")
             self._jobs = self._background(self._parts.job_runner(delivers=True).run(), "jobs")
             self._background(self._alerts.run(), "alerts")
-            self._background(self._parts.retention().run(), "retention")
-            self._background(Recounter(self._parts.store, self._parts.clock).run(), "recount")
+            self._background(self._parts.retention(self._is_first).run(), "retention")
+            self._background(Recounter(self._parts.store, self._parts.clock, self._is_first).run(), "recount")
         self._background(self._signals.statistics.run(), "statistics")
         self._background(self._heartbeat.run(), "heartbeat")
         for calls in self._alert_calls:
@@ -230,7 +241,7 @@ class Gateway:
 
     def is_busy(self) -> bool:
         """Whether attempts are under way."""
-        return self._dispatch.is_busy()
+        return self._dispatch.under_way > 0
 
     def why_not_ready(self) -> list[str]:
         """What keeps it from accepting and delivering, in words; nothing where it does both.
@@ -302,6 +313,9 @@ class Gateway:
         node = process_name().rpartition(":")[0]
         told = (self._spool, made.store, config.alerts, senders)
         return SpoolAlerts(*told, made.clock, made.ids, made.rng, node, self._alert_calls)
+
+    def _is_first(self) -> bool:
+        return self._heartbeat.is_first
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)

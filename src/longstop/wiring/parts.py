@@ -181,9 +181,9 @@ class Parts:
         """The service that moves everything into another store."""
         return Move(self.store, target, self.clock, to_line)
 
-    def retention(self) -> Retention:
-        """The service that forgets."""
-        return Retention(self.store, self.config.retention, self.clock, self.archive)
+    def retention(self, is_mine: Callable[[], bool] = lambda: True) -> Retention:
+        """The service that forgets. is_mine: as there."""
+        return Retention(self.store, self.config.retention, self.clock, self.archive, is_mine)
 
     def alerts(self) -> Alerts:
         """The service that decides what people are told; a gateway that runs puts it into the queue."""

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import importlib
 import inspect
+import os
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from longstop.edges.mcp.mounted import MountedTools
     from longstop.edges.operators.api.services import Services
     from longstop.edges.operators.server import OperatorsServer
+    from longstop.edges.senders_http.server import SendersServer
 
 log = structlog.get_logger("longstop")
 
@@ -41,19 +43,12 @@ async def serve(config: Config, role: Role, ready: Callable[[str, str], None], h
     role) and that of the operators' side (empty where its port could not be had).
     Raises ListenError, StoreError, ConfigurationError before anything was accepted.
     """
-    from longstop.edges.senders_http.app import IngestApp
-    from longstop.edges.senders_http.server import SendersServer, bind
-
     # Bound before the store is opened: a second gateway on the same port touches nothing.
-    listening = bind(config.server.host, config.server.port) if Role.INGEST in role else None
+    listening = _listening(config) if Role.INGEST in role else None
     gateway = Gateway(config, role, handlers)
-    stop = _stop_signal()
+    stop, hurry = _stop_signals()
     await gateway.start()
-    server = None
-    if listening is not None:
-        app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
-        server = SendersServer(app, listening, SystemClock())
-        await server.start()
+    senders = None if listening is None else await _senders_side(config, gateway, listening)
     stop_why = "stopping: a stop was asked for"
     operators = await _operators_side(
         config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]
@@ -63,14 +58,28 @@ async def serve(config: Config, role: Role, ready: Callable[[str, str], None], h
     ready(_url(listening) if listening else "", _url(operators.socket) if operators else "")
     await _first(stop, gateway.failed)
     log.info("stopping")
+    if senders is not None and config.server.drain_ms and stop.is_set():
+        senders.drain()
+        await _first(hurry, gateway.failed, within_s=config.server.drain_ms / 1000)
     if operators is not None:
         await operators.end_streams()
-    if server is not None:
-        await server.stop()
+    if senders is not None:
+        await senders.stop()
     await gateway.stop()
     if operators is not None:
         await operators.stop()
     return 1 if gateway.failed.is_set() else 0
+
+
+async def _senders_side(config: Config, gateway: Gateway, listening: socket.socket) -> "SendersServer":
+    """Serve senders."""
+    from longstop.edges.senders_http.app import IngestApp
+    from longstop.edges.senders_http.server import SendersServer
+
+    app = IngestApp(gateway.ingest, trusted_proxies=config.server.trusted_proxies)
+    server = SendersServer(app, listening, SystemClock())
+    await server.start()
+    return server
 
 
 async def _operators_side(
@@ -162,17 +171,29 @@ def _share_the_interpreter() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
+def _listening(config: Config) -> socket.socket:
+    from longstop.edges.senders_http.inherited import inherited
+    from longstop.edges.senders_http.server import bind
+
+    return inherited(os.environ, os.getpid()) or bind(config.server.host, config.server.port)
+
+
+def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Set by the first signal that asks for a stop, and by the second, of somebody who has no patience."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def asked() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+        loop.add_signal_handler(number, asked)
+    return stop, hurry
 
 
-async def _first(*events: asyncio.Event) -> None:
+async def _first(*events: asyncio.Event, within_s: float | None = None) -> None:
     waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=within_s)
     for task in waiting:
         task.cancel()
 

@@ -110,8 +110,13 @@ def _about_node(node: Row, now_ms: int) -> str:
     roles = "accepts and delivers" if len(node["roles"]) > 1 else does[node["roles"][0]]
     if node["running"]:
         started = times.when(ms_of(node["started_at"]), now_ms)
-        return f"{node['name']} {roles}, version {node['version']}, started {started}"
+        return f"{node['name']} {roles}, version {node['version']}, started {started}{_load(node)}"
     return f"{node['name']} ended without a word; last seen {times.when(ms_of(node['seen_at']), now_ms)}"
+
+
+def _load(node: Row) -> str:
+    cpu = "" if node["cpu_percent"] is None else f", {node['cpu_percent']} % of a core"
+    return f"{cpu}, {node['attempts']} attempts under way" if "work" in node["roles"] else cpu
 
 
 def _say_who_is_gone(destinations: Sequence[Row]) -> None:

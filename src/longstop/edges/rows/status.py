@@ -88,6 +88,8 @@ def node_row(node: Node, now_ms: int) -> Row:
         "started_at": rfc3339(node.started_at_ms),
         "seen_at": rfc3339(node.seen_at_ms),
         "running": node.runs(now_ms),
+        "cpu_percent": node.cpu_percent,
+        "attempts": node.attempts,
     }
 
 

@@ -52,6 +52,8 @@ class IngestApp:
         self._health = health
         self._proxies = TrustedProxies(trusted_proxies)
         self.bodies = UnfinishedBodies()
+        self.is_stopping = False
+        """`GET /healthz` says so, and a balancer that asks there sends nobody any more. All else is served."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of an ASGI server."""
@@ -143,7 +145,8 @@ class IngestApp:
     def _route(self, method: str, path: str) -> Answer | tuple[str, Source, str]:
         """The name and source that is posted to and what follows it in the path; or the answer where there is none."""
         if self._health and path == "/healthz":
-            return _HEALTHY if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
+            healthy = _STOPPING if self.is_stopping else _HEALTHY
+            return healthy if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         if not path.startswith(self._prefix):
             return _NOT_FOUND
         root, name, below = _parted(path[len(self._prefix) :])
@@ -230,3 +233,4 @@ def _not_allowed(methods: str) -> Answer:
 
 _NOT_FOUND = plain_problem(404, "Not found")
 _HEALTHY = Answer(200, b'{"status":"ok"}')
+_STOPPING = Answer(503, b'{"status":"stopping"}')

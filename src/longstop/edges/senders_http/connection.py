@@ -36,6 +36,8 @@ log = structlog.get_logger("longstop.http")
 
 KEEP_ALIVE_S = 75.0
 """A connection is closed that has been idle for so long."""
+NEW_WITHIN_S = 1.0
+"""A connection that is no older has yet to send its first request, and a stop waits for that."""
 HEAD_WITHIN_S = 5.0
 """A request's head has to be complete this soon after its first byte; so have chunk trailers, and a body that nobody
 wants."""
@@ -62,6 +64,8 @@ class WholeRequestApp(Protocol):
     """An app that takes whole requests."""
 
     bodies: UnfinishedBodies
+    is_stopping: bool
+    """Set when those who ask how it is are to send nobody any more."""
 
     def begin(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], version: str) -> "Answer | Place":
         """Asked when a head is there: the answer, where no body is needed for it; or what the request is for."""
@@ -211,10 +215,17 @@ class Connection(RequestParser, asyncio.Protocol):
     # -- the server's calls ----------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """Take no more requests, answer those that have begun, close."""
+        """Take no more requests, answer those that have begun, close.
+
+        Who has connected a moment ago is about to send something, and would be refused without an answer.
+        """
         self._leaving = True
         if self.is_idle():
-            self._close()
+            left_s = self.idle_since_s + NEW_WITHIN_S - self._loop.time() if self._idle_timer is None else 0.0
+            if left_s > 0:
+                self._arm(left_s, self._cut)
+            else:
+                self._close()
 
     def is_idle(self) -> bool:
         """Whether nothing of a request is there."""
@@ -446,7 +457,8 @@ class Connection(RequestParser, asyncio.Protocol):
     def _answer(self, exchange: _Exchange, answer: Answer) -> None:
         if self._transport.is_closing() or self._swallow_bytes_left:
             return
-        closes = not exchange.keep_alive or CLOSE in answer.headers or (self._leaving and not self._waiting)
+        is_last = not self._waiting and (self._leaving or (self._server.drains and not self._unparsed))
+        closes = not exchange.keep_alive or CLOSE in answer.headers or is_last
         self.idle_since_s = self._loop.time()
         head = self._head(answer, closes)
         self._transport.write(head if exchange.bodiless else head + answer.body)

@@ -77,10 +77,16 @@ class SendersServer:
         self._switching = ThreadSwitching(self._loop)
         self._date_line = ""
         self._date_until_s = 0.0
+        self.drains = False
+        """Every answer is the last of its connection: senders, and balancers for them, go elsewhere."""
 
     async def start(self) -> None:
         """Returns when connections are accepted."""
         self._server = await self._loop.create_server(lambda: Connection(self), sock=self._socket, backlog=BACKLOG)
+
+    def drain(self) -> None:
+        """From now on take requests as before, and have those who send them make their next connection elsewhere."""
+        self.app.is_stopping = self.drains = True
 
     async def stop(self) -> None:
         """Accept no more connections, answer what is under way, close."""

@@ -6,10 +6,10 @@ from longstop.model.node import FORGOTTEN_AFTER_MS, Node
 from longstop.stores.sqlite import unreadable
 from longstop.stores.sqlite.rows import Row, columns
 
-_BEAT = "INSERT OR REPLACE INTO nodes (name, roles, version, started_at_ms, seen_at_ms) VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM nodes WHERE seen_at_ms < ?"
 _LEAVE = "DELETE FROM nodes WHERE name = ?"
-_COLUMNS = "name roles version started_at_ms seen_at_ms".split()
+_COLUMNS = "name roles version started_at_ms seen_at_ms cpu_percent attempts".split()
+_BEAT = f"INSERT OR REPLACE INTO nodes ({columns(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _NODES = f"SELECT {columns(_COLUMNS)} FROM nodes ORDER BY name"
 
 
@@ -21,9 +21,16 @@ def _node(row: Row) -> Node:
 _to_node = unreadable.reader("node", ["name", "roles", "program", *_COLUMNS[3:]], _node)
 
 
+MIGRATION = """
+    ALTER TABLE nodes ADD COLUMN cpu_percent INTEGER;
+    ALTER TABLE nodes ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+"""
+
+
 def beat(connection: apsw.Connection, node: Node) -> None:
     """Write a node's row anew."""
-    values = (node.name, " ".join(node.roles), node.version, node.started_at_ms, node.seen_at_ms)
+    load = (node.cpu_percent, node.attempts)
+    values = (node.name, " ".join(node.roles), node.version, node.started_at_ms, node.seen_at_ms, *load)
     connection.execute(_BEAT, values)
     connection.execute(_FORGET, (node.seen_at_ms - FORGOTTEN_AFTER_MS,))
 

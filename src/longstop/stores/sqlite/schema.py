@@ -20,6 +20,7 @@ from longstop.stores.sqlite import (
     key_places,
     keyed_requests,
     ledger_schema,
+    nodes,
     statistics,
 )
 
@@ -237,6 +238,7 @@ MIGRATIONS: tuple[str, ...] = (
     dead_groups.MIGRATION,
     # What an append need not write.
     event_deliveries.MIGRATION + key_places.MIGRATION,
+    nodes.MIGRATION,
 )
 
 

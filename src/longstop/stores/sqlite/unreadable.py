@@ -24,13 +24,13 @@ _NUMBERS = frozenset(
     "received_at_ms occurred_at_ms due_at_ms round round_at_ms attempts tries lost token leased_at_ms lease_until_ms "
     "last_status ended_at_ms expires_at_ms skipped number started_at_ms duration_ms status at_ms opened_at_ms "
     "probe_at_ms answer_ms version failed passed seen_at_ms n keys count first_at_ms last_at_ms body_bytes body_kept "
-    "size began_at_ms created_at_ms changed_at_ms disabled until_ms".split()
+    "size began_at_ms created_at_ms changed_at_ms disabled until_ms cpu_percent".split()
 )
 _BYTES = frozenset("dedup headers body answer problems fingerprint answered digest details".split())
 _MAY_BE_NULL = frozenset(
     "type key lane dedup parent occurred_at_ms leased_at_ms lease_until_ms worker reason last_status last_error "
     "ended_at_ms expires_at_ms wait replaced_by status error frames why probe_key asked nearest client answered "
-    "address password subject".split()
+    "address password subject cpu_percent".split()
 )
 
 

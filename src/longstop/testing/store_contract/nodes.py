@@ -16,7 +16,7 @@ async def check_every_node_is_listed(store: Store) -> None:
     expect_equal(list(await store.nodes()), [], "nodes of an empty store")
     await store.beat(ONE)
     await store.beat(TWO)
-    later = replace(ONE, seen_at_ms=AT_MS + 5_000)
+    later = replace(ONE, seen_at_ms=AT_MS + 5_000, cpu_percent=25, attempts=7)
     await store.beat(later)
     expect_equal(list(await store.nodes()), [TWO, later], "nodes")
 

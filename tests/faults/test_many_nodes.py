@@ -1,0 +1,156 @@
+"""Many nodes on one store, any of them killed, stopped past its lease or cut off: nothing is lost or out of order.
+
+One round of each in a few seconds; `ROUNDS=20` makes more.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+import postgres_server
+from acceptance.harness import Process, Site, free_port
+from faults.killing import Figures
+from faults.many_nodes import Nodes, Senders, out_of_order, run
+from faults.namespaces import FAR, Servers, Wire, needs_namespaces
+from redis_server import SAFE, RedisServer, binary
+
+ROUNDS = int(os.environ.get("ROUNDS", "1"))
+SEED = int(os.environ.get("SEED", "20261128"))
+STORE = "10.79.0.2"
+"""Where a node behind the wire finds the store, by a cable that leads nowhere else."""
+
+
+@pytest.fixture
+def sqlite() -> str:
+    return "sqlite:///longstop.db"
+
+
+@pytest.fixture
+def postgresql(postgresql: postgres_server.PostgresServer) -> Iterator[str]:
+    with postgresql.database() as url:
+        yield f"{url}&durability=relaxed"
+
+
+@pytest.fixture
+def redis() -> Iterator[str]:
+    if binary() is None:
+        pytest.skip("no redis-server")
+    with TemporaryDirectory(prefix="longstop-redis-") as folder:
+        server = RedisServer(Path(folder), SAFE, port=free_port())
+        server.start()
+        yield f"redis://127.0.0.1:{server.port}"
+        server.stop()
+
+
+@pytest.fixture
+def nodes(site: Site, request: pytest.FixtureRequest) -> Nodes:
+    """Nodes on the store that the parameter names."""
+    return Nodes(site, request.getfixturevalue(request.param), SEED)
+
+
+def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
+    assert figures.acknowledged > 50, "too little to say anything"
+    assert (figures.lost, figures.undelivered) == (0, 0)
+    assert not figures.unexplained
+    assert not out_of_order(nodes.site.destination.arrivals)
+
+
+@pytest.mark.timeout(120 + 60 * ROUNDS)
+@pytest.mark.parametrize("nodes", ["sqlite", "postgresql", "redis"], indirect=True)
+def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
+    started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
+    (one, _), (other, _), (first, _), (second, _) = [(node.ready(), port) for node, port in started]
+    ports = [port for _, port in started[:2]]
+    # Who stands still within a transaction on a file has everybody wait: docs/scale.md, and test_two_workers.
+    server = nodes.kind != "sqlite"
+
+    async def disturb(senders: Senders) -> None:
+        ingest, worker = one, first
+        for _ in range(ROUNDS):
+            worker.kill()
+            ingest.kill()
+            await senders.more()
+            worker = nodes.start("work")[0]
+            ingest, ports[0] = nodes.start("ingest")
+            await asyncio.to_thread(ingest.ready)
+            await asyncio.to_thread(worker.ready)
+            if server:
+                other.popen.send_signal(signal.SIGSTOP)
+                await senders.more()
+                other.popen.send_signal(signal.SIGCONT)
+        if server:
+            await stands_still(nodes, second, senders)
+
+    figures = run(nodes, ports, disturb, SEED)
+    with capsys.disabled():
+        print(f"\nmany nodes on {nodes.kind}: {figures}")
+    nothing_is_wrong(nodes, figures)
+
+
+async def stands_still(nodes: Nodes, worker: Process, senders: Senders) -> None:
+    """Stop a worker in the midst of its attempts, past its leases, and let it go on when others have made them."""
+    nodes.backend.holds = True
+    await nodes.until(lambda: nodes.held_by(worker) > 0, "the worker to have something under way")
+    worker.popen.send_signal(signal.SIGSTOP)
+    nodes.backend.holds = False
+    await nodes.until(lambda: nodes.held_by(worker) == 0, "another one to take over what it had")
+    nodes.site.destination.release()
+    await senders.more()
+    worker.popen.send_signal(signal.SIGCONT)
+    await nodes.until(lambda: "lease_lost" in worker.err, "the late settlement to be refused")
+
+
+@needs_namespaces
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("nodes", ["postgresql", "redis"], indirect=True)
+def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_has_made(
+    nodes: Nodes, wire: Wire, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behind = behind_the_wire(nodes, wire, servers)
+    ingest, port = nodes.start("ingest")
+    worker, _ = nodes.start("work")
+    for node in (ingest, worker, behind):
+        node.ready()
+
+    async def disturb(senders: Senders) -> None:
+        nodes.backend.holds = True
+        await nodes.until(lambda: nodes.held_by(behind) > 0, "it to have something under way")
+        wire[1].ip("link", "set", "cable", "down")
+        nodes.backend.holds = False
+        # What it had under way is answered now, and it cannot say so.
+        nodes.site.destination.release()
+        await nodes.until(lambda: nodes.held_by(behind) == 0, "another one to take over what it had")
+        await senders.more()
+        wire[1].ip("link", "set", "cable", "up")
+        await nodes.until(lambda: "lease_lost" in behind.err, "the late settlement to be refused")
+        nodes.backend.holds = False
+
+    figures = run(nodes, [port], disturb, SEED)
+    with capsys.disabled():
+        print(f"\na worker cut off: {figures}")
+    nothing_is_wrong(nodes, figures)
+
+
+def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
+    """A worker in a namespace: it has the destination at one end of a wire, and the store at the end of another."""
+    near, far = wire
+    near.ip("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", far.name)
+    for end, address in ((near, "10.79.0.1"), (far, STORE)):
+        end.ip("address", "add", f"{address}/24", "dev", "cable")
+        end.ip("link", "set", "cable", "up")
+    destination, url = nodes.site.destination.port, nodes.url
+    servers.forward(far.listen(FAR, destination), lambda: asyncio.open_connection("127.0.0.1", destination))
+    if url.startswith("redis"):
+        port = int(url.rpartition(":")[2])
+        servers.forward(far.listen(STORE, port), lambda: asyncio.open_connection("127.0.0.1", port))
+        there = f"redis://{STORE}:{port}"
+    else:
+        folder = url.partition("host=")[2].partition("&")[0]
+        servers.forward(far.listen(STORE, 5432), lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432"))
+        there = url.replace("@/", f"@{STORE}/").replace(f"host={folder}", "sslmode=disable")
+    return nodes.start("work", near.within, **{url: there, f"127.0.0.1:{destination}": f"{FAR}:{destination}"})[0]
