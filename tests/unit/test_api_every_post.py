@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from accounts_at_hand import PASSWORD
+from accounts_at_hand import CLI, PASSWORD
 from api_store import DEAD, SCHEDULED, dead_id, fill
 from guarded_port import SAME, Port
 
@@ -107,7 +107,10 @@ async def test_who_signs_in_twice_under_one_key_has_one_session(port: Port) -> N
     kept = repr(port.store._keyed) + repr([each.answer.body for each in port.store._keyed.values()])
     assert secret not in kept, "what is kept would be good for a day"
     assert PASSWORD not in kept
-    assert (await post(port, SAME, "/session", login, "k-2")).status_code == 200
+    await port.parts.accounts(CLI).change_user("ada", password="another good password")
+    changed = await post(port, SAME, "/session", {**login, "password": "another good password"}, "k")
+    assert changed.status_code == 409, "it is the same request: of the password not even a digest is kept"
+    assert (await post(port, SAME, "/session", {**login, "password": "another good password"}, "k-2")).is_success
 
 
 async def test_who_does_not_know_the_password_takes_no_key(port: Port) -> None:

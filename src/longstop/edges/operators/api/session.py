@@ -37,8 +37,8 @@ CONSOLE = "/"
 """Where somebody who signed in is sent. Nothing in a request says another place: there is nothing to redirect to."""
 CODE_CHARS_MAX = 4_096
 SIGNED_IN_BEFORE = (
-    "somebody signed in when this Idempotency-Key was used first; the cookie was set then and is not known any more. If "
-    "it did not arrive, sign in with another key (the session that nobody has is under `GET /api/v1/sessions`)"
+    "somebody signed in when this Idempotency-Key was used first; the cookie was set then and is not known any more. "
+    "If it did not arrive, sign in with another key (the session that nobody has is under `GET /api/v1/sessions`)"
 )
 
 
