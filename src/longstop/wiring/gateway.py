@@ -270,16 +270,8 @@ class Gateway:
 
     def _built_alerts(self, config: Config) -> Alerts:
         free_bytes = watermarks(config)[1] if config.store.path is not None else None
-        return Alerts(
-            self._parts.store,
-            config.alerts,
-            [each.name for each in config.sources],
-            self._parts.clock,
-            self._parts.ids,
-            process_name().rpartition(":")[0],
-            Observed(free_bytes, self._spool if self._parts.spooled is not None else None),
-            self._alert_calls,
-        )
+        observed = Observed(free_bytes, self._spool if self._parts.spooled is not None else None)
+        return self._parts.alerts(process_name().rpartition(":")[0], observed, self._alert_calls)
 
     def _circuit_is_open(self, destination: str) -> bool:
         return self._dispatch.is_open(destination)
