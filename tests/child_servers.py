@@ -15,7 +15,7 @@ _MAKER = ThreadPoolExecutor(1, "child-servers")
 
 
 def ending_with_us(last: signal.Signals = signal.SIGKILL) -> list[str]:
-    """What a command line begins with that is to get this signal when the run is over; nothing where there is no way."""
+    """What a command line begins with that is to get this signal when the run is over; nothing where there is none."""
     program = shutil.which("setpriv")
     return [program, f"--pdeathsig={last.name.removeprefix('SIG')}"] if program else []
 

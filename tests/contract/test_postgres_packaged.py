@@ -1,4 +1,4 @@
-"""The PostgreSQL that comes as a Python package, on which all tests run where there is no other: it does as a server."""
+"""The PostgreSQL that comes as a Python package, on which tests run where there is no other: it will do."""
 
 from collections.abc import Iterator
 

@@ -26,6 +26,7 @@ from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.node import Node
 from longstop.model.statistics import MINUTES, Bucket
 from longstop.operating.alerts import LOOK_EVERY_S, Alerts
+from longstop.operating.masking import Masking
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_append
@@ -304,6 +305,24 @@ async def test_a_circuit_is_told_at_once_and_its_end_too() -> None:
         assert await told(store) == ["circuit.firing crm", "circuit.resolved crm"]
         await VirtualClock().sleep(60)
         assert len(await events(store)) == 2
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["from its worker", "by looking"])
+@on_virtual_time
+async def test_why_a_circuit_opened_is_told_as_it_may_be(heard: bool) -> None:
+    """Where fields are masked, nobody knows who reads a chat, and the words are a destination's."""
+    store = MemoryStore()
+    alerts = service(store, told=Masking(["text"]).told)
+    said = replace(OPEN, why="20 failed, the last: no customer 491701234567")
+    if heard:
+        await alerts.changed(CircuitChange.opened(said))
+    else:
+        await store.change_circuit("crm", 0, said)
+        await alerts.look()
+    await alerts.send()
+    (event,) = await events(store)
+    assert b"no customer #" in event.body
+    assert b"4917" not in event.body
 
 
 @on_virtual_time

@@ -27,21 +27,28 @@ from longstop.model.delivery import Attempt, DeadReason, OutcomeKind, State, Tra
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.model.lease import LeaseRequest, Settlement
+from longstop.model.listing import EventFilter, Page
 from longstop.model.rejection import Rejection, RejectionCount, RejectionReason
 from longstop.operating.masking import HIDDEN
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_delivery, make_event
 
 PHONE = "491701234567"
-MASKED = f'{USERS}mask = ["from.address", "text", "header:X-Phone"]\n'
+MASKED = f"""{USERS}mask = ["from.address", "text", "header:X-Phone"]
+[alerts.channels.team]
+kind = "url"
+url = "https://alerts.example/"
+"""
 BODY = json.dumps({"from": {"address": PHONE, "name": "Ada"}, "text": PHONE, "id": 7}).encode()
 ID, DELIVERY = event_id(1), delivery_id(event_id(1), 0)
 RAW = event_id(2)
 API = Path("src/longstop/edges/operators")
 
 
-async def kept(port: Port) -> None:
+HEADERS = Headers([("X-Phone", PHONE), ("Content-Type", "application/json")])
+
+
+async def kept(port: Port, headers: Headers = HEADERS) -> None:
     """A dead letter whose masked fields stand in whatever else others have a word in."""
-    headers = Headers([("X-Phone", PHONE), ("Content-Type", "application/json")])
     event = make_event(1, body=BODY, key=PHONE, dedup=PHONE.encode(), type="Text", headers=headers)
     raw = make_event(2, body=PHONE.encode(), type="Raw")
     delivery = replace(make_delivery(event), lane=f"shop:{PHONE}")
@@ -61,7 +68,9 @@ async def kept(port: Port) -> None:
     )
     why = f"5 of 9 failed, the last: no customer {PHONE}"
     await port.store.change_circuit("crm", 0, Circuit("crm", AT_MS, AT_MS + 9, 9, why))
+    # It is an event of its own, which says what opened the circuit.
     await port.parts.alerts().look()
+    await port.parts.alerts().send()
     await port.store.record_rejections([RejectionCount("shop", RejectionReason.WRONG_PROOF, 1, AT_MS, AT_MS)], [sample])
 
 
@@ -83,6 +92,7 @@ def keyed(text: str) -> str:
 async def every_answer(port: Port, shown: dict[str, str]) -> dict[str, str]:
     """What every GET answers, with ids where there are places for them, and with what asks for more."""
     values = {"id": DELIVERY, "name": "shop", "key:path": PHONE}
+    (told,) = (await port.store.find_events(EventFilter(type="circuit.firing"), Page())).rows
     answers: dict[str, str] = {}
     for router in ROUTERS:
         for route in router(port.services).routes:
@@ -92,7 +102,8 @@ async def every_answer(port: Port, shown: dict[str, str]) -> dict[str, str]:
             path = PREFIX + route.path
             for name, value in values.items():
                 path = path.replace(f"{{{name}}}", value)
-            for each in (path, path.replace(DELIVERY, ID), path.replace("/shop", "/crm"), path.replace(DELIVERY, RAW)):
+            others = [path.replace(DELIVERY, each) for each in (ID, RAW, told.event.id)]
+            for each in (path, *others, path.replace("/shop", "/crm")):
                 for query in ("", "?view=json", "?state=dead", "?order=oldest"):
                     answer = await port.ask("GET", each + query, shown)
                     answers[each + query] = answer.text + repr(answer.headers)
@@ -112,6 +123,47 @@ async def test_the_value_of_a_masked_field_is_in_no_answer(port: Port, monkeypat
         found = {path for path, text in answers.items() if PHONE in text and PHONE not in path}
         assert found == set()
         assert sum(HIDDEN in text for text in answers.values()) > 10, "what is hidden is shown as hidden"
+
+
+async def test_a_masked_header_is_in_no_answer_also_where_it_is_sent_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of these a destination gets what the sender said: they stand in `curl` and `request`, too."""
+    monkeypatch.setattr("guarded_port.TEXT", keyed(TEXT))
+    names = ("Content-Type", "Content-Encoding", "traceparent", "tracestate", "X-Phone")
+    asked = ", ".join(f'"header:{name}"' for name in names)
+    port = Port(MASKED.replace('"header:X-Phone"', asked))
+    parent = f"00-{PHONE}{'0' * 20}-00{PHONE}00-01"
+    values = (f"application/json; x={PHONE}", PHONE, parent, f"x={PHONE}", PHONE)
+    await kept(port, Headers(zip(names, values, strict=True)))
+    answers = await every_answer(port, await port.token(Scope.VIEW))
+    assert {path for path, text in answers.items() if PHONE in text and PHONE not in path} == set()
+    shown = await every_answer(port, await port.token(Scope.BODIES))
+    assert PHONE in shown[f"{PREFIX}/events/{ID}/curl"]
+
+
+async def test_what_is_decided_tells_nothing_that_is_masked(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guarded_port.TEXT", keyed(TEXT))
+    hidden = Port(MASKED, store=port.store)
+    shown = await hidden.token(Scope.REPLAY)
+    everything = {"action": "replay", "filter": {}, "dry_run": True}
+    asked: list[tuple[str, Any]] = [
+        ("/api/v1/sources/shop/test", {"rejection": event_id(9)}),
+        (f"/api/v1/events/{ID}/replay", {"dry_run": True}),
+        ("/api/v1/decisions", {"action": "replay", "ids": [ID], "dry_run": True}),
+        ("/api/v1/jobs", everything),
+        (f"/dlq/{DELIVERY}/retry", {}),
+        (f"/api/v1/deliveries/{DELIVERY}/discard", {"why": "x"}),
+        ("/api/v1/decisions", {"action": "replay", "ids": [ID]}),
+        ("/api/v1/jobs", {**everything, "dry_run": False, "why": "x"}),
+        ("/api/v1/destinations/crm/resume", {}),
+        ("/api/v1/destinations/crm/pause", {}),
+        ("/api/v1/destinations/crm/test", {}),
+    ]
+    for path, body in asked:
+        answer = await hidden.ask("POST", path, shown, json=body)
+        assert answer.is_success, (path, answer.text)
+        assert PHONE not in answer.text, path
 
 
 async def test_whoever_has_the_scope_sees_everything(port: Port) -> None:

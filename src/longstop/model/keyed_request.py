@@ -20,7 +20,7 @@ class KeptAnswer:
 
     status: int
     body: bytes = field(repr=False)
-    """JSON."""
+    """JSON; nothing where the status says it all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class Access:
             return None
         if now_ms - session.seen_at_ms >= SEEN_EVERY_MS:
             await self._accounts.see_session(session.id, now_ms)
-        return self._caller(user, address, session.id)
+        return self.signed_in(user, address, session.id)
 
     def seen_with(self, scopes: frozenset[Scope]) -> frozenset[Scope]:
         """Where nothing is masked, whoever may look may look at bodies."""
@@ -134,8 +134,14 @@ class Access:
 
         Raises LoginError, LoginLimitError. A name that nobody has takes as long as one that somebody has.
         """
-        # As he was when his password was compared: if it was changed meanwhile, the session is none.
         user = await self.check_password(name, password, address)
+        return await self.sign_in(user, address, before)
+
+    async def sign_in(self, user: User, address: str | None, before: str | None = None) -> SignedIn:
+        """Sign in whose password was compared (`check_password`). user: as he was then.
+
+        If his password was changed meanwhile, the session is none.
+        """
         return await self._sign_in(user, address, before, "password")
 
     async def check_password(self, name: str, password: str, address: str | None) -> User:
@@ -216,7 +222,7 @@ class Access:
             now_ms + self._settings.lifetime_ms,
             address,
         )
-        caller = self._caller(user, address, session.id)
+        caller = self.signed_in(user, address, session.id)
         await self._auditor(caller).note(AuditAction.LOGIN, "user", user.name, way=way)
         # What a browser had before, whoever put it there, is worth nothing from now on.
         if before is not None:
@@ -252,7 +258,8 @@ class Access:
             who = Caller(name, CallerKind.USER, frozenset(), address)
             await self._auditor(who).note(AuditAction.LOGIN_FAILED, "user", name, reason=why)
 
-    def _caller(self, user: User, address: str | None, session: str) -> Caller:
+    def signed_in(self, user: User, address: str | None, session: str | None = None) -> Caller:
+        """The user as who asks. session: None while he has none yet."""
         scopes = self.seen_with(scopes_of_role(user.role))
         return Caller(user.name, CallerKind.USER, scopes, address, session)
 

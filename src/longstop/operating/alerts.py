@@ -62,6 +62,7 @@ class Alerts:
     sources: the names of those that are configured. node: the name of the machine that looks at the disk. free_bytes:
     the room on the store's disk; None: it has none here.
     listeners: hear of every alert but those about circuits, of which they hear from whoever changes one.
+    told: what may be told of why a circuit is open, which has the words of a destination in it.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Alerts:
         node: str = "",
         free_bytes: Callable[[], int] | None = None,
         listeners: Sequence[AlertListener] = (),
+        told: Callable[[str], str] = str,
     ) -> None:
         self._store = store
         self._channels = settings.channels
@@ -84,6 +86,7 @@ class Alerts:
         self._node = node
         self._free_bytes = free_bytes
         self._listeners = listeners
+        self._told = told
         self._silences = SilenceWatch(store, clock)
         self._changes: list[CircuitChange] = []
         self._wake = asyncio.Event()
@@ -162,7 +165,7 @@ class Alerts:
 
         Raises StoreUnavailableError.
         """
-        now_ms = self._clock.now_ms()
+        now_ms, change = self._clock.now_ms(), replace(change, why=self._told(change.why))
         await self._change(lambda book: after_circuit(book, change, self._policy, now_ms, self._make_id))
 
     async def test(self, channel: str, by: str) -> Notice:
@@ -184,7 +187,8 @@ class Alerts:
     async def _look(self, now_ms: int) -> _Look:
         look, store = _Look(), self._store
         look.add(["dead_letters"], alert_conditions.dead_letters(await store.dead_groups(None, DEAD_GROUPS_LOOKED_AT)))
-        look.add(["circuit"], alert_conditions.circuits(await store.circuits()))
+        circuits = [replace(each, why=self._told(each.why)) for each in await store.circuits()]
+        look.add(["circuit"], alert_conditions.circuits(circuits))
         backlog = alert_conditions.backlog(await store.counts(), await store.pauses(), self._policy, now_ms)
         look.add(["backlog"], backlog)
         look.add(["node_lost"], alert_conditions.lost_nodes(await store.nodes(), now_ms))

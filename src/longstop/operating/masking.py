@@ -99,6 +99,10 @@ class Masking:
         """An error with its variable parts taken out."""
         return None if error is None else group_of(error)
 
+    def told(self, error: str) -> str:
+        """An error as it is told to people of whom nobody knows what they may see: those who read an alert."""
+        return group_of(error) if self.active else error
+
     def refuse_search(self, wanted: EventFilter | DeliveryFilter) -> None:
         """Raise HiddenError where the answer to this search would tell what is hidden."""
         refuse_contents(wanted)

@@ -147,7 +147,6 @@ class Gateway:
             self._background(self._parts.spooled.run(), "spool")
         if self._spool_alerts is not None:
             self._background(self._spool_alerts.run(), "spool_alerts")
-
         # Before anything is leased: a destination's rate is shared among those who deliver.
         await self._heartbeat.beat()
         if Role.INGEST in self._role:
@@ -294,16 +293,7 @@ class Gateway:
 
     def _built_alerts(self, config: Config) -> Alerts:
         free_bytes = watermarks(config)[1] if config.store.path is not None else None
-        return Alerts(
-            self._parts.store,
-            config.alerts,
-            [each.name for each in config.sources],
-            self._parts.clock,
-            self._parts.ids,
-            process_name().rpartition(":")[0],
-            free_bytes,
-            self._alert_calls,
-        )
+        return self._parts.alerts(process_name().rpartition(":")[0], free_bytes, self._alert_calls)
 
     def _built_spool_alerts(self, config: Config) -> SpoolAlerts | None:
         made = self._parts

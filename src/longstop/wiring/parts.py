@@ -6,7 +6,7 @@ import random
 import secrets
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -40,7 +40,7 @@ from longstop.operating.pause import Pausing
 from longstop.operating.release import Release
 from longstop.operating.replay import Replay
 from longstop.operating.retention import Retention
-from longstop.ports import Archive, Backups, Clock, Source, Store
+from longstop.ports import AlertListener, Archive, Backups, Clock, Source, Store
 from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
@@ -185,9 +185,13 @@ class Parts:
         """The service that forgets. is_mine: as there."""
         return Retention(self.store, self.config.retention, self.clock, self.archive, is_mine)
 
-    def alerts(self) -> Alerts:
+    def alerts(
+        self, node: str = "", free_bytes: Callable[[], int] | None = None, listeners: Sequence[AlertListener] = ()
+    ) -> Alerts:
         """The service that decides what people are told; a gateway that runs puts it into the queue."""
-        return Alerts(self.store, self.config.alerts, [each.name for each in self.config.sources], self.clock, self.ids)
+        sources, told = [each.name for each in self.config.sources], self.masking.told
+        settings = self.config.alerts
+        return Alerts(self.store, settings, sources, self.clock, self.ids, node, free_bytes, listeners, told)
 
     async def alert(self, change: CircuitChange) -> str | None:
         """Have people told of a circuit that a person changed; what went wrong, None where nothing did."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from longstop.client.access import AuditEntry
 from longstop.client.models import Items
 from longstop.edges.operators.api.access import Administrator, Viewer
+from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.queries import Moment, moment
 from longstop.edges.operators.api.services import Services
@@ -80,10 +81,13 @@ def noting_router(services: Services) -> APIRouter:
     api = APIRouter(prefix="/audit", tags=["access"])
 
     @api.post("/mcp", status_code=204, summary="Note that an assistant uses a tool on the caller's behalf")
-    async def note(who: Viewer, called: ToolCall) -> Response:
+    async def note(who: Viewer, called: ToolCall, once: CarriedOut) -> Response:
         """`longstop mcp` notes every call before it is carried out. What the call does is noted besides."""
-        await services.auditor(who).note(AuditAction.MCP_CALL, "tool", called.tool, via="mcp")
-        return Response(status_code=204)
+
+        async def act() -> None:
+            await services.auditor(who).note(AuditAction.MCP_CALL, "tool", called.tool, via="mcp")
+
+        return await once(None, act, 204)
 
     return api
 

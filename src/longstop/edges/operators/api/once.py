@@ -48,7 +48,7 @@ class Once:
 
     async def __call__(
         self,
-        model: type[BaseModel],
+        model: type[BaseModel] | None,
         act: Callable[[], Awaitable[Any]],
         status: int = 200,
         *,
@@ -57,6 +57,7 @@ class Once:
     ) -> Response:
         """Call `act` unless that was done already; its result as `model` has it, with this status.
 
+        model: None where nothing is answered but the status.
         compared: what of the body tells one request from another; None: all of it. A digest of a password is not kept.
         told_once: what the same request is told again (409), where the answer holds a secret and is not kept.
         """
@@ -115,8 +116,9 @@ class Once:
         return hashlib.sha256(asked + compared).digest()
 
 
-async def _carried_out(model: type[BaseModel], act: Callable[[], Awaitable[Any]], status: int) -> KeptAnswer:
-    return KeptAnswer(status, model.model_validate(await act()).model_dump_json().encode())
+async def _carried_out(model: type[BaseModel] | None, act: Callable[[], Awaitable[Any]], status: int) -> KeptAnswer:
+    done = await act()
+    return KeptAnswer(status, b"" if model is None else model.model_validate(done).model_dump_json().encode())
 
 
 def _kept(error: ProblemError) -> KeptAnswer:
@@ -126,7 +128,7 @@ def _kept(error: ProblemError) -> KeptAnswer:
 
 def _answer(given: KeptAnswer, headers: dict[str, str] | None = None) -> Response:
     media_type = "application/json" if given.status < 400 else "application/problem+json"
-    return Response(given.body, given.status, headers, media_type)
+    return Response(given.body, given.status, headers, media_type if given.body else None)
 
 
 async def once(request: Request, who: Annotated[Caller, Depends(caller)], idempotency_key: Key = None) -> Once:

@@ -16,6 +16,7 @@ from longstop.client.models import Items
 from longstop.edges.operators.access.cookies import Cookies
 from longstop.edges.operators.access.current import caller_of
 from longstop.edges.operators.api.access import Viewer
+from longstop.edges.operators.api.once import Key, Once
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError
 from longstop.edges.operators.api.services import Services
@@ -35,6 +36,10 @@ BACK = "/api/v1/session/oidc/callback"
 CONSOLE = "/"
 """Where somebody who signed in is sent. Nothing in a request says another place: there is nothing to redirect to."""
 CODE_CHARS_MAX = 4_096
+SIGNED_IN_BEFORE = (
+    "somebody signed in when this Idempotency-Key was used first; the cookie was set then and is not known any more. "
+    "If it did not arrive, sign in with another key (the session that nobody has is under `GET /api/v1/sessions`)"
+)
 
 
 class Login(StrictBody):
@@ -67,17 +72,31 @@ def router(services: Services) -> APIRouter:
         return await _shown(services, caller_of(request.scope))
 
     @api.post("/session", response_model=ShownSession, summary="Sign in")
-    async def sign_in(request: Request, response: Response, login: Login) -> Any:
-        """Sets a cookie. A session that the browser had before ends."""
+    async def sign_in(request: Request, login: Login, key: Key = None) -> Any:
+        """Sets a cookie. A session that the browser had before ends.
+
+        The same request under the same Idempotency-Key, with the right password once more, is 409: the cookie was set
+        the first time, and is not kept.
+        """
         before = session_id(cookies.session(request.scope["headers"]) or "")
-        access = _access(services)
+        access, address = _access(services), _address(request)
         try:
-            signed_in = await access.login(login.name, login.password, _address(request), before)
+            # Before the key is looked at: who is not known writes nothing, whatever keys he makes up.
+            user = await access.check_password(login.name, login.password, address)
         except LoginError as error:
             await _hint_where_there_is_nobody(services, error)
             raise
-        response.headers["set-cookie"] = cookies.set_session(signed_in.cookie)
-        return await _shown(services, signed_in.caller)
+        made: list[SignedIn] = []
+
+        async def act() -> Row:
+            made.append(await access.sign_in(user, address, before))
+            return await _shown(services, made[0].caller)
+
+        once = Once(services, access.signed_in(user, address), request, key)
+        answer = await once(ShownSession, act, compared=user.key.encode(), told_once=SIGNED_IN_BEFORE)
+        if made:
+            answer.headers["set-cookie"] = cookies.set_session(made[0].cookie)
+        return answer
 
     @api.delete("/session", status_code=204, summary="Sign out")
     async def sign_out(request: Request) -> Response:

@@ -12,6 +12,7 @@ from pydantic import Field
 from longstop.client.models import Items
 from longstop.client.places import Rejection, Source, SourceDetail, SourceTest
 from longstop.edges.operators.api.access import Viewer
+from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.problems import ProblemError, invalid
 from longstop.edges.operators.api.queries import moment
@@ -110,23 +111,15 @@ def router(services: Services) -> APIRouter:
         return await items(services, Rejection, map(rejection_row, found.rows), found)
 
     @api.post("/{name}/test", response_model=SourceTest, summary="What would become of a request, and why")
-    async def test(who: Viewer, name: str, asked: Captured) -> Any:
+    async def test(who: Viewer, name: str, asked: Captured, once: CarriedOut) -> Any:
         """Nothing is kept and nothing is delivered. It is noted who asks: who asks often enough tries out secrets."""
-        settings, now_ms = named(services, name), services.clock.now_ms()
-        await services.auditor(who).note(AuditAction.SOURCE_TEST, "source", name)
-        at_ms = moment("body.at", asked.at, now_ms)
-        source, routes = services.sources[name], services.router
-        if asked.rejection is None:
-            request = asked.request()
-            tried = partial(dry_run, settings, source, routes, request, now_ms if at_ms is None else at_ms)
-        else:
-            sample = await find_rejection(services.store, name, asked.rejection)
-            then_ms = sample.at_ms if at_ms is None else at_ms
-            tried = partial(dry_run_of_rejection, settings, source, routes, sample, then_ms)
-        # In a thread: it is read whole, and senders should not wait for that.
-        row = dry_run_row(await asyncio.to_thread(tried))
-        verified = row["verdict"] in (Verdict.ACCEPTED, Verdict.QUARANTINED)
-        return {**row, "verified": verified, "would_answer": row["status"]}
+        settings = named(services, name)
+
+        async def act() -> Row:
+            await services.auditor(who).note(AuditAction.SOURCE_TEST, "source", name)
+            return await _tried(services, settings, asked)
+
+        return await once(SourceTest, act)
 
     return api
 
@@ -138,6 +131,23 @@ def named(services: Services, name: str) -> SourceSettings:
             return each
     known = ", ".join(each.name for each in services.config.sources)
     raise ProblemError(404, f'found no source "{name}" in the configuration; expected one of: {known}')
+
+
+async def _tried(services: Services, settings: SourceSettings, asked: Captured) -> Row:
+    """What would become of a request at this source. Raises a problem."""
+    now_ms, source, routes = services.clock.now_ms(), services.sources[settings.name], services.router
+    at_ms = moment("body.at", asked.at, now_ms)
+    if asked.rejection is None:
+        request = asked.request()
+        tried = partial(dry_run, settings, source, routes, request, now_ms if at_ms is None else at_ms)
+    else:
+        sample = await find_rejection(services.store, settings.name, asked.rejection)
+        then_ms = sample.at_ms if at_ms is None else at_ms
+        tried = partial(dry_run_of_rejection, settings, source, routes, sample, then_ms)
+    # In a thread: it is read whole, and senders should not wait for that.
+    row = dry_run_row(await asyncio.to_thread(tried))
+    verified = row["verdict"] in (Verdict.ACCEPTED, Verdict.QUARANTINED)
+    return {**row, "verified": verified, "would_answer": row["status"]}
 
 
 async def _row(services: Services, name: str) -> Row:
