@@ -108,7 +108,9 @@ class Load:
         event = Event(id_, "shop", now_ms, BODY, headers, "message", key, dedup=id_.encode())
         to = self.rng.choice(DESTINATIONS)
         named = (self.ids.make(now_ms), id_, "shop", "message", key, now_ms, to)
-        return Append(event, (Delivery(*named, State.SCHEDULED, due_at_ms=now_ms, round_at_ms=now_ms),), now_ms + DEDUP_MS)
+        return Append(
+            event, (Delivery(*named, State.SCHEDULED, due_at_ms=now_ms, round_at_ms=now_ms),), now_ms + DEDUP_MS
+        )
 
     async def work(self) -> None:
         """Claim and settle for ever."""
@@ -306,7 +308,10 @@ async def measure(url: str, options: argparse.Namespace, settled: "Synchronized[
     claims = watch.claims("churn")
     part = max(1, len(claims) // 10)
     first, last = statistics.median(claims[:part]), statistics.median(claims[-part:])
-    print(f"\npages a claim touched for a delivery: {first:.1f} at the beginning, {last:.1f} at the end of the churn, ", end="")
+    print(
+        f"\npages a claim touched for a delivery: {first:.1f} at the beginning, {last:.1f} at the end of the churn, ",
+        end="",
+    )
     print(f"{last / first:.2f} x; {settled.value} settlements")
     for phase in ("held", "after"):
         if found := watch.claims(phase):

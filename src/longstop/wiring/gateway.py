@@ -91,26 +91,8 @@ class Gateway:
         self._appends = GroupCommit(store.append if self._traces is None else self._traces.appending(store.append))
         self._settlements = GroupCommit(store.settle)
         self._pressure = Backpressure(clock, rng, store, *watermarks(config))
-        self._rejections = Rejections(
-            {each.name: each for each in config.sources},
-            self._parts.sources,
-            store,
-            clock,
-            self._parts.ids,
-            secrets.token_bytes(SALT_BYTES),
-            config.retention.rejections_ms,
-        )
-        self.ingest = Ingest(
-            self._parts.sources,
-            unknown_sources(self._parts.sources.values(), secrets.token_bytes()),
-            self._parts.router,
-            self._appends,
-            clock,
-            self._parts.ids,
-            self._pressure,
-            self._rejections,
-            self._reader,
-        )
+        self._rejections = self._built_rejections(config)
+        self.ingest = self._built_ingest()
         self._destinations = self._built_destinations(config, handlers or {}, clock) if Role.WORK in role else []
         worker = process_name()
         watch = ClockWatch(clock)
@@ -284,6 +266,26 @@ class Gateway:
             accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
             free_bytes=free_bytes if self._parts.config.store.path is not None else None,
             spool=self._spool if self._parts.spooled is not None else None,
+        )
+
+    def _built_rejections(self, config: Config) -> Rejections:
+        made = self._parts
+        salt, kept_ms = secrets.token_bytes(SALT_BYTES), config.retention.rejections_ms
+        named = {each.name: each for each in config.sources}
+        return Rejections(named, made.sources, made.store, made.clock, made.ids, salt, kept_ms)
+
+    def _built_ingest(self) -> Ingest:
+        made = self._parts
+        return Ingest(
+            made.sources,
+            unknown_sources(made.sources.values(), secrets.token_bytes()),
+            made.router,
+            self._appends,
+            made.clock,
+            made.ids,
+            self._pressure,
+            self._rejections,
+            self._reader,
         )
 
     def _built_destinations(self, config: Config, handlers: Handlers, clock: Clock) -> list[Destination]:
