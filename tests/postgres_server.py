@@ -37,6 +37,8 @@ AS_NEW = """
     CREATE TABLE tests.born AS
         SELECT oid, relname FROM pg_class WHERE relnamespace = 'longstop'::regnamespace AND relkind IN ('r', 'p');
     CREATE TABLE tests.kept (name text, rows jsonb);
+    CREATE TABLE tests.divided AS SELECT jsonb_agg(s) FROM
+        (SELECT name, from_id, until_id FROM longstop.spans ORDER BY from_id) s;
     DO $$
     DECLARE name text;
     BEGIN
@@ -54,6 +56,10 @@ AS_NEW = """
         -- Whoever has not closed its store is not to write into the next test's.
         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid();
+        IF (SELECT jsonb_agg(s) FROM (SELECT name, from_id, until_id FROM longstop.spans ORDER BY from_id) s)
+                IS DISTINCT FROM (TABLE tests.divided) THEN
+            RETURN false;
+        END IF;
         -- Not whether it has rows: what was undone or removed has left pages behind.
         SELECT string_agg(format('longstop.%I', relname), ', ') INTO written FROM pg_class
             WHERE relnamespace = 'longstop'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0;
@@ -69,7 +75,8 @@ AS_NEW = """
         RETURN true;
     END $$;
 """
-"""What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made."""
+"""What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made, or says that
+its spans are others now."""
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 """As much has to be free there for a server to go there."""
@@ -266,8 +273,12 @@ class PostgresServer:
         psql.stdin.write("SELECT tests.empty();\n")
         psql.stdin.flush()
         said = psql.stdout.readline()
-        assert said == "t\n", f"{name} was not emptied: {said}{psql.stdout.read()}"
-        self._emptied.append((name, psql))
+        assert said in ("t\n", "f\n"), f"{name} was not emptied: {said}{psql.stdout.read()}"
+        if said == "t\n":
+            self._emptied.append((name, psql))
+        else:
+            psql.communicate()
+            self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _copied(self) -> tuple[str, subprocess.Popen[str]]:
         name = f"place_{next(self._numbers)}"

@@ -22,7 +22,7 @@ from longstop.ports.listener import Alerter, AlertListener, CircuitListener
 from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
 from longstop.ports.rejections import Rejections
-from longstop.ports.retention import Retention
+from longstop.ports.retention import Retention, WithoutSpans
 from longstop.ports.sender import Sender, TransactionalSender
 from longstop.ports.source import Read, Reader, Source
 from longstop.ports.statistics import Statistics
@@ -59,4 +59,5 @@ __all__ = [
     "TransactionalSender",
     "Transactions",
     "Transfer",
+    "WithoutSpans",
 ]

@@ -16,7 +16,7 @@ from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest
 from longstop.stores.postgres import circuits, counters, unreadable
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, EVENT, columns, each, to_delivery, to_event
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, EVENT, THESE, columns, each, to_delivery, to_event
 from longstop.stores.sql.rows import DELIVERY_COLUMNS
 
 _READY = "q.lease_until_ms IS NULL AND NOT q.held"
@@ -66,7 +66,7 @@ _LOOK = f"""
     FROM unnest($1::varchar[]) AS w (destination) LEFT JOIN circuits c ON c.destination = w.destination
 """
 _READ = f"""
-    SELECT {DELIVERY}, {EVENT} FROM {DELIVERIES} LEFT JOIN events e ON e.id = d.event_id WHERE d.id = ANY($1::varchar[])
+    SELECT {DELIVERY}, {EVENT} FROM {THESE} JOIN {DELIVERIES} ON d.id = this LEFT JOIN events e ON e.id = d.event_id
 """
 
 _OF = f"FROM queue q WHERE q.destination = $1 AND {_READY}"

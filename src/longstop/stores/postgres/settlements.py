@@ -10,7 +10,7 @@ from longstop.model.errors import LeaseLostError
 from longstop.model.lease import Settlement
 from longstop.stores.postgres import counters, dead_groups, lanes
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, columns, each, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, THESE, columns, each, to_delivery
 from longstop.stores.sql.rows import ATTEMPT_COLUMNS, attempt_row
 
 _END = {
@@ -58,7 +58,7 @@ _SETTLE = f"""
     SELECT id FROM held
 """
 _LANES = "SELECT destination, lane_hash FROM queue WHERE id = ANY($1::varchar[]) AND lane_hash IS NOT NULL"
-_STANDING = f"SELECT {DELIVERY} FROM {DELIVERIES} WHERE d.id = ANY($1::varchar[])"
+_STANDING = f"SELECT {DELIVERY} FROM {THESE} JOIN {DELIVERIES} ON d.id = this"
 
 Results = list[LeaseLostError | None]
 

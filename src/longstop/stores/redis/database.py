@@ -66,6 +66,8 @@ class RedisDatabase:
         self._open = False
         self._trusted = False
         """The server was asked, since it was last lost, whether it keeps what it acknowledges."""
+        self._takes_writes = True
+        """What it said to the last write; every process writes each few seconds that it is there."""
 
     async def open(self) -> None:
         """Ask the server whether it is one to rely on. Raises SchemaError, StoreUnavailableError."""
@@ -97,7 +99,7 @@ class RedisDatabase:
 
     def ready(self) -> bool:
         """See ports.Store."""
-        return self._open and self._trusted
+        return self._open and self._trusted and self._takes_writes
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
@@ -109,7 +111,13 @@ class RedisDatabase:
         """Call a function that writes, once. Raises StoreUnavailableError; ValueError where an id is taken."""
         with self._slots.taken() as slot:
             number = slot.next_number()
-            enlisted, result = await self._until_known(lambda: self._write(function, slot, number, args))
+            try:
+                enlisted, result = await self._until_known(lambda: self._write(function, slot, number, args))
+            except StoreUnavailableError:
+                # A server that has become a replica, or is full, answers questions still.
+                self._takes_writes = False
+                raise
+            self._takes_writes = True
         if enlisted:
             self._wake()
         return result

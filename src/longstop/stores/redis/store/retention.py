@@ -7,6 +7,7 @@ from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import State
 from longstop.model.event import Event
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
+from longstop.ports import WithoutSpans
 from longstop.stores.redis.ended import Entry, RedisEnded, last_of
 from longstop.stores.redis.packing import pack, to_attempt, to_delivery, unpack
 from longstop.stores.redis.reading import readable
@@ -19,7 +20,7 @@ DEDUP_AT_ONCE = 1_000
 _STATES = (State.DELIVERED.value, State.DEAD.value, State.DISCARDED.value)
 
 
-class RedisRetention(RedisEnded):
+class RedisRetention(RedisEnded, WithoutSpans):
     """See ports.Retention."""
 
     async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:

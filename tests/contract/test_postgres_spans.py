@@ -1,0 +1,168 @@
+"""Events in spans of time: cut ahead, dropped whole, and what has to stay is moved. See stores/postgres/spans.py."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import postgres_server
+from longstop.model.append import Append
+from longstop.model.delivery import State
+from longstop.model.ids import id_ms
+from longstop.model.listing import EventFilter, Page
+from longstop.model.retention import DAY_MS, Cutoffs, Kind, Span
+from longstop.stores.postgres import PostgresStore, ServerSettings, spans
+from longstop.testing.builders import AT_MS, event_id, make_append, make_delivery, make_event
+from longstop.testing.store_contract.steps import delivered, lease, parked, replay, settled
+
+FIRST_MS = AT_MS + spans.FAR_MS
+"""In the first span behind the first: where that is cut when there is something in it already."""
+
+
+def number(days: int, place: int = 0) -> int:
+    """Of an event that came so many days after the first cut."""
+    return FIRST_MS + days * DAY_MS - AT_MS + place
+
+
+def all_before(at_ms: int) -> Cutoffs:
+    return Cutoffs(at_ms, at_ms, at_ms, at_ms)
+
+
+@pytest.fixture
+async def store(postgresql: postgres_server.PostgresServer) -> AsyncIterator[PostgresStore]:
+    """A new one, as the migrations leave it."""
+    with postgresql.database("template0") as url:
+        made = PostgresStore(ServerSettings(url, relaxed=True))
+        await made.open()
+        yield made
+        await made.close()
+
+
+async def kept(store: PostgresStore) -> list[spans.SpanRow]:
+    return await store.view(spans.read)
+
+
+async def partitions(store: PostgresStore, table: str) -> dict[str, tuple[str, int]]:
+    """What PostgreSQL says of a table's partitions: their bounds, and how many rows each has."""
+    rows = await store.rows(
+        "SELECT c.relname::varchar AS name, pg_get_expr(c.relpartbound, c.oid)::varchar AS bounds FROM pg_inherits i"
+        " JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::varchar::regclass",
+        table,
+    )
+    return {
+        row["name"]: (row["bounds"], (await store.rows(f"SELECT count(*) AS n FROM {row['name']}"))[0]["n"])
+        for row in rows
+    }
+
+
+def make_delivered(n: int, days_later: int = 0) -> Append:
+    event = make_event(n, received_at_ms=AT_MS + n)
+    ended_at_ms = event.received_at_ms + 1_000 + days_later * DAY_MS
+    return Append(event, (make_delivery(event, state=State.DELIVERED, ended_at_ms=ended_at_ms, attempts=1),))
+
+
+async def lived(store: PostgresStore, days: int) -> None:
+    """A store in which time has passed: one event came before the first cut, and every day one is cut off."""
+    await store.append([make_append(0)])
+    await store.prepare_spans(AT_MS)
+    for day in range(days):
+        await store.prepare_spans(FIRST_MS + day * DAY_MS)
+
+
+async def without_drifts(store: PostgresStore) -> None:
+    after, more = None, True
+    while more:
+        step = await store.recount(after)
+        assert step.drifts == ()
+        after, more = step.next_after, step.next_after is not None
+
+
+async def due(store: PostgresStore, before: Cutoffs) -> Span:
+    found = await store.due_span(before)
+    assert found is not None
+    return found
+
+
+async def test_a_day_ahead_there_is_a_span_for_what_comes(store: PostgresStore) -> None:
+    await lived(store, 3)
+    rows = await kept(store)
+    assert [row.from_ms for row in rows] == [0, *(FIRST_MS + day * DAY_MS for day in range(4))]
+    assert [row.until_id for row in rows] == [*(row.from_id for row in rows[1:]), None]
+    for table in spans.TABLES:
+        found = await partitions(store, table)
+        assert len(found) == len(rows)
+        assert {name for name, (_, n) in found.items() if n} <= {f"{table}_first"}
+        for row in rows:
+            bounds, _ = found[row.of(table)]
+            start = f"'{row.from_id}'" if row.from_id else "MINVALUE"
+            end = f"'{row.until_id}'" if row.until_id else "MAXVALUE"
+            assert bounds == f"FOR VALUES FROM ({start}) TO ({end})"
+
+
+async def test_nothing_is_cut_while_the_last_span_is_a_day_off(store: PostgresStore) -> None:
+    await lived(store, 0)
+    before = await kept(store)
+    await store.prepare_spans(FIRST_MS - DAY_MS)
+    assert await kept(store) == before
+
+
+async def test_what_comes_where_nobody_has_cut_for_long_has_its_place(store: PostgresStore) -> None:
+    await lived(store, 0)
+    await store.append([make_append(number(100)), make_append(number(5))])
+    await store.prepare_spans(FIRST_MS + 101 * DAY_MS)
+    rows = await kept(store)
+    assert rows[-1].from_ms >= FIRST_MS + 102 * DAY_MS
+    await store.append([make_append(number(103))])
+    found = (await store.find_events(EventFilter(), Page(newest_first=False))).rows
+    assert [id_ms(row.event.id) - AT_MS for row in found] == [0, number(5), number(100), number(103)]
+
+
+async def test_spans_are_longer_where_what_is_kept_reaches_further_back(store: PostgresStore) -> None:
+    await lived(store, 120)
+    rows = await kept(store)
+    assert rows[1].until_id is not None
+    assert id_ms(rows[1].until_id) - rows[1].from_ms == DAY_MS
+    assert rows[-1].from_ms - rows[-2].from_ms == -(-120 // spans.SPANS) * DAY_MS
+    assert len(rows) < 4 * spans.SPANS
+
+
+async def test_a_span_is_dropped_when_all_of_it_may_go(store: PostgresStore) -> None:
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(20)])
+    await store.append([make_delivered(number(1, n)) for n in range(7)])
+    assert await store.due_span(all_before(FIRST_MS + DAY_MS - 1)) is None
+    before = all_before(FIRST_MS + 2 * DAY_MS)
+    assert (await store.forgettable(Kind.DELIVERED, before, None, 100)).event_ids == ()
+    span = await due(store, before)
+    assert (await store.span_events(span, None, 100)).event_ids == tuple(event_id(number(0, n)) for n in range(20))
+    assert await store.forget_span(span, before, ()) == 20
+    assert (await store.counts()).events == 8
+    await without_drifts(store)
+    assert len(await partitions(store, "events")) == len(await kept(store)) == 4
+    assert await store.event(event_id(number(0, 3))) is None
+    assert await store.event(event_id(number(1, 3))) is not None
+
+
+async def test_what_has_to_stay_of_a_span_moves_to_the_first(store: PostgresStore) -> None:
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(20)])
+    await store.append([make_delivered(number(0, 30), days_later=9)])
+    await store.append([make_append(number(0, n)) for n in (40, 41)])
+    ahead, one, two = (await lease(store, now_ms=FIRST_MS)).claims
+    dead = await settled(store, parked(one, FIRST_MS + 5))
+    stays = {event_id(number(0, n)) for n in (30, 40, 41)}
+    before = Cutoffs(FIRST_MS + 2 * DAY_MS, AT_MS, AT_MS, AT_MS)
+    span = await due(store, before)
+    assert span.staying == stays
+    attempts = (await store.history(dead.id)).attempts
+    assert await store.forget_span(span, before, ()) == 20
+    found = {row.event.id for row in (await store.find_events(EventFilter(), Page())).rows}
+    assert found == {event_id(0), *stays}
+    assert (await store.history(dead.id)).attempts == attempts
+    assert (await partitions(store, "events"))["events_first"][1] == 4
+    assert await store.settle([delivered(two, FIRST_MS + 9)]) == [None]
+    await store.act([replay(dead.id, FIRST_MS + 10)])
+    assert (await store.delivery(dead.id)).state is State.SCHEDULED  # type: ignore[union-attr]
+    found = (await store.forgettable(Kind.DELIVERED, all_before(FIRST_MS + 20 * DAY_MS), None, 100)).event_ids
+    assert set(found) == {event_id(number(0, n)) for n in (30, 41)}
+    await without_drifts(store)
+    assert ahead.delivery.event_id == event_id(0)
