@@ -38,7 +38,7 @@ AS_NEW = """
         SELECT oid, relname FROM pg_class WHERE relnamespace = 'longstop'::regnamespace AND relkind IN ('r', 'p');
     CREATE TABLE tests.kept (name text, rows jsonb);
     CREATE TABLE tests.divided AS SELECT jsonb_agg(s) FROM
-        (SELECT name, from_id, until_id FROM longstop.spans ORDER BY from_id) s;
+        (SELECT p.name, p.from_id, p.until_id FROM longstop.spans p ORDER BY p.from_id) s;
     DO $$
     DECLARE name text;
     BEGIN
@@ -56,7 +56,7 @@ AS_NEW = """
         -- Whoever has not closed its store is not to write into the next test's.
         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid();
-        IF (SELECT jsonb_agg(s) FROM (SELECT name, from_id, until_id FROM longstop.spans ORDER BY from_id) s)
+        IF (SELECT jsonb_agg(s) FROM (SELECT p.name, p.from_id, p.until_id FROM longstop.spans p ORDER BY p.from_id) s)
                 IS DISTINCT FROM (TABLE tests.divided) THEN
             RETURN false;
         END IF;

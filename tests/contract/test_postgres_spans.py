@@ -1,21 +1,57 @@
 """Events in spans of time: cut ahead, dropped whole, and what has to stay is moved. See stores/postgres/spans.py."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
+import asyncpg
 import pytest
 
 import postgres_server
 from longstop.model.append import Append
 from longstop.model.delivery import State
+from longstop.model.errors import ArchiveError
 from longstop.model.ids import id_ms
 from longstop.model.listing import EventFilter, Page
-from longstop.model.retention import DAY_MS, Cutoffs, Kind, Span
-from longstop.stores.postgres import PostgresStore, ServerSettings, spans
-from longstop.testing.builders import AT_MS, event_id, make_append, make_delivery, make_event
+from longstop.model.retention import DAY_MS, Cutoffs, Kind, RetentionSettings, Span, WholeEvent
+from longstop.operating.retention import Retention
+from longstop.stores.postgres import PostgresStore, ServerSettings, span_retention, spans
+from longstop.stores.postgres.database import PostgresDatabase
+from longstop.stores.postgres.statements import Work
+from longstop.testing.builders import AT_MS, event_id, make_append, make_delivery, make_event, make_quarantined
+from longstop.testing.clock import VirtualClock
 from longstop.testing.store_contract.steps import delivered, lease, parked, replay, settled
 
 FIRST_MS = AT_MS + spans.FAR_MS
 """In the first span behind the first: where that is cut when there is something in it already."""
+
+
+class StandingClock(VirtualClock):
+    """Says one time, and nobody waits by it."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        pass
+
+
+class Archived:
+    """An archive in memory, which can be told to fail."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.fails = False
+
+    async def write(self, events: Sequence[WholeEvent]) -> None:
+        if self.fails:
+            raise ArchiveError("told to fail")
+        self.events += [each.kept.event.id for each in events]
+
+    async def find(self, id_: str) -> None:
+        raise AssertionError(id_)
 
 
 def number(days: int, place: int = 0) -> int:
@@ -166,3 +202,137 @@ async def test_what_has_to_stay_of_a_span_moves_to_the_first(store: PostgresStor
     assert set(found) == {event_id(number(0, n)) for n in (30, 41)}
     await without_drifts(store)
     assert ahead.delivery.event_id == event_id(0)
+
+
+async def test_what_is_sent_again_after_it_was_judged_is_not_forgotten(store: PostgresStore) -> None:
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(3)])
+    before = all_before(FIRST_MS + 2 * DAY_MS)
+    span = await due(store, before)
+    (again,) = (await store.event(event_id(number(0, 1)))).deliveries  # type: ignore[union-attr]
+    await store.act([replay(again.id, FIRST_MS + 5 * DAY_MS)])
+    assert await store.forget_span(span, before, ()) is None
+    assert (await store.counts()).events == 4
+    judged_anew = await due(store, before)
+    assert judged_anew.staying == {event_id(number(0, 1))}
+    assert await store.forget_span(judged_anew, before, ()) == 2
+    assert (await store.delivery(again.id)).state is State.SCHEDULED  # type: ignore[union-attr]
+    await without_drifts(store)
+
+
+async def test_what_is_sent_again_while_the_tables_are_asked_for_is_not_forgotten(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at all of it, and the lock."""
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(3)])
+    before = all_before(FIRST_MS + 2 * DAY_MS)
+    span = await due(store, before)
+    (again,) = (await store.event(event_id(number(0, 1)))).deliveries  # type: ignore[union-attr]
+    take_lock = spans.locked
+
+    async def late(database: PostgresDatabase, work: Work[None]) -> bool:
+        if getattr(work, "__name__", "") == "drop":
+            await store.act([replay(again.id, FIRST_MS + 5 * DAY_MS)])
+        return await take_lock(database, work)
+
+    monkeypatch.setattr(spans, "locked", late)
+    assert await store.forget_span(span, before, ()) is None
+    assert (await store.delivery(again.id)).state is State.SCHEDULED  # type: ignore[union-attr]
+    assert (await store.counts()).events == 4
+    await without_drifts(store)
+
+
+async def test_a_span_that_somebody_uses_is_left_for_later(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who forgets gives up soon: whoever comes behind it waits for the same lock."""
+    monkeypatch.setattr(spans, "LOCK_SPANS", spans.LOCK_SPANS.replace(f"{spans.LOCK_MS}ms", "20ms"))
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(3)])
+    before = all_before(FIRST_MS + 2 * DAY_MS)
+    span = await due(store, before)
+    holds, let_go = asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(connection: asyncpg.Connection) -> None:
+        await connection.fetch("SELECT id FROM events LIMIT 1")
+        holds.set()
+        await let_go.wait()
+
+    reading = asyncio.create_task(store.view(read_slowly))
+    await holds.wait()
+    assert await store.forget_span(span, before, ()) is None
+    let_go.set()
+    await reading
+    assert await store.forget_span(span, before, ()) == 3
+
+
+async def test_a_span_of_which_much_stays_is_forgotten_row_by_row(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(span_retention, "STAYING_MAX", 2)
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(3)])
+    await store.append([make_append(number(0, n)) for n in range(3, 6)])
+    early, late = (Cutoffs(FIRST_MS + days * DAY_MS, 0, 0, 0) for days in (2, 5))
+    assert await store.due_span(early) is None
+    first = await store.forgettable(Kind.DELIVERED, early, None, 100)
+    assert first.event_ids == ()
+    assert await store.due_span(late) is None
+    then = await store.forgettable(Kind.DELIVERED, late, first.after, 100)
+    assert then.event_ids == tuple(event_id(number(0, n)) for n in range(3))
+    assert await store.forget(then.event_ids, late) == 3
+
+
+async def test_an_event_in_one_span_and_its_delivery_in_the_next_stay_together(store: PostgresStore) -> None:
+    await lived(store, 3)
+    end = number(1)
+    event = make_event(end - 1, received_at_ms=AT_MS + end - 1)
+    done = make_delivery(event, id=make_delivery(make_event(end)).id, state=State.DELIVERED, ended_at_ms=AT_MS + end)
+    await store.append([Append(event, (done,)), make_delivered(end - 5), make_delivered(end + 5)])
+    before = all_before(FIRST_MS + 3 * DAY_MS)
+    for gone in (1, 1):
+        span = await due(store, before)
+        assert span.staying == {event.id}
+        assert await store.forget_span(span, before, ()) == gone
+        kept_event = await store.event(event.id)
+        assert kept_event is not None
+        assert [each.id for each in kept_event.deliveries] == [done.id]
+        await without_drifts(store)
+    found = await store.forgettable(Kind.DELIVERED, before, None, 100)
+    assert found.event_ids == (event.id,)
+    assert await store.forget(found.event_ids, before) == 1
+
+
+async def test_the_dead_that_go_with_a_span_leave_their_groups(store: PostgresStore) -> None:
+    await lived(store, 3)
+    await store.append([make_quarantined(number(0, n), received_at_ms=FIRST_MS + n) for n in range(3)])
+    await store.append([make_quarantined(number(1), received_at_ms=FIRST_MS + DAY_MS)])
+    await store.append([make_append(number(0, 9), to=(), received_at_ms=FIRST_MS + 9)])
+    before = all_before(FIRST_MS + DAY_MS)
+    span = await due(store, before)
+    assert await store.forget_span(span, before, [event_id(number(0, 2))]) == 3
+    (group,) = await store.dead_groups()
+    assert group.count == 2
+    counts = await store.counts()
+    assert (counts.events, counts.unrouted) == (3, 0)
+    await without_drifts(store)
+
+
+async def test_a_sweep_archives_a_span_before_it_goes(store: PostgresStore) -> None:
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(700)])
+    await store.live_until(FIRST_MS + 32 * DAY_MS)
+    clock = StandingClock(FIRST_MS + 32 * DAY_MS)
+    archive = Archived()
+    sweeping = Retention(store, RetentionSettings(), clock, archive)
+    archive.fails = True
+    with pytest.raises(ArchiveError):
+        await sweeping.sweep()
+    assert (await store.counts()).events == 701
+    assert (await sweeping.count())[Kind.DELIVERED] == 700
+    archive.fails = False
+    assert (await sweeping.sweep())[Kind.DELIVERED] == 700
+    assert sorted(archive.events) == [event_id(number(0, n)) for n in range(700)]
+    assert (await store.counts()).events == 1
+    assert {row.from_ms for row in await kept(store)} & {FIRST_MS} == set()

@@ -78,7 +78,8 @@ class Retention:
         self._swept_since_s = asyncio.get_running_loop().time()
         now_ms = await self.now_ms()
         before = cutoffs(self._settings, now_ms)
-        await self._ledger.prepare_spans(self._clock.now_ms())
+        # By the time that was lived through: a clock that jumps ahead would make one span of all that is to come.
+        await self._ledger.prepare_spans(now_ms)
         of_spans = await self._forget_spans(before)
         forgotten = {kind: await self._forget(kind, before) for kind in Kind}
         forgotten[Kind.DELIVERED] += of_spans
