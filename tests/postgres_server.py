@@ -273,7 +273,7 @@ class PostgresServer:
         psql.stdin.write("SELECT tests.empty();\n")
         psql.stdin.flush()
         said = psql.stdout.readline()
-        assert said in ("t\n", "f\n"), f"{name} was not emptied: {said}{psql.stdout.read()}"
+        assert said in ("t\n", "f\n"), f"{name} was not emptied: {said!r}"
         if said == "t\n":
             self._emptied.append((name, psql))
         else:

@@ -47,7 +47,7 @@ STATEMENTS = {
     },
     settlements: {"_STANDING": f"SELECT {DELIVERY} FROM {DELIVERIES} WHERE d.id = ANY($1::varchar[])"},
     retention: {
-        "_BY_ROWS_UNTIL": "SELECT NULL",
+        "_SPANS": "SELECT NULL, NULL",
         "_FORGET_EVENTS": "DELETE FROM events WHERE id = ANY($1::text[]) RETURNING source, routed",
     },
 }

@@ -11,7 +11,8 @@ import structlog
 
 from longstop.model.delivery import State
 from longstop.model.errors import UnreadableRowError
-from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
+from longstop.model.ids import id_ms
+from longstop.model.retention import DAY_MS, Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.postgres import dead_groups, ledger
 from longstop.stores.postgres.counters import Deltas
 from longstop.stores.postgres.find_events import received_within
@@ -38,7 +39,9 @@ _ENDED = """
         AND d.id < $6
     ORDER BY d.ended_at_ms, d.id LIMIT $5
 """
-_BY_ROWS_UNTIL = "SELECT min(from_id) FROM spans WHERE NOT by_rows"
+_SPANS = "SELECT min(from_id) FILTER (WHERE NOT by_rows), max(from_id) FROM spans"
+SHORT_MS = 4 * DAY_MS
+"""What is kept for less than about two days does not wait for its span: the last span begins a day or two from now."""
 _EVER = "~"
 """No id is higher."""
 _OLD_ATTEMPTS = f"""
@@ -76,9 +79,16 @@ async def forgettable(
     """Events that may go, by what has ended of this kind."""
     if kind is Kind.UNROUTED:
         return await _unrouted(connection, before, after, limit)
-    until_id = await connection.fetchval(_BY_ROWS_UNTIL) if kind is Kind.DELIVERED else None
-    ids, cursor, more = await _ended(connection, kind.value, before.of(kind), after, limit, until_id or _EVER)
+    until_id = await _by_rows_until(connection, before) if kind is Kind.DELIVERED else _EVER
+    ids, cursor, more = await _ended(connection, kind.value, before.of(kind), after, limit, until_id)
     return Forgettable(tuple(await _may_go(connection, ids, before)), cursor, more)
+
+
+async def _by_rows_until(connection: asyncpg.Connection, before: Cutoffs) -> str:
+    """From this id on, what was delivered goes with its span."""
+    until_id, latest = await connection.fetchrow(_SPANS)
+    kept_for_long = latest and id_ms(latest) - before.delivered_ms >= SHORT_MS
+    return until_id if until_id is not None and kept_for_long else _EVER
 
 
 async def _unrouted(connection: asyncpg.Connection, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
