@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import postgres_server
 from longstop.model.lease import LeaseRequest
 from longstop.model.listing import EventFilter, Page
@@ -13,7 +15,7 @@ from longstop.stores.postgres import PostgresStore, ServerSettings, schema, span
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.steps import delivered
 
-OLD = Path(__file__).with_name("postgres_version_3.py")
+OLD = Path(__file__).with_name("postgres_version_4.py")
 EVENTS = 60
 """So many each process appends at least, before and after each step."""
 
@@ -122,3 +124,53 @@ async def test_many_who_open_an_empty_database_at_once_migrate_it_once(
         assert [row.until_id for row in found] == [*(row.from_id for row in found[1:]), None]
         for store in stores:
             await store.close()
+
+
+_INDEXES = """
+    SELECT c.relname::varchar AS name, i.indisvalid AS valid, pg_get_expr(i.indpred, i.indrelid)::varchar AS predicate,
+        i.indkey::varchar AS columns, pg_get_expr(i.indexprs, i.indrelid)::varchar AS expressions, i.indisunique
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::varchar::regclass ORDER BY c.relname
+"""
+_COLUMNS = """
+    SELECT attname::varchar, atttypid::regtype::varchar, attnotnull, attcollation::regcollation::varchar,
+        pg_get_expr(adbin, adrelid)::varchar
+    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE attrelid = $1::varchar::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
+
+async def table_of(store: PostgresStore, table: str) -> tuple[list[Any], list[Any]]:
+    return [tuple(row) for row in await store.rows(_INDEXES, table)], [
+        tuple(row) for row in await store.rows(_COLUMNS, table)
+    ]
+
+
+async def files_of(store: PostgresStore, tables: list[str]) -> list[int]:
+    return [(await store.rows("SELECT pg_relation_filenode($1::varchar) AS it", name))[0]["it"] for name in tables]
+
+
+async def test_dividing_the_tables_reads_and_writes_no_row_and_loses_no_index(
+    postgresql: postgres_server.PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgresql.database("template0") as url:
+        before = new(url)
+        with monkeypatch.context() as patched:
+            patched.setattr(schema.prepare, "__defaults__", (schema.MIGRATIONS[:4],))
+            patched.setattr(schema.refuse_newer, "__defaults__", (schema.MIGRATIONS[:4],))
+            await before.open()
+        await before.append([make_append(number) for number in range(20)])
+        was = {table: await table_of(before, table) for table in spans.TABLES}
+        files = await files_of(before, list(spans.TABLES))
+        await before.close()
+        after = new(url)
+        await after.open()
+        assert {table: await table_of(after, table) for table in spans.TABLES} == was
+        assert await files_of(after, [f"{table}_first" for table in spans.TABLES]) == files
+        assert (await after.counts()).events == 20
+        await after.prepare_spans(AT_MS)
+        assert await files_of(after, [f"{table}_first" for table in spans.TABLES]) == files
+        last = (await after.view(spans.read))[-1]
+        for table in spans.TABLES:
+            (made, _), (first, _) = await table_of(after, last.of(table)), was[table]
+            assert sorted(map(str, (row[1:] for row in made))) == sorted(map(str, (row[1:] for row in first)))
+        await after.close()

@@ -1,6 +1,6 @@
 """A process of the version before the spans: its migrations, and its statements where they have been changed since.
 
-    python postgres_version_3.py URL FIRST_NUMBER
+    python postgres_version_4.py URL FIRST_NUMBER
 
 Appends, leases and settles until its standard input ends; then prints what it was acknowledged and what it settled.
 """
@@ -53,7 +53,7 @@ STATEMENTS = {
 }
 
 
-class StoreOfVersion3(PostgresStore):
+class StoreOfVersion4(PostgresStore):
     """It plans as it did, too."""
 
     def __init__(self, url: str) -> None:
@@ -66,15 +66,15 @@ def go_back() -> None:
         for name, sql in statements.items():
             assert hasattr(module, name), name
             setattr(module, name, sql)
-    version_3 = schema.MIGRATIONS[:3]
-    schema.prepare.__defaults__ = schema.refuse_newer.__defaults__ = (version_3,)
+    version_4 = schema.MIGRATIONS[:4]
+    schema.prepare.__defaults__ = schema.refuse_newer.__defaults__ = (version_4,)
     session = ServerSettings.session
     ServerSettings.session = lambda self: {**session(self), "plan_cache_mode": "auto"}  # type: ignore[method-assign]
 
 
 async def work(url: str, first: int) -> None:
     """Until the input ends."""
-    store = StoreOfVersion3(url)
+    store = StoreOfVersion4(url)
     await store.open()
     print(json.dumps("open"), flush=True)
     over = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
