@@ -53,6 +53,10 @@ def test_it_answers_nothing_and_goes_on(site: Site, server: PostgresServer) -> N
     assert gateway.slowest_s < SLOWEST_S
     server.signal(signal.SIGCONT)
     gateway.ends_whole()
+    # Whoever needs the store has met it; it is told once.
+    wait_until(lambda: gateway.told("store_back"), "the log to say that it is over")
+    assert (gateway.told("store_away"), gateway.told("store_back")) == (1, 1)
+    assert gateway.log.count('"level": "error"') == 1, gateway.log
 
 
 def test_others_have_all_its_connections(site: Site) -> None:
