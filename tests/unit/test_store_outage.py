@@ -11,7 +11,7 @@ from longstop.model.errors import StoreUnavailableError, UnreadableRowError
 from longstop.model.lease import LeaseRequest
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
-from longstop.telemetry.store_outage import AGAIN_S, QUIET_S, SLOW_S, StoreOutage, watched
+from longstop.telemetry.store_outage import AGAIN_S, NEWS_S, QUIET_S, REASONS_MAX, SLOW_S, StoreOutage, watched
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.clock import VirtualClock
 
@@ -62,6 +62,31 @@ async def test_it_is_told_once_and_once_when_it_is_over() -> None:
         {"event": "store_away", "log_level": "error", "operation": "append", "error": "the disk is full"},
         {"event": "store_back", "log_level": "warning", "after_s": pytest.approx(4.9), "failures": 50},
     ]
+
+
+@on_virtual_time
+async def test_other_reasons_are_told_as_well_but_not_many() -> None:
+    faulty, store = _made()
+    with capture_logs() as logged:
+        for number in range(20):
+            faulty.trouble = StoreUnavailableError(f"reason {number // 2}")
+            await _fails(store)
+        await asyncio.sleep(NEWS_S)
+        for _ in range(2):
+            await _fails(store)
+    assert [each["error"] for each in logged] == ["reason 0", "reason 1", "reason 2", "reason 9"]
+
+
+@on_virtual_time
+async def test_of_reasons_without_end_so_many_are_told() -> None:
+    faulty, store = _made()
+    with capture_logs() as logged:
+        for number in range(REASONS_MAX + 5):
+            faulty.trouble = StoreUnavailableError(f"reason {number}")
+            await _fails(store)
+            await asyncio.sleep(NEWS_S)
+    # Besides, what there is once a minute.
+    assert REASONS_MAX <= len(logged) <= REASONS_MAX + 1
 
 
 @on_virtual_time

@@ -1,4 +1,4 @@
-"""Whether the store can be had: told in the log once when it cannot, once when it can again, whoever asks it meanwhile.
+"""Whether the store can be had: told in the log when it cannot and when it can again, once, whoever asks it meanwhile.
 
 All services go on trying, several times a second together. What each of them meets is in the log at the level `debug`.
 """
@@ -22,6 +22,12 @@ QUIET_S = 3.0
 that is full still answers what reads."""
 AGAIN_S = 60.0
 """How often it is told again."""
+AT_ONCE = 3
+"""So many reasons are told of at once: the first is often only that a connection broke, and another says why."""
+NEWS_S = 5.0
+"""How far apart others are told."""
+REASONS_MAX = 20
+"""So many in all."""
 SLOW_S = 3.0
 """What is not answered after so long has failed: senders are told 503 then."""
 QUICK = frozenset(("append", "lease", "extend", "settle"))
@@ -40,6 +46,8 @@ class StoreOutage:
         self._last_ms = 0
         self._told_ms = 0
         self._failures = 0
+        self._reasons: set[str] = set()
+        """What has been told of this outage."""
 
     def failed(self, operation: str, why: str) -> None:
         """The store could not do this."""
@@ -47,11 +55,20 @@ class StoreOutage:
         self._last_ms = now_ms
         self._failures += 1
         if self._since_ms is None:
-            self._since_ms, self._told_ms, self._failures = now_ms, now_ms, 1
-            log.error("store_away", operation=operation, error=why)
-        elif now_ms - self._told_ms >= AGAIN_S * 1000:
-            self._told_ms = now_ms
-            log.error("store_away", operation=operation, error=why, **self._so_far(now_ms))
+            self._since_ms, self._failures, self._reasons = now_ms, 1, set()
+            self._tell(operation, why, {})
+        elif now_ms - self._told_ms >= AGAIN_S * 1000 or self._is_news(why, now_ms):
+            self._tell(operation, why, self._so_far(now_ms))
+
+    def _is_news(self, why: str, now_ms: int) -> bool:
+        if why in self._reasons or len(self._reasons) >= REASONS_MAX:
+            return False
+        return len(self._reasons) < AT_ONCE or now_ms - self._told_ms >= NEWS_S * 1000
+
+    def _tell(self, operation: str, why: str, so_far: dict[str, float]) -> None:
+        self._told_ms = self._last_ms
+        self._reasons.add(why)
+        log.error("store_away", operation=operation, error=why, **so_far)
 
     def worked(self) -> None:
         """The store has done something."""
