@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -151,10 +151,15 @@ class PostgresServer:
         """Where a database of it is."""
         return f"postgresql://{user}@/{database}?host={self.folder}"
 
-    def make(self, *options: str) -> None:
-        """Make an empty cluster."""
+    def make(self) -> None:
+        """Make an empty cluster: a copy of the run's first."""
         self.own(self.folder)
-        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", *options]
+        subprocess.run(["cp", "-a", str(_first_cluster()), str(self.data)], check=True)
+
+    def initialize(self) -> None:
+        """Make one from nothing, which takes seconds."""
+        self.own(self.folder)
+        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         self._run("initdb", "-D", str(self.data), *asked)
 
     def follow(self, primary: "PostgresServer", name: str = "standby") -> None:
@@ -176,11 +181,12 @@ class PostgresServer:
     def begin(self) -> None:
         """Start it."""
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = self._command("postgres", "-D", str(self.data), "-k", str(self.folder), *options)
+        # Beyond the change of the user, which forgets it.
+        ending = ending_with_us(signal.SIGQUIT)
+        command = self._command("postgres", "-D", str(self.data), "-k", str(self.folder), *options, ahead=ending)
         with (self.folder / "log").open("ab") as out:
             # Its workers end with it, so it is the only process to end.
-            whole = [*self._within, *ending_with_us(signal.SIGQUIT), *command]
-            self._process = spawn(whole, stdout=out, stderr=out, start_new_session=True)
+            self._process = spawn([*self._within, *command], stdout=out, stderr=out, start_new_session=True)
 
     def wait(self) -> None:
         """Until it answers."""
@@ -293,11 +299,11 @@ class PostgresServer:
         where = ["-h", str(self.folder), "-p", str(self.port), "-U", "longstop", "-d", database]
         return self._run("psql", *where, "-qAtc", statement)
 
-    def _command(self, name: str, *args: str) -> list[str]:
+    def _command(self, name: str, *args: str, ahead: Sequence[str] = ()) -> list[str]:
         path = program(name)
         assert path is not None, name
         as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.getuid() == 0 else []
-        return [*as_nobody, path, *args]
+        return [*as_nobody, *ahead, path, *args]
 
     def _run(self, name: str, *args: str) -> str:
         done = subprocess.run(self._command(name, *args), capture_output=True, text=True, cwd=self.folder, check=False)
@@ -322,6 +328,16 @@ def place(root: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _first_cluster() -> Path:
+    """An empty cluster for all servers of this run to begin with."""
+    kept = ExitStack()
+    atexit.register(kept.close)
+    server = PostgresServer(kept.enter_context(place()))
+    server.initialize()
+    return server.data
 
 
 @contextmanager

@@ -66,7 +66,9 @@ class Retention:
             try:
                 if self._is_mine():
                     await self.sweep()
-            except (StoreUnavailableError, ArchiveError) as error:
+            except StoreUnavailableError as error:
+                log.debug("retention_waits", error=str(error))
+            except ArchiveError as error:
                 log.error("retention_failed", error=str(error))
             await self._clock.sleep(EVERY_S)
 

@@ -10,6 +10,7 @@ from longstop.telemetry.meter import Meter
 from longstop.telemetry.metered_store import metered, metered_transactions
 from longstop.telemetry.metrics import Here, Metrics, Names, Totals
 from longstop.telemetry.store_facts import StoreFactsReader
+from longstop.telemetry.store_outage import StoreOutage, watched, watched_transactions
 from longstop.wiring.parts import Parts
 
 
@@ -21,10 +22,13 @@ class Signals:
         self._meter = Meter()
         self._facts = StoreFactsReader(parts.store)
         self._refused: Callable[[], Totals] = dict
-        self.store: Store = metered(parts.store, self._meter)
-        """The gateway's store, with what passes through it counted."""
+        outage = StoreOutage(parts.clock)
+        self.store: Store = watched(metered(parts.store, self._meter), outage)
+        """The gateway's store, with what passes through it counted, which tells when it cannot be had."""
         self.transactions: Transactions | None = (
-            metered_transactions(parts.store, self._meter) if isinstance(parts.store, Transactions) else None
+            watched_transactions(metered_transactions(parts.store, self._meter), outage)
+            if isinstance(parts.store, Transactions)
+            else None
         )
         self.statistics = StatisticsWriter(parts.store, self._totals, parts.clock)
 

@@ -66,5 +66,8 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
 def said(error: BaseException) -> str:
     """What an error of the driver says, for people."""
     text = str(error).strip() or type(error).__name__
+    if type(error) is asyncpg.InternalClientError:
+        # What it says speaks of its own steps.
+        text = "the connection broke"
     code = getattr(error, "sqlstate", None)
     return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"
