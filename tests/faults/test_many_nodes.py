@@ -4,6 +4,7 @@ One round of each in a few seconds; `ROUNDS=20` makes more.
 """
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 import postgres_server
-from acceptance.harness import Process, Site, free_port
+from acceptance.destination import Reply
+from acceptance.harness import PROOFS, Process, Site, free_port, wait_until
 from faults.killing import Figures
 from faults.many_nodes import Nodes, Senders, out_of_order, run
 from faults.namespaces import FAR, Servers, Wire, needs_namespaces
@@ -51,6 +53,11 @@ def redis() -> Iterator[str]:
 def nodes(site: Site, request: pytest.FixtureRequest) -> Nodes:
     """Nodes on the store that the parameter names."""
     return Nodes(site, request.getfixturevalue(request.param), SEED)
+
+
+@pytest.fixture
+def nodes_on_a_file(site: Site) -> Nodes:
+    return Nodes(site, "sqlite:///longstop.db", SEED)
 
 
 def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
@@ -154,3 +161,31 @@ def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
         servers.forward(far.listen(STORE, 5432), lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432"))
         there = url.replace("@/", f"@{STORE}/").replace(f"host={folder}", "sslmode=disable")
     return nodes.start("work", near.within, **{url: there, f"127.0.0.1:{destination}": f"{FAR}:{destination}"})[0]
+
+
+# -- what is shared --------------------------------------------------------------------------------------
+
+RATE, MANY = 20, 60
+
+
+def test_a_rate_is_one_for_all_workers(nodes_on_a_file: Nodes) -> None:
+    nodes, site = nodes_on_a_file, nodes_on_a_file.site
+    site.config.write_text(site.config.read_text().replace("ordered = true", f'rate = "{RATE}/s"'))
+    site.destination.script = lambda _: Reply()
+    _, port = (ingest := nodes.start("ingest"))
+    workers = [nodes.start("work")[0].ready() for _ in range(2)]
+    ingest[0].ready()
+    wait_until(lambda: _know_each_other(site, workers), "the workers to have heard of each other")
+    for number in range(MANY):
+        body = json.dumps({"id": f"r-{number}", "customer": "c"}).encode()
+        assert site.request("POST", "/webhooks/shop", body, PROOFS["shop"](body), port).status == 200
+    wait_until(lambda: len(site.destination.arrivals) >= MANY, "everything to come")
+    times = sorted(each.at_s for each in site.destination.arrivals)
+    # Each may begin a tenth of a second's worth at once. Slower is no fault: the machine may be busy.
+    assert times[-1] - times[0] > (MANY - 4) / RATE * 0.9, "together they were quicker than the rate"
+
+
+def _know_each_other(site: Site, workers: list[Process]) -> bool:
+    pids = {str(each.popen.pid) for each in workers}
+    known = [each for each in site.ask("status").row["nodes"] if each["name"].rpartition(":")[2] in pids]
+    return min(each["seen_at"] for each in known) > max(each["started_at"] for each in known)
