@@ -23,6 +23,8 @@ from redis_server import SAFE, RedisServer, binary
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "20261128"))
+START_S = 90.0
+"""How long a node may take to start: several start at once."""
 STORE = "10.79.0.2"
 """Where a node behind the wire finds the store, by a cable that leads nowhere else."""
 
@@ -71,7 +73,7 @@ def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
 @pytest.mark.parametrize("nodes", ["sqlite", "postgresql", "redis"], indirect=True)
 def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
-    (one, _), (other, _), (first, _), (second, _) = [(node.ready(), port) for node, port in started]
+    (one, _), (other, _), (first, _), (second, _) = [(node.ready(limit_s=START_S), port) for node, port in started]
     ports = [port for _, port in started[:2]]
     # Who stands still within a transaction on a file has everybody wait: docs/scale.md, and test_two_workers.
     server = nodes.kind != "sqlite"
@@ -84,8 +86,8 @@ def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.Capt
             await senders.more()
             worker = nodes.start("work")[0]
             ingest, ports[0] = nodes.start("ingest")
-            await asyncio.to_thread(ingest.ready)
-            await asyncio.to_thread(worker.ready)
+            await asyncio.to_thread(ingest.ready, limit_s=START_S)
+            await asyncio.to_thread(worker.ready, limit_s=START_S)
             if server:
                 other.popen.send_signal(signal.SIGSTOP)
                 await senders.more()
@@ -122,7 +124,7 @@ def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_ha
     ingest, port = nodes.start("ingest")
     worker, _ = nodes.start("work")
     for node in (ingest, worker, behind):
-        node.ready()
+        node.ready(limit_s=START_S)
 
     async def disturb(senders: Senders) -> None:
         nodes.backend.holds = True
