@@ -102,16 +102,30 @@ def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.Capt
 
 
 async def stands_still(nodes: Nodes, worker: Process, senders: Senders) -> None:
-    """Stop a worker in the midst of its attempts, past its leases, and let it go on when others have made them."""
+    """Stop a worker in the midst of its attempts, past its leases, and let it go on while another makes them."""
     nodes.backend.holds = True
     await nodes.until(lambda: nodes.held_by(worker) > 0, "the worker to have something under way")
     worker.popen.send_signal(signal.SIGSTOP)
-    nodes.backend.holds = False
-    await nodes.until(lambda: nodes.held_by(worker) == 0, "another one to take over what it had")
-    nodes.site.destination.release()
-    await senders.more()
+    await taken_over(nodes, worker)
     worker.popen.send_signal(signal.SIGCONT)
+    await refused(nodes, worker)
+    await senders.more()
+
+
+async def taken_over(nodes: Nodes, worker: Process) -> None:
+    """What a worker had under way is answered, of which it cannot tell anybody; and another one has it under way."""
+    arrivals = nodes.site.destination.arrivals
+    came = len(arrivals)
+    nodes.site.destination.release_held()
+    await nodes.until(lambda: nodes.held_by(worker) == 0, "another one to take over what it had")
+    await nodes.until(lambda: any(each.attempt > 1 for each in arrivals[came:]), "what it had to come again")
+
+
+async def refused(nodes: Nodes, worker: Process) -> None:
+    """It says what has become of its attempts, and changes nothing: those of the other one end as they end."""
     await nodes.until(lambda: "lease_lost" in worker.err, "the late settlement to be refused")
+    nodes.backend.holds = False
+    nodes.site.destination.release_held()
 
 
 @needs_namespaces
@@ -130,14 +144,10 @@ def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_ha
         nodes.backend.holds = True
         await nodes.until(lambda: nodes.held_by(behind) > 0, "it to have something under way")
         wire[1].ip("link", "set", "cable", "down")
-        nodes.backend.holds = False
-        # What it had under way is answered now, and it cannot say so.
-        nodes.site.destination.release()
-        await nodes.until(lambda: nodes.held_by(behind) == 0, "another one to take over what it had")
-        await senders.more()
+        await taken_over(nodes, behind)
         wire[1].ip("link", "set", "cable", "up")
-        await nodes.until(lambda: "lease_lost" in behind.err, "the late settlement to be refused")
-        nodes.backend.holds = False
+        await refused(nodes, behind)
+        await senders.more()
 
     figures = run(nodes, [port], disturb, SEED)
     with capsys.disabled():
