@@ -94,6 +94,14 @@ class Destination:
         """Answer everything that was held, and hold nothing any more."""
         self._loop.call_soon_threadsafe(self._released.set)
 
+    def release_held(self) -> None:
+        """Answer everything that is held now. What is held from now on waits for the next time."""
+        self._do(self._swap())
+
+    async def _swap(self) -> None:
+        held, self._released = self._released, asyncio.Event()
+        held.set()
+
     def close(self) -> None:
         """Go down for good. Safe to call twice."""
         if self._thread.is_alive():

@@ -206,9 +206,10 @@ class Process:
         """What it has written to standard error so far: its log."""
         return self._err.read_text(errors="replace")
 
-    def ready(self, says: str = READY) -> "Process":
+    def ready(self, says: str = READY, limit_s: float = LIMIT_S) -> "Process":
         """Returns itself when it has said that it runs."""
-        wait_until(lambda: says in self.out or says in self.err or self.popen.poll() is not None, "the program to run")
+        started = "the program to run"
+        wait_until(lambda: says in self.out or says in self.err or self.popen.poll() is not None, started, limit_s)
         assert self.popen.poll() is None, f"it ended with {self.popen.returncode}:\n{self.err}"
         return self
 

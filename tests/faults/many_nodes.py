@@ -25,7 +25,7 @@ from longstop.wiring.stores import make_store
 
 SENDERS = 10
 """Each with a key of its own, whose events it sends one after the other."""
-LEASE = "1s"
+LEASE = "2s"
 
 
 @dataclass
@@ -99,6 +99,11 @@ class Nodes:
         config = self.site.folder / f"node-{port}.toml"
         config.write_text(text)
         return self.site.start(role, within=within, prelude=prelude, config=config), port
+
+    def goes_on(self) -> None:
+        """The destination answers again, also what it has held."""
+        self.backend.holds = False
+        self.site.destination.release_held()
 
     def held_by(self, worker: Process) -> int:
         """How many deliveries a worker has leased."""

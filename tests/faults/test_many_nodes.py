@@ -4,6 +4,7 @@ One round of each in a few seconds; `ROUNDS=20` makes more.
 """
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 import postgres_server
-from acceptance.harness import Process, Site, free_port
+from acceptance.destination import Reply
+from acceptance.harness import PROOFS, Process, Site, free_port, wait_until
 from faults.killing import Figures
 from faults.many_nodes import Nodes, Senders, out_of_order, run
 from faults.namespaces import FAR, Servers, Wire, needs_namespaces
@@ -21,6 +23,8 @@ from redis_server import SAFE, RedisServer, binary
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "20261128"))
+START_S = 90.0
+"""How long a node may take to start: several start at once."""
 STORE = "10.79.0.2"
 """Where a node behind the wire finds the store, by a cable that leads nowhere else."""
 
@@ -53,6 +57,11 @@ def nodes(site: Site, request: pytest.FixtureRequest) -> Nodes:
     return Nodes(site, request.getfixturevalue(request.param), SEED)
 
 
+@pytest.fixture
+def nodes_on_a_file(site: Site) -> Nodes:
+    return Nodes(site, "sqlite:///longstop.db", SEED)
+
+
 def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
     assert figures.acknowledged > 50, "too little to say anything"
     assert (figures.lost, figures.undelivered) == (0, 0)
@@ -64,7 +73,7 @@ def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
 @pytest.mark.parametrize("nodes", ["sqlite", "postgresql", "redis"], indirect=True)
 def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
-    (one, _), (other, _), (first, _), (second, _) = [(node.ready(), port) for node, port in started]
+    (one, _), (other, _), (first, _), (second, _) = [(node.ready(limit_s=START_S), port) for node, port in started]
     ports = [port for _, port in started[:2]]
     # Who stands still within a transaction on a file has everybody wait: docs/scale.md, and test_two_workers.
     server = nodes.kind != "sqlite"
@@ -77,8 +86,8 @@ def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.Capt
             await senders.more()
             worker = nodes.start("work")[0]
             ingest, ports[0] = nodes.start("ingest")
-            await asyncio.to_thread(ingest.ready)
-            await asyncio.to_thread(worker.ready)
+            await asyncio.to_thread(ingest.ready, limit_s=START_S)
+            await asyncio.to_thread(worker.ready, limit_s=START_S)
             if server:
                 other.popen.send_signal(signal.SIGSTOP)
                 await senders.more()
@@ -93,16 +102,30 @@ def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.Capt
 
 
 async def stands_still(nodes: Nodes, worker: Process, senders: Senders) -> None:
-    """Stop a worker in the midst of its attempts, past its leases, and let it go on when others have made them."""
+    """Stop a worker in the midst of its attempts, past its leases, and let it go on while another makes them."""
     nodes.backend.holds = True
     await nodes.until(lambda: nodes.held_by(worker) > 0, "the worker to have something under way")
     worker.popen.send_signal(signal.SIGSTOP)
-    nodes.backend.holds = False
-    await nodes.until(lambda: nodes.held_by(worker) == 0, "another one to take over what it had")
-    nodes.site.destination.release()
-    await senders.more()
+    before = settlements_refused(worker)
+    await taken_over(nodes, worker)
     worker.popen.send_signal(signal.SIGCONT)
-    await nodes.until(lambda: "lease_lost" in worker.err, "the late settlement to be refused")
+    await nodes.until(lambda: settlements_refused(worker) > before, "the late settlement to be refused")
+    nodes.goes_on()
+    await senders.more()
+
+
+def settlements_refused(worker: Process) -> int:
+    """A lease that it finds lost when it is to be extended is told without a destination."""
+    return sum('"lease_lost"' in line and '"destination"' in line for line in worker.err.splitlines())
+
+
+async def taken_over(nodes: Nodes, worker: Process) -> None:
+    """What a worker had under way is answered, of which it cannot tell anybody; and another one has it under way."""
+    arrivals = nodes.site.destination.arrivals
+    came = len(arrivals)
+    nodes.site.destination.release_held()
+    await nodes.until(lambda: nodes.held_by(worker) == 0, "another one to take over what it had")
+    await nodes.until(lambda: any(each.attempt > 1 for each in arrivals[came:]), "what it had to come again")
 
 
 @needs_namespaces
@@ -115,20 +138,19 @@ def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_ha
     ingest, port = nodes.start("ingest")
     worker, _ = nodes.start("work")
     for node in (ingest, worker, behind):
-        node.ready()
+        node.ready(limit_s=START_S)
 
     async def disturb(senders: Senders) -> None:
         nodes.backend.holds = True
         await nodes.until(lambda: nodes.held_by(behind) > 0, "it to have something under way")
         wire[1].ip("link", "set", "cable", "down")
-        nodes.backend.holds = False
-        # What it had under way is answered now, and it cannot say so.
-        nodes.site.destination.release()
-        await nodes.until(lambda: nodes.held_by(behind) == 0, "another one to take over what it had")
-        await senders.more()
+        before = behind.err.count("lease_lost")
+        await taken_over(nodes, behind)
         wire[1].ip("link", "set", "cable", "up")
-        await nodes.until(lambda: "lease_lost" in behind.err, "the late settlement to be refused")
-        nodes.backend.holds = False
+        # By its settlement, or before that when it wants to extend the lease.
+        await nodes.until(lambda: behind.err.count("lease_lost") > before, "it to find out")
+        nodes.goes_on()
+        await senders.more()
 
     figures = run(nodes, [port], disturb, SEED)
     with capsys.disabled():
@@ -154,3 +176,31 @@ def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
         servers.forward(far.listen(STORE, 5432), lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432"))
         there = url.replace("@/", f"@{STORE}/").replace(f"host={folder}", "sslmode=disable")
     return nodes.start("work", near.within, **{url: there, f"127.0.0.1:{destination}": f"{FAR}:{destination}"})[0]
+
+
+# -- what is shared --------------------------------------------------------------------------------------
+
+RATE, MANY = 20, 60
+
+
+def test_a_rate_is_one_for_all_workers(nodes_on_a_file: Nodes) -> None:
+    nodes, site = nodes_on_a_file, nodes_on_a_file.site
+    site.config.write_text(site.config.read_text().replace("ordered = true", f'rate = "{RATE}/s"'))
+    site.destination.script = lambda _: Reply()
+    _, port = (ingest := nodes.start("ingest"))
+    workers = [nodes.start("work")[0].ready() for _ in range(2)]
+    ingest[0].ready()
+    wait_until(lambda: _know_each_other(site, workers), "the workers to have heard of each other")
+    for number in range(MANY):
+        body = json.dumps({"id": f"r-{number}", "customer": "c"}).encode()
+        assert site.request("POST", "/webhooks/shop", body, PROOFS["shop"](body), port).status == 200
+    wait_until(lambda: len(site.destination.arrivals) >= MANY, "everything to come")
+    times = sorted(each.at_s for each in site.destination.arrivals)
+    # Each may begin a tenth of a second's worth at once. Slower is no fault: the machine may be busy.
+    assert times[-1] - times[0] > (MANY - 4) / RATE * 0.9, "together they were quicker than the rate"
+
+
+def _know_each_other(site: Site, workers: list[Process]) -> bool:
+    pids = {str(each.popen.pid) for each in workers}
+    known = [each for each in site.ask("status").row["nodes"] if each["name"].rpartition(":")[2] in pids]
+    return min(each["seen_at"] for each in known) > max(each["started_at"] for each in known)

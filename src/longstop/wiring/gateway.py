@@ -106,14 +106,7 @@ class Gateway:
         policies = {each.name: each.retry for each in deliverable(config)}
         self._rescue = Rescue(store, policies, clock, rng, config.worker.lease_ms, watch)
         self._clock_repairs = clock_repairs(config, self._parts, watch)
-        self._heartbeat = Heartbeat(
-            store,
-            clock,
-            _node(worker, role, clock),
-            cpu_s=time.process_time,
-            attempts=lambda: self._dispatch.under_way,
-            workers=self._dispatch.share,
-        )
+        self._heartbeat = self._built_heartbeat(_node(worker, role, clock))
         self._stop_limit_s = config.server.stop_timeout_ms / 1000
         self._tasks: list[asyncio.Task[None]] = []
         self._failed_tasks: list[str] = []
@@ -305,6 +298,16 @@ class Gateway:
         node = process_name().rpartition(":")[0]
         told = (self._spool, made.store, config.alerts, senders)
         return SpoolAlerts(*told, made.clock, made.ids, made.rng, node, self._alert_calls)
+
+    def _built_heartbeat(self, node: Node) -> Heartbeat:
+        return Heartbeat(
+            self._parts.store,
+            self._parts.clock,
+            node,
+            cpu_s=time.process_time,
+            attempts=lambda: self._dispatch.under_way,
+            workers=self._dispatch.share,
+        )
 
     def _is_first(self) -> bool:
         return self._heartbeat.is_first

@@ -67,7 +67,9 @@ _LOOK = f"""
 """
 _READ = f"""
     SELECT {DELIVERY}, {EVENT} FROM {THESE} JOIN {DELIVERIES} ON d.id = this LEFT JOIN events e ON e.id = d.event_id
+    WHERE q.leased_at_ms = $2 AND q.lease_until_ms = $3 AND q.worker = $4
 """
+"""As they are leased by this very call: it may have stood still since, past the lease, and another worker has them."""
 
 _OF = f"FROM queue q WHERE q.destination = $1 AND {_READY}"
 _OVER = f"""
@@ -125,7 +127,7 @@ async def lease(database: PostgresDatabase, request: LeaseRequest) -> LeaseBatch
     next_due = [
         _next_due(place, opened.get(name), request.now_ms) for name, place in places.items() if not place.paused
     ]
-    claims, parked = await _read(database, ids, request.now_ms)
+    claims, parked = await _read(database, ids, request)
     if parked:
         # What was parked took others' room.
         next_due.append(request.now_ms)
@@ -154,12 +156,14 @@ def _next_due(place: _Place, circuit: Circuit | None, now_ms: int) -> int | None
     return place.next_due_at_ms
 
 
-async def _read(database: PostgresDatabase, ids: Sequence[str], now_ms: int) -> tuple[tuple[Claim, ...], bool]:
+async def _read(
+    database: PostgresDatabase, ids: Sequence[str], request: LeaseRequest
+) -> tuple[tuple[Claim, ...], bool]:
     """What was claimed, the longest due first; and whether some of it could not be read and was parked."""
     if not ids:
         return (), False
     claims = []
-    rows = await database.rows(_READ, ids)
+    rows = await database.rows(_READ, ids, request.now_ms, request.until_ms, request.worker)
     end = len(DELIVERY_COLUMNS)
     unread = []
     for row in rows:
@@ -167,7 +171,7 @@ async def _read(database: PostgresDatabase, ids: Sequence[str], now_ms: int) -> 
             claims.append(Claim(to_delivery(row[:end]), to_event(row[end:])))
         except UnreadableRowError as error:
             unread.append((row["id"], error))
-    await unreadable.park(database, unread, now_ms)
+    await unreadable.park(database, unread, request.now_ms)
     claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
     return tuple(claims), bool(unread)
 
