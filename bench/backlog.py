@@ -52,7 +52,7 @@ class Bench:
 
     def _event(self) -> Append:
         self.now_ms += 1
-        id_, key = self._ids.make(self.now_ms), f"conversation-{self._rng.randrange(50_000)}"
+        id_, key = self._ids.make(self.now_ms), f"conversation-{(self.now_ms - BEGAN_MS) // 20}"
         kind, to = f"type-{self._rng.randrange(20)}", self._rng.choice(DESTINATIONS)
         event = Event(id_, "shop", self.now_ms, BODY, HEADERS, kind, key, dedup=id_.encode())
         named = (self._ids.make(self.now_ms), id_, "shop", kind, key, self.now_ms, to, State.SCHEDULED)
