@@ -9,7 +9,7 @@ import pytest
 
 from longstop.model.lease import LeaseRequest
 from longstop.ports import Store
-from longstop.stores.postgres import PostgresStore, ServerSettings, leases
+from longstop.stores.postgres import PostgresStore, ServerSettings, leases, settlements
 from longstop.stores.postgres.floors import MARGIN_MS, Floors
 from longstop.stores.postgres.folding import FOLD
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event
@@ -176,3 +176,21 @@ async def test_a_transaction_updates_no_counter(stores: Stores) -> None:
     (claim,) = (await lease(stores[0], NOW_MS, crm=1)).claims
     await stores[0].settle([delivered(claim, NOW_MS)])
     assert await stores[0].rows("SELECT ctid::text FROM counters ORDER BY 1") == before
+
+
+async def test_a_settlement_goes_by_ids_however_little_is_leased(stores: Stores, url: str) -> None:
+    """The index of what is leased is short, and full of what was."""
+    await append(stores[0], *range(1, 2_001))
+    claims = (await lease(stores[0], NOW_MS, crm=2)).claims
+    connection = await asyncpg.connect(url, server_settings=ServerSettings(url).session())
+    await connection.execute("ANALYZE longstop.queue")
+    given = settlements._arguments([delivered(claim, NOW_MS) for claim in claims])
+    extended = (["a"], [1], NOW_MS)
+    for statement, values in ((settlements._SETTLE, given), (leases._EXTEND, extended)):
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            await connection.execute(f"SET plan_cache_mode = {mode}")
+            async with connection.transaction():
+                plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *values))
+            assert "queue_pkey" in plan
+            assert "queue_lease" not in plan
+    await connection.close()

@@ -109,7 +109,7 @@ _LEASE = f"""
 """
 _EXTEND = """
     UPDATE queue q SET lease_until_ms = $3 FROM unnest($1::varchar[], $2::bigint[]) AS held (id, token)
-    WHERE q.id = held.id AND q.token = held.token AND q.lease_until_ms IS NOT NULL RETURNING q.id, q.token
+    WHERE q.id = held.id AND q.token = held.token AND coalesce(q.lease_until_ms, -1) <> -1 RETURNING q.id, q.token
 """
 _EXPIRED = f"""
     SELECT {DELIVERY} FROM queue q JOIN deliveries d ON d.id = q.id
