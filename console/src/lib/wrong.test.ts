@@ -3,7 +3,7 @@ import type { Alert, Destination, Source, Status } from '../api/places';
 import type { Group } from '../api/types';
 import { goingOn, whatIsWrong } from './wrong';
 
-const STATUS = { accepting: true, delivering: true, ready: true, why_not: [] } as unknown as Status;
+const STATUS = { accepting: true, delivering: true, ready: true, why_not: [], warnings: [] } as unknown as Status;
 const CRM = { name: 'crm', state: 'closed', circuit: null, paused_by: null, paused_why: null, counts: { scheduled: 398 } } as unknown as Destination;
 const SHOP = { name: 'shop', silent: false, held: 0, last_event_at: '2026-11-28T02:00:00.000Z' } as unknown as Source;
 const CIRCUIT = { opened_at: '2026-11-28T02:10:00.000Z', probe_at: '2026-11-28T02:15:00.000Z', why: 'HTTP 503' };
@@ -60,4 +60,10 @@ test('the worst is said first, and what was paused on purpose last', () => {
   const open = { ...CRM, state: 'open' as const, circuit: CIRCUIT };
   const told = whatIsWrong(STATUS, [paused, open], [{ ...SHOP, silent: true }], []);
   expect(told.map(({ what }) => what)).toEqual(['crm', 'shop', 'archive']);
+});
+
+test('what the store warns of is told with since when', () => {
+  const warning = { kind: 'old_snapshot', text: 'a session holds a snapshot', since: CIRCUIT.opened_at, details: { pid: '7' } };
+  const [wrong] = whatIsWrong({ ...STATUS, warnings: [warning] }, [], [], []);
+  expect(wrong).toMatchObject({ state: 'held', what: 'the store', at: CIRCUIT.opened_at, why: 'a session holds a snapshot' });
 });

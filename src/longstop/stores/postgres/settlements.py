@@ -31,7 +31,9 @@ _ATTEMPT = {
 _GIVEN = {**_END, **{f"a_{name}": type_ for name, type_ in _ATTEMPT.items()}}
 _ARRAYS = ", ".join(f"${place}::{type_}" for place, type_ in enumerate(_GIVEN.values(), 1))
 _EARLY = f"${1 + len(_GIVEN)}::bigint"
-_MINE = "q.id = e.id AND q.token = e.token AND q.lease_until_ms IS NOT NULL"
+_MINE = "q.id = e.id AND q.token = e.token AND coalesce(q.lease_until_ms, -1) <> -1"
+"""By its id. Not `IS NOT NULL`: as little is leased, a planner would go through the index of all that is leased, which
+is full of what was, most of all beside a snapshot that somebody holds."""
 
 _SETTLE = f"""
     WITH ends AS MATERIALIZED (SELECT * FROM unnest({_ARRAYS}) AS e ({columns(_GIVEN)})),
