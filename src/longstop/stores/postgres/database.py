@@ -16,7 +16,10 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import durability, schema, text
 from longstop.stores.postgres.arrivals import Arrivals
 from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
+from longstop.stores.postgres.floors import Floors
+from longstop.stores.postgres.folding import FOLD, Folding
 from longstop.stores.postgres.hosts import Hosts
+from longstop.stores.postgres.statements import unsynced
 
 T = TypeVar("T")
 Work = Callable[[asyncpg.Connection], Awaitable[T]]
@@ -80,6 +83,8 @@ class PostgresDatabase:
         self._hosts = Hosts(settings.url)
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
+        self._folding = Folding(self._fold)
+        self.floors = Floors()
         # Not SET LOCAL, to which a quoted name in quotes is a name with quotes in it.
         each = (f"set_config('{name}', '{value}', true)" for name, value in settings.session().items())
         self._set_local = f"SELECT {', '.join(each)}"
@@ -103,17 +108,22 @@ class PostgresDatabase:
                 reset=_leave_as_it_is,
             )
         self._arrivals.begin()
+        self._folding.begin()
 
     async def close(self) -> None:
         """Finish what was begun and let go."""
         pool, self._pool = self._pool, None
         await self._arrivals.end()
+        await self._folding.end()
         if pool is None:
             return
         try:
             await asyncio.wait_for(pool.close(), self._settings.connect_s)
         except (*BROKEN, asyncpg.PostgresError):
             pool.terminate()
+
+    async def _fold(self) -> None:
+        await self.transact(unsynced(lambda connection: connection.execute(FOLD)))
 
     def ready(self) -> bool:
         """See ports.Store."""

@@ -201,7 +201,7 @@ async def _done(
 
 
 async def _destinations(connection: asyncpg.Connection, wanted: DeliveryFilter) -> list[str]:
-    query = "SELECT DISTINCT name FROM counters WHERE subject = 'deliveries' AND state = $1"
+    query = "SELECT DISTINCT name FROM counted WHERE subject = 'deliveries' AND state = $1"
     return [name for (name,) in await connection.fetch(query, str(wanted.state))]
 
 
