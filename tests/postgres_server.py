@@ -29,7 +29,10 @@ import pytest
 
 from child_servers import ending_with_us, spawn
 
-QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+QUICK = {
+    **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "off"),
+    "max_prepared_transactions": "4",
+}
 NOBODY = 65534
 TEMPLATE = "longstop_template"
 AS_NEW = """

@@ -24,6 +24,7 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.model.node import Node
 from longstop.model.spool import SpoolFacts
+from longstop.model.store_health import StoreWarning
 from longstop.operating.alerts import Alerts
 from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.masked_store import Shown, masked_archive, masked_store
@@ -149,6 +150,7 @@ class Gateway:
             self._background(Recounter(self._parts.store, self._parts.clock, self._is_first).run(), "recount")
         self._background(self._signals.statistics.run(), "statistics")
         self._background(self._heartbeat.run(), "heartbeat")
+        self._background(self._signals.store_watch.run(), "store_watch")
         for calls in self._alert_calls:
             calls.start()
 
@@ -242,6 +244,10 @@ class Gateway:
         if Role.INGEST in self._role:
             why.extend(self._pressure.why_closed(needs_store=spool is None or not spool.in_use))
         return why
+
+    def store_warnings(self) -> Sequence[StoreWarning]:
+        """What to know of the store although it works, as it was when it was last asked."""
+        return self._signals.store_watch.warnings
 
     def _put_spool(self, config: Config, clock: Clock) -> None:
         made = self._parts

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from longstop.config import Config
 from longstop.model.statistics import Counted, Series
 from longstop.operating.statistics import StatisticsWriter
+from longstop.operating.store_watch import StoreWatch
 from longstop.ports import Store, Transactions
 from longstop.telemetry.meter import Meter
 from longstop.telemetry.metered_store import metered, metered_transactions
@@ -19,13 +20,14 @@ class Signals:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._meter = Meter()
-        self._facts = StoreFactsReader(parts.store)
+        self._facts = StoreFactsReader(parts.store, parts.clock)
         self._refused: Callable[[], Totals] = dict
         self.store: Store = metered(parts.store, self._meter)
         """The gateway's store, with what passes through it counted."""
         self.transactions: Transactions | None = (
             metered_transactions(parts.store, self._meter) if isinstance(parts.store, Transactions) else None
         )
+        self.store_watch = StoreWatch(parts.store, parts.clock)
         self.statistics = StatisticsWriter(parts.store, self._totals, parts.clock)
 
     def metrics(self, here: Here) -> Metrics:

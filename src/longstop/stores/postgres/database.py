@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from longstop.model.errors import StoreUnavailableError
-from longstop.stores.postgres import durability, schema, text
+from longstop.stores.postgres import durability, health, schema, text
 from longstop.stores.postgres.arrivals import Arrivals
 from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
 from longstop.stores.postgres.floors import Floors
@@ -84,6 +84,7 @@ class PostgresDatabase:
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
         self._folding = Folding(self._fold)
+        self._health = health.Watch(settings.relaxed)
         self.floors = Floors()
         # Not SET LOCAL, to which a quoted name in quotes is a name with quotes in it.
         each = (f"set_config('{name}', '{value}', true)" for name, value in settings.session().items())
