@@ -31,7 +31,7 @@ from longstop.ports import Store
 
 BEGAN_MS = 1_767_225_600_000
 DESTINATIONS = ("crm", "archive")
-BATCH, ROOM, FILL = 128, 32, 1_000
+BATCH, ROOM, FILL = 128, 32, 250
 BODY = b'{"text":"' + b"x" * 400 + b'"}'
 OK = Outcome(OutcomeKind.SUCCESS, 204)
 HEADERS = Headers([("content-type", "application/json")])

@@ -225,9 +225,9 @@ async def look(connection: asyncpg.Connection, settled: int) -> Seen:
 
 
 HEAD = (
-    "phase", "min", "settled", "per s", "waiting", "claim: pages", "of them read", "WAL B", "ms a call", "looks: pages",
-    "next: pages a call", "settle: pages", "append: pages", "WAL B a settlement", "queue MB", "its indexes MB", "all MB", "dead in queue",
-    "deliveries", "vacuums of queue", "deliveries", "counters",
+    "phase", "min", "settled", "per s", "waiting", "claim: pages", "of them read", "WAL B", "ms a call",
+    "looks: pages", "next: pages a call", "settle: pages", "append: pages", "WAL B a settlement", "queue MB",
+    "its indexes MB", "all MB", "dead in queue", "deliveries", "vacuums of queue", "deliveries", "counters",
 )  # fmt: skip
 
 
