@@ -61,7 +61,7 @@ class RedisReading(RedisDatabase):
     async def _heads(self, ids: Sequence[str]) -> list[Event | None]:
         """Events without their bodies."""
         found = zip(ids, await self._values("event", ids), strict=True)
-        return [None if head is None else readable(_bodiless, head, id_) for id_, head in found]
+        return [None if head is None else readable(bodiless, head, id_) for id_, head in found]
 
     async def _delivery_ids(self, event_ids: Sequence[str]) -> list[str]:
         """The ids of the deliveries of these events."""
@@ -100,7 +100,8 @@ def to_kept(found: Sequence[Any], with_body: bool) -> KeptEvent:
     )
 
 
-def _bodiless(head: bytes) -> Event:
+def bodiless(head: bytes) -> Event:
+    """A head's event, without its body. Raises UnreadableRowError."""
     return to_event(head, b"")
 
 

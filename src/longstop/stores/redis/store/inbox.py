@@ -8,12 +8,11 @@ import structlog
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import ClockRepair
-from longstop.model.delivery import DeadReason, Delivery, Transition, Trigger
+from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
-from longstop.stores.redis.database import RedisDatabase
 from longstop.stores.redis.packing import (
     item,
     pack,
@@ -24,6 +23,7 @@ from longstop.stores.redis.packing import (
     to_delivery,
     to_event,
 )
+from longstop.stores.redis.parking import RedisParking
 from longstop.stores.redis.reading import readable
 
 log = structlog.get_logger("longstop.store")
@@ -36,7 +36,7 @@ Found = tuple[bytes, bytes | None, bytes | None]
 """A claim as the functions answer with it: the delivery's row, the event's head and body."""
 
 
-class RedisInbox(RedisDatabase):
+class RedisInbox(RedisParking):
     """See ports.Inbox."""
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
@@ -53,7 +53,9 @@ class RedisInbox(RedisDatabase):
             for name, room in request.room.items()
         ]
         packed = pack((request.worker, request.now_ms, request.until_ms, request.over_ms, asked))
-        found, places = await self.call("lease", packed)
+        found, places, unread = await self.call("lease", packed)
+        for id_ in unread:
+            await self._park_unread(id_.decode(), request.now_ms)
         claims = await self._claims(found, request.now_ms)
         circuits: dict[str, Circuit] = {}
         next_due: list[int] = []
@@ -65,7 +67,7 @@ class RedisInbox(RedisDatabase):
                 circuits[circuit.destination] = circuit
                 next_at_ms = circuit.probe_at_ms if circuit.probe_at_ms > request.now_ms else due_at_ms
             next_due += [next_at_ms] if next_at_ms >= 0 else []
-        if len(claims) < len(found):
+        if len(claims) < len(found) or unread:
             # What was parked took others' room.
             next_due.append(request.now_ms)
         claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
@@ -77,7 +79,9 @@ class RedisInbox(RedisDatabase):
         if circuit.probe_at_ms > request.now_ms:
             return circuit, []
         place = (circuit.destination, request.now_ms)
-        rows = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
+        rows, unread = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
+        for id_ in unread:
+            await self._park_unread(id_.decode(), request.now_ms)
         if not rows:
             return circuit, []
         candidates = [to_delivery(row) for row in rows]
@@ -99,17 +103,6 @@ class RedisInbox(RedisDatabase):
                 await self._park(row, error, now_ms)
         return claims
 
-    async def _park(self, row: bytes, error: UnreadableRowError, now_ms: int) -> None:
-        """Let a delivery be dead of its event; one whose own row makes no delivery stays leased, and is told."""
-        delivery = readable(to_delivery, row, "a delivery that was leased")
-        if delivery is None:
-            return
-        trouble = f"the store's row cannot be read: {error.trouble}"
-        change = Transition(Trigger.PARK, now_ms, reason=DeadReason.MALFORMED)
-        parked = replace(delivery.after(change), last_error=trouble)
-        await self.call("repair_deliveries", pack([(parked.id, row, pack_delivery(parked))]))
-        log.error("delivery_unreadable", delivery_id=parked.id, event_id=parked.event_id, error=trouble)
-
     async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
         held = await self.call("extend", pack(([(each.delivery_id, each.token) for each in leases], until_ms)))
@@ -123,8 +116,10 @@ class RedisInbox(RedisDatabase):
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
-        rows = await self.ask("expired", now_ms, limit)
-        found = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows if row is not None]
+        rows, unread = await self.ask("expired", now_ms, limit)
+        for id_ in unread:
+            await self._park_unread(id_.decode(), now_ms)
+        found = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows]
         return [each for each in found if each is not None]
 
     async def repair_clock(self, repair: ClockRepair) -> int:

@@ -1,0 +1,43 @@
+"""A rolling upgrade: two versions of the functions on one server, each called by its own processes."""
+
+import pytest
+from redis.asyncio import Redis
+
+from longstop.stores.redis import RedisStore, database
+from longstop.stores.redis.library import library
+from longstop.testing.builders import event_id, make_append
+from longstop.testing.store_contract.steps import delivered, lease_one, parked, replay, settled, standing
+from redis_server import RedisServer
+
+
+def changed_library(old: str, new: str) -> tuple[str, str]:
+    """The next version's: with another name, and something in its text changed."""
+    name, text = library()
+    assert old in text
+    return f"{name}_next", text.replace(name, f"{name}_next").replace(old, new)
+
+
+async def test_two_versions_work_side_by_side(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = RedisStore(redis_server.url, prefix="versions")
+    monkeypatch.setattr(
+        database, "library", lambda: changed_library("local RECENT_MAX = 20000", "local RECENT_MAX = 5")
+    )
+    after = RedisStore(redis_server.url, prefix="versions")
+    await before.open()
+    await after.open()
+    await before.append([make_append(1, dedup=b"k")])
+    (duplicate,) = await after.append([make_append(2, dedup=b"k")])
+    assert duplicate.event_id == event_id(1)
+    claim = await lease_one(after)
+    (lost,) = await before.settle([delivered(claim)])
+    assert lost is None
+    await after.append([make_append(3)])
+    dead = await settled(after, parked(await lease_one(before)))
+    await before.act([replay(dead.id)])
+    assert (await standing(after, dead.id)).round == 2
+    assert (await after.recount()).drifts == ()
+    async with Redis.from_url(redis_server.url) as client:
+        libraries = str(await client.function_list())
+    assert libraries.count(f"{library()[0]}_next") > 0
+    await before.close()
+    await after.close()
