@@ -151,3 +151,15 @@ def test_who_has_just_started_is_told_what_to_post_and_sees_it_come(browser: Any
         visit.close()
     finally:
         site.close()
+
+
+def test_what_the_store_warns_of_is_said(browser: Any, tmp_path: Path, relaxed_redis: str) -> None:
+    site = Site(tmp_path)
+    try:
+        site.configure(store_url=relaxed_redis)
+        site.serve()
+        page = Visit(browser, f"http://127.0.0.1:{site.admin_port}").go("/")
+        wrong = page.get_by_role("region", name="what is wrong now")
+        wrong.get_by_text(re.compile(r"may be lost in a crash, for Redis has .*appendonly no")).wait_for()
+    finally:
+        site.close()

@@ -3,7 +3,7 @@ import type { Alert, Destination, Source, Status } from '../api/places';
 import type { Group } from '../api/types';
 import { goingOn, whatIsWrong } from './wrong';
 
-const STATUS = { accepting: true, delivering: true, ready: true, why_not: [] } as unknown as Status;
+const STATUS = { accepting: true, delivering: true, ready: true, why_not: [], warnings: [] } as unknown as Status;
 const CRM = { name: 'crm', state: 'closed', circuit: null, paused_by: null, paused_why: null, counts: { scheduled: 398 } } as unknown as Destination;
 const SHOP = { name: 'shop', silent: false, held: 0, last_event_at: '2026-11-28T02:00:00.000Z' } as unknown as Source;
 const CIRCUIT = { opened_at: '2026-11-28T02:10:00.000Z', probe_at: '2026-11-28T02:15:00.000Z', why: 'HTTP 503' };
@@ -33,6 +33,15 @@ test('a spool in use is told with why, and how many wait in it', () => {
   const [wrong] = whatIsWrong({ ...STATUS, spool }, [], [], []);
   expect(wrong).toMatchObject({ state: 'failed', what: 'spool in use', why: 'the store cannot be had: connection refused; 3 events wait in the spool' });
   expect(whatIsWrong({ ...STATUS, spool: { ...spool, in_use: false } }, [], [], [])).toEqual([]);
+});
+
+test('what the store warns of is told, behind what is broken', () => {
+  const warning = { kind: 'durability_relaxed', text: 'What is accepted may be lost in a crash.', since: null, details: {} };
+  const told = whatIsWrong({ ...STATUS, warnings: [warning], why_not: ['the disk is nearly full'] }, [], [], []);
+  expect(told.map(({ state, what, why }) => [state, what, why])).toEqual([
+    ['failed', 'not ready', 'the disk is nearly full'],
+    ['held', 'store', 'What is accepted may be lost in a crash.'],
+  ]);
 });
 
 test('an alert is told where nothing else says it', () => {

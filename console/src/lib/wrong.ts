@@ -57,6 +57,7 @@ function ofGateway(status: Status): Wrong[] {
     const why = `the store cannot be had: ${status.spool.why ?? 'why is not known'}; ${many(status.spool.events, 'event waits', 'events wait')} in the spool`;
     found.push({ state: 'failed', what: 'spool in use', href: '/settings?tab=nodes', at: status.spool.since, why });
   }
+  for (const { text, since } of status.warnings) found.push({ state: 'held', what: 'store', href: '/settings?tab=nodes', at: since, why: text });
   return found;
 }
 
