@@ -114,7 +114,7 @@ async def _reckon(store: RedisStore, ledger: Ledger) -> None:
             attempts = len((await store.history(delivery.id)).attempts)
             ended = delivery.ended_at_ms is not None
             if attempts != ended or (delivery.id in ledger.settled and not ended):
-                ledger.wrong.append(f"{delivery.id}: {delivery.state} with {attempts} attempts")
+                ledger.wrong.append(f"{delivery.id}: {delivery.state} with {attempts} attempts, token {delivery.token}")
     after: str | None = None
     while True:
         step = await store.recount(after)
