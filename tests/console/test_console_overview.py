@@ -12,6 +12,7 @@ import pytest
 from acceptance.harness import Site
 from console.outage import Outage, outage
 from console.visit import Visit
+from redis_server import RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,18 @@ def test_who_has_just_started_is_told_what_to_post_and_sees_it_come(browser: Any
             ("/deliveries?state=dead", "No delivery is dead."),
         ):
             visit.go(path).get_by_text(said).wait_for()
+        visit.close()
+    finally:
+        site.close()
+
+
+def test_what_the_store_warns_of_is_said(browser: Any, tmp_path: Path, redis_server: RedisServer) -> None:
+    site = Site(tmp_path, f"redis://127.0.0.1:{redis_server.port}?durability=relaxed&prefix=overview")
+    try:
+        site.serve()
+        visit = Visit(browser, f"http://127.0.0.1:{site.admin_port}")
+        wrong = visit.go("/").get_by_role("region", name="what is wrong now")
+        wrong.get_by_text(re.compile(r"may be lost in a crash, for Redis has appendonly no")).wait_for()
         visit.close()
     finally:
         site.close()

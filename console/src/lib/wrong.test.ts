@@ -35,6 +35,15 @@ test('a spool in use is told with why, and how many wait in it', () => {
   expect(whatIsWrong({ ...STATUS, spool: { ...spool, in_use: false } }, [], [], [])).toEqual([]);
 });
 
+test('what the store warns of is told, behind what is broken', () => {
+  const warning = { kind: 'durability_relaxed', text: 'What is accepted may be lost in a crash.', since: null, details: {} };
+  const told = whatIsWrong({ ...STATUS, warnings: [warning], why_not: ['the disk is nearly full'] }, [], [], []);
+  expect(told.map(({ state, what, why }) => [state, what, why])).toEqual([
+    ['failed', 'not ready', 'the disk is nearly full'],
+    ['held', 'store', 'What is accepted may be lost in a crash.'],
+  ]);
+});
+
 test('an alert is told where nothing else says it', () => {
   const alert = { kind: 'backlog', about: 'destination', subject: 'crm', severity: 'warning', title: 'What waits for crm is old', why: '3 h', since: CIRCUIT.opened_at } as Alert;
   expect(whatIsWrong(STATUS, [], [], [alert, { ...alert, kind: 'circuit' }])).toHaveLength(1);

@@ -1,9 +1,8 @@
 -- What a clock that was ahead has left behind. What becomes of a delivery is said by the caller.
 
+-- Of what can be read; the others' leases and queues come upon them.
 local function rows_of(ids)
-    local rows = {}
-    for i, id in ipairs(ids) do rows[i] = call('GET', K .. 'delivery:' .. id) end
-    return rows
+    return read_rows(ids)[1]
 end
 
 -- Scheduled deliveries of a destination that are due after a time; which: 'untried', 'tried' or 'held'.

@@ -1,8 +1,14 @@
 -- The rows of deliveries, and the one place that changes one.
 
-function deliveries.get(id)
+local function read(id)
     local packed = call('GET', K .. 'delivery:' .. id)
     return packed and decode(packed)
+end
+
+-- Its row; nil where there is none, or another program has written something else there.
+function deliveries.get(id)
+    local ok, row = pcall(read, id)
+    return ok and type(row) == 'table' and row[D.id] == id and row or nil
 end
 
 -- Make `new` the row of what was `old`, with all that hangs on it. old nil: it is new; new nil: it is forgotten.

@@ -34,12 +34,20 @@ local function delist(row)
     if row[D.expires_at_ms] then call('ZREM', K .. 'expiring:' .. to, id) end
 end
 
--- Take an id whose row cannot be read out of all that a lease looks at.
-function lanes.drop(destination, id)
+-- Take an id whose row cannot be read out of all that a lease looks at. In its lane it stays, and holds the others.
+function lanes.drop(destination, id, now_ms)
     for _, set in ipairs({'due:untried:', 'due:tried:', 'tries:', 'expiring:'}) do
         call('ZREM', K .. set .. destination, id)
     end
-    call('ZADD', K .. 'unreadable', 0, id)
+    call('ZADD', K .. 'unreadable', now_ms, id)
+end
+
+-- Put what was dropped, and can be read again, where it belongs.
+function lanes.take_back(row)
+    call('ZREM', K .. 'unreadable', row[D.id])
+    if row[D.state] ~= 'scheduled' then return end
+    lanes.join(row)
+    if row[D.lane] then lanes.advance(row[D.destination], row[D.lane]) end
 end
 
 local function hold(row)
@@ -115,6 +123,8 @@ function lanes.advance(destination, lane)
         hold(before)
     end
     local first = head and deliveries.get(head)
+    -- One that cannot be read holds the others until it is parked or mended (parking.lua).
+    if head and not first then return end
     if not first or first[D.state] ~= 'scheduled' then
         call('HDEL', K .. 'fronts', place)
         return

@@ -24,12 +24,11 @@ local function choose(destination, room, retries, retries_first, now_ms)
     return in_turns(untried, tried, room)
 end
 
--- Whether it was leased. One whose row is gone, or that another program has written over, leaves the queue: nothing
--- waits for it, and its id is kept.
+-- Whether it was leased. One whose row cannot be read leaves the queue.
 local function lease_one(destination, id, worker, now_ms, until_ms)
-    local ok, old = pcall(deliveries.get, id)
-    if not ok or type(old) ~= 'table' or old[D.id] ~= id then
-        lanes.drop(destination, id)
+    local old = deliveries.get(id)
+    if not old then
+        lanes.drop(destination, id, now_ms)
         return false
     end
     local new = deliveries.get(id)
@@ -64,11 +63,11 @@ local function claims(ids)
     return found
 end
 
--- asked: of each destination {name, room, retries, whether those that were tried come first}. The answer: ids, and of
--- each destination that is not paused {its circuit packed or '', when the next is due}.
+-- asked: of each destination {name, room, retries, whether those that were tried come first}. The answer: ids, of each
+-- destination that is not paused {its circuit packed or '', when the next is due}, and what cannot be read.
 writes('lease', ALWAYS, function(packed)
     local worker, now_ms, until_ms, over_ms, asked = unpack(decode(packed))
-    local ids, places = {}, {}
+    local ids, places, unread = {}, {}, {}
     for _, place in ipairs(asked) do
         local name, room, retries, retries_first = unpack(place)
         if call('HEXISTS', K .. 'pauses', name) == 0 then
@@ -80,17 +79,31 @@ writes('lease', ALWAYS, function(packed)
                 chosen = choose(name, room, retries, retries_first, now_ms)
             end
             for _, id in ipairs(chosen) do
-                if lease_one(name, id, worker, now_ms, until_ms) then ids[#ids + 1] = id end
+                local into = lease_one(name, id, worker, now_ms, until_ms) and ids or unread
+                into[#into + 1] = id
             end
             places[#places + 1] = {circuit or '', next_due(name, now_ms)}
         end
     end
     -- What was leased is nothing new to lease.
     enlisted = false
-    return {ids, places}
+    return {ids, places, unread}
 end, function(result)
-    return {claims(result[1]), result[2]}
+    return {claims(result[1]), result[2], result[3]}
 end)
+
+-- {rows, packed; ids of what cannot be read}
+local function read_rows(ids)
+    local rows, unread = {}, {}
+    for _, id in ipairs(ids) do
+        if deliveries.get(id) then
+            rows[#rows + 1] = call('GET', K .. 'delivery:' .. id)
+        else
+            unread[#unread + 1] = id
+        end
+    end
+    return {rows, unread}
+end
 
 -- The rows of which one may find out whether a destination is back: the oldest or newest that were never tried, or
 -- else the one with the fewest tries.
@@ -111,9 +124,7 @@ reads('probes', function(destination, now_ms, newest_first, n)
         if not later[2] then break end
         tries = math.floor(tonumber(later[2]) / (DUE_MAX + 1))
     end
-    local rows = {}
-    for i, id in ipairs(ids) do rows[i] = call('GET', K .. 'delivery:' .. id) end
-    return rows
+    return read_rows(ids)
 end)
 
 -- Lease one as the probe of an open circuit, where both are as they were seen; the answer: its id, or nothing.
@@ -170,9 +181,5 @@ writes('settle', ALWAYS, function(packed)
 end)
 
 reads('expired', function(now_ms, n)
-    local rows = {}
-    for i, id in ipairs(call('ZRANGEBYSCORE', K .. 'leased', '-inf', now_ms, 'LIMIT', 0, n)) do
-        rows[i] = call('GET', K .. 'delivery:' .. id)
-    end
-    return rows
+    return read_rows(call('ZRANGEBYSCORE', K .. 'leased', '-inf', now_ms, 'LIMIT', 0, n))
 end)
