@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import ReceiptStatus
+from longstop.model.store_health import StoreWarningKind
 from longstop.ports import Store
 from longstop.stores.redis import RedisStore
 from longstop.testing.builders import AT_MS, event_id, make_append
@@ -180,6 +181,9 @@ async def test_a_server_that_may_lose_what_it_acknowledges_is_refused(folder: Pa
             await store.open()
         relaxed = RedisStore(server.url, relaxed=True)
         await relaxed.open()
+        (warning,) = (await relaxed.health(AT_MS)).warnings
+        assert warning.kind is StoreWarningKind.DURABILITY_RELAXED
+        assert all(f"{name} {found}" in warning.text for name, found in warning.details.items())
         await relaxed.close()
     finally:
         server.stop()

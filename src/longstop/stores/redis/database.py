@@ -65,6 +65,8 @@ class RedisDatabase:
         self._open = False
         self._trusted = False
         """The server was asked, since it was last lost, whether it keeps what it acknowledges."""
+        self._given_up: dict[str, str] = {}
+        """Its settings by which it may lose that, where the URL allows it."""
 
     async def open(self) -> None:
         """Ask the server whether it is one to rely on. Raises SchemaError, StoreUnavailableError."""
@@ -191,7 +193,7 @@ class RedisDatabase:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             if not self._trusted:
-                await refuse_unsafe(connection, self._relaxed)
+                self._given_up = await refuse_unsafe(connection, self._relaxed)
                 await self._replicas.look(connection)
                 self._trusted = True
             return await self._exchange(connection, commands)
