@@ -10,6 +10,7 @@ from longstop.ports.accounts import Accounts
 from longstop.ports.alerts import AlertBooks
 from longstop.ports.archive import Archive
 from longstop.ports.audit import AuditLog
+from longstop.ports.bodies import Bodies
 from longstop.ports.clock import Clock
 from longstop.ports.decisions import Decisions
 from longstop.ports.health import Health
@@ -37,6 +38,7 @@ __all__ = [
     "Archive",
     "AuditLog",
     "Backups",
+    "Bodies",
     "CircuitListener",
     "Clock",
     "Decisions",

@@ -270,7 +270,7 @@ class Gateway:
             is_open=self._circuit_is_open,
             refused=self._rejections.totals if accepts else None,
             accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
-            free_bytes=free_bytes if self._parts.config.store.path is not None else None,
+            free_bytes=free_bytes if self._parts.config.store.disk is not None else None,
             spool=self._spool if self._parts.spooled is not None else None,
         )
 
@@ -300,7 +300,7 @@ class Gateway:
         return made if self._traces is None else [traced(each, self._traces, config) for each in made]
 
     def _built_alerts(self, config: Config) -> Alerts:
-        free_bytes = watermarks(config)[1] if config.store.path is not None else None
+        free_bytes = watermarks(config)[1] if config.store.disk is not None else None
         return self._parts.alerts(process_name().rpartition(":")[0], free_bytes, self._alert_calls)
 
     def _built_spool_alerts(self, config: Config) -> SpoolAlerts | None:

@@ -26,8 +26,9 @@ _FIELDS = (
 )
 DELIVERY_COLUMNS = (*_FIELDS, "dead_group")
 """A delivery's row. `dead_group`: of one that is dead, what `error_group.group_of` makes of its error."""
-EVENT_COLUMNS = ("id", "source", "type", "key", "received_at_ms", "body_bytes", "delivery_ids")
-"""Of an event's head, what Lua reads. Before it stands what it does not, and before that how long that is (4 bytes)."""
+EVENT_COLUMNS = ("id", "source", "type", "key", "received_at_ms", "body_bytes", "delivery_ids", "apart")
+"""Of an event's head, what Lua reads. Before it stands what it does not, and before that how long that is (4 bytes).
+apart: the name of a body that is not in memory (large_bodies.py); mostly it is, and the row ends before this."""
 CIRCUIT_COLUMNS = (
     *("version", "destination", "opened_at_ms", "probe_at_ms", "answer_ms", "why", "failed", "passed", "probe_key"),
 )
@@ -144,12 +145,13 @@ def to_delivery(packed: bytes) -> Delivery:
 # -- events -------------------------------------------------------------------------------------
 
 
-def pack_head(append: Append) -> bytes:
+def pack_head(append: Append, apart: str | None) -> bytes:
     """All of an event but its body, with the ids of its deliveries, oldest first."""
     event = append.event
     sealed = seal((event.dedup, event.origin.value, event.parent, event.occurred_at_ms, event.headers.raw))
     ids = sorted(each.id for each in append.deliveries)
-    read = pack((event.id, event.source, event.type, event.key, event.received_at_ms, len(event.body), ids))
+    known = (event.id, event.source, event.type, event.key, event.received_at_ms, len(event.body), ids)
+    read = pack(known if apart is None else (*known, apart))
     return b"".join((len(sealed).to_bytes(4, "big"), sealed, read))
 
 
@@ -188,16 +190,24 @@ def delivery_ids(head: bytes) -> list[str]:
     return [str(each) for each in _read_part(head)[6]]
 
 
+def where_body_lies(head: bytes) -> str | None:
+    """The name of a head's event's body, where that is not in memory."""
+    part = _read_part(head)
+    return str(part[7]) if len(part) > 7 else None
+
+
 def _read_part(head: bytes) -> list[Any]:
     return unpack(head[4 + int.from_bytes(head[:4], "big") :])
 
 
-def item(append: Append) -> list[Any]:
-    """What the functions keep an event from (functions/events.lua)."""
+def item(append: Append, apart: str | None = None) -> list[Any]:
+    """What the functions keep an event from (functions/events.lua). apart: where its body is by now, if not here."""
     event = append.event
     digest = None if event.dedup is None else dedup_digest(event.source, event.dedup)
     rows = [pack_delivery(each) for each in append.deliveries]
-    values = (event.id, event.source, event.type, event.key, event.received_at_ms, pack_head(append), event.body, rows)
+    body = event.body if apart is None else None
+    head = pack_head(append, apart)
+    values = (event.id, event.source, event.type, event.key, event.received_at_ms, head, body, rows)
     return [*values, digest, append.dedup_until_ms]
 
 

@@ -12,7 +12,7 @@ function events.get(id)
     return head and decode(head:sub(5 + struct.unpack('>I4', head)))
 end
 
--- item: {id, source, type, key, received_at_ms, head, body, rows, digest, dedup_until_ms}
+-- item: {id, source, type, key, received_at_ms, head, body (false: it is apart), rows, digest, dedup_until_ms}
 local function fields(item)
     return {
         id = item[1], source = item[2], type = item[3], key = item[4], received_at_ms = item[5], unrouted = #item[8] == 0
@@ -40,7 +40,7 @@ end
 function events.keep(item)
     local id = item[1]
     call('SET', head_key(id), item[6])
-    call('SET', body_key(id), item[7])
+    if item[7] then call('SET', body_key(id), item[7]) end
     local event = fields(item)
     indexes.keep_event(event)
     counters.add('events:' .. event.source, 1)

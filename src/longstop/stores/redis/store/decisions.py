@@ -66,7 +66,8 @@ class RedisDecisions(RedisParking):
 
     async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
         """See ports.Decisions."""
-        await self.call("replace", pack((item(append), edit.parent, pack_edit(edit), list(delivery_ids))))
+        apart = (await self._put_bodies([append])).get(append.event.id)
+        await self.call("replace", pack((item(append, apart), edit.parent, pack_edit(edit), list(delivery_ids))))
 
     async def pause(self, pause: Pause) -> bool:
         """See ports.Decisions."""

@@ -1,6 +1,6 @@
 """The way of every event: ports.Inbox over Redis."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -41,10 +41,14 @@ class RedisInbox(RedisParking):
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox."""
+        apart = await self._put_bodies(appends)
         firsts: list[bytes] = []
-        for some in _in_calls(appends):
-            firsts += await self.call("append", pack([item(each) for each in some]))
-        return [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
+        for some in _in_calls(appends, apart):
+            firsts += await self.call("append", pack([item(each, apart.get(each.event.id)) for each in some]))
+        receipts = [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
+        kept = {each.event_id for each in receipts}
+        await self._drop_bodies([name for id_, name in apart.items() if id_ not in kept])
+        return receipts
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """See ports.Inbox."""
@@ -52,6 +56,7 @@ class RedisInbox(RedisParking):
             (name, room, request.retries.get(name, room), name in request.retries_first)
             for name, room in request.room.items()
         ]
+        await self._look_for_bodies()
         packed = pack((request.worker, request.now_ms, request.until_ms, request.over_ms, asked))
         found, places, unread = await self.call("lease", packed)
         for id_ in unread:
@@ -98,7 +103,7 @@ class RedisInbox(RedisParking):
         claims = []
         for row, head, body in found:
             try:
-                claims.append(Claim(to_delivery(row), to_event(head, body)))
+                claims.append(Claim(to_delivery(row), to_event(head, await self._body(head, body))))
             except UnreadableRowError as error:
                 await self._park(row, error, now_ms)
         return claims
@@ -138,14 +143,15 @@ class RedisInbox(RedisParking):
         return bool(changed)
 
 
-def _in_calls(appends: Sequence[Append]) -> Iterator[Sequence[Append]]:
+def _in_calls(appends: Sequence[Append], apart: Collection[str]) -> Iterator[Sequence[Append]]:
     """All of them, as few at a time as keep a call's bodies below CALL_BYTES_MAX; mostly that is all of them."""
     start = size = 0
     for place, each in enumerate(appends):
-        size += len(each.event.body)
+        here = 0 if each.event.id in apart else len(each.event.body)
+        size += here
         if size > CALL_BYTES_MAX and place > start:
             yield appends[start:place]
-            start, size = place, len(each.event.body)
+            start, size = place, here
     if appends:
         yield appends[start:]
 

@@ -24,7 +24,6 @@ from longstop.stores.redis.find_deliveries import RedisFindDeliveries
 from longstop.stores.redis.keys import wire
 from longstop.stores.redis.packing import pack, to_circuit, to_delivery
 from longstop.stores.redis.parking import RedisParking
-from longstop.stores.redis.reading import to_kept
 from longstop.stores.redis.recent import RedisRecent
 from longstop.stores.redis.reply import pairs
 from longstop.stores.redis.walk import Question, Range, split_pair
@@ -41,7 +40,7 @@ class RedisLookups(RedisFindDeliveries, RedisRecent, RedisParking):
     async def event(self, event_id: str) -> KeptEvent | None:
         """See ports.Lookups."""
         (found,) = await self.ask("events", pack([event_id]), 1)
-        return to_kept(found, with_body=True) if found else None
+        return await self._to_kept(found, with_body=True) if found else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """See ports.Lookups."""

@@ -72,7 +72,9 @@ class RedisRetention(RedisEnded):
             if not may_go:
                 break
             gone = await self.call("forget", pack(list(may_go.items())))
-            forgotten += sum(gone)
+            # Where a body is apart, the answer is its name.
+            await self._drop_bodies([each.decode() for each in gone if isinstance(each, bytes)])
+            forgotten += sum(1 for each in gone if each)
             left = [id_ for id_, went in zip(may_go, gone, strict=True) if not went]
         return forgotten
 
@@ -120,10 +122,6 @@ class RedisRetention(RedisEnded):
     async def live_until(self, at_ms: int) -> None:
         """See ports.Retention."""
         await self.call("live_until", at_ms)
-
-    async def give_back(self) -> bool:
-        """See ports.Retention. Redis gives memory back by itself."""
-        return False
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Retention."""
