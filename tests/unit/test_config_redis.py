@@ -37,6 +37,17 @@ def test_all_that_can_be_asked_for() -> None:
     assert (asked.prefix, asked.relaxed, asked.replicas, asked.body_bytes_max) == ("crm", True, 2, 256 * 1024)
 
 
+def test_several_servers_share_what_is_said_of_one() -> None:
+    asked = read("redis://me:${REDIS_PASSWORD}@a.example,b.example:7000,[::1]/0").store.redis
+    assert asked is not None
+    begin = "redis://me:s3cret%2Fof%3Athe%40store@"
+    assert (asked.url, asked.others) == (
+        f"{begin}a.example:6379/0",
+        (f"{begin}b.example:7000/0", f"{begin}[::1]:6379/0"),
+    )
+    assert asked.place == "redis://a.example:6379,b.example:7000,[::1]:6379/0, keys {longstop}:…"
+
+
 def test_the_password_is_not_shown() -> None:
     config = read("redis://:${REDIS_PASSWORD}@store.example")
     for text in (describe(config), repr(config.store), config.store.place):

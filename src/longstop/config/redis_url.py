@@ -10,7 +10,7 @@ from longstop.config.values import NAME, Surroundings, expand, size
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 """With an s at the end: over TLS."""
-EXPECTED = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], with options behind a ?"
+EXPECTED = "redis://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…][/DATABASE], with options behind a ?"
 BODY_BYTES_MAX = 2**20
 """A body's size where `body_max` does not say otherwise: all of them are in the server's memory."""
 BODY_BYTES_MOST = 16 * 2**20
@@ -29,6 +29,8 @@ class RedisSettings:
     """redis:// or rediss://, with the password."""
     place: str
     """For people."""
+    others: tuple[str, ...] = field(default=(), repr=False)
+    """Of servers that may have taken its place, likewise."""
     prefix: str = "longstop"
     """What all keys begin with, so that several gateways may share a server."""
     relaxed: bool = False
@@ -46,20 +48,26 @@ def redis(text: str, around: Surroundings) -> RedisSettings:
     """What a URL asks for. Raises Fault, which shows no password."""
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port or 6379
+        user, at, hosts = parts.netloc.rpartition("@")
+        # urlsplit knows of one host only.
+        servers = [urlsplit(f"//{user}{at}{each}") for each in hosts.split(",")]
+        addresses = [(each.hostname, each.port or 6379) for each in servers]
     except ValueError:
         raise Fault("found a URL of Redis that cannot be read", EXPECTED) from None
-    if not host or parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+    if not all(host for host, _ in addresses) or parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
         raise Fault("found a URL of Redis without a host, or with more than a number behind it", EXPECTED)
     scheme = "rediss" if parts.scheme.lower() in ("rediss", "valkeys") else "redis"
-    where = f"{f'[{host}]' if ':' in host else host}:{port}{parts.path.rstrip('/')}"
+    places = [f"{f'[{host}]' if host and ':' in host else host}:{port}" for host, port in addresses]
+    database = parts.path.rstrip("/")
+    begin = f"{scheme}://{_credentials(servers[0].username, servers[0].password, around)}"
     options = _options(parts.query)
     prefix = options.get("prefix", "longstop")
     if not _NAME.fullmatch(prefix):
         raise Fault(f"found {quoted(prefix)} as the prefix", NAME)
     return RedisSettings(
-        url=f"{scheme}://{_credentials(parts.username, parts.password, around)}{where}",
-        place=f"{scheme}://{where}, keys {{{prefix}}}:…",
+        url=f"{begin}{places[0]}{database}",
+        others=tuple(f"{begin}{each}{database}" for each in places[1:]),
+        place=f"{scheme}://{','.join(places)}{database}, keys {{{prefix}}}:…",
         prefix=prefix,
         relaxed=_relaxed(options.get("durability", "strict")),
         replicas=_replicas(options.get("replicas", "0")),

@@ -53,7 +53,9 @@ def _redis(settings: StoreSettings) -> Store:
         raise ConfigurationError((problem,)) from None
     asked = settings.redis
     assert asked is not None
-    store = RedisStore(asked.url, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas)
+    store = RedisStore(
+        asked.url, others=asked.others, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas
+    )
     if asked.bodies is not None:
         store.keep_apart(FolderBodies(Path(asked.bodies)), asked.bodies_over)
     return store

@@ -22,6 +22,16 @@ class UnsafeError(StoreUnavailableError):
     """The server may lose what it acknowledges."""
 
 
+async def is_replica(connection: AbstractConnection) -> bool:
+    """Whether the server follows another one. One that does not tell is found out by the first write."""
+    await connection.send_command("ROLE")
+    try:
+        answer: list[Any] = await connection.read_response()
+    except ResponseError:
+        return False
+    return bool(answer[0] != b"master")
+
+
 async def refuse_unsafe(connection: AbstractConnection, relaxed: bool) -> dict[str, str]:
     """Raise UnsafeError where the server's settings are not the REQUIRED ones. relaxed: log and return those."""
     try:
