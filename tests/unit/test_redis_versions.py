@@ -7,14 +7,7 @@ from longstop.stores.redis import RedisStore, database
 from longstop.stores.redis.library import library
 from longstop.testing.builders import event_id, make_append
 from longstop.testing.store_contract.steps import delivered, lease_one, parked, replay, settled, standing
-from redis_server import RedisServer
-
-
-def changed_library(old: str, new: str) -> tuple[str, str]:
-    """The next version's: with another name, and something in its text changed."""
-    name, text = library()
-    assert old in text
-    return f"{name}_next", text.replace(name, f"{name}_next").replace(old, new)
+from redis_server import RedisServer, changed_library
 
 
 async def test_two_versions_work_side_by_side(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +31,6 @@ async def test_two_versions_work_side_by_side(redis_server: RedisServer, monkeyp
     assert (await after.recount()).drifts == ()
     async with Redis.from_url(redis_server.url) as client:
         libraries = str(await client.function_list())
-    assert libraries.count(f"{library()[0]}_next") > 0
+    assert libraries.count(f"{library()[0]}_other") > 0
     await before.close()
     await after.close()
