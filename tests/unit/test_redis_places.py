@@ -1,7 +1,7 @@
 """A cluster, and a failover among several servers: the store finds the one that has its keys and may be written to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,8 +41,14 @@ def test_an_address_of_a_cluster_is_reached_as_the_one_before() -> None:
     assert not places.go_on(), "there is no other"
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longstop.stores.redis.database.PATIENCE_S", 0.3)
+    monkeypatch.setattr("longstop.stores.redis.replicas.WAITS_MS", (2, 8, 40, 150))
+
+
 @contextmanager
-def servers(number: int, *settings: str):
+def servers(number: int, *settings: str) -> Iterator[list[RedisServer]]:
     with ExitStack() as stack:
         made = []
         for _ in range(number):
