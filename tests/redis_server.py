@@ -1,6 +1,7 @@
 """A Redis of the tests' own: started on a unix socket in a folder of its own, ended by its pid."""
 
 import contextlib
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -34,7 +35,8 @@ def changed_library(old: str, new: str) -> tuple[str, str]:
     """The store's functions as another version might have them: another name, and something in the text changed."""
     name, text = library()
     assert old in text
-    return f"{name}_other", text.replace(name, f"{name}_other").replace(old, new)
+    other = f"{name}_{hashlib.sha256(new.encode()).hexdigest()[:8]}"
+    return other, text.replace(name, other).replace(old, new)
 
 
 class RedisServer:
