@@ -145,7 +145,10 @@ def measure(workers: int, places: Places, store: str, sink: str, events: int) ->
         asyncio.run(resume(url))
         came: dict[str, float] = {}
         while len(came) < events:
-            came |= arrivals(sink, 1)
+            more = arrivals(sink, 1)
+            if not more:
+                raise SystemExit(f"found {len(came)} deliveries and no more within a minute; expected {events}")
+            came |= more
             if store == "postgresql":
                 waits.look()
             time.sleep(SAMPLE_S)
