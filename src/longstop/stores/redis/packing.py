@@ -5,7 +5,8 @@ Lua reads (`pack`) None is False and bytes are written as text; text that is no 
 `surrogatepass`. What only we read (`seal`) is as usual.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -75,11 +76,15 @@ def text(value: Any) -> Any:
 
 
 def _for_lua(value: Any) -> Any:
-    if isinstance(value, bytes):
+    # By type, and not in the order of a chain of questions: this is asked of each value of each row.
+    if value is None:
+        return False
+    kind = type(value)
+    if kind is str or kind is int:
+        return value
+    if kind is bytes:
         return _as_text(value)
-    if isinstance(value, list | tuple):
-        return [_for_lua(each) for each in value]
-    return False if value is None else value
+    return [_for_lua(each) for each in value] if kind is list or kind is tuple else value
 
 
 def _as_text(value: bytes) -> msgspec.Raw:
@@ -121,12 +126,15 @@ _SKIPPED = _FIELDS.index("skipped")
 _WAIT = _FIELDS.index("wait")
 
 
+_values_of = attrgetter(*_FIELDS)
+
+
 def pack_delivery(delivery: Delivery) -> bytes:
     """A delivery's row."""
     group = group_of(delivery.last_error) if delivery.state is State.DEAD else None
-    values: list[Any] = [getattr(delivery, name) for name in _FIELDS]
+    values: list[Any] = [*_values_of(delivery), group]
     values[_SKIPPED] = int(delivery.skipped)
-    return pack([*values, group])
+    return pack(values)
 
 
 def to_delivery(packed: bytes) -> Delivery:
@@ -202,12 +210,32 @@ def _read_part(head: bytes) -> list[Any]:
 
 def item(append: Append, apart: str | None = None) -> list[Any]:
     """What the functions keep an event from (functions/events.lua). apart: where its body is by now, if not here."""
+    values = _bare_item(append)
+    values[_HEAD], values[_BODY] = pack_head(append, apart), append.event.body if apart is None else None
+    return values
+
+
+def items(appends: Sequence[Append], apart: Mapping[str, str]) -> list[bytes]:
+    """The same of many, packed without heads and bodies, and these behind it in turns. apart: by event's id."""
+    bare, behind = [], []
+    for each in appends:
+        name = apart.get(each.event.id)
+        values = _bare_item(each)
+        values[_BODY] = name is None
+        bare.append(values)
+        behind += [pack_head(each, name), each.event.body if name is None else b""]
+    return [pack(bare), *behind]
+
+
+_HEAD, _BODY = 5, 6
+"""Where an item has them."""
+
+
+def _bare_item(append: Append) -> list[Any]:
     event = append.event
     digest = None if event.dedup is None else dedup_digest(event.source, event.dedup)
     rows = [pack_delivery(each) for each in append.deliveries]
-    body = event.body if apart is None else None
-    head = pack_head(append, apart)
-    values = (event.id, event.source, event.type, event.key, event.received_at_ms, head, body, rows)
+    values = (event.id, event.source, event.type, event.key, event.received_at_ms, None, None, rows)
     return [*values, digest, append.dedup_until_ms]
 
 

@@ -29,8 +29,7 @@ end)
 writes('repair_dedup', ALWAYS, function(latest_ms, n)
     local digests = call('ZRANGEBYSCORE', K .. 'dedup:until', '(' .. latest_ms, '+inf', 'LIMIT', 0, n)
     for _, digest in ipairs(digests) do
-        local kept = decode(call('HGET', K .. 'dedup', digest))
-        events.remember(digest, kept[1], tonumber(latest_ms))
+        dedup.remember(digest, dedup.get(digest)[1], tonumber(latest_ms))
     end
     return {#digests}
 end)

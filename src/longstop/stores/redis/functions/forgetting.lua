@@ -71,6 +71,6 @@ end)
 -- How many went, at most `n`.
 writes('forget_dedup', ALWAYS, function(now_ms, n)
     local over = call('ZRANGEBYSCORE', K .. 'dedup:until', '-inf', now_ms, 'LIMIT', 0, n)
-    for _, digest in ipairs(over) do events.forget_key(digest) end
+    for _, digest in ipairs(over) do dedup.forget(digest) end
     return {#over}
 end)

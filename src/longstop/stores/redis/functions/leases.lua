@@ -31,7 +31,7 @@ local function lease_one(destination, id, worker, now_ms, until_ms)
         lanes.drop(destination, id, now_ms)
         return false
     end
-    local new = deliveries.get(id)
+    local new = {unpack(old)}
     new[D.state] = 'leased'
     new[D.token] = old[D.token] + 1
     new[D.leased_at_ms] = now_ms
@@ -54,11 +54,18 @@ end
 
 -- {delivery's row, event's head, body} of each id.
 local function claims(ids)
-    local found = {}
+    deliveries.load(ids)
+    local found, keys = {}, {}
     for i, id in ipairs(ids) do
         local packed = call('GET', K .. 'delivery:' .. id)
-        local event_id = packed and decode(packed)[D.event_id]
-        found[i] = {packed, event_id and call('GET', head_key(event_id)), event_id and call('GET', body_key(event_id))}
+        found[i] = {packed, packed and decode(packed)[D.event_id]}
+        keys[#keys + 1] = found[i][2] and head_key(found[i][2])
+        keys[#keys + 1] = found[i][2] and body_key(found[i][2])
+    end
+    writing.load(keys)
+    for i, each in ipairs(found) do
+        local event_id = each[2]
+        found[i] = {each[1], event_id and call('GET', head_key(event_id)), event_id and call('GET', body_key(event_id))}
     end
     return found
 end
@@ -78,6 +85,7 @@ writes('lease', ALWAYS, function(packed)
             else
                 chosen = choose(name, room, retries, retries_first, now_ms)
             end
+            deliveries.load(chosen)
             for _, id in ipairs(chosen) do
                 local into = lease_one(name, id, worker, now_ms, until_ms) and ids or unread
                 into[#into + 1] = id
@@ -150,14 +158,16 @@ end
 -- leases: of each {delivery's id, token}. The answer: 1 for each that is held, 0 for one that is lost.
 writes('extend', ALWAYS, function(packed)
     local asked, until_ms = unpack(decode(packed))
-    local results = {}
+    local results, ids = {}, {}
+    for i, lease in ipairs(asked) do ids[i] = lease[1] end
+    deliveries.load(ids)
     for i, lease in ipairs(asked) do
         local row = held(lease[1], lease[2])
         results[i] = row and 1 or 0
         if row then
             row[D.lease_until_ms] = until_ms
-            call('SET', K .. 'delivery:' .. lease[1], encode(row))
-            call('ZADD', K .. 'leased', until_ms, lease[1])
+            writing.set(K .. 'delivery:' .. lease[1], encode(row))
+            writing.add(K .. 'leased', until_ms, lease[1])
         end
     end
     return results
@@ -165,15 +175,20 @@ end)
 
 -- settlements: of each {delivery's row as it is to be, the attempt or false, when that ended}, packed.
 writes('settle', ALWAYS, function(packed)
-    local results = {}
-    for i, settlement in ipairs(decode(packed)) do
-        local new = decode(settlement[1])
+    local results, settlements, rows, ids = {}, decode(packed), {}, {}
+    for i, settlement in ipairs(settlements) do
+        rows[i] = decode(settlement[1])
+        ids[i] = rows[i][D.id]
+    end
+    deliveries.load(ids)
+    for i, settlement in ipairs(settlements) do
+        local new = rows[i]
         local old = held(new[D.id], new[D.token])
         results[i] = old and 1 or 0
         if old then
             -- A worker's image of what it tried is older than what a person did meanwhile.
             new[D.replaced_by] = old[D.replaced_by]
-            deliveries.put(old, new)
+            deliveries.put(old, new, not new[D.replaced_by] and settlement[1] or nil)
             if settlement[2] then history.attempt(new, settlement[2], settlement[3]) end
         end
     end

@@ -14,7 +14,7 @@ from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
 from longstop.stores.redis.packing import (
-    item,
+    items,
     pack,
     pack_attempt,
     pack_circuit,
@@ -28,6 +28,8 @@ from longstop.stores.redis.reading import readable
 
 log = structlog.get_logger("longstop.store")
 
+CALL_EVENTS_MAX = 1_000
+"""So many events go into one call: Lua has room for some thousands of arguments."""
 CALL_BYTES_MAX = 16 * 2**20
 """So much of bodies goes into one call: the server takes at most 512 MB, and does nothing else while it is at it.
 https://redis.io/docs/latest/develop/reference/clients/ (proto-max-bulk-len). Of what was kept of a batch whose later
@@ -44,7 +46,7 @@ class RedisInbox(RedisParking):
         apart = await self._put_bodies(appends)
         firsts: list[bytes] = []
         for some in _in_calls(appends, apart):
-            firsts += await self.call("append", pack([item(each, apart.get(each.event.id)) for each in some]))
+            firsts += await self.call("append", *items(some, apart))
         receipts = [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
         kept = {each.event_id for each in receipts}
         await self._drop_bodies([name for id_, name in apart.items() if id_ not in kept])
@@ -144,12 +146,12 @@ class RedisInbox(RedisParking):
 
 
 def _in_calls(appends: Sequence[Append], apart: Collection[str]) -> Iterator[Sequence[Append]]:
-    """All of them, as few at a time as keep a call's bodies below CALL_BYTES_MAX; mostly that is all of them."""
+    """All of them, as few at a time as keep a call below CALL_BYTES_MAX and CALL_EVENTS_MAX; mostly that is all."""
     start = size = 0
     for place, each in enumerate(appends):
         here = 0 if each.event.id in apart else len(each.event.body)
         size += here
-        if size > CALL_BYTES_MAX and place > start:
+        if (size > CALL_BYTES_MAX and place > start) or place - start == CALL_EVENTS_MAX:
             yield appends[start:place]
             start, size = place, here
     if appends:
