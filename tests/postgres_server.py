@@ -45,7 +45,7 @@ AS_NEW = """
                 name, name);
         END LOOP;
     END $$;
-    CREATE FUNCTION tests.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+    CREATE FUNCTION tests.empty(pooled boolean) RETURNS boolean LANGUAGE plpgsql AS $$
     DECLARE
         written text;
         name text;
@@ -53,7 +53,7 @@ AS_NEW = """
     BEGIN
         -- Whoever has not closed its store is not to write into the next test's.
         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid();
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND NOT pooled;
         -- Not whether it has rows: what was undone or removed has left pages behind.
         SELECT string_agg(format('longstop.%I', relname), ', ') INTO written FROM pg_class
             WHERE relnamespace = 'longstop'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0;
@@ -69,7 +69,7 @@ AS_NEW = """
         RETURN true;
     END $$;
 """
-"""What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made."""
+"""What a template is given so that a copy of it can be emptied: tests.empty leaves it as it was made."""
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 """As much has to be free there for a server to go there."""
@@ -257,13 +257,16 @@ class PostgresServer:
         self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
-    def place(self) -> Iterator[str]:
-        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are."""
+    def place(self, *, pooled: bool = False) -> Iterator[str]:
+        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are.
+
+        pooled: its connections are a pooler's, which keeps them.
+        """
         name, psql = self._emptied.pop() if self._emptied else self._copied()
         yield self.url(name)
         assert psql.stdin is not None
         assert psql.stdout is not None
-        psql.stdin.write("SELECT tests.empty();\n")
+        psql.stdin.write(f"SELECT tests.empty({pooled});\n")
         psql.stdin.flush()
         said = psql.stdout.readline()
         assert said == "t\n", f"{name} was not emptied: {said}{psql.stdout.read()}"
