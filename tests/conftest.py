@@ -10,7 +10,7 @@ import structlog
 
 from acceptance.harness import Site
 
-pytest_plugins = ["stores_at_hand"]
+pytest_plugins = ["stores_at_hand", "nothing_missing"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script that runs tests in its background has them ignore Ctrl-C, and all that they start: some tests type it.

@@ -50,7 +50,7 @@ AS_NEW = """
                 name, name);
         END LOOP;
     END $$;
-    CREATE FUNCTION tests.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+    CREATE FUNCTION tests.empty(pooled boolean) RETURNS boolean LANGUAGE plpgsql AS $$
     DECLARE
         written text;
         name text;
@@ -58,7 +58,7 @@ AS_NEW = """
     BEGIN
         -- Whoever has not closed its store is not to write into the next test's.
         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid();
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND NOT pooled;
         IF (SELECT jsonb_agg(s) FROM (SELECT p.name, p.from_id, p.until_id FROM longstop.spans p ORDER BY p.from_id) s)
                 IS DISTINCT FROM (TABLE tests.divided) THEN
             RETURN false;
@@ -273,13 +273,16 @@ class PostgresServer:
         self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
-    def place(self) -> Iterator[str]:
-        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are."""
+    def place(self, *, pooled: bool = False) -> Iterator[str]:
+        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are.
+
+        pooled: its connections are a pooler's, which keeps them.
+        """
         name, psql = self._emptied.pop() if self._emptied else self._copied()
         yield self.url(name)
         assert psql.stdin is not None
         assert psql.stdout is not None
-        psql.stdin.write("SELECT tests.empty();\n")
+        psql.stdin.write(f"SELECT tests.empty({pooled});\n")
         psql.stdin.flush()
         said = psql.stdout.readline()
         assert said in ("t\n", "f\n"), f"{name} was not emptied: {said!r}"

@@ -212,7 +212,7 @@ class Wire:
 
 @pytest.fixture
 async def wired(postgresql: postgres_server.PostgresServer) -> AsyncIterator[tuple[PostgresStore, Wire]]:
-    with postgresql.database() as url:
+    with postgresql.place() as url:
         async with Wire(str(postgresql.folder)) as wire:
             name = url.partition("@/")[2].partition("?")[0]
             store = PostgresStore(ServerSettings(f"postgresql://longstop@127.0.0.1:{wire.port}/{name}", relaxed=True))
