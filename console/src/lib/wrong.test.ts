@@ -49,6 +49,14 @@ test('an alert is told where nothing else says it', () => {
   expect(whatIsWrong(STATUS, [], [], [alert, { ...alert, kind: 'circuit' }])).toHaveLength(1);
 });
 
+test('a job that could not go on is wrong, and leads to it; one that is done is not', () => {
+  const subject = '01a22267-6e32-74d1-a3d4-a07086114761';
+  const job = { kind: 'job_done', about: 'job', subject, severity: 'error', title: `The job ${subject} has ended`, why: 'it could not go on', since: CIRCUIT.opened_at } as Alert;
+  expect(whatIsWrong(STATUS, [], [], [{ ...job, severity: 'info' }])).toEqual([]);
+  const [wrong] = whatIsWrong(STATUS, [], [], [job]);
+  expect([wrong?.state, wrong?.what, wrong?.href]).toEqual(['failed', 'The job 86114761 has ended', `/jobs/${subject}`]);
+});
+
 test('what dies is wrong, by destination, since the first of it; what lies there since long ago is not', () => {
   const cause = (destination: string | null, count: number, first_at: string, last_at: string): Group => ({ destination, count, first_at, last_at }) as Group;
   const causes = [
