@@ -130,6 +130,14 @@ def test_time_and_chance_come_in_as_arguments(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_cancellation_is_lost(path: Path) -> None:
+    """On Python 3.11 `asyncio.wait_for` gives its result to who is cancelled just then, and the task goes on."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert called_name(node) != "asyncio.wait_for", f"{path}:{node.lineno}: take asyncio.timeout instead"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_its_room_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), f"{path}: no docstring"
 

@@ -256,3 +256,21 @@ async def test_a_call_that_was_given_up_is_not_carried_out_after_the_next_of_its
         with pytest.raises(StoreUnavailableError, match="LATE"):
             await store._write("resume", slot, late, ("crm",))
     await store.close()
+
+
+async def test_whoever_is_cancelled_in_the_midst_of_a_call_is(server: RedisServer) -> None:
+    """At whichever turn of the loop that is: the driver loses it where its own waiting is over just then."""
+    store = RedisStore(server.url)
+    await store.open()
+    cancelled = 0
+    for turns in range(40):
+        task = asyncio.create_task(store.counts())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if task.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            cancelled += 1
+    assert cancelled > 3
+    assert (await store.counts()).events == 0, "no answer is left for the next caller"
+    await store.close()

@@ -91,7 +91,8 @@ class Arrivals:
             self._connection = await self._connect()
             await self._connection.add_listener(self._channel, self._heard)
         try:
-            await asyncio.wait_for(self._said.wait(), self._poll_s)
+            async with asyncio.timeout(self._poll_s):
+                await self._said.wait()
         except TimeoutError:
             self._wake()
             return

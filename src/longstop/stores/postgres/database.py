@@ -125,7 +125,8 @@ class PostgresDatabase:
         if pool is None:
             return
         try:
-            await asyncio.wait_for(pool.close(), self._settings.connect_s)
+            async with asyncio.timeout(self._settings.connect_s):
+                await pool.close()
         except (*BROKEN, asyncpg.PostgresError):
             pool.terminate()
 

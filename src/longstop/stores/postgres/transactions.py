@@ -50,7 +50,8 @@ async def settle_with(
     await connection.execute(_THEIRS.format(round(timeout_s) + GRACE_S))
     transaction = _HandlerTransaction(connection, schema, timeout_s)
     try:
-        await asyncio.wait_for(asyncio.to_thread(work, transaction), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await asyncio.to_thread(work, transaction)
         transaction.expect_open()
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError):

@@ -54,7 +54,8 @@ class Arrivals:
             missed = True
             self._tried.set()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), RETRY_S)
+                async with asyncio.timeout(RETRY_S):
+                    await self._closing.wait()
 
     async def _subscribed(self, missed: bool) -> None:
         pool = self._make_pool()

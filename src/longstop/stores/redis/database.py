@@ -239,6 +239,7 @@ class RedisDatabase:
         """Send commands together and read their answers; the first error among them is raised, all are read."""
         if not self._open:
             raise _AwayError("the store is closed")
+        cancelled = _cancelled()
         pool = self._pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
@@ -248,9 +249,13 @@ class RedisDatabase:
                 self._given_up = await refuse_unsafe(connection, self._relaxed)
                 await self._replicas.look(connection)
                 self._trusted = True
-            return await self._exchange(connection, commands)
+            answers = await self._exchange(connection, commands)
         finally:
             await pool.release(connection)
+        if _cancelled() > cancelled:
+            # The driver sends by `asyncio.wait_for`, and that loses a cancellation on Python 3.11.
+            raise asyncio.CancelledError
+        return answers
 
     async def _exchange(self, connection: AbstractConnection, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         try:
@@ -293,6 +298,12 @@ class _LostError(StoreUnavailableError):
 
 class _NoLibraryError(StoreUnavailableError):
     """The server does not know the function."""
+
+
+def _cancelled() -> int:
+    """How often the task that runs was cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def _answer(connection: AbstractConnection) -> Any:

@@ -18,7 +18,8 @@ TURNS = 20
 async def expect_wake(woken: asyncio.Event, after: str) -> None:
     """Raise AssertionError where nobody is woken after something."""
     try:
-        await asyncio.wait_for(woken.wait(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await woken.wait()
     except TimeoutError:
         raise AssertionError(f"nobody was woken after {after}") from None
     woken.clear()
