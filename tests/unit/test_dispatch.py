@@ -321,7 +321,7 @@ async def test_a_stop_ends_though_what_it_breaks_off_cannot_be_settled() -> None
         await works.store.append([make_append(1)])
         await settle_down()
         works.store.stall("settle")
-        assert works.dispatch.is_busy()
+        assert works.dispatch.under_way
         with capture_logs() as logged:
             await works.dispatch.stop(10)
         assert works.clock.now_ms() == AT_MS + 20_000, "the limit to end by itself, and the limit to settle"
@@ -345,7 +345,7 @@ async def test_what_was_being_leased_when_the_stop_came_is_waited_for_too() -> N
 @on_virtual_time
 async def test_a_stop_of_an_idle_dispatcher_ends_its_loop() -> None:
     async with Works(crm=ScriptedSender()) as works:
-        assert not works.dispatch.is_busy()
+        assert not works.dispatch.under_way
         await works.dispatch.stop(10)
         await settle_down()
         assert works._tasks[0].done()

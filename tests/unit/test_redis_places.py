@@ -44,7 +44,7 @@ def test_an_address_of_a_cluster_is_reached_as_the_one_before() -> None:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("longstop.stores.redis.database.PATIENCE_S", 0.3)
-    monkeypatch.setattr("longstop.stores.redis.replicas.WAITS_MS", (2, 8, 40, 150))
+    monkeypatch.setattr("longstop.stores.redis.replicas.WAITS_MS", (2, 8, 40, 150, 2_000))
 
 
 @contextmanager
@@ -169,9 +169,12 @@ async def test_a_replica_that_was_promoted_is_found_among_those_that_the_url_nam
 async def test_a_node_of_a_cluster_that_dies_is_followed_by_its_replica(cluster: list[RedisServer]) -> None:
     with servers(1, "--cluster-enabled", "yes", "--cluster-replica-validity-factor", "0") as (replica,):
         await command(replica, "CLUSTER", "MEET", "127.0.0.1", cluster[0].port, bus_of(cluster[0]))
-        await until(replica, ("CLUSTER", "INFO"), "cluster_known_nodes:4")
+        for node in (*cluster, replica):
+            await until(node, ("CLUSTER", "INFO"), "cluster_known_nodes:4")
         await command(replica, "CLUSTER", "REPLICATE", await node_id(cluster[1]))
         await until(replica, ("INFO", "replication"), "'master_link_status': 'up'")
+        for node in (*cluster, replica):
+            await until(node, ("CLUSTER", "NODES"), "slave")
         store = RedisStore(url(cluster[1]), others=[url(cluster[0]), url(cluster[2])], replicas=1)
         await store.open()
         await store.append([make_append(1, dedup=b"k")])
