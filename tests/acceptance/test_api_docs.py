@@ -13,6 +13,8 @@ import pytest
 
 from acceptance.harness import LIMIT_S, Reply, Site, wait_until
 
+pytestmark = pytest.mark.any_store
+
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
 PYTHON = re.findall(r"```python client\n(.*?)```", PAGE, re.DOTALL)
 CURLS = re.findall(r"^\$ (curl .*)$", PAGE, re.MULTILINE)

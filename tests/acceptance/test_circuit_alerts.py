@@ -170,6 +170,7 @@ def test_a_channel_is_tested_from_the_command_line(site: Site, hook: Destination
     assert (told["kind"], told["severity"]) == ("test", "info")
 
 
+@pytest.mark.sqlite_alone("it takes away the folder that SQLite's file is in")
 @pytest.mark.parametrize("role", ["serve", "ingest"])
 def test_that_the_store_is_away_is_told_while_it_is(site: Site, hook: Destination, role: str) -> None:
     configure(site, hook)

@@ -14,6 +14,8 @@ import pytest
 import longstop
 from acceptance.harness import LIMIT_S, free_port, listens, wait_until
 
+pytestmark = pytest.mark.any_store
+
 PROGRAM = [sys.executable, "-m", "longstop"]
 SRC = str(Path(longstop.__file__).parents[1])
 SHELL = {**os.environ, "PYTHONPATH": SRC, "LONGSTOP_USER": "ann"}

@@ -21,6 +21,8 @@ from acceptance.harness import (
     wait_until,
 )
 
+pytestmark = pytest.mark.any_store
+
 BODY, QUERY, HEADER, ANSWER, LOCATION = (
     f"canary-{name}-7f3a" for name in ("body", "query", "header", "answer", "location")
 )

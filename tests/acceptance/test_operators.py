@@ -8,6 +8,8 @@ import pytest
 
 from acceptance.harness import LIMIT_S, Reply, Site, wait_until
 
+pytestmark = pytest.mark.any_store
+
 ORDER = b'{"id": "order-1", "customer": "c-1"}'
 
 
