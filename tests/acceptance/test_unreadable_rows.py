@@ -35,7 +35,7 @@ OTHERS = (
     "INSERT INTO pauses VALUES ('gone', 'odd', 'me', NULL)",
     "INSERT INTO circuits VALUES ('gone', 'odd', 1, 1, 'why', 1, 0, 0, NULL)",
     "INSERT INTO circuits VALUES ('crm', 1, 'odd', 1, 'why', 1, 0, 0, NULL)",
-    "INSERT INTO nodes VALUES ('gone:1', 'ingest', '1', 1, 'odd')",
+    "INSERT INTO nodes (name, roles, version, started_at_ms, seen_at_ms) VALUES ('gone:1', 'ingest', '1', 1, 'odd')",
     "INSERT INTO rejection_counts VALUES ('shop', 'odd', 1, 1, 1)",
     "UPDATE rejections SET headers = x'92'",
     "UPDATE held_requests SET headers = x'92'",
