@@ -40,7 +40,7 @@ test('what the store warns of is told, behind what is broken', () => {
   const told = whatIsWrong({ ...STATUS, warnings: [warning], why_not: ['the disk is nearly full'] }, [], [], []);
   expect(told.map(({ state, what, why }) => [state, what, why])).toEqual([
     ['failed', 'not ready', 'the disk is nearly full'],
-    ['held', 'store', 'What is accepted may be lost in a crash.'],
+    ['held', 'the store', 'What is accepted may be lost in a crash.'],
   ]);
 });
 
