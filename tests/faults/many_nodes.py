@@ -105,16 +105,21 @@ class Nodes:
         self.backend.holds = False
         self.site.destination.release_held()
 
-    def held_by(self, worker: Process) -> int:
-        """How many deliveries a worker has leased."""
+    def is_sending(self, worker: Process) -> bool:
+        """Whether a worker has leased something, and all of it has come to the destination."""
+        held = self.held_by(worker)
+        return bool(held) and held <= {each.webhook_id for each in self.site.destination.arrivals}
+
+    def held_by(self, worker: Process) -> set[str]:
+        """The events whose deliveries a worker has leased."""
         return asyncio.run(self._leased(f"{socket.gethostname()}:{worker.popen.pid}"))
 
-    async def _leased(self, worker: str) -> int:
+    async def _leased(self, worker: str) -> set[str]:
         store = make_store(load_for_store(self.site.config, environ=environment()).store)
         await store.open()
         try:
             found = await store.find_deliveries(DeliveryFilter(state=State.LEASED), Page(1000))
-            return sum(each.worker == worker for each in found.rows)
+            return {each.event_id for each in found.rows if each.worker == worker}
         finally:
             await store.close()
 

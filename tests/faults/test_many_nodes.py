@@ -104,7 +104,7 @@ def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.Capt
 async def stands_still(nodes: Nodes, worker: Process, senders: Senders) -> None:
     """Stop a worker in the midst of its attempts, past its leases, and let it go on while another makes them."""
     nodes.backend.holds = True
-    await nodes.until(lambda: nodes.held_by(worker) > 0, "the worker to have something under way")
+    await nodes.until(lambda: nodes.is_sending(worker), "the worker to have something under way")
     worker.popen.send_signal(signal.SIGSTOP)
     before = settlements_refused(worker)
     await taken_over(nodes, worker)
@@ -124,7 +124,7 @@ async def taken_over(nodes: Nodes, worker: Process) -> None:
     arrivals = nodes.site.destination.arrivals
     came = len(arrivals)
     nodes.site.destination.release_held()
-    await nodes.until(lambda: nodes.held_by(worker) == 0, "another one to take over what it had")
+    await nodes.until(lambda: not nodes.held_by(worker), "another one to take over what it had")
     await nodes.until(lambda: any(each.attempt > 1 for each in arrivals[came:]), "what it had to come again")
 
 
@@ -142,7 +142,7 @@ def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_ha
 
     async def disturb(senders: Senders) -> None:
         nodes.backend.holds = True
-        await nodes.until(lambda: nodes.held_by(behind) > 0, "it to have something under way")
+        await nodes.until(lambda: nodes.is_sending(behind), "it to have something under way")
         wire[1].ip("link", "set", "cable", "down")
         before = behind.err.count("lease_lost")
         await taken_over(nodes, behind)
