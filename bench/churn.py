@@ -53,6 +53,7 @@ BODY = b'{"text":"' + b"x" * 400 + b'"}'
 
 STATEMENTS = {
     "claim": "%picked AS MATERIALIZED%",
+    "look": "%AS untried%",
     "next": "%AS next_due_at_ms%",
     "settle": "%WITH ends AS MATERIALIZED%",
     "append": "%WITH arriving AS MATERIALIZED%",
@@ -70,7 +71,7 @@ _TABLES = """
     SELECT relname, n_dead_tup, autovacuum_count FROM pg_stat_user_tables
     WHERE schemaname = 'longstop' AND relname IN ('queue', 'deliveries', 'counters', 'events', 'dedup', 'attempts')
 """
-_WAITING = "SELECT sum(n)::bigint FROM longstop.counters WHERE subject = 'deliveries' AND state = 'scheduled'"
+_WAITING = "SELECT sum(n)::bigint FROM longstop.counted WHERE subject = 'deliveries' AND state = 'scheduled'"
 
 
 # -- the load ---------------------------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ def load(url: str, number: int, waiting: int, keep_minutes: float, settled: "Syn
         run(work())
 
 
-# -- what is seen of it -------------------------------------------------------------------------------------------------
+# -- what is seen of it ----------------------------------------------------------------------------------------------
 
 
 class Cost(NamedTuple):
@@ -224,23 +225,27 @@ async def look(connection: asyncpg.Connection, settled: int) -> Seen:
 
 
 HEAD = (
-    "phase", "min", "settled", "per s", "waiting", "claim: pages", "of them read", "WAL B", "ms a call", "next: pages a call",
-    "settle: pages", "append: pages", "WAL B a settlement", "queue MB", "its indexes MB", "all MB", "dead in queue",
-    "deliveries", "vacuums of queue", "deliveries", "counters",
+    "phase", "min", "settled", "per s", "waiting", "claim: pages", "of them read", "WAL B", "ms a call",
+    "looks: pages", "next: pages a call", "settle: pages", "append: pages", "WAL B a settlement", "queue MB",
+    "its indexes MB", "all MB", "dead in queue", "deliveries", "vacuums of queue", "deliveries", "counters",
 )  # fmt: skip
 
 
 def row(phase: str, began_s: float, before: Seen, now: Seen) -> list[str]:
     """An interval, as a row of the table."""
     cost = {name: now.costs[name].since(before.costs[name]) for name in STATEMENTS}
-    claim, after = cost["claim"], cost["next"]
+    claim, after, looks = cost["claim"], cost["next"], cost["look"]
     took_s, done = now.at_s - before.at_s, now.settled - before.settled
     mb = {name: size / 2**20 for name, size in now.sizes.items()}
     indexes = sum(size for name, size in mb.items() if name.startswith("queue_"))
     figures: list[Any] = [
         *(phase, f"{(now.at_s - began_s) / 60:.1f}", now.settled, round(done / took_s), now.waiting),
         *(f"{claim.pages:.1f}", f"{claim.each(claim.read):.2f}", round(claim.each(claim.wal) if claim.rows else 0)),
-        *(f"{claim.ms / max(claim.calls, 1):.2f}", f"{(after.hit + after.read) / max(after.calls, 1):.1f}"),
+        *(
+            f"{claim.ms / max(claim.calls, 1):.2f}",
+            f"{(looks.hit + looks.read) / max(claim.rows, 1):.1f}",
+            f"{(after.hit + after.read) / max(after.calls, 1):.1f}",
+        ),
         *(f"{cost['settle'].pages:.1f}", f"{cost['append'].pages:.1f}", round((now.wal - before.wal) / max(done, 1))),
         *(f"{mb['queue']:.1f}", f"{indexes:.1f}", f"{sum(mb.values()):.0f}"),
         *(now.dead.get(name, 0) for name in ("queue", "deliveries")),

@@ -1,6 +1,6 @@
 """How soon the console shows something, in a browser, before a large store.
 
-    python bench/backlog.py --keep --folder DIR          # the store: 11,100,000 events, 9.6 GiB, once
+    python bench/ledger.py --keep --folder DIR          # the store: 11,100,000 events, 9.6 GiB, once
     python bench/console.py --folder DIR [--visits 5] [--only REGEX]
 
 The real gateway runs on that store (bench/operators_gateway.py), and Debian's Chromium opens pages of its console, on
@@ -171,12 +171,12 @@ def _both(numbers: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where bench/backlog.py left its store (--keep)")
+    parser.add_argument("--folder", type=Path, help="where bench/ledger.py left its store (--keep)")
     parser.add_argument("--visits", type=int, default=5)
     parser.add_argument("--only", default="", help="the pages whose name this regular expression finds")
     options = parser.parse_args()
     if options.folder is None or not (options.folder / "backlog.db").exists():
-        raise SystemExit("--folder: expected a folder with a store of bench/backlog.py (--keep --folder DIR)")
+        raise SystemExit("--folder: expected a folder with a store of bench/ledger.py (--keep --folder DIR)")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -1,14 +1,19 @@
 """From accepted to delivered, beside the same work done by task queues: same load, same sink, same run.
 
-    pip install -r bench/requirements.txt
-    python bench/deliver.py [--rounds 3] [--events 3000] [--rate 500] [--seconds 5] [--contenders ...] [--json FILE]
+    python -m venv bench/.peers && bench/.peers/bin/pip install -r bench/requirements.txt
+    python bench/deliver.py [--store all] [--rounds 3] [--events 3000] [--rate 500] [--seconds 5] [--json FILE]
+        [--contenders ...]
 
 Two measurements of each contender in each round. Drain: so many events are posted as fast as 32 connections go;
 throughput is their number by the time from the first post to the last arrival at the sink. Paced: `--rate` events a
 second; latency is the time from an event's 2xx to its arrival. Everybody is durable before the 2xx: Longstop's SQLite
 syncs, Redis has `appendfsync always`, PostgreSQL `synchronous_commit = on`. Longstop is one process, the others are two
-(a handler and a worker) and a broker. "Ordered per key" is Longstop once more, with `ordered = true` and 10,000 keys.
-All share the machine's cores with the load and the sink.
+(a handler and a worker), and so is Longstop where it says "ingest and work"; whoever uses a server uses the same one,
+emptied before. "Ordered per key" is Longstop once more, with `ordered = true` and 10,000 keys. All share the machine's
+cores with the load and the sink.
+
+`--store postgresql`: Longstop on PostgreSQL beside the task queues on PostgreSQL, and so on. `all`: everybody, and the
+ratios are to the best of the task queues.
 """
 
 import argparse
@@ -28,29 +33,55 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from brokers import MissingError, postgres, redis
-from ingest import HERE, SECRET, free_port, wait_for
+from ingest import HERE, PEERS_PYTHON, SECRET, free_port, wait_for, wait_until_loaded
 from load import Connection, requests
+from places import Places
 
 CONNECTIONS = 32
 DRAIN_WITHIN_S = 60
-OURS = ("longstop", "ordered")
 KEYS = 10_000
+
+
+class Contender(NamedTuple):
+    """Who is measured."""
+
+    title: str
+    store: str
+    """What it keeps events in."""
+    ours: bool = True
+    ordered: bool = False
+    roles: tuple[str, ...] = ("serve",)
+    """The commands that ours is made of; the others are a handler and a worker."""
+
+
 CONTENDERS = {
-    "longstop": "Longstop on SQLite",
-    "ordered": "Longstop, ordered per key",
-    "saq": "SAQ on Redis",
-    "dramatiq": "Dramatiq on Redis",
-    "procrastinate": "Procrastinate on PostgreSQL",
+    "longstop": Contender("Longstop on SQLite", "sqlite"),
+    "ordered": Contender("Longstop on SQLite, ordered per key", "sqlite", ordered=True),
+    "longstop-postgresql": Contender("Longstop on PostgreSQL", "postgresql"),
+    "ordered-postgresql": Contender("Longstop on PostgreSQL, ordered per key", "postgresql", ordered=True),
+    "split-postgresql": Contender("Longstop on PostgreSQL, ingest and work", "postgresql", roles=("ingest", "work")),
+    "procrastinate": Contender("Procrastinate on PostgreSQL", "postgresql", ours=False),
+    "longstop-redis": Contender("Longstop on Redis", "redis"),
+    "ordered-redis": Contender("Longstop on Redis, ordered per key", "redis", ordered=True),
+    "split-redis": Contender("Longstop on Redis, ingest and work", "redis", roles=("ingest", "work")),
+    "saq": Contender("SAQ on Redis", "redis", ours=False),
+    "dramatiq": Contender("Dramatiq on Redis", "redis", ours=False),
 }
+STORES = {
+    "sqlite": ["longstop", "ordered", "saq", "dramatiq", "procrastinate"],
+    "postgresql": ["longstop-postgresql", "split-postgresql", "ordered-postgresql", "procrastinate"],
+    "redis": ["longstop-redis", "split-redis", "ordered-redis", "saq", "dramatiq"],
+    "all": list(CONTENDERS),
+}
+"""Who stands beside whom; SQLite has no task queue of its own."""
 CONFIG = """
 [server]
 port = {port}
 admin_port = {admin_port}
 [store]
-url = "sqlite:///bench.db"
+url = "{store}"
 [sources.genesys]
 kind = "genesys-open-messaging"
 secrets = ["${{BENCH_SECRET}}"]
@@ -83,22 +114,30 @@ def program(command: list[str], folder: Path, **env: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def contender(name: str, sink: str) -> Iterator[int]:
-    """A contender that accepts and delivers; the port to post to."""
+def longstop(role: str, folder: Path, port: int, store: str, sink: str, ordered: bool = False) -> Iterator[None]:
+    """One of our processes, which has loaded all it needs."""
+    folder.mkdir()
+    admin_port = free_port()
+    text = CONFIG.format(port=port, admin_port=admin_port, sink=sink, ordered=str(ordered).lower(), store=store)
+    (folder / "longstop.toml").write_text(text)
+    with program([sys.executable, "-m", "longstop", role], folder, BENCH_SECRET=SECRET):
+        wait_until_loaded(admin_port)
+        yield
+
+
+@contextlib.contextmanager
+def contender(name: str, store: str, sink: str) -> Iterator[int]:
+    """A contender that accepts and delivers; the port to post to. store: the URL of an empty place."""
     port = free_port()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if name in OURS:
-            ordered = str(name == "ordered").lower()
-            text = CONFIG.format(port=port, admin_port=free_port(), sink=sink, ordered=ordered)
-            (folder / "longstop.toml").write_text(text)
-            command = [sys.executable, "-m", "longstop", "serve"]
-            stack.enter_context(program(command, folder, BENCH_SECRET=SECRET))
+        if CONTENDERS[name].ours:
+            for role in CONTENDERS[name].roles:
+                stack.enter_context(longstop(role, folder / role, port, store, sink, CONTENDERS[name].ordered))
         else:
-            broker = stack.enter_context((postgres if name == "procrastinate" else redis)(folder))
             for role in ("accept", "work"):
-                command = [sys.executable, str(HERE / "deliver_peers.py"), name, role, str(port)]
-                stack.enter_context(program(command, folder, BROKER=broker, SINK=sink))
+                command = [PEERS_PYTHON, str(HERE / "deliver_peers.py"), name, role, str(port)]
+                stack.enter_context(program(command, folder, BROKER=store, SINK=sink))
                 wait_for(port)
         wait_for(port)
         yield port
@@ -152,12 +191,12 @@ def arrivals(sink: str, count: int) -> dict[str, float]:
     return came
 
 
-def measure(name: str, sink: str, events: int, rate: float, seconds: float) -> dict[str, Any]:
+def measure(name: str, store: str, sink: str, events: int, rate: float, seconds: float) -> dict[str, Any]:
     """A contender's figures in one round."""
     warm, many, paced = (
         requests(count, "127.0.0.1", "/webhooks/genesys", SECRET, KEYS) for count in (100, events, int(rate * seconds))
     )
-    with contender(name, sink) as port:
+    with contender(name, store, sink) as port:
         post(port, warm, 100)
         arrivals(sink, len(warm))
         began, answered = post(port, many, None)
@@ -179,52 +218,53 @@ def measure(name: str, sink: str, events: int, rate: float, seconds: float) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", choices=STORES, default="sqlite")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--events", type=int, default=3_000)
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--json", type=Path, default=HERE / "results" / "deliver.json")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in options.contenders}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in options.contenders or STORES[options.store]}
     port = free_port()
     sink = f"http://127.0.0.1:{port}/"
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        program([sys.executable, str(HERE / "sink.py"), str(port)], Path(folder)),
-    ):
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        places = Places(stack, folder)
+        stack.enter_context(program([sys.executable, str(HERE / "sink.py"), str(port)], folder))
         wait_for(port)
         for _ in range(options.rounds):
             for name, figures in runs.items():
-                try:
-                    figures.append(measure(name, sink, options.events, options.rate, options.seconds))
-                except MissingError as missing:
-                    print(f"{CONTENDERS[name]}: left out: {missing}")
-    report({name: figures for name, figures in runs.items() if figures}, options)
+                store = places.empty(CONTENDERS[name].store)
+                figures.append(measure(name, store, sink, options.events, options.rate, options.seconds))
+    report(runs, options)
 
 
 def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
-    """Print the medians and write everything down."""
+    """Print the medians and write everything down. The ratio is that to the best of the task queues of its round."""
 
     def median(name: str, key: str) -> float:
         return statistics.median(run[key] for run in runs[name])
 
-    peers = [median(name, "events_per_s") for name in runs if name not in OURS]
-    fastest = max(peers, default=0)
-    print(f"{'':30}{'events/s':>10}{'ratio':>8}{'accepted/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'missing':>9}")
+    peers = [runs[name] for name in runs if not CONTENDERS[name].ours]
+    best = [max(run["events_per_s"] for run in found) for found in zip(*peers, strict=True)]
+    print(f"{'':40}{'events/s':>10}{'ratio':>8}{'accepted/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'missing':>9}  ratios")
     for name, figures in runs.items():
-        ratio = f"{median(name, 'events_per_s') / fastest:.2f}" if fastest else "-"
+        ratios = [run["events_per_s"] / fastest for run, fastest in zip(figures, best, strict=False)]
+        ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
         cells = [median(name, key) for key in ("accepted_per_s", "p50_ms", "p99_ms")]
         missing = sum(run["missing"] for run in figures)
         print(
-            f"{CONTENDERS[name]:30}{median(name, 'events_per_s'):>10.0f}{ratio:>8}"
-            f"{cells[0]:>12.0f}{cells[1]:>9.2f}{cells[2]:>9.2f}{missing:>9}"
+            f"{CONTENDERS[name].title:40}{median(name, 'events_per_s'):>10.0f}{ratio:>8}"
+            f"{cells[0]:>12.0f}{cells[1]:>9.2f}{cells[2]:>9.2f}{missing:>9}  {' '.join(map('{:.2f}'.format, ratios))}"
         )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
     about = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}
     about |= {"cores": str(os.cpu_count()), "events": str(options.events), "rate": str(options.rate)}
-    options.json.write_text(json.dumps({"about": about, "runs": runs}, indent=1))
-    print(f"written to {options.json}")
+    path = options.json or HERE / "results" / f"deliver-{options.store}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"about": about, "runs": runs}, indent=1))
+    print(f"written to {path}")
 
 
 if __name__ == "__main__":

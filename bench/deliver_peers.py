@@ -55,7 +55,8 @@ class Poster:
 async def saq(role: str, port: int) -> None:
     from saq import Queue, Worker
 
-    queue = Queue.from_url(BROKER)
+    # As many at a time as the load has connections: by itself it lets 20.
+    queue = Queue.from_url(BROKER, max_concurrent_ops=256)
     await queue.connect()
     if role == "accept":
         await serve(port, lambda body: queue.enqueue("post", body=body, retries=ATTEMPTS))
@@ -70,7 +71,8 @@ async def saq(role: str, port: int) -> None:
 async def procrastinate(role: str, port: int) -> None:
     from procrastinate import App, PsycopgConnector
 
-    app = App(connector=PsycopgConnector(conninfo=BROKER))
+    pool = int(os.environ.get("POOL", "20"))
+    app = App(connector=PsycopgConnector(conninfo=BROKER, min_size=pool, max_size=pool))
     poster = Poster()
 
     @app.task(name="post", retry=ATTEMPTS)

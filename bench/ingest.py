@@ -1,11 +1,15 @@
-"""Durable ingest beside handlers that store nothing: same server, same load, same run.
+"""Durable ingest beside what people put in its place: same server, same load, same run.
 
-    python bench/ingest.py [--rounds 3] [--seconds 5] [--connections 128] [--json FILE]
+    python bench/ingest.py [--store sqlite] [--rounds 3] [--seconds 5] [--connections 128] [--json FILE]
 
 Each round runs every contender once, in turn, so that a slow minute of the machine falls on all of them; the
-medians over the rounds are printed, and the ratio of each to the FastAPI handler. Figures of different machines or
-runs do not compare; ratios do, roughly. Longstop verifies a signature, reads the dedup key and syncs to disk
-before each answer; the others parse the body and forget it.
+medians over the rounds are printed, and the median of the rounds' ratios to the one of BESIDE. Figures of
+different machines or runs do not compare; ratios do, roughly. Longstop verifies a signature, reads the dedup key and
+has the event on disk before each answer.
+
+On SQLite it stands beside handlers that store nothing: they parse the body and forget it. On PostgreSQL beside
+Procrastinate's enqueue, on Redis beside SAQ's, each in a plain ASGI handler on the same server with the same durable
+settings; they neither verify nor deduplicate. For these two, see bench/requirements.txt.
 """
 
 import argparse
@@ -18,27 +22,45 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from places import Places
 
 HERE = Path(__file__).parent
 SECRET = "a-bench-secret-of-no-value"
 REQUESTS_PER_SECOND_MADE = 16_000
 CONTENDERS = {
-    "longstop": "Longstop: durable, verified, deduplicated",
-    "fastapi": "FastAPI handler that stores nothing",
-    "asgi": "plain ASGI handler that stores nothing",
-    "embedded": "Longstop embedded in a FastAPI application",
+    "sqlite": {
+        "longstop": "Longstop: durable, verified, deduplicated",
+        "fastapi": "FastAPI handler that stores nothing",
+        "asgi": "plain ASGI handler that stores nothing",
+        "embedded": "Longstop embedded in a FastAPI application",
+    },
+    "postgresql": {
+        "longstop": "Longstop on PostgreSQL",
+        "procrastinate": "plain ASGI handler, Procrastinate's enqueue",
+    },
+    "redis": {"longstop": "Longstop on Redis", "saq": "plain ASGI handler, SAQ's enqueue"},
 }
+"""By store."""
+BESIDE = {"sqlite": "fastapi", "postgresql": "procrastinate", "redis": "saq"}
+"""Whose rate is 1."""
+OWN = HERE / ".peers" / "bin" / "python"
+QUEUES = ("procrastinate", "saq")
+PEERS_PYTHON = str(OWN) if OWN.exists() else sys.executable
+"""What runs the task queues: where bench/requirements.txt is installed."""
 CONFIG = """
 [server]
 port = {port}
 admin_port = {admin_port}
 [store]
-url = "sqlite:///bench.db"
+url = "{store}"
 [sources.genesys]
 kind = "genesys-open-messaging"
 secrets = ["${{BENCH_SECRET}}"]
@@ -59,21 +81,22 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(name: str, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def serving(name: str, port: int, folder: Path, store: str) -> Iterator[subprocess.Popen[bytes]]:
     """The contender as a process of its own, listening."""
     admin_port = free_port()
-    (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=admin_port))
+    (folder / "longstop.toml").write_text(CONFIG.format(port=port, admin_port=admin_port, store=store))
     if name == "longstop":
         command = [sys.executable, "-m", "longstop", "ingest"]
+    elif name in QUEUES:
+        command = [PEERS_PYTHON, str(HERE / "deliver_peers.py"), name, "accept", str(port)]
     else:
         command = [sys.executable, str(HERE / "peers.py"), name, str(port)]
-    environ = {**os.environ, "BENCH_SECRET": SECRET}
+    environ = {**os.environ, "BENCH_SECRET": SECRET, "BROKER": store}
     process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL)
     try:
         wait_for(port)
         if name == "longstop":
-            # The operators' side comes last, and what it loads takes longer than a short measurement can bear.
-            wait_for(admin_port)
+            wait_until_loaded(admin_port)
         yield process
     finally:
         process.terminate()
@@ -90,10 +113,18 @@ def wait_for(port: int) -> None:
     raise SystemExit(f"nobody listens on port {port}")
 
 
-def measure(name: str, connections: int, seconds: float) -> dict[str, Any]:
-    """The figures of one run of one contender."""
+def wait_until_loaded(admin_port: int) -> None:
+    """Return when the operators' side answers. It comes last, and what it loads takes longer than a short measurement
+    can bear; its port is there before it."""
+    wait_for(admin_port)
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/readyz"):
+        pass
+
+
+def measure(name: str, store: str, connections: int, seconds: float) -> dict[str, Any]:
+    """The figures of one run of one contender, over an empty store."""
     port = free_port()
-    with tempfile.TemporaryDirectory() as folder, serving(name, port, Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, serving(name, port, Path(folder), store):
         count = int(seconds * REQUESTS_PER_SECOND_MADE)
         arguments = ["127.0.0.1", port, "/webhooks/genesys", SECRET, connections, seconds, count]
         command = [sys.executable, str(HERE / "load.py"), *map(str, arguments)]
@@ -103,47 +134,55 @@ def measure(name: str, connections: int, seconds: float) -> dict[str, Any]:
     return figures
 
 
-def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Medians over the rounds, and the ratio of the rate to FastAPI's, round by round."""
+def summary(runs: dict[str, list[dict[str, Any]]], beside: str) -> dict[str, dict[str, Any]]:
+    """Medians over the rounds, and the ratios of the rate to that of the one beside, round by round."""
     result = {}
     for name, figures in runs.items():
         row = {key: statistics.median(run[key] for run in figures) for key in ("requests_per_s", "p50_ms", "p99_ms")}
-        pairs = zip(figures, runs["fastapi"], strict=True)
-        row["ratio"] = round(statistics.median(a["requests_per_s"] / b["requests_per_s"] for a, b in pairs), 2)
-        result[name] = row
+        pairs = zip(figures, runs[beside], strict=True)
+        ratios = [round(a["requests_per_s"] / b["requests_per_s"], 2) for a, b in pairs]
+        result[name] = row | {"ratio": round(statistics.median(ratios), 2), "ratios": ratios}
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", choices=CONTENDERS, default="sqlite")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--connections", type=int, default=128)
-    parser.add_argument("--json", type=Path, default=HERE / "results" / "ingest.json")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
-    for _ in range(options.rounds):
-        for name in CONTENDERS:
-            runs[name].append(measure(name, options.connections, options.seconds))
-    medians = summary(runs)
-    print(f"{'':44}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}")
+    contenders = CONTENDERS[options.store]
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+    with ExitStack() as stack:
+        places = Places(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        for _ in range(options.rounds):
+            for name, figures in runs.items():
+                figures.append(measure(name, places.empty(options.store), options.connections, options.seconds))
+    medians = summary(runs, BESIDE[options.store])
+    print(f"{'':44}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}  ratios")
     for name, row in medians.items():
         print(
-            f"{CONTENDERS[name]:44}{row['requests_per_s']:>11.0f}{row['p50_ms']:>9.1f}"
-            f"{row['p99_ms']:>9.1f}{row['ratio']:>7.2f}"
+            f"{contenders[name]:44}{row['requests_per_s']:>11.0f}{row['p50_ms']:>9.1f}"
+            f"{row['p99_ms']:>9.1f}{row['ratio']:>7.2f}  {min(row['ratios'])} to {max(row['ratios'])}"
         )
     machine = {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
     report = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine,
+        "store": options.store,
         "connections": options.connections,
         "seconds": options.seconds,
         "medians": medians,
         "runs": runs,
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(report, indent=1))
-    print(f"written to {options.json}")
+    path = options.json or HERE / "results" / (
+        "ingest.json" if options.store == "sqlite" else f"ingest-{options.store}.json"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1))
+    print(f"written to {path}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the operators' side takes on a large store, and what it takes from the senders beside it.
 
-    python bench/backlog.py --keep --folder DIR          # the store: 11,100,000 events, 9.6 GiB, once
+    python bench/ledger.py --keep --folder DIR          # the store: 11,100,000 events, 9.6 GiB, once
     python bench/operators.py --folder DIR [--times 5] [--seconds 10] [--rounds 3] [--streams 10]
         [--only REGEX] [--role ingest]
 
@@ -334,7 +334,7 @@ def measure_ingest(gateway: Gateway, asked: list[Question], options: argparse.Na
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where bench/backlog.py left its store (--keep)")
+    parser.add_argument("--folder", type=Path, help="where bench/ledger.py left its store (--keep)")
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
@@ -349,7 +349,7 @@ def main() -> None:
         be_the_sender(options.sender, options.seconds)
         return
     if options.folder is None or not (options.folder / "backlog.db").exists():
-        raise SystemExit("--folder: expected a folder with a store of bench/backlog.py (--keep --folder DIR)")
+        raise SystemExit("--folder: expected a folder with a store of bench/ledger.py (--keep --folder DIR)")
     run(options)
 
 

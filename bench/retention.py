@@ -57,7 +57,7 @@ def measure(filled: Path, on: bool, connections: int, seconds: float) -> dict[st
         shutil.copy(filled, folder / "bench.db")
         keep = "1d" if on else "3650d"
         admin_port = free_port()
-        text = CONFIG.format(port=port, admin_port=admin_port)
+        text = CONFIG.format(port=port, admin_port=admin_port, store="sqlite:///bench.db")
         (folder / "longstop.toml").write_text(f'{text}[retention]\ndelivered = "{keep}"\nunrouted = "{keep}"\n')
         environ = {**os.environ, "BENCH_SECRET": SECRET}
         command = [sys.executable, "-m", "longstop", "serve"]

@@ -10,11 +10,13 @@ import structlog
 
 from acceptance.harness import Site
 
-pytest_plugins = ["stores_at_hand"]
+pytest_plugins = ["stores_at_hand", "nothing_missing"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script that runs tests in its background has them ignore Ctrl-C, and all that they start: some tests type it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# A run that is told to end clears away what it has started, as after Ctrl-C.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -29,7 +29,10 @@ import pytest
 
 from child_servers import ending_with_us, spawn
 
-QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+QUICK = {
+    **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "off"),
+    "max_prepared_transactions": "4",
+}
 NOBODY = 65534
 TEMPLATE = "longstop_template"
 AS_NEW = """
@@ -37,6 +40,8 @@ AS_NEW = """
     CREATE TABLE tests.born AS
         SELECT oid, relname FROM pg_class WHERE relnamespace = 'longstop'::regnamespace AND relkind IN ('r', 'p');
     CREATE TABLE tests.kept (name text, rows jsonb);
+    CREATE TABLE tests.divided AS SELECT jsonb_agg(s) FROM
+        (SELECT p.name, p.from_id, p.until_id FROM longstop.spans p ORDER BY p.from_id) s;
     DO $$
     DECLARE name text;
     BEGIN
@@ -45,7 +50,7 @@ AS_NEW = """
                 name, name);
         END LOOP;
     END $$;
-    CREATE FUNCTION tests.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+    CREATE FUNCTION tests.empty(pooled boolean) RETURNS boolean LANGUAGE plpgsql AS $$
     DECLARE
         written text;
         name text;
@@ -53,7 +58,11 @@ AS_NEW = """
     BEGIN
         -- Whoever has not closed its store is not to write into the next test's.
         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid();
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND NOT pooled;
+        IF (SELECT jsonb_agg(s) FROM (SELECT p.name, p.from_id, p.until_id FROM longstop.spans p ORDER BY p.from_id) s)
+                IS DISTINCT FROM (TABLE tests.divided) THEN
+            RETURN false;
+        END IF;
         -- Not whether it has rows: what was undone or removed has left pages behind.
         SELECT string_agg(format('longstop.%I', relname), ', ') INTO written FROM pg_class
             WHERE relnamespace = 'longstop'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0;
@@ -69,7 +78,8 @@ AS_NEW = """
         RETURN true;
     END $$;
 """
-"""What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made."""
+"""What a template is given so that a copy of it can be emptied: tests.empty() leaves it as it was made, or says that
+its spans are others now."""
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 """As much has to be free there for a server to go there."""
@@ -144,10 +154,15 @@ class PostgresServer:
         """Where a database of it is."""
         return f"postgresql://{user}@/{database}?host={self.folder}"
 
-    def make(self, *options: str) -> None:
-        """Make an empty cluster."""
+    def make(self) -> None:
+        """Make an empty cluster: a copy of the run's first."""
         self.own(self.folder)
-        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", *options]
+        subprocess.run(["cp", "-a", str(_first_cluster()), str(self.data)], check=True)
+
+    def initialize(self) -> None:
+        """Make one from nothing, which takes seconds."""
+        self.own(self.folder)
+        asked = ["-U", "longstop", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         self._run("initdb", "-D", str(self.data), *asked)
 
     def follow(self, primary: "PostgresServer", name: str = "standby") -> None:
@@ -169,11 +184,12 @@ class PostgresServer:
     def begin(self) -> None:
         """Start it."""
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = self._command("postgres", "-D", str(self.data), "-k", str(self.folder), *options)
+        # Beyond the change of the user, which forgets it.
+        ending = ending_with_us(signal.SIGQUIT)
+        command = self._command("postgres", "-D", str(self.data), "-k", str(self.folder), *options, ahead=ending)
         with (self.folder / "log").open("ab") as out:
             # Its workers end with it, so it is the only process to end.
-            whole = [*self._within, *ending_with_us(signal.SIGQUIT), *command]
-            self._process = spawn(whole, stdout=out, stderr=out, start_new_session=True)
+            self._process = spawn([*self._within, *command], stdout=out, stderr=out, start_new_session=True)
 
     def wait(self) -> None:
         """Until it answers."""
@@ -257,17 +273,24 @@ class PostgresServer:
         self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
-    def place(self) -> Iterator[str]:
-        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are."""
+    def place(self, *, pooled: bool = False) -> Iterator[str]:
+        """A migrated database with nothing in it, as its URL; for those who leave its tables as they are.
+
+        pooled: its connections are a pooler's, which keeps them.
+        """
         name, psql = self._emptied.pop() if self._emptied else self._copied()
         yield self.url(name)
         assert psql.stdin is not None
         assert psql.stdout is not None
-        psql.stdin.write("SELECT tests.empty();\n")
+        psql.stdin.write(f"SELECT tests.empty({pooled});\n")
         psql.stdin.flush()
         said = psql.stdout.readline()
-        assert said == "t\n", f"{name} was not emptied: {said}{psql.stdout.read()}"
-        self._emptied.append((name, psql))
+        assert said in ("t\n", "f\n"), f"{name} was not emptied: {said!r}"
+        if said == "t\n":
+            self._emptied.append((name, psql))
+        else:
+            psql.communicate()
+            self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _copied(self) -> tuple[str, subprocess.Popen[str]]:
         name = f"place_{next(self._numbers)}"
@@ -282,11 +305,11 @@ class PostgresServer:
         where = ["-h", str(self.folder), "-p", str(self.port), "-U", "longstop", "-d", database]
         return self._run("psql", *where, "-qAtc", statement)
 
-    def _command(self, name: str, *args: str) -> list[str]:
+    def _command(self, name: str, *args: str, ahead: Sequence[str] = ()) -> list[str]:
         path = program(name)
         assert path is not None, name
         as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.getuid() == 0 else []
-        return [*as_nobody, path, *args]
+        return [*as_nobody, *ahead, path, *args]
 
     def _run(self, name: str, *args: str) -> str:
         done = subprocess.run(self._command(name, *args), capture_output=True, text=True, cwd=self.folder, check=False)
@@ -311,6 +334,16 @@ def place(root: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _first_cluster() -> Path:
+    """An empty cluster for all servers of this run to begin with."""
+    kept = ExitStack()
+    atexit.register(kept.close)
+    server = PostgresServer(kept.enter_context(place()))
+    server.initialize()
+    return server.data
 
 
 @contextmanager

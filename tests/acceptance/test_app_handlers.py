@@ -57,6 +57,7 @@ def run(site: Site, *words: str) -> Ran:
     return Ran(ran.returncode, ran.stdout, ran.stderr.decode())
 
 
+@pytest.mark.any_store
 def test_check_knows_them_and_says_what_cannot_be_called(app: Site) -> None:
     unknown = run(app, "check")
     assert (unknown.exit, "crm" in unknown.err) == (1, True)
@@ -68,6 +69,7 @@ def test_check_knows_them_and_says_what_cannot_be_called(app: Site) -> None:
     assert "called with one argument" in wrong.err
 
 
+@pytest.mark.any_store
 @pytest.mark.parametrize(
     ("given", "said"),
     [

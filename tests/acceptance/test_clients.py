@@ -27,6 +27,7 @@ PACKAGES = Path(sys.prefix) / "clients"
 DOTNET = PACKAGES / "dotnetcore2" / "bin" / "dotnet"
 ASSEMBLY = "{assembly}"
 """Stands in a command for client.cs, compiled."""
+pytestmark = pytest.mark.any_store
 SOURCES = ("anything", "shop")
 SMALL, LARGE = 1_024, 300_000
 

@@ -88,6 +88,7 @@ def behind_caddy(site: Site, port: int, certificate: Path, key: Path) -> Process
     return site.run_in_background(command, "caddy", **home)
 
 
+@pytest.mark.any_store
 @pytest.mark.parametrize("front", [behind_nginx, behind_caddy])
 def test_behind_tls_bodies_arrive_whole_and_the_senders_address_is_its_own(
     front: Callable[[Site, int, Path, Path], Process], site: Site

@@ -151,6 +151,7 @@ def test_sent_and_sent_again(site: Site, settings: SourceSettings) -> None:
     assert site.cli("events", "show", event["id"], "--raw").out == BODIES[settings.kind]
 
 
+@pytest.mark.any_store
 @pytest.mark.parametrize("settings", SOURCES, ids=lambda settings: settings.kind)
 def test_tampered_with(site: Site, settings: SourceSettings) -> None:
     before = len(kept(site, settings.name))
@@ -163,6 +164,7 @@ def test_tampered_with(site: Site, settings: SourceSettings) -> None:
     assert len(kept(site, settings.name)) == before
 
 
+@pytest.mark.any_store
 @pytest.mark.parametrize("settings", SOURCES, ids=lambda settings: settings.kind)
 def test_oversized(site: Site, settings: SourceSettings) -> None:
     before = len(kept(site, settings.name))

@@ -20,15 +20,16 @@ NUMBER = 20
 # Ends the program where it has accepted everything and let go of nothing.
 KILLED = """
 import os
-from longstop.wiring import stores
-make_store = stores.make_store
+from importlib import import_module
+parts = import_module("longstop.wiring.parts")
+make_store = parts.make_store
 async def drop_held(*_):
     os._exit(9)
 def make_deadly_store(settings):
     made = make_store(settings)
     made.drop_held = drop_held
     return made
-stores.make_store = make_deadly_store
+parts.make_store = make_deadly_store
 """
 
 

@@ -110,7 +110,7 @@ def test_the_gateway_delivers_all_that_can_be_read(site: Site, damaged: dict[str
 
     wait_until(named, "all that cannot be read to be parked")
     assert len(events_of(program, "delivery_unreadable")) == len(damaged), "each of them once"
-    assert events_of(program, "failed", "lease_failed", "rescue_failed", "attempt_failed") == []
+    assert events_of(program, "failed", "store_away", "attempt_failed") == []
     dead = {row["event_id"]: row for row in site.ask("dead", "list", "--limit", "100").rows}
     assert set(damaged.values()) <= set(dead)
     assert {row["reason"] for row in dead.values()} == {"malformed"}

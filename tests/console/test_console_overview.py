@@ -12,6 +12,7 @@ import pytest
 from acceptance.harness import Site
 from console.outage import Outage, outage
 from console.visit import Visit
+from redis_server import RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,11 @@ def number(text: str) -> int:
 
 def counter(page: Any, name: str) -> Any:
     return page.locator(".counters div").filter(has=page.get_by_text(name, exact=True)).get_by_role("link").first
+
+
+def reads(page: Any, name: str, count: int) -> None:
+    """Until the counter says this: what it said before stands there while it is loaded anew."""
+    counter(page, name).filter(has_text=re.compile(rf"^{count}$")).wait_for()
 
 
 def test_it_says_first_what_is_wrong_since_when_how_many_and_leads_there(look: Visit) -> None:
@@ -98,12 +104,11 @@ def test_a_drag_over_the_plot_is_the_range_of_the_page_and_stands_in_its_address
     page.wait_for_url(re.compile("since=.*until="))
     page.get_by_role("button", name="custom", pressed=True).wait_for()
     # Nothing had come then: every panel says so.
-    page.locator(".counters").get_by_text("0", exact=True).first.wait_for()
-    assert number(counter(page, "accepted").inner_text()) == 0
+    reads(page, "accepted", 0)
     other = Visit(browser, look.url)
     shown = other.go(page.url.removeprefix(look.url))
     shown.get_by_role("button", name="custom", pressed=True).wait_for()
-    assert number(counter(shown, "accepted").inner_text()) == 0
+    reads(shown, "accepted", 0)
     other.close()
     page.go_back()
     page.get_by_role("button", name="1h", pressed=True).wait_for()
@@ -124,7 +129,7 @@ def test_a_source_may_be_chosen(look: Visit) -> None:
     page.get_by_role("combobox", name="source").select_option("door")
     page.wait_for_url(re.compile("source=door"))
     page.get_by_role("table", name="sources").get_by_role("row").nth(2).wait_for(state="detached")
-    assert number(counter(page, "accepted").inner_text()) == 5
+    reads(page, "accepted", 5)
 
 
 def test_who_has_just_started_is_told_what_to_post_and_sees_it_come(browser: Any, tmp_path: Path) -> None:
@@ -148,6 +153,18 @@ def test_who_has_just_started_is_told_what_to_post_and_sees_it_come(browser: Any
             ("/deliveries?state=dead", "No delivery is dead."),
         ):
             visit.go(path).get_by_text(said).wait_for()
+        visit.close()
+    finally:
+        site.close()
+
+
+def test_what_the_store_warns_of_is_said(browser: Any, tmp_path: Path, redis_server: RedisServer) -> None:
+    site = Site(tmp_path, f"redis://127.0.0.1:{redis_server.port}?durability=relaxed&prefix=overview")
+    try:
+        site.serve()
+        visit = Visit(browser, f"http://127.0.0.1:{site.admin_port}")
+        wrong = visit.go("/").get_by_role("region", name="what is wrong now")
+        wrong.get_by_text(re.compile(r"may be lost in a crash, for Redis has appendonly no")).wait_for()
         visit.close()
     finally:
         site.close()

@@ -1,5 +1,5 @@
 """What PostgreSQL is asked costs the same for a small store and for one four times as large: by the rows and the
-entries of indexes that it looks at, which are the same on every machine. The questions are those of bench/backlog.py.
+entries of indexes that it looks at, which are the same on every machine. The questions are those of bench/ledger.py.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from longstop.stores.postgres import PostgresStore, ServerSettings, find_deliver
 
 T = TypeVar("T")
 
-BENCH = Path(__file__).parents[2] / "bench" / "backlog.py"
+BENCH = Path(__file__).parents[2] / "bench" / "ledger.py"
 DEAD, SCHEDULED, TOTAL = 4, 800, 8_000
 """One in so many is dead; so many wait, of so many."""
 TIMES = 4

@@ -54,7 +54,7 @@ def bouncer(postgresql: postgres_server.PostgresServer) -> Iterator[int]:
 
 @pytest.fixture
 async def store(postgresql: postgres_server.PostgresServer, bouncer: int) -> AsyncIterator[PostgresStore]:
-    with postgresql.database() as url:
+    with postgresql.place(pooled=True) as url:
         name = url.partition("@/")[2].partition("?")[0]
         through = f"postgresql://longstop@127.0.0.1:{bouncer}/{name}"
         made = PostgresStore(ServerSettings(through, relaxed=True, pooled=True))

@@ -82,21 +82,25 @@ def run(site: Site, cycles: int, seed: int, plant: str = "", drain_s: float = 60
     return reckon(site, cycles, ledger, backend.taken, began_s)
 
 
-def run_beside(site: Site, disturb: Callable[[set[str]], Awaitable[None]], cycles: int, seed: int) -> Figures:
+def run_beside(
+    site: Site, disturb: Callable[[set[str]], Awaitable[None]], cycles: int, seed: int, plant: str = ""
+) -> Figures:
     """Let one gateway run while something else is done to its world, let it finish what is left, and reckon.
 
-    disturb: does so, `cycles` times; it is given the ids that have been acknowledged so far.
+    disturb: does so, `cycles` times; it is given the ids that have been acknowledged so far. plant: as for `run`.
     """
     backend = Backend(seed)
     site.destination.script = backend
     began_s = time.monotonic()
-    ledger = asyncio.run(_disturb_and_drain(site, disturb, random.Random(seed)))
+    ledger = asyncio.run(_disturb_and_drain(site, disturb, random.Random(seed), plant))
     return reckon(site, cycles, ledger, backend.taken, began_s)
 
 
-async def _disturb_and_drain(site: Site, disturb: Callable[[set[str]], Awaitable[None]], rng: random.Random) -> Ledger:
+async def _disturb_and_drain(
+    site: Site, disturb: Callable[[set[str]], Awaitable[None]], rng: random.Random, plant: str
+) -> Ledger:
     ledger, stop = Ledger(), asyncio.Event()
-    program = site.start("serve", "--log-level", "error").ready()
+    program = site.start("serve", "--log-level", "error", prelude=plant).ready()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         senders = [_send(site, session, ledger, n, random.Random(rng.random()), stop) for n in range(SENDERS)]
         sending = asyncio.gather(*senders)

@@ -41,6 +41,10 @@ class Gateway:
         """What it has said so far."""
         return self._process.err
 
+    def told(self, event: str) -> int:
+        """How often it has said this."""
+        return self.log.count(f'"event": "{event}"')
+
     def until(self, status: int) -> None:
         """Post event after event, until one is answered with this status."""
         wait_until(lambda: self.post() == status, f"a sender to be told {status}")

@@ -48,10 +48,12 @@ class Counting(RedisStore):
         await super()._pause()
 
 
-async def run(server: RedisServer, kills: int, seed: int, relaxed: bool = False) -> Ledger:
+async def run(
+    server: RedisServer, kills: int, seed: int, relaxed: bool = False, make: type[Counting] = Counting
+) -> Ledger:
     """Kill the server so often; what came of it."""
     ledger, rng = Ledger(), random.Random(seed)
-    stores = [Counting(server.url, relaxed=relaxed) for _ in range(2)]
+    stores = [make(server.url, relaxed=relaxed) for _ in range(2)]
     for store in stores:
         await store.open()
     over = asyncio.Event()
@@ -60,9 +62,9 @@ async def run(server: RedisServer, kills: int, seed: int, relaxed: bool = False)
     ]
     tasks += [asyncio.create_task(_work(store, ledger, over)) for store in stores]
     for _ in range(kills):
-        await asyncio.sleep(rng.uniform(0.05, 0.4))
-        server.kill()
-        await asyncio.sleep(rng.uniform(0, 0.1))
+        await asyncio.sleep(rng.uniform(0.02, 0.25))
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(rng.uniform(0, 0.05))
         await asyncio.to_thread(server.start)
     await asyncio.sleep(0.5)
     over.set()
@@ -112,7 +114,7 @@ async def _reckon(store: RedisStore, ledger: Ledger) -> None:
             attempts = len((await store.history(delivery.id)).attempts)
             ended = delivery.ended_at_ms is not None
             if attempts != ended or (delivery.id in ledger.settled and not ended):
-                ledger.wrong.append(f"{delivery.id}: {delivery.state} with {attempts} attempts")
+                ledger.wrong.append(f"{delivery.id}: {delivery.state} with {attempts} attempts, token {delivery.token}")
     after: str | None = None
     while True:
         step = await store.recount(after)

@@ -16,10 +16,10 @@ import pytest
 import postgres_server
 from longstop.model.append import Append
 from longstop.model.delivery import Outcome, OutcomeKind, State, Transition, Trigger
-from longstop.model.errors import StoreUnavailableError
+from longstop.model.errors import LeaseLostError, StoreUnavailableError
 from longstop.model.event import ReceiptStatus
 from longstop.model.lease import Claim, LeaseRequest, Settlement
-from longstop.stores.postgres import PostgresStore, ServerSettings, append_rows, lanes
+from longstop.stores.postgres import PostgresStore, ServerSettings, append_rows, lanes, settlements
 from longstop.stores.postgres.failures import AnswerLostError
 from longstop.testing.builders import AT_MS, event_id, make_append, make_delivery, make_event
 from longstop.testing.store_contract.steps import delivered, settlement, to_retry
@@ -212,7 +212,7 @@ class Wire:
 
 @pytest.fixture
 async def wired(postgresql: postgres_server.PostgresServer) -> AsyncIterator[tuple[PostgresStore, Wire]]:
-    with postgresql.database() as url:
+    with postgresql.place() as url:
         async with Wire(str(postgresql.folder)) as wire:
             name = url.partition("@/")[2].partition("?")[0]
             store = PostgresStore(ServerSettings(f"postgresql://longstop@127.0.0.1:{wire.port}/{name}", relaxed=True))
@@ -384,3 +384,62 @@ async def test_a_lane_without_its_lock_would_be_found(place: Place, monkeypatch:
 
     monkeypatch.setattr(lanes, "lock", nobody)
     assert await _leased_at_once(place) == 2
+
+
+async def _stale(place: Place) -> LeaseLostError | None:
+    """What a worker is told that settles under a lease which another has had since."""
+    one, two = place(), place()
+    assert isinstance(one, PostgresStore)
+    assert isinstance(two, PostgresStore)
+    async with opened(one, two):
+        await one.append([make_append(1)])
+        (first,) = (await one.lease(LeaseRequest("one", {"crm": 1}, AT_MS, UNTIL_MS))).claims
+        await two.settle([to_retry(first, AT_MS)])
+        assert (await two.lease(LeaseRequest("two", {"crm": 1}, AT_MS, UNTIL_MS))).claims
+        (told,) = await one.settle([replace(delivered(first), attempt=None)])
+        return told
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+async def test_a_stale_lease_settles_nothing(place: Place) -> None:
+    assert isinstance(await _stale(place), LeaseLostError)
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+async def test_a_settlement_that_shows_no_token_would_be_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = settlements._SETTLE.replace(settlements._MINE, "q.id = e.id")
+    assert without != settlements._SETTLE
+    monkeypatch.setattr(settlements, "_SETTLE", without)
+    assert await _stale(place) is None
+
+
+# -- what one node appends, another works on ------------------------------------------------------
+
+
+async def _is_seen(url: str, poll_s: float) -> bool:
+    """Whether a node finds out within a second what another has appended, whose NOTIFY nobody hears."""
+    silent = PostgresStore(ServerSettings(url, relaxed=True, pooled=True))
+    worker = PostgresStore(ServerSettings(url, relaxed=True, poll_s=poll_s))
+    woken = asyncio.Event()
+    worker.on_arrival(woken.set)
+    async with opened(silent, worker):
+        # It listens by then, and what woke it first is over.
+        while not await silent.rows("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"):
+            await asyncio.sleep(0.01)
+        await silent.append([make_append(1)])
+        woken.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), 1)
+        return woken.is_set()
+
+
+async def test_what_no_notification_told_is_found_by_looking(postgresql: postgres_server.PostgresServer) -> None:
+    with postgresql.database() as url:
+        assert await _is_seen(url, poll_s=0.05)
+
+
+async def test_a_node_that_goes_by_notifications_alone_would_be_found(
+    postgresql: postgres_server.PostgresServer,
+) -> None:
+    with postgresql.database() as url:
+        assert not await _is_seen(url, poll_s=3_600)

@@ -16,6 +16,8 @@ from postgres_server import PostgresServer
 
 SLOWEST_S = 4 * 2
 """The promise is 4 s for any answer. Twice as much, for a machine that is busy."""
+FEW = 6
+"""Lines about an outage of ten seconds, in which dozens of tries fail."""
 DISK_BYTES = 160 << 20
 
 
@@ -53,6 +55,11 @@ def test_it_answers_nothing_and_goes_on(site: Site, server: PostgresServer) -> N
     assert gateway.slowest_s < SLOWEST_S
     server.signal(signal.SIGCONT)
     gateway.ends_whole()
+    # Whoever needs the store has met it, many times; what is told is for people.
+    wait_until(lambda: gateway.told("store_back"), "the log to say that it is over")
+    assert 1 <= gateway.told("store_away") <= FEW
+    assert gateway.told("store_back") == 1
+    assert gateway.log.count('"level": "error"') == gateway.told("store_away"), gateway.log
 
 
 def test_others_have_all_its_connections(site: Site) -> None:

@@ -23,11 +23,14 @@ from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.retry import RetryPolicy
 from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
+from longstop.stores.redis import database
 from longstop.stores.sqlite import SqliteStore, inbox
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import ScriptedSender
 from longstop.testing.store_contract.steps import delivered
+from redis_server import changed_library
+from stores_at_hand import PERSISTING, Place
 
 SEEDS = 200
 
@@ -35,9 +38,9 @@ SEEDS = 200
 # -- 11: two workers, one delivery ---------------------------------------------------------------------
 
 
-async def two_on_one(tmp_path: Path) -> LeaseLostError | None:
+async def two_on_one(place: Place) -> LeaseLostError | None:
     """What a worker is told that settles under a lease which another has had since."""
-    one, two = (SqliteStore(tmp_path / "store.db", watch_s=None) for _ in range(2))
+    one, two = place(), place()
     await one.open()
     await two.open()
     try:
@@ -62,15 +65,21 @@ async def two_on_one(tmp_path: Path) -> LeaseLostError | None:
 def without_fencing(patch: pytest.MonkeyPatch) -> None:
     """The planted bug: a settlement need not show the latest token, nor a lease at all."""
     patch.setattr(inbox, "_HELD", "SELECT lane FROM deliveries WHERE id = ? AND ? IS NOT NULL")
+    held = "row[D.state] == 'leased' and row[D.token] == token and row"
+    patch.setattr(database, "library", lambda: changed_library(held, "row"))
 
 
-async def test_the_stale_token_is_refused_between_two_stores_on_one_file(tmp_path: Path) -> None:
-    assert isinstance(await two_on_one(tmp_path), LeaseLostError)
+@pytest.mark.parametrize("place", PERSISTING, indirect=True)
+async def test_the_stale_token_is_refused_between_two_stores_on_one_place(place: Place) -> None:
+    assert isinstance(await two_on_one(place), LeaseLostError)
 
 
-async def test_that_a_stale_token_is_taken_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_that_a_stale_token_is_taken_would_be_seen(
+    sqlite_place: Place, redis_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_fencing(monkeypatch)
-    assert await two_on_one(tmp_path) is None
+    assert await two_on_one(sqlite_place) is None
+    assert await two_on_one(redis_place) is None
 
 
 class _At:

@@ -269,7 +269,7 @@ async def test_a_settlement_that_fails_and_one_that_is_refused_are_told() -> Non
         await works.attempt(claim, crm)
         await works.attempt(claim, crm)
     assert [(each["event"], each["log_level"]) for each in logged] == [
-        ("settle_failed", "error"),
+        ("settle_failed", "debug"),
         ("delivered", "debug"),
         ("lease_lost", "warning"),
     ]

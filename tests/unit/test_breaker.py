@@ -224,7 +224,7 @@ async def test_a_store_that_is_down_does_not_lose_the_opening() -> None:
             await works.store.append([make_append(n) for n in range(1, 101)])
             await settle_down(500)
         (told,) = (each for each in logged if each["event"] == "circuit_failed")
-        assert (told["log_level"], told["destination"]) == ("error", "crm")
+        assert (told["log_level"], told["destination"]) == ("debug", "crm")
         assert "told to fail" in told["error"]
         assert await circuit_of(works) is not None
         assert len(sender.sent) <= 9

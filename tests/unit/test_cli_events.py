@@ -251,6 +251,7 @@ def test_status_counts_and_names_what_is_no_longer_configured(program: FakeProgr
         "backlog": 1,
         "sources": [{"source": "shop", "events": 4}],
         "spool": None,
+        "warnings": [],
         "accepting": False,
         "delivering": False,
         "nodes": [],

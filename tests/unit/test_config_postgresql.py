@@ -39,6 +39,12 @@ def test_what_is_ours_is_not_the_drivers() -> None:
     assert found.place == "inbox on /run/postgresql, schema night"
 
 
+def test_several_hosts_may_be_named() -> None:
+    found = read("postgresql://me:${PASSWORD}@${HOST}:6432,[::1]:5433,other/inbox")
+    assert found.address.endswith("@db.example:6432,[::1]:5433,other/inbox")
+    assert found.place == "inbox on db.example:6432,[::1]:5433,other, schema longstop"
+
+
 def test_files_are_looked_for_beside_the_configuration() -> None:
     found = read("postgresql://me@db/inbox?passfile=pgpass&sslrootcert=/ca.pem")
     assert found.address == "postgresql://me@db/inbox?passfile=/etc/longstop/pgpass&sslrootcert=/ca.pem"
@@ -56,6 +62,8 @@ def test_no_secret_is_shown() -> None:
         ("postgresql:inbox", "found a URL without a database"),
         ("postgresql://me@db/inbox#x", "found a URL without a database, or with #"),
         ("postgresql://me@db:port/inbox", "found a URL that cannot be read"),
+        ("postgresql://me@db,other:port/inbox", "found a URL that cannot be read"),
+        ("postgresql://me@[::1/inbox", "found a URL that cannot be read"),
         ("postgresql://me@db/inbox?sslmod=require", 'found the option "sslmod"'),
         ("postgresql://me@db/inbox?durability=maybe", 'found durability="maybe"'),
         ("postgresql://me@db/inbox?schema=Night;", 'found schema="Night;"'),

@@ -37,6 +37,17 @@ def test_all_that_can_be_asked_for() -> None:
     assert (asked.prefix, asked.relaxed, asked.replicas, asked.body_bytes_max) == ("crm", True, 2, 256 * 1024)
 
 
+def test_several_servers_share_what_is_said_of_one() -> None:
+    asked = read("redis://me:${REDIS_PASSWORD}@a.example,b.example:7000,[::1]/0").store.redis
+    assert asked is not None
+    begin = "redis://me:s3cret%2Fof%3Athe%40store@"
+    assert (asked.url, asked.others) == (
+        f"{begin}a.example:6379/0",
+        (f"{begin}b.example:7000/0", f"{begin}[::1]:6379/0"),
+    )
+    assert asked.place == "redis://a.example:6379,b.example:7000,[::1]:6379/0, keys {longstop}:…"
+
+
 def test_the_password_is_not_shown() -> None:
     config = read("redis://:${REDIS_PASSWORD}@store.example")
     for text in (describe(config), repr(config.store), config.store.place):
@@ -49,11 +60,28 @@ def test_no_source_takes_larger_bodies_than_the_store() -> None:
     assert read("redis://store.example?body_max=4KiB").sources[0].body_bytes_max == 4096
 
 
+def test_large_bodies_may_lie_in_a_folder_and_then_the_sources_decide() -> None:
+    config = read("redis://store.example?bodies=file:///srv/bodies&bodies_over=4KiB")
+    asked = config.store.redis
+    assert asked is not None
+    assert (asked.bodies, asked.bodies_over, config.store.disk) == ("/srv/bodies", 4096, "/srv/bodies")
+    assert config.sources[0].body_bytes_max > BODY_BYTES_MAX or config.sources[0].max_body_bytes is None
+    assert (
+        read("redis://store.example?bodies=file:///srv/bodies&body_max=20MiB").sources[0].body_bytes_max <= 20 * 2**20
+    )
+
+
 REFUSED = {
+    "redis://h?bodies=s3://bucket": 'found bodies="s3://bucket"; expected file:///ABSOLUTE/FOLDER, which every machine of '
+    "this store sees",
+    "redis://h?bodies=file://host/x": 'found bodies="file://host/x"; expected file:///ABSOLUTE/FOLDER, which every machine '
+    "of this store sees",
+    "redis://h?bodies_over=1KiB": "found bodies_over without bodies; expected bodies=file:///FOLDER, where the larger ones "
+    "go",
     "redis://": f"found a URL of Redis without a host, or with more than a number behind it; expected {EXPECTED}",
     "redis://h/a": f"found a URL of Redis without a host, or with more than a number behind it; expected {EXPECTED}",
     "redis://h:port": f"found a URL of Redis that cannot be read; expected {EXPECTED}",
-    "redis://h?replica=1": 'found the option "replica"; expected body_max, durability, prefix, replicas; '
+    "redis://h?replica=1": 'found the option "replica"; expected bodies, bodies_over, body_max, durability, prefix, replicas; '
     'did you mean "replicas"?',
     "redis://h?replicas=1&replicas=2": "found an option twice; expected each once",
     "redis://h?replicas=-1": 'found replicas="-1"; expected a whole number from 0 to 16',

@@ -173,6 +173,9 @@ def test_what_hides_nothing_may_be_asked(wanted: EventFilter | DeliveryFilter) -
     masking = Masking(["from"], [("shop", Selected(key="from.address")), ("other", Selected(key="id"))])
     masking.refuse_search(wanted)
     assert masking.error("no customer 4711 in 0.2 s") == "no customer # in # s"
+    # Its status is told to everybody, and beside "HTTP #" nobody would know what it was.
+    assert masking.error("HTTP 502", 502) == "HTTP 502"
+    assert [masking.error("HTTP 502", other) for other in (None, 503)] == ["HTTP #", "HTTP #"]
 
 
 def test_it_is_hidden_from_whoever_lacks_the_scope_and_only_where_there_is_a_mask() -> None:

@@ -41,7 +41,9 @@ def made(
     **here: Any,
 ) -> Metrics:
     asked = Here(ready=here.pop("ready", lambda: True), is_open=is_open, **here)
-    return Metrics(meter or Meter(), names, asked, StoreFactsReader(store or MemoryStore()), VirtualClock())
+    return Metrics(
+        meter or Meter(), names, asked, StoreFactsReader(store or MemoryStore(), VirtualClock()), VirtualClock()
+    )
 
 
 async def told(metrics: Metrics) -> Mapping[Sample, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from accounts_at_hand import CLI, PASSWORD
+from api_store import dead_id, fill
 from fastapi.routing import APIRoute
 from guarded_port import HOST, SAME, USERS, Port, cookie_in
 
@@ -17,6 +18,7 @@ from longstop.edges.operators.api.app import PREFIX, ROUTERS
 from longstop.model.accounts import Role
 from longstop.model.audit import AuditAction
 from longstop.model.caller import Scope
+from longstop.model.delivery import State
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.listing import Page
 from longstop.operating.access import FIRST_USER
@@ -132,6 +134,27 @@ async def test_every_route_asks_for_a_scope() -> None:
     assert set(answered) - refused == {
         "GET /session", "POST /session", "DELETE /session", "GET /session/oidc", "GET /session/oidc/callback",
     }  # fmt: skip
+
+
+async def test_whoever_may_look_may_count_what_it_would_be() -> None:
+    """The console says how many match before it says that replaying them takes another scope."""
+    port = Port()
+    await fill(port.store)
+    shown = await port.user("vic", Role.VIEW)
+    for path, asked in (
+        ("/api/v1/jobs", {"action": "replay", "filter": {}}),
+        ("/api/v1/decisions", {"action": "discard", "ids": [dead_id()], "why": "x"}),
+    ):
+        counted = await port.ask("POST", path, shown, json={**asked, "dry_run": True})
+        assert counted.status_code == 200, counted.text
+        assert counted.json().get("survey", counted.json())["count"] == 1
+        for more in ({}, {"dry_run": False}):
+            refused = await port.ask("POST", path, shown, json={**asked, **more})
+            assert (refused.status_code, refused.json()["scope"]) == (403, "replay")
+    assert (await port.store.find_jobs(None, Page())).rows == ()
+    found = await port.store.delivery(dead_id())
+    assert found is not None
+    assert found.state is State.DEAD
 
 
 # -- forged requests ----------------------------------------------------------------------------

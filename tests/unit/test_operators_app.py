@@ -14,6 +14,8 @@ from longstop.edges.operators.app import OperatorsApp
 from longstop.edges.operators.hosts import OwnHosts
 from longstop.edges.senders_http.proxies import TrustedProxies
 from longstop.model.exchange import Answer
+from longstop.model.store_health import StoreWarning, StoreWarningKind
+from longstop.testing.builders import AT_MS
 
 OWN = [(b"host", b"localhost:8081")]
 METRICS = Answer(200, b"up 1\n", "text/plain; version=0.0.4; charset=utf-8")
@@ -23,13 +25,15 @@ async def metrics() -> Answer:
     return METRICS
 
 
-def ask(path: str, method: str = "GET", why: Sequence[str] = ()) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    path: str, method: str = "GET", why: Sequence[str] = (), warnings: Sequence[StoreWarning] = ()
+) -> tuple[int, dict[str, str], bytes]:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = OperatorsApp(metrics, lambda: why)
+    app = OperatorsApp(metrics, lambda: why, warnings=lambda: warnings)
     asyncio.run(
         app({"type": "http", "method": method, "path": path, "headers": [(b"host", b"localhost:8081")]}, None, send)
     )
@@ -56,6 +60,19 @@ def test_readyz(why: list[str], status: int, said: dict[str, object]) -> None:
     assert (found, json.loads(body)) == (status, said)
     assert body.isascii()
     assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(("why", "status"), [([], 200), (["stopping"], 503)])
+def test_readyz_warns_of_what_is_no_reason(why: list[str], status: int) -> None:
+    warning = StoreWarning(StoreWarningKind.OLD_SNAPSHOT, "somebody holds it", {"pid": "7"}, AT_MS)
+    found, _, body = ask("/readyz", why=why, warnings=[warning])
+    row = {
+        "kind": "old_snapshot",
+        "text": "somebody holds it",
+        "since": "2026-01-01T00:00:00.000Z",
+        "details": {"pid": "7"},
+    }
+    assert (found, json.loads(body)["warnings"]) == (status, [row])
 
 
 @pytest.mark.parametrize("path", ["/", "", "/metrics/", "/metricsx", "/webhooks/shop", "/healthz"])

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from redis.asyncio import Redis
 
-from acceptance.harness import free_port
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import ReceiptStatus
+from longstop.model.store_health import StoreWarningKind
 from longstop.ports import Store
 from longstop.stores.redis import RedisStore
 from longstop.testing.builders import AT_MS, event_id, make_append
@@ -181,6 +181,9 @@ async def test_a_server_that_may_lose_what_it_acknowledges_is_refused(folder: Pa
             await store.open()
         relaxed = RedisStore(server.url, relaxed=True)
         await relaxed.open()
+        (warning,) = (await relaxed.health(AT_MS)).warnings
+        assert warning.kind is StoreWarningKind.DURABILITY_RELAXED
+        assert all(f"{name} {found}" in warning.text for name, found in warning.details.items())
         await relaxed.close()
     finally:
         server.stop()
@@ -205,51 +208,6 @@ async def test_a_server_that_is_full_refuses_events_and_lets_the_others_go_on(fo
         await store.close()
     finally:
         server.stop()
-
-
-@pytest.fixture
-def primary(folder: Path) -> Iterator[RedisServer]:
-    made = RedisServer(folder, port=free_port())
-    made.start()
-    yield made
-    made.stop()
-
-
-async def test_what_is_acknowledged_with_a_replica_survives_the_loss_of_the_first_server(primary: RedisServer) -> None:
-    store = RedisStore(primary.url, replicas=1)
-    await store.open()
-    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
-        await store.append([make_append(1)])
-    with TemporaryDirectory(prefix="longstop-redis-") as other:
-        replica = RedisServer(Path(other), (*SAFE, "--replicaof", f"127.0.0.1 {primary.port}"))
-        replica.start()
-        try:
-            acknowledged = [await _append_until_replicated(store, number) for number in range(2, 60)]
-            primary.kill()
-            await store.close()
-            await promote(replica)
-            after = RedisStore(replica.url)
-            await after.open()
-            assert [each for each in acknowledged if await after.event(each) is None] == []
-            assert (await after.append([make_append(100)]))[0].status is ReceiptStatus.ACCEPTED
-            await after.close()
-        finally:
-            replica.stop()
-
-
-async def _append_until_replicated(store: Store, number: int) -> str:
-    """Until the replica has caught up for the first time, which takes a moment."""
-    while True:
-        try:
-            return (await store.append([make_append(number, dedup=b"%d" % number)]))[0].event_id
-        except StoreUnavailableError:
-            number += 1_000
-
-
-async def promote(replica: RedisServer) -> None:
-    client = Redis.from_url(replica.url)
-    await client.replicaof("NO", "ONE")
-    await client.aclose()
 
 
 async def test_a_replica_is_not_written_to(server: RedisServer) -> None:

@@ -1,7 +1,7 @@
 """What the ledger is asked costs the same for a small store and for one four times as large, counted in SQLite's steps.
 
 Steps of its virtual machine are the same on every machine. What reads all of a table, or all of one destination's rows,
-takes four times as many here. The questions are those of bench/backlog.py, whose store is built here, too.
+takes four times as many here. The questions are those of bench/ledger.py, whose store is built here, too.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from sqlite_steps import steps_counted
 from longstop.model.lease import LeaseRequest
 from longstop.stores.sqlite import SqliteStore
 
-BENCH = Path(__file__).parents[2] / "bench" / "backlog.py"
+BENCH = Path(__file__).parents[2] / "bench" / "ledger.py"
 SIZES = {"dead": 4_000, "delivered": 40_000, "scheduled": 4_000}
 TIMES = 4
 SLACK_STEPS = 400

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from longstop.ports import Clock
-from longstop.testing.clock import START_MS, VirtualClock, VirtualLoop, run
+from longstop.testing.clock import START_MS, StandingStill, VirtualClock, VirtualLoop, run
 
 HOUR_S = 3_600
 
@@ -111,6 +111,37 @@ def test_standstill_holds_timers_back() -> None:
         return still
 
     assert run(main) == 0
+
+
+class Far:
+    """Something that takes a while to answer, in a thread."""
+
+    name = "far"
+
+    async def ask(self, question: str) -> str:
+        answered = asyncio.Event()
+        threading.Timer(0.05, asyncio.get_running_loop().call_soon_threadsafe, [answered.set]).start()
+        async with asyncio.timeout(1):
+            await answered.wait()
+        return f"{question}!"
+
+
+def test_while_a_server_is_asked_no_time_passes() -> None:
+    async def main() -> list[str]:
+        far, said = StandingStill(Far()), []
+        clock = VirtualClock()
+
+        async def an_hour() -> None:
+            await clock.sleep(3_600)
+            said.append("an hour")
+
+        hour = asyncio.create_task(an_hour())
+        said.append(await far.ask("there"))
+        assert clock.monotonic_ms() == 0
+        await hour
+        return [far.name, *said]
+
+    assert run(main) == ["far", "there!", "an hour"]
 
 
 def test_without_timers_it_waits_and_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:

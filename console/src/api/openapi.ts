@@ -881,7 +881,16 @@ export interface components {
             sources: components["schemas"]["SourceStatus"][];
             spool: components["schemas"]["Spool"] | null;
             unrouted: number;
+            warnings: components["schemas"]["StoreWarning"][];
             why_not: string[];
+        };
+        StoreWarning: {
+            details: {
+                [key: string]: string | number;
+            };
+            kind: string;
+            since: string | null;
+            text: string;
         };
         Text: {
             text: string;

@@ -3,7 +3,7 @@ import type { Alert, Destination, Source, Status } from '../api/places';
 import type { Group } from '../api/types';
 import { goingOn, whatIsWrong } from './wrong';
 
-const STATUS = { accepting: true, delivering: true, ready: true, why_not: [] } as unknown as Status;
+const STATUS = { accepting: true, delivering: true, ready: true, why_not: [], warnings: [] } as unknown as Status;
 const CRM = { name: 'crm', state: 'closed', circuit: null, paused_by: null, paused_why: null, counts: { scheduled: 398 } } as unknown as Destination;
 const SHOP = { name: 'shop', silent: false, held: 0, last_event_at: '2026-11-28T02:00:00.000Z' } as unknown as Source;
 const CIRCUIT = { opened_at: '2026-11-28T02:10:00.000Z', probe_at: '2026-11-28T02:15:00.000Z', why: 'HTTP 503' };
@@ -35,9 +35,26 @@ test('a spool in use is told with why, and how many wait in it', () => {
   expect(whatIsWrong({ ...STATUS, spool: { ...spool, in_use: false } }, [], [], [])).toEqual([]);
 });
 
+test('what the store warns of is told, behind what is broken', () => {
+  const warning = { kind: 'durability_relaxed', text: 'What is accepted may be lost in a crash.', since: null, details: {} };
+  const told = whatIsWrong({ ...STATUS, warnings: [warning], why_not: ['the disk is nearly full'] }, [], [], []);
+  expect(told.map(({ state, what, why }) => [state, what, why])).toEqual([
+    ['failed', 'not ready', 'the disk is nearly full'],
+    ['held', 'store', 'What is accepted may be lost in a crash.'],
+  ]);
+});
+
 test('an alert is told where nothing else says it', () => {
   const alert = { kind: 'backlog', about: 'destination', subject: 'crm', severity: 'warning', title: 'What waits for crm is old', why: '3 h', since: CIRCUIT.opened_at } as Alert;
   expect(whatIsWrong(STATUS, [], [], [alert, { ...alert, kind: 'circuit' }])).toHaveLength(1);
+});
+
+test('a job that could not go on is wrong, and leads to it; one that is done is not', () => {
+  const subject = '01a22267-6e32-74d1-a3d4-a07086114761';
+  const job = { kind: 'job_done', about: 'job', subject, severity: 'error', title: `The job ${subject} has ended`, why: 'it could not go on', since: CIRCUIT.opened_at } as Alert;
+  expect(whatIsWrong(STATUS, [], [], [{ ...job, severity: 'info' }])).toEqual([]);
+  const [wrong] = whatIsWrong(STATUS, [], [], [job]);
+  expect([wrong?.state, wrong?.what, wrong?.href]).toEqual(['failed', 'The job 86114761 has ended', `/jobs/${subject}`]);
 });
 
 test('what dies is wrong, by destination, since the first of it; what lies there since long ago is not', () => {
@@ -60,4 +77,10 @@ test('the worst is said first, and what was paused on purpose last', () => {
   const open = { ...CRM, state: 'open' as const, circuit: CIRCUIT };
   const told = whatIsWrong(STATUS, [paused, open], [{ ...SHOP, silent: true }], []);
   expect(told.map(({ what }) => what)).toEqual(['crm', 'shop', 'archive']);
+});
+
+test('what the store warns of is told with since when', () => {
+  const warning = { kind: 'old_snapshot', text: 'a session holds a snapshot', since: CIRCUIT.opened_at, details: { pid: '7' } };
+  const [wrong] = whatIsWrong({ ...STATUS, warnings: [warning] }, [], [], []);
+  expect(wrong).toMatchObject({ state: 'held', what: 'the store', at: CIRCUIT.opened_at, why: 'a session holds a snapshot' });
 });

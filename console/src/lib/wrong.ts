@@ -1,7 +1,7 @@
 /** What is wrong now: the first thing that the overview says, worst first, each with where it can be mended. */
 import type { Alert, Destination, Source, Status } from '../api/places';
 import type { Group } from '../api/types';
-import { destinationPath, sourcePath } from '../routes';
+import { destinationPath, jobPath, sourcePath } from '../routes';
 import { link } from './filters';
 import { parse } from './time';
 import { destinationName, many } from './words';
@@ -57,6 +57,7 @@ function ofGateway(status: Status): Wrong[] {
     const why = `the store cannot be had: ${status.spool.why ?? 'why is not known'}; ${many(status.spool.events, 'event waits', 'events wait')} in the spool`;
     found.push({ state: 'failed', what: 'spool in use', href: '/settings?tab=nodes', at: status.spool.since, why });
   }
+  for (const { since, text } of status.warnings) found.push({ state: 'held', what: 'the store', href: '/settings?tab=nodes', at: since, why: text });
   return found;
 }
 
@@ -84,7 +85,14 @@ function ofSource(each: Source): Wrong[] {
 }
 
 function ofAlert(alert: Alert): Wrong[] {
-  if (SAID.has(alert.kind)) return [];
-  const href = alert.about === 'destination' ? destinationPath(alert.subject) : alert.about === 'source' ? sourcePath(alert.subject) : '/settings?tab=alerts';
-  return [{ state: alert.severity === 'critical' || alert.severity === 'error' ? 'failed' : 'held', what: alert.title, href, at: alert.since, why: alert.why }];
+  // A job that is done is news, and nothing that is wrong.
+  if (SAID.has(alert.kind) || alert.severity === 'info') return [];
+  const what = alert.about === 'job' ? alert.title.replace(alert.subject, alert.subject.slice(-8)) : alert.title;
+  return [{ state: alert.severity === 'critical' || alert.severity === 'error' ? 'failed' : 'held', what, href: pathOf(alert), at: alert.since, why: alert.why }];
+}
+
+function pathOf({ about, subject }: Alert): string {
+  if (about === 'destination') return destinationPath(subject);
+  if (about === 'source') return sourcePath(subject);
+  return about === 'job' ? jobPath(subject) : '/settings?tab=alerts';
 }

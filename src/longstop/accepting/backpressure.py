@@ -146,8 +146,11 @@ class Backpressure:
             self._low_on_disk = self._free_bytes() < self._marks.min_free_bytes
             counts = await self._ledger.counts()
         except (OSError, StoreUnavailableError) as error:
-            log.error("look_failed", error=str(error))
             self._blind = True
+            if isinstance(error, StoreUnavailableError):
+                log.debug("look_failed", error=str(error))
+            else:
+                log.error("look_failed", error=str(error))
             return
         self._blind = False
         states = [(state, number) for each in counts.deliveries.values() for state, number in each.items()]

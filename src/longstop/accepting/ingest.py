@@ -233,11 +233,11 @@ class Ingest:
             receipt = await self._appends.enqueue(item, source.name, patience_s)
         except TimeoutError:
             # It may still be committed; then the sender's next try is answered as a duplicate.
-            log.error("store_slow", source=item.event.source, event_id=item.event.id, after_s=patience_s)
+            log.debug("store_slow", source=item.event.source, event_id=item.event.id, after_s=patience_s)
             message = "the store did not confirm the event in time; send it again"
             raise self._pressure.store_failed(source, message) from None
         except StoreUnavailableError as error:
-            log.error("store_unavailable", source=item.event.source, event_id=item.event.id, error=str(error))
+            log.debug("store_unavailable", source=item.event.source, event_id=item.event.id, error=str(error))
             raise self._pressure.store_failed(source, "the event could not be stored; send it again") from None
         self._pressure.store_works()
         return receipt

@@ -261,6 +261,15 @@ class Spool(BaseModel):
     why: str | None = Field(description="What keeps them from the store, or kept them last.")
 
 
+class StoreWarning(BaseModel):
+    """What to know of the store, although it works."""
+
+    kind: str = Field(examples=["old_snapshot"])
+    text: str
+    since: Time | None
+    details: dict[str, str | int] = Field(examples=[{"kind": "session", "pid": "4711", "state": "idle in transaction"}])
+
+
 class Status(BaseModel):
     """How it stands, on one page."""
 
@@ -280,6 +289,7 @@ class Status(BaseModel):
     refused: list[Refused]
     held_requests: list[HeldRequests]
     spool: Spool | None = Field(description="Of the gateway that is asked; null: it has none.")
+    warnings: list[StoreWarning] = Field(description="Of the store, although it works.")
 
 
 class PauseResult(BaseModel):

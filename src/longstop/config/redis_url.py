@@ -1,5 +1,6 @@
 """`store.url = "redis://…"`: where the server is, and what is asked of it."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -9,12 +10,14 @@ from longstop.config.values import NAME, Surroundings, expand, size
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 """With an s at the end: over TLS."""
-EXPECTED = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], with options behind a ?"
+EXPECTED = "redis://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…][/DATABASE], with options behind a ?"
 BODY_BYTES_MAX = 2**20
 """A body's size where `body_max` does not say otherwise: all of them are in the server's memory."""
 BODY_BYTES_MOST = 16 * 2**20
 REPLICAS_MOST = 16
-_OPTIONS = ("body_max", "durability", "prefix", "replicas")
+BODIES_OVER = 64 * 2**10
+"""Where bodies may lie elsewhere, larger ones than this do."""
+_OPTIONS = ("bodies", "bodies_over", "body_max", "durability", "prefix", "replicas")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -26,38 +29,73 @@ class RedisSettings:
     """redis:// or rediss://, with the password."""
     place: str
     """For people."""
+    others: tuple[str, ...] = field(default=(), repr=False)
+    """Of servers that may have taken its place, likewise."""
     prefix: str = "longstop"
     """What all keys begin with, so that several gateways may share a server."""
     relaxed: bool = False
     """A server may be used that can lose what it has acknowledged."""
     replicas: int = 0
     """So many have a write before it is acknowledged."""
-    body_bytes_max: int = BODY_BYTES_MAX
+    body_bytes_max: int | None = BODY_BYTES_MAX
+    """None: as each source says."""
+    bodies: str | None = None
+    """The absolute path of a folder for those that are larger than `bodies_over` bytes; None: all are in memory."""
+    bodies_over: int = BODIES_OVER
 
 
 def redis(text: str, around: Surroundings) -> RedisSettings:
     """What a URL asks for. Raises Fault, which shows no password."""
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port or 6379
+        user, at, hosts = parts.netloc.rpartition("@")
+        # urlsplit knows of one host only.
+        servers = [urlsplit(f"//{user}{at}{each}") for each in hosts.split(",")]
+        addresses = [(each.hostname, each.port or 6379) for each in servers]
     except ValueError:
         raise Fault("found a URL of Redis that cannot be read", EXPECTED) from None
-    if not host or parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+    if not all(host for host, _ in addresses) or parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
         raise Fault("found a URL of Redis without a host, or with more than a number behind it", EXPECTED)
     scheme = "rediss" if parts.scheme.lower() in ("rediss", "valkeys") else "redis"
-    where = f"{f'[{host}]' if ':' in host else host}:{port}{parts.path.rstrip('/')}"
+    places = [f"{f'[{host}]' if host and ':' in host else host}:{port}" for host, port in addresses]
+    database = parts.path.rstrip("/")
+    begin = f"{scheme}://{_credentials(servers[0].username, servers[0].password, around)}"
     options = _options(parts.query)
     prefix = options.get("prefix", "longstop")
     if not _NAME.fullmatch(prefix):
         raise Fault(f"found {quoted(prefix)} as the prefix", NAME)
     return RedisSettings(
-        url=f"{scheme}://{_credentials(parts.username, parts.password, around)}{where}",
-        place=f"{scheme}://{where}, keys {{{prefix}}}:…",
+        url=f"{begin}{places[0]}{database}",
+        others=tuple(f"{begin}{each}{database}" for each in places[1:]),
+        place=f"{scheme}://{','.join(places)}{database}, keys {{{prefix}}}:…",
         prefix=prefix,
         relaxed=_relaxed(options.get("durability", "strict")),
         replicas=_replicas(options.get("replicas", "0")),
-        body_bytes_max=size(options["body_max"], BODY_BYTES_MOST, "16MiB") if "body_max" in options else BODY_BYTES_MAX,
+        body_bytes_max=_body_max(options),
+        bodies=_bodies(options["bodies"]) if "bodies" in options else None,
+        bodies_over=_bodies_over(options),
     )
+
+
+def _body_max(options: dict[str, str]) -> int | None:
+    if "bodies" in options:
+        return size(options["body_max"]) if "body_max" in options else None
+    return size(options["body_max"], BODY_BYTES_MOST, "16MiB") if "body_max" in options else BODY_BYTES_MAX
+
+
+def _bodies(text: str) -> str:
+    path = text.removeprefix("file://")
+    if path == text or not path.startswith("/") or "\0" in path or os.path.normpath(path) in ("/", "//"):
+        raise Fault(f"found bodies={quoted(text)}", "file:///ABSOLUTE/FOLDER, which every machine of this store sees")
+    return os.path.normpath(path)
+
+
+def _bodies_over(options: dict[str, str]) -> int:
+    if "bodies_over" not in options:
+        return BODIES_OVER
+    if "bodies" not in options:
+        raise Fault("found bodies_over without bodies", "bodies=file:///FOLDER, where the larger ones go")
+    return size(options["bodies_over"], BODY_BYTES_MOST, "16MiB")
 
 
 def _credentials(user: str | None, password: str | None, around: Surroundings) -> str:

@@ -50,6 +50,11 @@ class StoreSettings:
         return server.place if server else self.path or "in memory: gone when the program ends"
 
     @property
+    def disk(self) -> str | None:
+        """The folder on whose disk there has to be room; None: what it keeps is on none of this machine's."""
+        return os.path.dirname(self.path) if self.path is not None else self.redis.bodies if self.redis else None
+
+    @property
     def body_bytes_max(self) -> int | None:
         """How large a body may be; None: as its source says."""
         return self.redis.body_bytes_max if self.redis else None

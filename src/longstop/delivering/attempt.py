@@ -155,7 +155,7 @@ class AttemptRunner:
                 log.warning("lease_lost", **_names(leased))
                 return
             except StoreUnavailableError as error:
-                log.error("settle_failed", error=str(error), **_names(leased))
+                log.debug("settle_failed", error=str(error), **_names(leased))
                 await self._clock.sleep(SETTLE_AGAIN_S)
             else:
                 _report(settlement)

@@ -139,7 +139,7 @@ class Breaker:
             else:
                 await self._after_straggler(self._circuit, outcome, failures)
         except StoreUnavailableError as error:
-            log.error("circuit_failed", destination=self._name, error=str(error))
+            log.debug("circuit_failed", destination=self._name, error=str(error))
 
     async def _after_attempt(self, delivery_id: str, outcome: Outcome, began_ms: int, failures: int) -> None:
         worked = works(outcome)

@@ -91,7 +91,7 @@ class ClockRepairs:
             try:
                 await self.look()
             except StoreUnavailableError as error:
-                log.error("clock_repair_failed", error=str(error))
+                log.debug("clock_repair_failed", error=str(error))
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:

@@ -82,7 +82,7 @@ class Dispatch:
             try:
                 await self._extend()
             except StoreUnavailableError as error:
-                log.error("extend_failed", error=str(error))
+                log.debug("extend_failed", error=str(error))
 
     async def stop(self, limit_s: float) -> None:
         """Lease no more, wait for what is under way; what takes longer than the limit is broken off and rescheduled."""
@@ -110,7 +110,7 @@ class Dispatch:
         try:
             batch = await self._inbox.lease(request)
         except StoreUnavailableError as error:
-            log.error("lease_failed", error=str(error))
+            log.debug("lease_failed", error=str(error))
             return None
         self._take(batch, request)
         if self._has_more_room():

@@ -49,7 +49,7 @@ class Rescue:
                 await self.rescue()
                 await self.forget()
             except StoreUnavailableError as error:
-                log.error("rescue_failed", error=str(error))
+                log.debug("rescue_failed", error=str(error))
             await self._clock.sleep(EVERY_S)
 
     async def rescue(self) -> int:

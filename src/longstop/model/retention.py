@@ -105,6 +105,18 @@ class Forgettable:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a store that keeps what came in one span of time together, and can forget it at once."""
+
+    name: str
+    from_id: str
+    until_id: str
+    """Exclusive. What has an id of an event or delivery between them is in the span."""
+    staying: frozenset[str]
+    """The events in it that may not be forgotten yet, or not with it; few."""
+
+
+@dataclass(frozen=True, slots=True)
 class WholeEvent:
     """All that is kept of an event: itself, its deliveries, and of each in turn what was done with it."""
 

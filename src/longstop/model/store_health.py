@@ -31,6 +31,17 @@ class StoreWarning:
     """Since when, where that is known."""
 
 
+def durability_relaxed(server: str, found: Mapping[str, str]) -> StoreWarning:
+    """The warning of a server that may lose what it confirms. found: its settings that are to blame, by name."""
+    named = ", ".join(f"{name} {value}" for name, value in found.items())
+    return StoreWarning(
+        StoreWarningKind.DURABILITY_RELAXED,
+        f"What is accepted may be lost in a crash, for {server} has {named}, and durability=relaxed in store.url "
+        "allows it. Set the server to keep what it confirms, and take durability=relaxed out.",
+        dict(found),
+    )
+
+
 @value(frozen=True, slots=True)
 class StoreHealth:
     """How the place is in which everything is kept."""

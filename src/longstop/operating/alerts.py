@@ -113,7 +113,7 @@ class Alerts:
                     await self.look()
                 await self.send()
             except StoreUnavailableError as error:
-                log.error("alerts_failed", error=str(error))
+                log.debug("alerts_failed", error=str(error))
             await self._pause(next_look_ms)
 
     def _arrival(self) -> None:

@@ -40,7 +40,6 @@ class Heartbeat:
         self._workers = workers
         self._watch = NodeWatch()
         self._used_s, self._used_at_ms = cpu_s(), clock.monotonic_ms()
-        self._failing = False
         self.is_first = True
         """It is the eldest of the nodes that deliver, and does what one of them has to do for all."""
 
@@ -64,12 +63,8 @@ class Heartbeat:
             await self._ledger.beat(node)
             nodes = await self._ledger.nodes()
         except StoreUnavailableError as error:
-            # Told once: whatever else needs the store says so too.
-            if not self._failing:
-                log.warning("beat_failed", error=str(error))
-            self._failing = True
+            log.debug("beat_failed", error=str(error))
         else:
-            self._failing = False
             running = self._watch.look(nodes, node.seen_at_ms, self._clock.monotonic_ms())
             others = [each for each in running if "work" in each.roles and each.name != node.name]
             # For a moment two may think so, or nobody: nothing that is done so harms if it is done twice.

@@ -76,7 +76,7 @@ class JobRunner:
         try:
             jobs = await self._store.lease_jobs(self._worker, now_ms, now_ms + LEASE_MS, room)
         except StoreUnavailableError as error:
-            log.error("jobs_failed", error=str(error))
+            log.debug("jobs_failed", error=str(error))
             return
         for job in jobs:
             task = asyncio.create_task(self._in_background(job), name=f"job {job.id}")
@@ -89,7 +89,7 @@ class JobRunner:
             now = await self._carry_out(job, lambda _: None)
         except StoreUnavailableError as error:
             # It is taken again, and goes on from where the store says that it is.
-            log.error("jobs_failed", job_id=job.id, error=str(error))
+            log.debug("jobs_failed", job_id=job.id, error=str(error))
         except _BrokenJobError as error:
             log.error("job_failed", job_id=job.id, exc_info=error.__cause__)
         else:

@@ -78,14 +78,14 @@ class Shown:
         if "key" in hidden and delivery.lane is not None:
             # It is made of the key.
             hidden["lane"] = HIDDEN
-        return replace(delivery, last_error=self.masking.error(delivery.last_error), **hidden)
+        return replace(delivery, last_error=self.masking.error(delivery.last_error, delivery.last_status), **hidden)
 
     def attempt(self, attempt: Attempt) -> Attempt:
         """An attempt."""
         if not self.hides:
             return attempt
         answer = HIDDEN.encode() if attempt.answer else b""
-        return replace(attempt, error=self.masking.error(attempt.error), answer=answer)
+        return replace(attempt, error=self.masking.error(attempt.error, attempt.status), answer=answer)
 
     def history(self, history: History) -> History:
         """What was done with a delivery."""

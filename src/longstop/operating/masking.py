@@ -95,9 +95,9 @@ class Masking:
         hashed = dedup is not None and dedup.startswith(_FINGERPRINT) and self._paths
         return HIDDEN.encode() if hashed else dedup
 
-    def error(self, error: str | None) -> str | None:
-        """An error with its variable parts taken out."""
-        return None if error is None else group_of(error)
+    def error(self, error: str | None, status: int | None = None) -> str | None:
+        """An error with its variable parts taken out. status: of the answer, which is told to everybody."""
+        return error if error is None or error == f"HTTP {status}" else group_of(error)
 
     def told(self, error: str) -> str:
         """An error as it is told to people of whom nobody knows what they may see: those who read an alert."""

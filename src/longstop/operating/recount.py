@@ -39,7 +39,7 @@ class Recounter:
         try:
             found = await self._ledger.recount(self._after)
         except StoreUnavailableError as error:
-            log.error("recount_failed", error=str(error))
+            log.debug("recount_failed", error=str(error))
             return False
         for drift in found.drifts:
             log.error("counts_drifted", counter=drift.counter, kept=drift.kept, found=drift.found)

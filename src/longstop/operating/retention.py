@@ -15,7 +15,7 @@ import structlog
 from longstop.model.errors import ArchiveError, StoreUnavailableError
 from longstop.model.job import KEPT_MS
 from longstop.model.listing import EventFilter, Page
-from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, cutoffs, lived
+from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, Span, cutoffs, lived
 from longstop.operating.audit import forget_audit
 from longstop.ports import Archive, Clock, Ledger
 
@@ -55,6 +55,7 @@ class Retention:
         self._archive = archive
         self._is_mine = is_mine
         self._after: dict[str, str | None] = {}
+        self._archived_span: tuple[Span | None, list[str]] = (None, [])
         self._lived_ms: int | None = None
         self._looked_at_s = 0.0
         self._swept_since_s = 0.0
@@ -65,7 +66,9 @@ class Retention:
             try:
                 if self._is_mine():
                     await self.sweep()
-            except (StoreUnavailableError, ArchiveError) as error:
+            except StoreUnavailableError as error:
+                log.debug("retention_waits", error=str(error))
+            except ArchiveError as error:
                 log.error("retention_failed", error=str(error))
             await self._clock.sleep(EVERY_S)
 
@@ -77,7 +80,11 @@ class Retention:
         self._swept_since_s = asyncio.get_running_loop().time()
         now_ms = await self.now_ms()
         before = cutoffs(self._settings, now_ms)
+        # By the time that was lived through: a clock that jumps ahead would make one span of all that is to come.
+        await self._ledger.prepare_spans(now_ms)
+        of_spans = await self._forget_spans(before)
         forgotten = {kind: await self._forget(kind, before) for kind in Kind}
+        forgotten[Kind.DELIVERED] += of_spans
         if self._settings.attempts_ms is not None:
             await self._forget_attempts(now_ms - self._settings.attempts_ms)
         await self._ledger.forget_jobs(now_ms - KEPT_MS)
@@ -97,6 +104,10 @@ class Retention:
             new = {id_ async for step in self._steps(kind, before) for id_ in step.event_ids} - seen
             seen |= new
             counted[kind] = len(new)
+        span = await self._ledger.due_span(before)
+        if span is not None:
+            async for step in self._span_steps(span):
+                counted[Kind.DELIVERED] += len(set(step.event_ids) - seen)
         return counted
 
     # -- time -------------------------------------------------------------------------------------
@@ -135,6 +146,40 @@ class Retention:
         more = True
         while more:
             step = await self._ledger.forgettable(kind, before, after, AT_ONCE)
+            yield step
+            after, more = step.after, step.more
+
+    async def _forget_spans(self, before: Cutoffs) -> int:
+        """Forget all spans that may go; how many events. What of a span is not forgotten now is due again."""
+        forgotten = 0
+        while (span := await self._ledger.due_span(before)) is not None:
+            gone = await self._ledger.forget_span(span, before, await self._not_archived(span))
+            if gone is None:
+                break
+            log.info("span_forgotten", span=span.name, events=gone, stayed=len(span.staying))
+            forgotten += gone
+        return forgotten
+
+    async def _not_archived(self, span: Span) -> Sequence[str]:
+        """Archive what goes with a span, where there is an archive; those that it could not be given."""
+        if self._archive is None:
+            return ()
+        archived_span, left = self._archived_span
+        if archived_span == span:
+            return left
+        left = []
+        async for step in self._span_steps(span):
+            archived = set(await self._archived(step.event_ids))
+            left += [id_ for id_ in step.event_ids if id_ not in archived]
+        # Where somebody is in the way of forgetting it, the same is not archived again.
+        self._archived_span = span, left
+        return left
+
+    async def _span_steps(self, span: Span) -> AsyncIterator[Forgettable]:
+        after: str | None = None
+        more = True
+        while more:
+            step = await self._paced(self._ledger.span_events(span, after, AT_ONCE))
             yield step
             after, more = step.after, step.more
 

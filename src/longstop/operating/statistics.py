@@ -51,7 +51,6 @@ class StatisticsWriter:
         self._pace = Pace(clock.now_ms(), clock.monotonic_ms())
         self._written: dict[Counted, int] = {}
         self._forgot_at_ms = clock.monotonic_ms() - FORGET_EVERY_MS
-        self._failing = False
 
     async def run(self) -> None:
         """Write, and forget what is old, for ever."""
@@ -73,12 +72,7 @@ class StatisticsWriter:
                 await self._ledger.add_statistics(increments(some, at_ms))
                 self._written.update({key: self._written.get(key, 0) + number for key, number in some.items()})
         except StoreUnavailableError as error:
-            # Told once: whatever else needs the store says so too.
-            if not self._failing:
-                log.warning("statistics_failed", error=str(error))
-            self._failing = True
-        else:
-            self._failing = False
+            log.debug("statistics_failed", error=str(error))
 
     async def forget(self) -> None:
         """Drop what is older than its resolution is kept for, by the time that the store has lived through."""
@@ -90,7 +84,7 @@ class StatisticsWriter:
             for kept in RESOLUTIONS:
                 await self._forget(kept.step_ms, now_ms - kept.keep_ms)
         except StoreUnavailableError as error:
-            log.warning("statistics_failed", error=str(error))
+            log.debug("statistics_failed", error=str(error))
 
     async def _forget(self, step_ms: int, before_ms: int) -> None:
         loop, gone = asyncio.get_running_loop(), AT_ONCE

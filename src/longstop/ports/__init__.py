@@ -10,6 +10,7 @@ from longstop.ports.accounts import Accounts
 from longstop.ports.alerts import AlertBooks
 from longstop.ports.archive import Archive
 from longstop.ports.audit import AuditLog
+from longstop.ports.bodies import Bodies
 from longstop.ports.clock import Clock
 from longstop.ports.decisions import Decisions
 from longstop.ports.health import Health
@@ -22,7 +23,7 @@ from longstop.ports.listener import Alerter, AlertListener, CircuitListener
 from longstop.ports.lookups import Lookups
 from longstop.ports.nodes import Nodes
 from longstop.ports.rejections import Rejections
-from longstop.ports.retention import Retention
+from longstop.ports.retention import Retention, WithoutSpans
 from longstop.ports.sender import Sender, TransactionalSender
 from longstop.ports.source import Read, Reader, Source
 from longstop.ports.statistics import Statistics
@@ -37,6 +38,7 @@ __all__ = [
     "Archive",
     "AuditLog",
     "Backups",
+    "Bodies",
     "CircuitListener",
     "Clock",
     "Decisions",
@@ -59,4 +61,5 @@ __all__ = [
     "TransactionalSender",
     "Transactions",
     "Transfer",
+    "WithoutSpans",
 ]

@@ -3,17 +3,36 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
+from longstop.model.retention import Cutoffs, Forgettable, Kind, Span, WholeEvent
 
 
 class Retention(Protocol):
-    """Forgetting in small steps, the oldest first."""
+    """Forgetting in small steps, the oldest first; or, where a store is kept in spans of time, a span at once.
+
+    What was delivered, and came in a span that is not over for long enough, is forgotten with its span, and
+    `forgettable` does not tell of it. A store without spans has no use for what is said of them, and says so.
+    """
 
     async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
         """Events that may be forgotten now that something of them of this kind is old enough, the oldest first.
 
         Looks at `limit` of the kind at most. After the last step `after` is where to go on another day: what was
         passed over is found again by what it waited for.
+        """
+
+    async def prepare_spans(self, now_ms: int) -> None:
+        """Make the spans for what comes next; to be asked again every few minutes."""
+
+    async def due_span(self, before: Cutoffs) -> Span | None:
+        """The oldest span that may be forgotten at once; None where there is none now."""
+
+    async def span_events(self, span: Span, after: str | None, limit: int) -> Forgettable:
+        """The next of a span's events, but for those that stay."""
+
+    async def forget_span(self, span: Span, before: Cutoffs, keep: Sequence[str]) -> int | None:
+        """Forget a whole span but for what stays and the events of `keep`; how many events went.
+
+        None, and nothing is forgotten, where it may not go any more, or somebody was in the way.
         """
 
     async def whole(self, event_ids: Sequence[str]) -> Sequence[WholeEvent]:
@@ -40,3 +59,22 @@ class Retention(Protocol):
 
     async def forget_dedup(self, now_ms: int) -> int:
         """Drop dedup keys whose window is over; how many there were."""
+
+
+class WithoutSpans:
+    """The part of `Retention` that is about spans, for a store that has none."""
+
+    async def prepare_spans(self, now_ms: int) -> None:
+        """None."""
+
+    async def due_span(self, before: Cutoffs) -> Span | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    async def span_events(self, span: Span, after: str | None, limit: int) -> Forgettable:  # noqa: ARG002
+        """Of none."""
+        return Forgettable((), after, more=False)
+
+    async def forget_span(self, span: Span, before: Cutoffs, keep: Sequence[str]) -> int | None:  # noqa: ARG002
+        """None."""
+        return None

@@ -15,6 +15,7 @@ from longstop.model.exchange import Answer
 from longstop.model.job import JobAction, JobState
 from longstop.model.rejection import UNKNOWN, RejectionReason
 from longstop.model.spool import SpoolFacts
+from longstop.model.store_health import StoreHealth, StoreWarningKind
 from longstop.ports import Clock
 from longstop.telemetry.families import LabelValues, counter, gauge, histogram, together
 from longstop.telemetry.meter import Distribution, Meter
@@ -271,6 +272,7 @@ class _OfStore(Collector):
             yield from self._counted(facts)
             yield from self._waiting(facts)
             yield from self._jobs(facts)
+            yield from _health(facts.health)
 
     def _counted(self, facts: StoreFacts) -> Iterator[Metric]:
         counts = facts.counts
@@ -317,6 +319,14 @@ class _OfStore(Collector):
     def _destinations(self, facts: StoreFacts) -> list[str]:
         known = [*self._names.destinations, *(name for _, name in self._names.routes), *facts.counts.deliveries]
         return list(dict.fromkeys(known))
+
+
+def _health(health: StoreHealth) -> Iterator[Metric]:
+    there = {each.kind for each in health.warnings}
+    rows: dict[LabelValues, float] = {(kind.value,): kind in there for kind in StoreWarningKind}
+    yield gauge("longstop_store_warning", "1 while there is something to warn of, else 0.", ["kind"], rows)
+    about = "How old the oldest snapshot is that keeps the database from clearing away what has ended; 0: none."
+    yield gauge("longstop_store_oldest_snapshot_age_seconds", about, [], {(): (health.oldest_snapshot_ms or 0) / 1000})
 
 
 def _counts(keys: Iterable[LabelValues]) -> dict[LabelValues, int]:

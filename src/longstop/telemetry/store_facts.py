@@ -16,7 +16,8 @@ from longstop.model.job import OVER, Job, JobState
 from longstop.model.listing import Counts, Page
 from longstop.model.node import Node
 from longstop.model.rejection import HeldCount
-from longstop.ports import Ledger
+from longstop.model.store_health import StoreHealth
+from longstop.ports import Clock, Ledger
 
 log = structlog.get_logger("longstop.telemetry")
 
@@ -38,13 +39,15 @@ class StoreFacts:
     nodes: Sequence[Node]
     jobs: Sequence[Job]
     """Those that are not over, JOBS_MAX of each state at most."""
+    health: StoreHealth
 
 
 class StoreFactsReader:
     """Reads them."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._reading: asyncio.Task[StoreFacts] | None = None
         self._known: StoreFacts | None = None
         self._read_at_s = 0.0
@@ -76,6 +79,7 @@ class StoreFactsReader:
             held=await ledger.held_counts(),
             nodes=await ledger.nodes(),
             jobs=[job for rows in open_jobs for job in rows],
+            health=await ledger.health(self._clock.now_ms()),
         )
 
     def _read(self, task: asyncio.Task[StoreFacts]) -> None:

@@ -24,6 +24,7 @@ from longstop.model.errors import ConfigurationError
 from longstop.model.fingerprint import SALT_BYTES
 from longstop.model.node import Node
 from longstop.model.spool import SpoolFacts
+from longstop.model.store_health import StoreWarning
 from longstop.operating.alerts import Alerts
 from longstop.operating.heartbeat import Heartbeat
 from longstop.operating.masked_store import Shown, masked_archive, masked_store
@@ -142,6 +143,7 @@ class Gateway:
             self._background(Recounter(self._parts.store, self._parts.clock, self._is_first).run(), "recount")
         self._background(self._signals.statistics.run(), "statistics")
         self._background(self._heartbeat.run(), "heartbeat")
+        self._background(self._signals.store_watch.run(), "store_watch")
         for calls in self._alert_calls:
             calls.start()
 
@@ -236,6 +238,10 @@ class Gateway:
             why.extend(self._pressure.why_closed(needs_store=spool is None or not spool.in_use))
         return why
 
+    def store_warnings(self) -> Sequence[StoreWarning]:
+        """What to know of the store although it works, as it was when it was last asked."""
+        return self._signals.store_watch.warnings
+
     def _put_spool(self, config: Config, clock: Clock) -> None:
         made = self._parts
         made.spooled = with_spool(config, made.store, clock)
@@ -257,7 +263,7 @@ class Gateway:
             is_open=self._circuit_is_open,
             refused=self._rejections.totals if accepts else None,
             accepting=(lambda: self.ingest.accepting and not self._pressure.closed) if accepts else None,
-            free_bytes=free_bytes if self._parts.config.store.path is not None else None,
+            free_bytes=free_bytes if self._parts.config.store.disk is not None else None,
             spool=self._spool if self._parts.spooled is not None else None,
         )
 
@@ -287,7 +293,7 @@ class Gateway:
         return made if self._traces is None else [traced(each, self._traces, config) for each in made]
 
     def _built_alerts(self, config: Config) -> Alerts:
-        free_bytes = watermarks(config)[1] if config.store.path is not None else None
+        free_bytes = watermarks(config)[1] if config.store.disk is not None else None
         return self._parts.alerts(process_name().rpartition(":")[0], free_bytes, self._alert_calls)
 
     def _built_spool_alerts(self, config: Config) -> SpoolAlerts | None:

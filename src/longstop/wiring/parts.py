@@ -255,12 +255,12 @@ def clock_repairs(config: Config, made: Parts, watch: ClockWatch) -> ClockRepair
 
 
 def watermarks(config: Config) -> tuple[Watermarks, Callable[[], int]]:
-    """From where on nothing is taken, and what tells how much room there is; memory has no disk to look at."""
+    """From where on nothing is taken, and what tells how much room there is; not every store has a disk here."""
     marks = Watermarks(config.pressure.max_backlog, config.pressure.min_free_bytes)
-    path = config.store.path
-    if path is None:
+    folder = config.store.disk
+    if folder is None:
         return replace(marks, min_free_bytes=0), lambda: 0
-    return marks, lambda: shutil.disk_usage(os.path.dirname(path)).free
+    return marks, lambda: shutil.disk_usage(folder).free
 
 
 def deliverable(config: Config) -> list[DestinationSettings]:

@@ -108,7 +108,9 @@ async def _operators_side(
         log.warning("no_users", hint=FIRST_USER)
     api = create_api(services)
     tools = await _tools(services)
-    app = OperatorsApp(gateway.metrics.answer, why_not, api=api, console=ConsoleApp(), tools=tools)
+    app = OperatorsApp(
+        gateway.metrics.answer, why_not, api=api, console=ConsoleApp(), tools=tools, warnings=gateway.store_warnings
+    )
 
     async def end_streams() -> None:
         await api.state.live.stop()

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from longstop.config import Config
 from longstop.model.statistics import Counted, Series
 from longstop.operating.statistics import StatisticsWriter
+from longstop.operating.store_watch import StoreWatch
 from longstop.ports import Store, Transactions
 from longstop.telemetry.meter import Meter
 from longstop.telemetry.metered_store import metered, metered_transactions
 from longstop.telemetry.metrics import Here, Metrics, Names, Totals
 from longstop.telemetry.store_facts import StoreFactsReader
+from longstop.telemetry.store_outage import StoreOutage, watched, watched_transactions
 from longstop.wiring.parts import Parts
 
 
@@ -19,13 +21,17 @@ class Signals:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._meter = Meter()
-        self._facts = StoreFactsReader(parts.store)
+        self._facts = StoreFactsReader(parts.store, parts.clock)
         self._refused: Callable[[], Totals] = dict
-        self.store: Store = metered(parts.store, self._meter)
-        """The gateway's store, with what passes through it counted."""
+        outage = StoreOutage(parts.clock)
+        self.store: Store = watched(metered(parts.store, self._meter), outage)
+        """The gateway's store, with what passes through it counted, which tells when it cannot be had."""
         self.transactions: Transactions | None = (
-            metered_transactions(parts.store, self._meter) if isinstance(parts.store, Transactions) else None
+            watched_transactions(metered_transactions(parts.store, self._meter), outage)
+            if isinstance(parts.store, Transactions)
+            else None
         )
+        self.store_watch = StoreWatch(parts.store, parts.clock)
         self.statistics = StatisticsWriter(parts.store, self._totals, parts.clock)
 
     def metrics(self, here: Here) -> Metrics:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from longstop.config import StoreSettings
 from longstop.model.errors import ConfigurationError
@@ -45,13 +46,19 @@ def _postgresql(settings: StoreSettings) -> Store:
 
 def _redis(settings: StoreSettings) -> Store:
     try:
+        from longstop.stores.bodies import FolderBodies
         from longstop.stores.redis import RedisStore
     except ImportError:
         problem = "store.url: found redis://…, without its driver; expected the extra; pip install 'longstop[redis]'"
         raise ConfigurationError((problem,)) from None
     asked = settings.redis
     assert asked is not None
-    return RedisStore(asked.url, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas)
+    store = RedisStore(
+        asked.url, others=asked.others, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas
+    )
+    if asked.bodies is not None:
+        store.keep_apart(FolderBodies(Path(asked.bodies)), asked.bodies_over)
+    return store
 
 
 _MAKE: dict[str, Callable[[StoreSettings], Store]] = {

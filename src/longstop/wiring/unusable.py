@@ -44,17 +44,17 @@ def _handler(destination: DestinationSettings, handlers: Handlers) -> None:
 
 
 def _store_folder(config: Config) -> None:
-    """Raise ConfigurationError where the store's file cannot be made or written."""
-    path = config.store.path
+    """Raise ConfigurationError where the store's file, or its folder of bodies, cannot be made or written."""
+    path = config.store.path or (config.store.redis.bodies if config.store.redis else None)
     if path is None:
         return
     folder = os.path.dirname(path)
-    if os.path.isdir(path):
+    if config.store.path is not None and os.path.isdir(path):
         _refuse(f"found a folder at {path}", "a file, or none yet", "add the name of a file to it")
     if not os.path.isdir(folder):
         _refuse(f"found no folder {folder}", "the folder of the database to be there", f"mkdir -p {folder}")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        _refuse(f"found that {path} cannot be written", "a file that this user may write", "mend its permissions")
+        _refuse(f"found that {path} cannot be written", "what this user may write", "mend its permissions")
 
 
 def _refuse(found: str, expected: str, hint: str) -> None:

@@ -83,6 +83,7 @@ def _facts(found: Row, now_ms: int) -> list[tuple[str, str]]:
     ]
     if (spool := found.get("spool")) is not None and (spool["events"] or spool["in_use"]):
         facts.append(("spool", _about_spool(spool, now_ms)))
+    facts += [("warning", each["text"]) for each in found["warnings"]]
     if not found["delivering"]:
         facts.append(("gateway", "none delivers; `longstop serve` starts one"))
     for each in found["destinations"]:

@@ -6,7 +6,7 @@ from longstop.edges.rows.deliveries import delivery_row
 from longstop.edges.rows.events import detail_row, event_row, history_row
 from longstop.edges.rows.found import events_of, secret_headers
 from longstop.edges.rows.looking import Looking
-from longstop.edges.rows.status import refused_rows, spool_row, status_row
+from longstop.edges.rows.status import refused_rows, spool_row, status_row, warning_row
 from longstop.edges.rows.values import Row
 from longstop.edges.rows.waiting import NOT, why_each_waits, why_they_wait
 from longstop.model.delivery import Delivery, State
@@ -19,15 +19,14 @@ async def status_of(looking: Looking) -> Row:
     # Those that routes name, too: an application may have their handlers in its code.
     described = [each.name for each in config.destinations]
     names = list(dict.fromkeys([*described, *(name for route in config.routes for name in route.to)]))
-    counts = await store.counts()
-    row = status_row(
-        counts, names, await store.pauses(), await store.circuits(), await store.nodes(), looking.clock.now_ms()
-    )
+    counts, now_ms = await store.counts(), looking.clock.now_ms()
+    row = status_row(counts, names, await store.pauses(), await store.circuits(), await store.nodes(), now_ms)
     totals = _totals(counts)
     return {
         **row,
         **refused_rows(await store.rejection_counts(), await store.held_counts()),
         "spool": spool_row(looking.spool()),
+        "warnings": [warning_row(each) for each in (await store.health(now_ms)).warnings],
         "counts": totals,
         "backlog": totals["scheduled"] + totals["leased"],
         "sources": [{"source": name, "events": number} for name, number in sorted(counts.sources.items())],

@@ -11,6 +11,7 @@ from longstop.model.listing import Counts
 from longstop.model.node import Node
 from longstop.model.rejection import UNKNOWN, HeldCount, RejectionCount
 from longstop.model.spool import SpoolFacts
+from longstop.model.store_health import StoreWarning
 
 if TYPE_CHECKING:
     from longstop.operating.pause import Paused, Resumed
@@ -71,6 +72,16 @@ def spool_row(facts: SpoolFacts | None) -> Row | None:
         "stuck": facts.stuck,
         "since": rfc3339(facts.since_ms),
         "why": facts.why or None,
+    }
+
+
+def warning_row(warning: StoreWarning) -> Row:
+    """The stable fields of something to warn of."""
+    return {
+        "kind": warning.kind.value,
+        "text": warning.text,
+        "since": rfc3339(warning.since_ms),
+        "details": dict(warning.details),
     }
 
 

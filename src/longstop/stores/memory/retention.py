@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 from longstop.model.delivery import Attempt, Delivery
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
+from longstop.ports import WithoutSpans
 from longstop.stores.memory.rows import MemoryRows
 
 
-class MemoryRetention(MemoryRows):
+class MemoryRetention(MemoryRows, WithoutSpans):
     """What goes when it is old enough."""
 
     def __init__(self) -> None:

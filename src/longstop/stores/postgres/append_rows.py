@@ -21,7 +21,7 @@ from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.ids import id_ms
 from longstop.stores.postgres import counters, dead_groups, lanes
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import columns
+from longstop.stores.postgres.rows import THESE, columns
 from longstop.stores.sql.rows import EVENT_COLUMNS, event_row
 
 _EVENT = {
@@ -94,7 +94,7 @@ _REPEATED = """
     UPDATE events SET redeliveries = redeliveries + n FROM unnest($1::varchar[], $2::int[]) AS again (id, n)
     WHERE events.id = again.id
 """
-_KEPT = "SELECT id, source, received_at_ms, sha256(body) AS body FROM events WHERE id = ANY($1::varchar[])"
+_KEPT = f"SELECT e.id, e.source, e.received_at_ms, sha256(e.body) AS body FROM {THESE} JOIN events e ON e.id = this"
 
 _WRITE_SOMETHING = "SELECT pg_logical_emit_message(true, 'longstop', '')"
 

@@ -83,7 +83,7 @@ class Arrivals:
             except StoreUnavailableError:
                 # Whoever writes or reads meanwhile hears of it; here it is only looked for again.
                 self._connection = None
-                await self._pause(self._poll_s)
+                await pause(self._poll_s)
                 self._wake()
 
     async def _turn(self) -> None:
@@ -96,7 +96,7 @@ class Arrivals:
             self._wake()
             return
         await self._notify()
-        await self._pause(NOTIFY_S)
+        await pause(NOTIFY_S)
 
     async def _notify(self) -> None:
         self._said.clear()
@@ -107,14 +107,15 @@ class Arrivals:
         if payload != self._me:
             self._wake()
 
-    async def _pause(self, seconds: float) -> None:
-        """Time of the loop's own, in which nothing happens."""
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = asyncio.get_running_loop().call_later(seconds, _end, over)
-        try:
-            await over
-        finally:
-            timer.cancel()
+
+async def pause(seconds: float) -> None:
+    """Time of the loop's own, in which nothing happens."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = asyncio.get_running_loop().call_later(seconds, _end, over)
+    try:
+        await over
+    finally:
+        timer.cancel()
 
 
 def _end(over: "asyncio.Future[None]") -> None:

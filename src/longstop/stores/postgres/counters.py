@@ -1,33 +1,26 @@
 """The counters: how many events and deliveries there are, kept by the transactions that change it.
 
-A row of `counters` is a slot's share of a number of something: `events` by source, `unrouted`, and `deliveries` by
-destination and state. The number is the sum over all slots.
+There are `events` by source, `unrouted`, and `deliveries` by destination and state. What a transaction changes it notes
+in rows of its own (`counter_changes`); folding.py adds them to `counters`. A number is the sum over both (`counted`).
 
-Why slots: a row that every transaction changes is locked from its change to its commit, so all commits of all nodes
-would stand in one line, each waiting for the disk by itself. A connection changes the rows of its own slot.
+Why not at once: a row that every transaction changes is locked from its change to its commit, so all commits of all
+nodes would stand in one line, each waiting for the disk by itself; and each would go through the versions that the
+others have left of it (churn_schema.py).
 """
 
 from collections import Counter
 
 import asyncpg
 
-SLOTS = 64
-"""More than there are connections that write at once, mostly. Two of one slot wait for each other, no more."""
-
-_ADD = f"""
-    INSERT INTO counters (subject, name, state, slot, n)
-    SELECT subject, name, state, pg_backend_pid() % {SLOTS}, sum(n) FROM ({{}}) AS changes (subject, name, state, n)
+_ADD = """
+    INSERT INTO counter_changes (subject, name, state, n)
+    SELECT subject, name, state, sum(n) FROM ({}) AS changes (subject, name, state, n)
     GROUP BY subject, name, state HAVING sum(n) <> 0
-    ORDER BY subject, name, state
-    ON CONFLICT (subject, name, state, slot) DO UPDATE SET n = counters.n + excluded.n
 """
 
 
 def add(changes: str) -> str:
-    """A statement that adds the rows of a query: subject, name, state and how many more, or fewer.
-
-    In one order, so that no two that have one slot wait for each other crosswise.
-    """
+    """A statement that adds the rows of a query: subject, name, state and how many more, or fewer."""
     return _ADD.format(changes)
 
 

@@ -10,7 +10,7 @@ from longstop.stores.postgres.rows import each, reader
 from longstop.stores.sql.rows import Row
 
 _SUMS = """
-    SELECT name, subject, state, sum(n)::bigint FROM counters GROUP BY subject, name, state HAVING sum(n) <> 0
+    SELECT name, subject, state, sum(n)::bigint FROM counted GROUP BY subject, name, state HAVING sum(n) <> 0
 """
 _OLDEST = """
     SELECT name, d.received_at_ms FROM unnest($1::varchar[]) AS name, LATERAL (

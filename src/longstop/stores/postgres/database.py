@@ -13,10 +13,14 @@ from typing import Any, TypeVar
 import asyncpg
 
 from longstop.model.errors import StoreUnavailableError
-from longstop.stores.postgres import durability, schema, text
+from longstop.stores.postgres import durability, health, schema, text
 from longstop.stores.postgres.arrivals import Arrivals
 from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
+from longstop.stores.postgres.floors import Floors
+from longstop.stores.postgres.folding import FOLD, Folding
 from longstop.stores.postgres.hosts import Hosts
+from longstop.stores.postgres.statements import unsynced
+from longstop.stores.postgres.watch import TAKES_WRITES, Watch
 
 T = TypeVar("T")
 Work = Callable[[asyncpg.Connection], Awaitable[T]]
@@ -54,7 +58,8 @@ class ServerSettings:
         that it finds of an index. A planner that has not seen a table since it was empty would think so, for as long as
         it keeps the plan. And where pages cost next to nothing it chooses what looks at the fewest rows: by its own
         costs it goes through the newest of all rows, which lie side by side, to find a few of one destination, and
-        never finds one where they are old (tests/contract/test_postgres_looked_at.py).
+        never finds one where they are old (tests/contract/test_postgres_looked_at.py). One plan for all values: it
+        looks up the spans when it is carried out, and a plan for each would take longer than what it is for.
         """
         return {
             "search_path": f'"{self.schema}"',
@@ -68,6 +73,7 @@ class ServerSettings:
             "random_page_cost": "0.01",
             "seq_page_cost": "0.01",
             "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
         }
 
 
@@ -80,6 +86,10 @@ class PostgresDatabase:
         self._hosts = Hosts(settings.url)
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
+        self._watch = Watch(self._takes_writes)
+        self._folding = Folding(self._fold)
+        self._health = health.Watch(settings.relaxed)
+        self.floors = Floors()
         # Not SET LOCAL, to which a quoted name in quotes is a name with quotes in it.
         each = (f"set_config('{name}', '{value}', true)" for name, value in settings.session().items())
         self._set_local = f"SELECT {', '.join(each)}"
@@ -103,11 +113,15 @@ class PostgresDatabase:
                 reset=_leave_as_it_is,
             )
         self._arrivals.begin()
+        self._watch.begin()
+        self._folding.begin()
 
     async def close(self) -> None:
         """Finish what was begun and let go."""
         pool, self._pool = self._pool, None
         await self._arrivals.end()
+        await self._watch.end()
+        await self._folding.end()
         if pool is None:
             return
         try:
@@ -115,9 +129,12 @@ class PostgresDatabase:
         except (*BROKEN, asyncpg.PostgresError):
             pool.terminate()
 
+    async def _fold(self) -> None:
+        await self.transact(unsynced(lambda connection: connection.execute(FOLD)))
+
     def ready(self) -> bool:
         """See ports.Store."""
-        return self._pool is not None
+        return self._pool is not None and self._watch.is_well()
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
@@ -172,6 +189,13 @@ class PostgresDatabase:
         """The rows of one statement that only reads."""
         async with self._readers:
             return await self.rows(sql, *args)
+
+    async def _takes_writes(self) -> bool:
+        ((it,),) = await self.rows(TAKES_WRITES)
+        if not it and self._pool is not None:
+            # Whoever takes its place is found by new ones.
+            await self._pool.expire_connections()
+        return bool(it)
 
     # -- connections --------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import asyncpg
 from longstop.model.delivery import Delivery
 from longstop.model.error_group import OTHER, group_of
 from longstop.model.listing import DEAD_STEP_MS
+from longstop.stores.postgres.rows import THESE
 
 GROUPS_MAX = 1_000
 """Of so many, what dies of yet another error joins the group of other errors of its destination, reason and status."""
@@ -29,7 +30,7 @@ _OTHERS = """
     SELECT count(*) FROM unnest($2::varchar[]) AS k (key)
     WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.dead_group = $1 AND d.key = k.key)
 """
-_JOIN = "UPDATE deliveries SET dead_group = $1 WHERE id = ANY($2::varchar[])"
+_JOIN = f"UPDATE deliveries d SET dead_group = $2 FROM {THESE} WHERE d.id = this"
 _ADD = "UPDATE dead_groups SET n = n + $2, keys = keys + $3 WHERE id = $1"
 _MOVE = """
     INSERT INTO dead_times (dead_group, at_ms, n)
@@ -59,7 +60,7 @@ async def join(connection: asyncpg.Connection, dead: Iterable[Delivery]) -> None
         group = await _locked(connection, place)
         keys = {each.key for each in some if each.key is not None}
         new = await connection.fetchval(_OTHERS, group, sorted(keys))
-        await connection.execute(_JOIN, group, [each.id for each in some])
+        await connection.execute(_JOIN, [each.id for each in some], group)
         await connection.execute(_ADD, group, len(some), new)
         await _move(connection, group, [each.ended_at_ms for each in some], 1)
 

@@ -11,11 +11,11 @@ from longstop.model.delivery import Delivery, State
 from longstop.model.errors import TransitionError, UnreadableRowError
 from longstop.stores.postgres import append_rows, counters, dead_groups, lanes, unreadable
 from longstop.stores.postgres.lanes import Place
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, columns, reader, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, THESE, columns, reader, to_delivery
 
-_STANDING = f"SELECT {DELIVERY}, d.dead_group FROM {DELIVERIES} WHERE d.id = ANY($1::varchar[])"
+_STANDING = f"SELECT {DELIVERY}, d.dead_group FROM {THESE} JOIN {DELIVERIES} ON d.id = this"
 _LOCK_QUEUE = "SELECT id FROM queue WHERE id = ANY($1::varchar[]) ORDER BY id FOR UPDATE"
-_LOCK = "SELECT id FROM deliveries WHERE id = ANY($1::varchar[]) ORDER BY id FOR UPDATE"
+_LOCK = f"SELECT d.id FROM {THESE} JOIN deliveries d ON d.id = this ORDER BY d.id FOR UPDATE OF d"
 
 _IMAGE = {
     **dict.fromkeys("id state lane reason last_error wait replaced_by".split(), "varchar[]"),
@@ -52,7 +52,7 @@ _RECORD = """
     SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::bigint[], $4::varchar[], $5::varchar[])
 """
 _INSERT_EDIT = 'INSERT INTO edits (event_id, parent, at_ms, "by", why) VALUES ($1, $2, $3, $4, $5)'
-_REPLACED = "UPDATE deliveries SET replaced_by = $1 WHERE id = ANY($2::varchar[])"
+_REPLACED = f"UPDATE deliveries d SET replaced_by = $2 FROM {THESE} WHERE d.id = this"
 PAUSE = """
     INSERT INTO pauses (destination, at_ms, "by", why) VALUES ($1, $2, $3, $4)
     ON CONFLICT (destination) DO UPDATE SET "by" = excluded.by, why = excluded.why
@@ -106,7 +106,7 @@ async def replace(connection: asyncpg.Connection, append: Append, edit: Edit, de
         await connection.execute(_INSERT_EDIT, edit.event_id, edit.parent, edit.at_ms, edit.by, edit.why)
     except asyncpg.UniqueViolationError as error:
         raise ValueError(f"event id {edit.event_id}, or one of its deliveries', is already kept") from error
-    await connection.execute(_REPLACED, edit.event_id, sorted(delivery_ids))
+    await connection.execute(_REPLACED, sorted(delivery_ids), edit.event_id)
 
 
 Standing = dict[str, tuple[Delivery, int | None]]

@@ -4,6 +4,8 @@ https://www.postgresql.org/docs/current/runtime-config-wal.html: without `fsync`
 leave a database that cannot be repaired; with `synchronous_commit = off` it loses the last commits that were answered.
 """
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from longstop.model.errors import StoreUnavailableError
@@ -21,9 +23,19 @@ async def refuse_what_forgets(connection: asyncpg.Connection, relaxed: bool) -> 
     *settings, encoding = await connection.fetchrow(_SETTINGS)
     if encoding != "UTF8":
         raise NotDurableError(f"PostgreSQL: the database has the encoding {encoding}; expected UTF8: createdb -E UTF8")
-    off = [name for name, found in zip(_ASKED, settings, strict=True) if found == "off"]
+    off = _off(settings)
     if off and not relaxed:
         raise NotDurableError(
             f"PostgreSQL: {' and '.join(off)} off: what is accepted could be lost in a power cut. Set it to on, or say "
             "?durability=relaxed in store.url where that is what you want."
         )
+
+
+async def off(connection: asyncpg.Connection) -> list[str]:
+    """Which of them are off."""
+    *settings, _ = await connection.fetchrow(_SETTINGS)
+    return _off(settings)
+
+
+def _off(settings: Sequence[str]) -> list[str]:
+    return [name for name, found in zip(_ASKED, settings, strict=True) if found == "off"]

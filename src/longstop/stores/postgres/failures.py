@@ -16,6 +16,10 @@ class AnswerLostError(StoreUnavailableError):
     """The connection broke while the server was at it: whether it was done can only be found by asking again."""
 
 
+class LockedError(StoreUnavailableError):
+    """Somebody else has a lock, and had it for as long as it was waited for."""
+
+
 _TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Nothing is wrong but that two came at once; the one that got this has done nothing."""
 BROKEN = (
@@ -53,6 +57,8 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
         raise StoreUnavailableError("PostgreSQL: the address in store.url cannot be read") from None
     except BROKEN as error:
         raise broken(said(error)) from error
+    except asyncpg.LockNotAvailableError as error:
+        raise LockedError(said(error)) from error
     except asyncpg.PostgresError as error:
         raise StoreUnavailableError(said(error)) from error
 
@@ -60,5 +66,8 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
 def said(error: BaseException) -> str:
     """What an error of the driver says, for people."""
     text = str(error).strip() or type(error).__name__
+    if type(error) is asyncpg.InternalClientError:
+        # What it says speaks of its own steps.
+        text = "the connection broke"
     code = getattr(error, "sqlstate", None)
     return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"

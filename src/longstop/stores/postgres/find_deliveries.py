@@ -17,7 +17,7 @@ from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.stores.postgres import find_events
 from longstop.stores.postgres.find_events import received_within
 from longstop.stores.postgres.statements import Condition
-from longstop.stores.postgres.walk import Each, Ids, Stream, count_up_to, gather, walk
+from longstop.stores.postgres.walk import PLANNED_FOR_ITS_VALUES, Each, Ids, Stream, count_up_to, gather, walk
 
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
@@ -51,6 +51,7 @@ class _Group(NamedTuple):
 
 async def find(connection: asyncpg.Connection, wanted: DeliveryFilter, page: Page) -> Ids:
     """The ids of one page."""
+    await connection.execute(PLANNED_FOR_ITS_VALUES)
     if wanted.reason is not None and wanted.state is None:
         wanted = replace(wanted, state=State.DEAD)
     if wanted.held and wanted.state is None:
@@ -201,7 +202,7 @@ async def _done(
 
 
 async def _destinations(connection: asyncpg.Connection, wanted: DeliveryFilter) -> list[str]:
-    query = "SELECT DISTINCT name FROM counters WHERE subject = 'deliveries' AND state = $1"
+    query = "SELECT DISTINCT name FROM counted WHERE subject = 'deliveries' AND state = $1"
     return [name for (name,) in await connection.fetch(query, str(wanted.state))]
 
 

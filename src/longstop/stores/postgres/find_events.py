@@ -5,13 +5,14 @@ import asyncpg
 from longstop.model.ids import format_uuid7
 from longstop.model.listing import EventFilter, Page
 from longstop.stores.postgres.statements import Condition
-from longstop.stores.postgres.walk import Ids, Stream, walk
+from longstop.stores.postgres.walk import PLANNED_FOR_ITS_VALUES, Ids, Stream, walk
 
 _ROWS = "events e"
 
 
 async def find(connection: asyncpg.Connection, wanted: EventFilter, page: Page) -> Ids:
     """The ids of one page."""
+    await connection.execute(PLANNED_FOR_ITS_VALUES)
     within, fits = await received_within(connection, "e", wanted.since_ms, wanted.until_ms)
     # The first of these has the index that is gone through: what has the fewest events of one value.
     given = [

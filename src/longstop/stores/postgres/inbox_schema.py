@@ -8,18 +8,18 @@ What is compared or sorted is COLLATE "C": it is quicker, sorts as Python does, 
 of the system's C library, which has broken many another one.
 """
 
-_TEXT = 'text COLLATE "C"'
+TEXT = 'text COLLATE "C"'
 
 EVENTS = f"""
     CREATE TABLE events (
-        id {_TEXT} PRIMARY KEY,
-        source {_TEXT} NOT NULL,
+        id {TEXT} PRIMARY KEY,
+        source {TEXT} NOT NULL,
         received_at_ms bigint NOT NULL,
-        type {_TEXT},
-        key {_TEXT},
+        type {TEXT},
+        key {TEXT},
         dedup bytea,
         origin text NOT NULL,
-        parent {_TEXT},
+        parent {TEXT},
         occurred_at_ms bigint,
         headers bytea NOT NULL,
         body bytea NOT NULL,
@@ -31,11 +31,11 @@ EVENTS = f"""
         digest bytea PRIMARY KEY,
         at_ms bigint NOT NULL,
         until_ms bigint NOT NULL,
-        event_id {_TEXT} NOT NULL
+        event_id {TEXT} NOT NULL
     );
     CREATE TABLE edits (
-        event_id {_TEXT} PRIMARY KEY,
-        parent {_TEXT} NOT NULL,
+        event_id {TEXT} PRIMARY KEY,
+        parent {TEXT} NOT NULL,
         at_ms bigint NOT NULL,
         "by" text NOT NULL,
         why text
@@ -45,17 +45,17 @@ EVENTS = f"""
 
 DELIVERIES = f"""
     CREATE TABLE deliveries (
-        id {_TEXT} PRIMARY KEY,
-        event_id {_TEXT} NOT NULL,
-        source {_TEXT} NOT NULL,
-        type {_TEXT},
-        key {_TEXT},
+        id {TEXT} PRIMARY KEY,
+        event_id {TEXT} NOT NULL,
+        source {TEXT} NOT NULL,
+        type {TEXT},
+        key {TEXT},
         received_at_ms bigint NOT NULL,
-        destination {_TEXT} NOT NULL,
+        destination {TEXT} NOT NULL,
         -- Never 'leased': that is what a row of `queue` says.
-        state {_TEXT} NOT NULL,
+        state {TEXT} NOT NULL,
         due_at_ms bigint NOT NULL,
-        lane {_TEXT},
+        lane {TEXT},
         -- NULL, or a hash of the lane (lanes.lane_hash).
         lane_hash bigint,
         round integer NOT NULL,
@@ -72,7 +72,7 @@ DELIVERIES = f"""
         expires_at_ms bigint,
         skipped boolean NOT NULL,
         wait text,
-        replaced_by {_TEXT},
+        replaced_by {TEXT},
         -- Of what is dead: its group.
         dead_group bigint
     ) WITH (fillfactor = 85);
@@ -81,8 +81,8 @@ DELIVERIES = f"""
         WHERE state = 'dead' AND lane_hash IS NOT NULL;
 
     CREATE TABLE queue (
-        id {_TEXT} PRIMARY KEY,
-        destination {_TEXT} NOT NULL,
+        id {TEXT} PRIMARY KEY,
+        destination {TEXT} NOT NULL,
         due_at_ms bigint NOT NULL,
         -- Whether there was an attempt before, in whatever round.
         tried boolean NOT NULL,
@@ -114,7 +114,7 @@ DELIVERIES = f"""
     CREATE INDEX queue_waiting ON queue (destination, id);
 
     CREATE TABLE attempts (
-        delivery_id {_TEXT} NOT NULL,
+        delivery_id {TEXT} NOT NULL,
         number integer NOT NULL,
         round integer NOT NULL,
         started_at_ms bigint NOT NULL,
@@ -129,7 +129,7 @@ DELIVERIES = f"""
     CREATE INDEX attempts_ended ON attempts ((started_at_ms + duration_ms));
     CREATE TABLE actions (
         seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        delivery_id {_TEXT} NOT NULL,
+        delivery_id {TEXT} NOT NULL,
         trigger text NOT NULL,
         at_ms bigint NOT NULL,
         "by" text NOT NULL,
@@ -140,9 +140,9 @@ DELIVERIES = f"""
 """
 
 DESTINATIONS = f"""
-    CREATE TABLE pauses (destination {_TEXT} PRIMARY KEY, at_ms bigint NOT NULL, "by" text NOT NULL, why text);
+    CREATE TABLE pauses (destination {TEXT} PRIMARY KEY, at_ms bigint NOT NULL, "by" text NOT NULL, why text);
     CREATE TABLE circuits (
-        destination {_TEXT} PRIMARY KEY,
+        destination {TEXT} PRIMARY KEY,
         opened_at_ms bigint NOT NULL,
         probe_at_ms bigint NOT NULL,
         answer_ms bigint NOT NULL,
@@ -155,12 +155,12 @@ DESTINATIONS = f"""
 """
 
 COUNTERS = f"""
-    -- 'events' by source, 'unrouted', 'deliveries' by destination and state: a number is the sum over its slots. Every
-    -- connection has a slot, mostly of its own, so that no transaction waits for another one's commit.
+    -- 'events' by source, 'unrouted', 'deliveries' by destination and state: a number is the sum over its slots and
+    -- over what is noted in `counter_changes` (churn_schema.py).
     CREATE TABLE counters (
-        subject {_TEXT} NOT NULL,
-        name {_TEXT} NOT NULL,
-        state {_TEXT} NOT NULL,
+        subject {TEXT} NOT NULL,
+        name {TEXT} NOT NULL,
+        state {TEXT} NOT NULL,
         slot smallint NOT NULL,
         n bigint NOT NULL,
         PRIMARY KEY (subject, name, state, slot)
@@ -168,11 +168,11 @@ COUNTERS = f"""
 
     CREATE TABLE dead_groups (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        destination {_TEXT} NOT NULL,
-        reason {_TEXT} NOT NULL,
+        destination {TEXT} NOT NULL,
+        reason {TEXT} NOT NULL,
         -- -1: none
         status integer NOT NULL,
-        error {_TEXT} NOT NULL,
+        error {TEXT} NOT NULL,
         n bigint NOT NULL DEFAULT 0,
         keys bigint NOT NULL DEFAULT 0,
         UNIQUE (destination, reason, status, error)

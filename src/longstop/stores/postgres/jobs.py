@@ -14,7 +14,7 @@ from longstop.model.job import OVER, Job, JobChange, JobState, JobStep, Released
 from longstop.model.job_record import job_of, job_record
 from longstop.model.listing import Listing, Page
 from longstop.stores.postgres import decisions
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, each, reader, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, THESE, each, reader, to_delivery
 from longstop.stores.postgres.statements import Condition, changed, page_of
 from longstop.stores.sql.rows import Row
 
@@ -22,8 +22,8 @@ _INSERT = "INSERT INTO jobs (id, state, over_at_ms, record) VALUES ($1, $2, $3, 
 _UPDATE = "UPDATE jobs SET state = $2, over_at_ms = $3, record = $4 WHERE id = $1"
 _JOB = "SELECT id, record FROM jobs WHERE id = $1"
 _RUNNING = "SELECT id, record FROM jobs WHERE state = 'running' AND id = coalesce($1, id) ORDER BY id"
-_LOCK = "SELECT d.id FROM deliveries d WHERE d.id = ANY($1::text[]) ORDER BY d.id FOR UPDATE"
-_RELEASED = f"SELECT coalesce(q.held, false), {DELIVERY} FROM {DELIVERIES} WHERE d.id = ANY($1::text[])"
+_LOCK = f"SELECT d.id FROM {THESE} JOIN deliveries d ON d.id = this ORDER BY d.id FOR UPDATE OF d"
+_RELEASED = f"SELECT coalesce(q.held, false), {DELIVERY} FROM {THESE} JOIN {DELIVERIES} ON d.id = this"
 _FORGET = "DELETE FROM jobs WHERE over_at_ms < $1"
 
 

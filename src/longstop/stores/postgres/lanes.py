@@ -28,11 +28,14 @@ _PLACES = "unnest($1::varchar[], $2::bigint[]) AS p (destination, lane_hash)"
 _OF_PLACE = "q.destination = p.destination AND q.lane_hash = p.lane_hash AND q.lane_hash IS NOT NULL"
 _LOCK_FREE = f"SELECT q.id FROM {_PLACES} JOIN queue q ON {_OF_PLACE} WHERE NOT q.held ORDER BY q.id FOR UPDATE OF q"
 """A lease of it that is under way is waited for, and then seen by the next statement."""
+# A look at dead deliveries is one into each span, so first whether the destination has ever had any.
 _ADVANCE = f"""
     WITH heads AS MATERIALIZED (
         SELECT p.destination, p.lane_hash,
             (SELECT q.id FROM queue q WHERE {_OF_PLACE} ORDER BY q.id LIMIT 1) AS scheduled,
-            (SELECT q.id FROM deliveries q WHERE {_OF_PLACE} AND q.state = 'dead' ORDER BY q.id LIMIT 1) AS dead,
+            CASE WHEN EXISTS (SELECT FROM dead_groups g WHERE g.destination = p.destination) THEN
+                (SELECT q.id FROM deliveries q WHERE {_OF_PLACE} AND q.state = 'dead' ORDER BY q.id LIMIT 1)
+            END AS dead,
             EXISTS (SELECT FROM queue q WHERE {_OF_PLACE} AND NOT q.held AND q.lease_until_ms IS NOT NULL) AS leased
         FROM {_PLACES}
     ), p AS MATERIALIZED (

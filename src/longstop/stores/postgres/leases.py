@@ -5,24 +5,27 @@ committed before it is read, because a row of `queue` that was locked as it stoo
 same statement sees of `deliveries`. Who dies in between has leased what nobody tries until the lease is over.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.delivery import Delivery
-from longstop.model.errors import LeaseLostError, UnreadableRowError
+from longstop.model.errors import LeaseLostError, StoreUnavailableError, UnreadableRowError
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest
 from longstop.stores.postgres import circuits, counters, unreadable
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, EVENT, columns, each, to_delivery, to_event
+from longstop.stores.postgres.floors import Floors, Half
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, EVENT, THESE, columns, each, to_delivery, to_event
 from longstop.stores.sql.rows import DELIVERY_COLUMNS
 
 _READY = "q.lease_until_ms IS NULL AND NOT q.held"
 _DUE = f"""
     SELECT q.id FROM queue q
-    WHERE q.destination = w.destination AND q.tried = {{}} AND {_READY} AND q.due_at_ms <= $7 {{}}
+    WHERE q.destination = w.destination AND q.tried = {{}} AND {_READY} AND q.due_at_ms <= $7
+        AND q.due_at_ms >= {{}} {{}}
     ORDER BY q.due_at_ms, q.id LIMIT {{}} FOR UPDATE SKIP LOCKED
 """
 _HOW_MANY = "(SELECT count(*) FROM {})"
@@ -32,18 +35,22 @@ _MOVED = counters.add(counters.moved("(SELECT destination, 'scheduled' AS old, '
 
 _CLAIM = f"""
     WITH w AS MATERIALIZED (
-        SELECT * FROM unnest($1::varchar[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[])
-            AS w (destination, room, half, first_most, second_most, tried_first)
+        SELECT * FROM unnest(
+            $1::varchar[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[], $10::bigint[], $11::bigint[]
+        ) AS w (destination, room, half, first_most, second_most, tried_first, first_floor, second_floor)
         WHERE NOT EXISTS (SELECT FROM pauses p WHERE p.destination = w.destination)
             AND NOT EXISTS (SELECT FROM circuits c WHERE c.destination = w.destination)
     ), picked AS MATERIALIZED (
         SELECT taken.id FROM w CROSS JOIN LATERAL (
             -- Half of what was never tried, half of what was, and what one has no use for, the other.
-            WITH a AS MATERIALIZED ({_DUE.format("w.tried_first", "", "w.half")}),
-            b AS MATERIALIZED ({_DUE.format("NOT w.tried_first", "", f"least(w.second_most, w.room - {_A})")}),
+            WITH a AS MATERIALIZED ({_DUE.format("w.tried_first", "w.first_floor", "", "w.half")}),
+            b AS MATERIALIZED ({
+    _DUE.format("NOT w.tried_first", "w.second_floor", "", f"least(w.second_most, w.room - {_A})")
+}),
             c AS MATERIALIZED ({
     _DUE.format(
         "w.tried_first",
+        "w.first_floor",
         "AND q.id <> ALL (ARRAY(SELECT id FROM a))",
         f"greatest(0, least(w.first_most - w.half, w.room - {_A} - {_B}))",
     )
@@ -51,13 +58,19 @@ _CLAIM = f"""
             SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT id FROM c
         ) AS taken
     ), leased AS (
-        UPDATE queue q SET {_LEASED} FROM picked WHERE q.id = picked.id RETURNING q.id, q.destination
+        UPDATE queue q SET {_LEASED} FROM picked WHERE q.id = picked.id
+        RETURNING q.id, q.destination, q.tried, q.due_at_ms
     ), counted AS ({_MOVED})
-    SELECT id FROM leased
+    SELECT id, destination, tried, due_at_ms FROM leased
 """
-_NEXT = f"""
-    (SELECT q.due_at_ms FROM queue q WHERE q.destination = w.destination AND q.tried = {{}} AND {_READY}
-        AND q.due_at_ms > $2 ORDER BY q.due_at_ms LIMIT 1)
+_FIRST = f"""
+    (SELECT q.due_at_ms FROM queue q WHERE q.destination = w.destination AND q.tried = {{}} AND {_READY} {{}}
+        ORDER BY q.due_at_ms LIMIT 1)
+"""
+_NEXT = _FIRST.format("{}", "AND q.due_at_ms > $2")
+_HEADS = f"""
+    SELECT w.destination, {_FIRST.format("false", "")} AS untried, {_FIRST.format("true", "")} AS tried
+    FROM unnest($1::varchar[]) AS w (destination)
 """
 _LOOK = f"""
     SELECT w.destination AS place, {columns(circuits.COLUMNS, "c")},
@@ -66,8 +79,8 @@ _LOOK = f"""
     FROM unnest($1::varchar[]) AS w (destination) LEFT JOIN circuits c ON c.destination = w.destination
 """
 _READ = f"""
-    SELECT {DELIVERY}, {EVENT} FROM {DELIVERIES} LEFT JOIN events e ON e.id = d.event_id WHERE d.id = ANY($1::varchar[])
-        AND q.leased_at_ms = $2 AND q.lease_until_ms = $3 AND q.worker = $4
+    SELECT {DELIVERY}, {EVENT} FROM {THESE} JOIN {DELIVERIES} ON d.id = this LEFT JOIN events e ON e.id = d.event_id
+    WHERE q.leased_at_ms = $2 AND q.lease_until_ms = $3 AND q.worker = $4
 """
 """As they are leased by this very call: it may have stood still since, past the lease, and another worker has them."""
 
@@ -83,9 +96,10 @@ _PROBES = f"""
     ORDER BY found.due_at_ms {{0}}, found.id {{0}}
 """
 _OLDEST_FIRST, _NEWEST_FIRST = _PROBES.format("ASC"), _PROBES.format("DESC")
-_TRIES = f"SELECT q.tries {_OF} AND q.tried AND q.tries > $2 ORDER BY q.tries LIMIT 1"
+_TRIES = f"SELECT q.tries {_OF} AND q.tried AND q.tries >= 0 AND q.tries > $2 ORDER BY q.tries LIMIT 1"
 _WITH_TRIES = f"""
-    SELECT q.id {_OF} AND q.tried AND q.tries = $2 AND q.due_at_ms <= $3 AND q.id <> ALL ($4::varchar[])
+    SELECT q.id {_OF} AND q.tried AND q.tries >= 0 AND q.tries = $2 AND q.due_at_ms <= $3
+        AND q.id <> ALL ($4::varchar[])
     ORDER BY q.due_at_ms, q.id LIMIT 1
 """
 _LEASE = f"""
@@ -97,7 +111,7 @@ _LEASE = f"""
 """
 _EXTEND = """
     UPDATE queue q SET lease_until_ms = $3 FROM unnest($1::varchar[], $2::bigint[]) AS held (id, token)
-    WHERE q.id = held.id AND q.token = held.token AND q.lease_until_ms IS NOT NULL RETURNING q.id, q.token
+    WHERE q.id = held.id AND q.token = held.token AND coalesce(q.lease_until_ms, -1) <> -1 RETURNING q.id, q.token
 """
 _EXPIRED = f"""
     SELECT {DELIVERY} FROM queue q JOIN deliveries d ON d.id = q.id
@@ -116,7 +130,7 @@ class _Place:
 
 async def lease(database: PostgresDatabase, request: LeaseRequest) -> LeaseBatch:
     """Claim what is due."""
-    ids = [row["id"] for row in await database.rows(_CLAIM, *_shares(request))]
+    ids = await _claim(database, request)
     places = await _look(database, request)
     opened = {name: place.circuit for name, place in places.items() if place.circuit is not None}
     for name, circuit in opened.items():
@@ -134,15 +148,75 @@ async def lease(database: PostgresDatabase, request: LeaseRequest) -> LeaseBatch
     return LeaseBatch(claims, min((at for at in next_due if at is not None), default=None), opened)
 
 
-def _shares(request: LeaseRequest) -> tuple[object, ...]:
+async def _claim(database: PostgresDatabase, request: LeaseRequest) -> list[str]:
+    """Claim from the floors on; and once more where a look from the head finds that something lies below."""
+    claimed = await _claim_from_floors(database, request)
+    taken = Counter(row["destination"] for row in claimed)
+    found_enough = all(taken[name] == room for name, room in request.room.items())
+    if not database.floors.may_look(found_enough=found_enough):
+        return [row["id"] for row in claimed]
+    overlooked = await _look_from_the_head(database, request)
+    rest = _rest(request, claimed, [name for name in overlooked if taken[name] < request.room[name]])
+    more = await _claim_from_floors(database, rest) if rest.room else []
+    return [row["id"] for row in (*claimed, *more)]
+
+
+async def _claim_from_floors(database: PostgresDatabase, request: LeaseRequest) -> Sequence[asyncpg.Record]:
+    floors = database.floors
+    with floors.claiming() as meanwhile:
+        rows = await database.rows(_CLAIM, *_shares(request, floors))
+        last: dict[Half, int] = {}
+        for row in rows:
+            half = row["destination"], row["tried"]
+            last[half] = max(row["due_at_ms"], last.get(half, row["due_at_ms"]))
+        for half, due_at_ms in last.items():
+            floors.put(half, due_at_ms, meanwhile)
+    return rows
+
+
+async def _look_from_the_head(database: PostgresDatabase, request: LeaseRequest) -> list[str]:
+    """Put the floors where the first of each is; the destinations where one is due that a claim did not see.
+
+    A server that is too busy with it is asked later. What was claimed meanwhile is to go out.
+    """
+    floors = database.floors
+    overlooked = []
+    with floors.looking() as meanwhile:
+        try:
+            rows = await database.look(_HEADS, list(request.room))
+        except StoreUnavailableError:
+            return []
+        for row in rows:
+            for tried in (False, True):
+                first_ms = row["tried" if tried else "untried"]
+                half = row["destination"], tried
+                if first_ms is not None and first_ms <= request.now_ms:
+                    overlooked.append(row["destination"])
+                floors.put(half, request.now_ms if first_ms is None else min(first_ms, request.now_ms), meanwhile)
+    return overlooked
+
+
+def _rest(request: LeaseRequest, claimed: Sequence[asyncpg.Record], names: Sequence[str]) -> LeaseRequest:
+    """What there is room for yet, of these destinations."""
+    taken = Counter(row["destination"] for row in claimed)
+    tried = Counter(row["destination"] for row in claimed if row["tried"])
+    return replace(
+        request,
+        room={name: request.room[name] - taken[name] for name in names},
+        retries={name: max(0, request.retries[name] - tried[name]) for name in names if name in request.retries},
+    )
+
+
+def _shares(request: LeaseRequest, floors: Floors) -> tuple[object, ...]:
     rows = []
     for name, room in request.room.items():
         retries = max(0, min(room, request.retries.get(name, room)))
         tried_first = name in request.retries_first
         first, second = (retries, room) if tried_first else (room, retries)
-        rows.append((name, room, min(first, (room + 1) // 2), first, second, tried_first))
-    shares = list(zip(*rows, strict=True)) if rows else [()] * 6
-    return (*shares, request.now_ms, request.until_ms, request.worker)
+        begin = floors.of((name, tried_first)), floors.of((name, not tried_first))
+        rows.append((name, room, min(first, (room + 1) // 2), first, second, tried_first, *begin))
+    *shares, first_floors, second_floors = zip(*rows, strict=True) if rows else [()] * 8
+    return (*shares, request.now_ms, request.until_ms, request.worker, first_floors, second_floors)
 
 
 async def _look(database: PostgresDatabase, request: LeaseRequest) -> dict[str, _Place]:

@@ -18,6 +18,7 @@ from longstop.stores.postgres.rows import (
     DELIVERIES,
     DELIVERY,
     EVENT,
+    THESE,
     columns,
     each,
     reader,
@@ -34,23 +35,20 @@ Take = Callable[..., Iterator[Any]]
 BODILESS = EVENT.replace("e.body", "''::bytea AS body")
 """The columns of an event without its body: a page of 500 might be gigabytes."""
 
-_EVENTS = f"SELECT {EVENT}, e.redeliveries FROM events e WHERE e.id = ANY($1::text[]) ORDER BY e.id"
+_EVENTS = f"SELECT {EVENT}, e.redeliveries FROM {THESE} JOIN events e ON e.id = this ORDER BY e.id"
 _LISTED = f"""
-    SELECT {BODILESS}, e.redeliveries, octet_length(e.body) AS size FROM events e WHERE e.id = ANY($1::text[])
+    SELECT {BODILESS}, e.redeliveries, octet_length(e.body) AS size FROM {THESE} JOIN events e ON e.id = this
 """
-_DELIVERIES = f"SELECT {DELIVERY} FROM {DELIVERIES} WHERE d.id = ANY($1::text[])"
-# By a join, one look-up for each of the ids: of a list of ids a planner that knows little of the table thinks that they
-# may well be most of it, and reads all of it in the order that is asked for.
-_THESE = "FROM unnest($1::text[]) AS this"
-_OF_EVENTS = f"SELECT {DELIVERY} {_THESE} JOIN {DELIVERIES} ON d.event_id = this ORDER BY d.id"
+_DELIVERIES = f"SELECT {DELIVERY} FROM {THESE} JOIN {DELIVERIES} ON d.id = this"
+_OF_EVENTS = f"SELECT {DELIVERY} FROM {THESE} JOIN {DELIVERIES} ON d.event_id = this ORDER BY d.id"
 _EDITS = f"""
-    SELECT e.event_id, e.parent, e.at_ms, e."by", e.why {_THESE} JOIN edits e ON e.{{}} = this ORDER BY e.event_id
+    SELECT e.event_id, e.parent, e.at_ms, e."by", e.why FROM {THESE} JOIN edits e ON e.{{}} = this ORDER BY e.event_id
 """
 _ATTEMPTS = f"""
-    SELECT this, {columns(ATTEMPT_COLUMNS, "a")} {_THESE} JOIN attempts a ON a.delivery_id = this ORDER BY a.number
+    SELECT this, {columns(ATTEMPT_COLUMNS, "a")} FROM {THESE} JOIN attempts a ON a.delivery_id = this ORDER BY a.number
 """
 _ACTIONS = f"""
-    SELECT this, a.trigger, a.at_ms, a."by", a.why {_THESE} JOIN actions a ON a.delivery_id = this ORDER BY a.seq
+    SELECT this, a.trigger, a.at_ms, a."by", a.why FROM {THESE} JOIN actions a ON a.delivery_id = this ORDER BY a.seq
 """
 
 _HELD_KEYS = """
@@ -68,7 +66,7 @@ async def event(connection: asyncpg.Connection, event_id: str) -> KeptEvent | No
 
 async def whole(connection: asyncpg.Connection, event_ids: Sequence[str]) -> list[WholeEvent]:
     """All there is of these events, by id. Raises UnreadableRowError where anything of it cannot be read."""
-    events = await _kept(connection, await connection.fetch(_EVENTS, list(event_ids)), take=_all)
+    events = await _kept(connection, await connection.fetch(_EVENTS, sorted(set(event_ids))), take=_all)
     recorded = await _histories(connection, [each_.id for kept in events for each_ in kept.deliveries], take=_all)
     none = History((), ())
     until_ms = await _held_keys(connection, [kept.event for kept in events])

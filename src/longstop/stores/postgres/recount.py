@@ -22,13 +22,13 @@ _NAMES = """
     ) SELECT name FROM found WHERE name IS NOT NULL
 """
 """The different values of an index's first column: one look-up each."""
-_SOURCES = (_NAMES.format("source", "events", "true"), "SELECT name FROM counters WHERE subject = 'events'")
+_SOURCES = (_NAMES.format("source", "events", "true"), "SELECT name FROM counted WHERE subject = 'events'")
 _DESTINATIONS = (
     _NAMES.format("destination", "queue", "true"),
     _NAMES.format("destination", "deliveries", "state = 'delivered'"),
     _NAMES.format("destination", "deliveries", "state = 'discarded'"),
     "SELECT destination FROM dead_groups",
-    "SELECT name FROM counters WHERE subject = 'deliveries'",
+    "SELECT name FROM counted WHERE subject = 'deliveries'",
 )
 _GROUPS = ("SELECT id::varchar FROM dead_groups",)
 
@@ -45,7 +45,7 @@ _FOUND: dict[tuple[str, str], str] = {
 }
 """What a counter counts, by its subject and state; $2 is its name."""
 _COUNT = """
-    SELECT coalesce((SELECT sum(n)::bigint FROM counters WHERE subject = $1 AND name = $2 AND state = $3), 0), ({})
+    SELECT coalesce((SELECT sum(n)::bigint FROM counted WHERE subject = $1 AND name = $2 AND state = $3), 0), ({})
 """
 _COUNT_GROUP = """
     SELECT g.n, g.keys, (SELECT count(*) FROM deliveries d WHERE d.dead_group = g.id),

@@ -11,7 +11,7 @@ from longstop.model.ids import id_ms
 from longstop.model.retention import WholeEvent
 from longstop.stores.postgres import dead_groups, lanes
 from longstop.stores.postgres.counters import Deltas
-from longstop.stores.postgres.rows import columns, each, reader
+from longstop.stores.postgres.rows import THESE, columns, each, reader
 from longstop.stores.sql.rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -21,9 +21,9 @@ from longstop.stores.sql.rows import (
     event_row,
 )
 
-_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('longstop restore ' || current_schema, 0))"
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('longstop restore ' || current_schema, 0))"
 """Two who put in the same events, each in an order of its own, would wait for each other crosswise."""
-_KNOWN = "SELECT id FROM events WHERE id = ANY($1::varchar[])"
+_KNOWN = f"SELECT e.id FROM {THESE} JOIN events e ON e.id = this"
 _IN_QUEUE = ("leased_at_ms", "lease_until_ms", "worker")
 _OF_DELIVERY = [name for name in DELIVERY_COLUMNS if name not in _IN_QUEUE]
 _OF_QUEUE = "id destination due_at_ms tried tries expires_at_ms lane_hash held token".split()
@@ -61,7 +61,7 @@ _to_key = reader("dedup key", lambda row: DedupKey(*row))
 
 async def restore(connection: asyncpg.Connection, events: Sequence[WholeEvent]) -> list[bool]:
     """Put in what is not there, once; for each, whether it was."""
-    await connection.execute(_ONE_AT_A_TIME)
+    await connection.execute(ONE_AT_A_TIME)
     ids = [whole.kept.event.id for whole in events]
     known = {row["id"] for row in await connection.fetch(_KNOWN, ids)}
     results = []

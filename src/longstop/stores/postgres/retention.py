@@ -11,10 +11,12 @@ import structlog
 
 from longstop.model.delivery import State
 from longstop.model.errors import UnreadableRowError
-from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
+from longstop.model.ids import id_ms
+from longstop.model.retention import DAY_MS, Cutoffs, Forgettable, Kind, WholeEvent
 from longstop.stores.postgres import dead_groups, ledger
 from longstop.stores.postgres.counters import Deltas
 from longstop.stores.postgres.find_events import received_within
+from longstop.stores.postgres.rows import THESE
 from longstop.stores.postgres.statements import Values, changed
 
 log = structlog.get_logger("longstop.store")
@@ -30,26 +32,32 @@ _MAY_GO = """
     ELSE e.received_at_ms < $5 END
 """
 """`retention.event_may_go`, as SQL. An event without deliveries is one that was not routed."""
-_WHICH = f"SELECT e.id FROM events e WHERE e.id = ANY($1::text[]) AND {_MAY_GO}"
+_WHICH = f"SELECT e.id FROM {THESE} JOIN events e ON e.id = this WHERE {_MAY_GO}"
 _ENDED = """
     SELECT d.event_id, d.ended_at_ms, d.id FROM deliveries d
     WHERE d.state = $1 AND d.ended_at_ms IS NOT NULL AND d.ended_at_ms < $2 AND (d.ended_at_ms, d.id) > ($3, $4)
+        AND d.id < $6
     ORDER BY d.ended_at_ms, d.id LIMIT $5
 """
-_OLD_ATTEMPTS = """
-    SELECT DISTINCT this FROM unnest($1::text[]) AS this JOIN deliveries d ON d.event_id = this
+_SPANS = "SELECT min(from_id) FILTER (WHERE NOT by_rows), max(from_id) FROM spans"
+SHORT_MS = 4 * DAY_MS
+"""What is kept for less than about two days does not wait for its span: the last span begins a day or two from now."""
+_EVER = "~"
+"""No id is higher."""
+_OLD_ATTEMPTS = f"""
+    SELECT DISTINCT this FROM {THESE} JOIN deliveries d ON d.event_id = this
     WHERE d.ended_at_ms < $2 AND EXISTS (SELECT FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < $2)
 """
-_FORGET_ATTEMPTS = """
-    DELETE FROM attempts a USING unnest($1::text[]) AS this, deliveries d
+_FORGET_ATTEMPTS = f"""
+    DELETE FROM attempts a USING {THESE}, deliveries d
     WHERE d.event_id = this AND d.ended_at_ms < $2 AND a.delivery_id = d.id AND a.started_at_ms < $2
 """
-_LOCK = """
-    SELECT d.id FROM unnest($1::text[]) AS this JOIN deliveries d ON d.event_id = this ORDER BY d.id FOR UPDATE OF d
+_LOCK = f"""
+    SELECT d.id FROM {THESE} JOIN deliveries d ON d.event_id = this ORDER BY d.id FOR UPDATE OF d
 """
-_FORGET_DELIVERIES = """
+_FORGET_DELIVERIES = f"""
     WITH gone AS (
-        DELETE FROM deliveries d USING unnest($1::text[]) AS this WHERE d.event_id = this
+        DELETE FROM deliveries d USING {THESE} WHERE d.event_id = this
         RETURNING d.id, d.destination, d.state, d.dead_group, d.key, d.ended_at_ms
     ), without_attempts AS (
         DELETE FROM attempts a USING gone WHERE a.delivery_id = gone.id
@@ -57,7 +65,7 @@ _FORGET_DELIVERIES = """
         DELETE FROM actions a USING gone WHERE a.delivery_id = gone.id
     ) SELECT destination, state, dead_group, key, ended_at_ms FROM gone
 """
-_FORGET_EVENTS = "DELETE FROM events WHERE id = ANY($1::text[]) RETURNING source, routed"
+_FORGET_EVENTS = f"DELETE FROM events e USING {THESE} WHERE e.id = this RETURNING e.source, e.routed"
 _FORGET_DEDUP = f"""
     DELETE FROM dedup WHERE digest IN (
         SELECT digest FROM dedup WHERE until_ms <= $1 ORDER BY until_ms LIMIT {DEDUP_AT_ONCE} FOR UPDATE SKIP LOCKED)
@@ -71,8 +79,16 @@ async def forgettable(
     """Events that may go, by what has ended of this kind."""
     if kind is Kind.UNROUTED:
         return await _unrouted(connection, before, after, limit)
-    ids, cursor, more = await _ended(connection, kind.value, before.of(kind), after, limit)
+    until_id = await _by_rows_until(connection, before) if kind is Kind.DELIVERED else _EVER
+    ids, cursor, more = await _ended(connection, kind.value, before.of(kind), after, limit, until_id)
     return Forgettable(tuple(await _may_go(connection, ids, before)), cursor, more)
+
+
+async def _by_rows_until(connection: asyncpg.Connection, before: Cutoffs) -> str:
+    """From this id on, what was delivered goes with its span."""
+    until_id, latest = await connection.fetchrow(_SPANS)
+    kept_for_long = latest and id_ms(latest) - before.delivered_ms >= SHORT_MS
+    return until_id if until_id is not None and kept_for_long else _EVER
 
 
 async def _unrouted(connection: asyncpg.Connection, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
@@ -91,12 +107,17 @@ async def _unrouted(connection: asyncpg.Connection, before: Cutoffs, after: str 
 
 
 async def _ended(
-    connection: asyncpg.Connection, state: str, before_ms: int, after: str | None, limit: int
+    connection: asyncpg.Connection, state: str, before_ms: int, after: str | None, limit: int, until_id: str = _EVER
 ) -> tuple[list[str], str | None, bool]:
-    """The events of the next deliveries that ended in this state, where to go on, and whether there is more."""
-    at_ms, last_id = json.loads(after) if after else _NEW_BEGINNING
-    rows = await connection.fetch(_ENDED, state, before_ms, at_ms, last_id, limit)
-    cursor = json.dumps(list(rows[-1][1:])) if rows else after
+    """The events of the next deliveries that ended in this state, where to go on, and whether there is more.
+
+    until_id: not of deliveries from this one on. Where that has become another, all is looked at anew.
+    """
+    at_ms, last_id, until_then = json.loads(after) if after else (*_NEW_BEGINNING, until_id)
+    if until_then != until_id:
+        at_ms, last_id = _NEW_BEGINNING
+    rows = await connection.fetch(_ENDED, state, before_ms, at_ms, last_id, limit, until_id)
+    cursor = json.dumps([*rows[-1][1:], until_id]) if rows else after
     return list(dict.fromkeys(row[0] for row in rows)), cursor, len(rows) == limit
 
 

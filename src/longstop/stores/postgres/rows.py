@@ -27,6 +27,10 @@ DELIVERIES = "deliveries d LEFT JOIN queue q ON q.id = d.id"
 """Where a delivery is read from; scheduled: `q.lease_until_ms IS NULL` of a `q.id` that is there; held: `q.held`."""
 DELIVERY = ", ".join(f"{_IN_QUEUE.get(name, f'd.{name}')} AS {name}" for name in DELIVERY_COLUMNS)
 """The columns of a delivery as it stands, in the order of DELIVERY_COLUMNS."""
+THESE = "unnest($1::varchar[]) AS this"
+"""Ids that are asked for, each once, as a table to join: one look-up for each, in its own span alone. Of a list of ids
+(`= ANY`) a planner that knows little of the table thinks that they may well be most of it, and reads all of it; and a
+plan that is made for any of them looks into each span (see spans.py)."""
 EVENT = ", ".join(f"e.{name}" for name in EVENT_COLUMNS)
 """The columns of an event, in the order of EVENT_COLUMNS."""
 

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 import asyncpg
 
 from longstop.model.errors import SchemaError
-from longstop.stores.postgres import inbox_schema, ledger_schema, nodes, operators_schema
+from longstop.stores.postgres import churn_schema, inbox_schema, ledger_schema, nodes, operators_schema, span_schema
 
 MIGRATIONS: tuple[str, ...] = (
     inbox_schema.SCHEMA,
     ledger_schema.MIGRATION,
     operators_schema.MIGRATION,
     nodes.MIGRATION,
+    span_schema.MIGRATION,
+    churn_schema.MIGRATION,
 )
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"

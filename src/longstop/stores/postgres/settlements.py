@@ -10,7 +10,7 @@ from longstop.model.errors import LeaseLostError
 from longstop.model.lease import Settlement
 from longstop.stores.postgres import counters, dead_groups, lanes
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, columns, each, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, THESE, columns, each, to_delivery
 from longstop.stores.sql.rows import ATTEMPT_COLUMNS, attempt_row
 
 _END = {
@@ -31,7 +31,9 @@ _ATTEMPT = {
 _GIVEN = {**_END, **{f"a_{name}": type_ for name, type_ in _ATTEMPT.items()}}
 _ARRAYS = ", ".join(f"${place}::{type_}" for place, type_ in enumerate(_GIVEN.values(), 1))
 _EARLY = f"${1 + len(_GIVEN)}::bigint"
-_MINE = "q.id = e.id AND q.token = e.token AND q.lease_until_ms IS NOT NULL"
+_MINE = "q.id = e.id AND q.token = e.token AND coalesce(q.lease_until_ms, -1) <> -1"
+"""By its id. Not `IS NOT NULL`: as little is leased, a planner would go through the index of all that is leased, which
+is full of what was, most of all beside a snapshot that somebody holds."""
 
 _SETTLE = f"""
     WITH ends AS MATERIALIZED (SELECT * FROM unnest({_ARRAYS}) AS e ({columns(_GIVEN)})),
@@ -58,7 +60,7 @@ _SETTLE = f"""
     SELECT id FROM held
 """
 _LANES = "SELECT destination, lane_hash FROM queue WHERE id = ANY($1::varchar[]) AND lane_hash IS NOT NULL"
-_STANDING = f"SELECT {DELIVERY} FROM {DELIVERIES} WHERE d.id = ANY($1::varchar[])"
+_STANDING = f"SELECT {DELIVERY} FROM {THESE} JOIN {DELIVERIES} ON d.id = this"
 
 Results = list[LeaseLostError | None]
 

@@ -13,11 +13,13 @@ import structlog
 from longstop.model.errors import UnreadableRowError
 from longstop.stores.postgres import counters, dead_groups, lanes
 from longstop.stores.postgres.database import PostgresDatabase
-from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, each, to_delivery
+from longstop.stores.postgres.rows import DELIVERIES, DELIVERY, THESE, each, to_delivery
 
 log = structlog.get_logger("longstop.store")
 
-_LANES = "SELECT destination, lane_hash FROM deliveries WHERE id = ANY($1::varchar[]) AND lane_hash IS NOT NULL"
+_LANES = f"""
+    SELECT d.destination, d.lane_hash FROM {THESE} JOIN deliveries d ON d.id = this WHERE d.lane_hash IS NOT NULL
+"""
 _PARK = f"""
     WITH before AS MATERIALIZED (
         SELECT d.id, d.destination, d.dead_group, d.key, d.ended_at_ms,

@@ -24,6 +24,10 @@ QUICK_S = 0.01
 """Chunks that take less than this are doubled: a time limit is kept to about so much."""
 
 
+PLANNED_FOR_ITS_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
+"""Of what is asked here it matters for the plan how much there is of it, and everywhere else it does not."""
+
+
 class Each(NamedTuple):
     """A column that has each of some values: as many ranges of an index."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 RETRY_S = 0.5
@@ -18,8 +19,9 @@ CHECK_S = 5.0
 class Arrivals:
     """Calls `wake` for each message in a channel that is not our own name, and after each time it was not listening."""
 
-    def __init__(self, pool: ConnectionPool, channel: str, own: bytes, wake: Callable[[], None]) -> None:
-        self._pool = pool
+    def __init__(self, pool: Callable[[], ConnectionPool], channel: str, own: bytes, wake: Callable[[], None]) -> None:
+        self._make_pool = pool
+        """For one connection, to where the server is now."""
         self._channel = channel
         self._own = own
         self._wake = wake
@@ -43,7 +45,6 @@ class Arrivals:
             # The driver loses a cancellation that comes while it connects.
             task.cancel()
             await asyncio.wait({task}, timeout=AGAIN_S)
-        await self._pool.disconnect()
 
     async def _listen(self) -> None:
         missed = False
@@ -56,7 +57,13 @@ class Arrivals:
                 await asyncio.wait_for(self._closing.wait(), RETRY_S)
 
     async def _subscribed(self, missed: bool) -> None:
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        pool = self._make_pool()
+        try:
+            await self._listens(await pool.get_connection(), missed)  # type: ignore[no-untyped-call]
+        finally:
+            await pool.disconnect()
+
+    async def _listens(self, connection: AbstractConnection, missed: bool) -> None:
         try:
             await connection.send_command("SUBSCRIBE", self._channel)
             await connection.read_response()
@@ -73,4 +80,3 @@ class Arrivals:
                     self._wake()
         finally:
             await connection.disconnect(nowait=True)
-            await self._pool.release(connection)

@@ -15,14 +15,24 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.stores.redis.arrivals import Arrivals
-from longstop.stores.redis.durability import refuse_unsafe
+from longstop.stores.redis.durability import is_replica, refuse_unsafe
 from longstop.stores.redis.library import FORMAT, library
+from longstop.stores.redis.places import Places
+from longstop.stores.redis.replicas import Replicas
 from longstop.stores.redis.slots import Slot, Slots
 
 T = TypeVar("T")
@@ -35,8 +45,8 @@ ANSWER_S = 3.0
 """A server that has not answered a call by then is slow beyond use."""
 PATIENCE_S = 3.0
 """For so long a call whose answer was lost is made again."""
-REPLICAS_MS = 2_000
-"""For so long the replicas are waited for."""
+MOVES_MAX = 8
+"""One call is sent from server to server so often at most."""
 PAUSE_S = 0.05
 """Between one try and the next."""
 
@@ -48,24 +58,40 @@ class RedisDatabase:
     """One server, or cluster, and one prefix of keys. Several processes may use it at once. The parts of the store
     inherit it.
 
-    url: redis://, rediss:// or unix://, as redis-py reads it. relaxed: whether a server may be used that can lose what
-    it has acknowledged. replicas: so many of them have what was written before a call returns.
+    url: redis://, rediss:// or unix://, as redis-py reads it. others: of servers that may have taken its place.
+    relaxed: whether a server may be used that can lose what it has acknowledged. replicas: so many of them have what
+    was written before a call returns.
     """
 
-    def __init__(self, url: str, *, prefix: str = "longstop", relaxed: bool = False, replicas: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        others: Sequence[str] = (),
+        prefix: str = "longstop",
+        relaxed: bool = False,
+        replicas: int = 0,
+    ) -> None:
         super().__init__()
         self._prefix = f"{{{prefix}}}:"
         self._relaxed = relaxed
-        self._replicas = replicas
+        self._replicas = Replicas(replicas)
         self._name = secrets.token_hex(6)
         self._library, self._library_text = library()
         self._slots = Slots(f"{self._prefix}answer:{self._name}:")
+        self._places = Places((url, *others))
         self._pool = _pool(url, CONNECTIONS_MAX)
         self._wakes: list[Callable[[], None]] = []
-        self._arrivals = Arrivals(_pool(url, 1), f"{self._prefix}arrivals", self._name.encode(), self._wake)
+        self._arrivals = Arrivals(
+            lambda: _pool(self._places.url, 1), f"{self._prefix}arrivals", self._name.encode(), self._wake
+        )
         self._open = False
         self._trusted = False
         """The server was asked, since it was last lost, whether it keeps what it acknowledges."""
+        self._takes_writes = True
+        """What it said to the last write; every process writes each few seconds that it is there."""
+        self._given_up: dict[str, str] = {}
+        """Its settings by which it may lose that, where the URL allows it."""
 
     async def open(self) -> None:
         """Ask the server whether it is one to rely on. Raises SchemaError, StoreUnavailableError."""
@@ -97,7 +123,7 @@ class RedisDatabase:
 
     def ready(self) -> bool:
         """See ports.Store."""
-        return self._open and self._trusted
+        return self._open and self._trusted and self._takes_writes
 
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
@@ -109,7 +135,13 @@ class RedisDatabase:
         """Call a function that writes, once. Raises StoreUnavailableError; ValueError where an id is taken."""
         with self._slots.taken() as slot:
             number = slot.next_number()
-            enlisted, result = await self._until_known(lambda: self._write(function, slot, number, args))
+            try:
+                enlisted, result = await self._until_known(lambda: self._write(function, slot, number, args))
+            except StoreUnavailableError:
+                # A server that has become a replica, or is full, answers questions still.
+                self._takes_writes = False
+                raise
+            self._takes_writes = True
         if enlisted:
             self._wake()
         return result
@@ -129,14 +161,11 @@ class RedisDatabase:
         return (await self.pipeline(command))[0]
 
     async def _write(self, function: str, slot: Slot, number: int, args: Sequence[Argument]) -> Any:
-        if not self._replicas:
-            (answer,) = await self._function("FCALL", function, (slot.key, number, self._name, *args))
-            return answer
-        # WAIT counts the replicas that have what this same connection has written.
-        wait = ("WAIT", self._replicas, REPLICAS_MS)
-        answer, reached = await self._function("FCALL", function, (slot.key, number, self._name, *args), wait)
-        if reached < self._replicas:
-            raise _LostError(f"the write has reached {reached} of {self._replicas} replicas within {REPLICAS_MS} ms")
+        call = (slot.key, number, self._name, *args)
+        answer, *reached = await self._function("FCALL", function, call, *self._replicas.commands)
+        missing = self._replicas.missing(reached)
+        if missing is not None:
+            raise _LostError(missing)
         return answer
 
     async def _function(
@@ -153,10 +182,17 @@ class RedisDatabase:
         """Try until it is known whether it was done."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + PATIENCE_S
-        lost = False
+        lost, moves = False, 0
         while True:
             try:
                 return await attempt()
+            except _ElsewhereError as error:
+                moves += 1
+                if moves <= MOVES_MAX and await self._move(error.address):
+                    continue
+                if not lost or loop.time() >= until_s:
+                    raise
+                moves = 0
             except _AwayError:
                 if not lost or loop.time() >= until_s:
                     raise
@@ -165,6 +201,17 @@ class RedisDatabase:
                 if loop.time() >= until_s:
                     raise
             await self._pause()
+
+    async def _move(self, address: str | None) -> bool:
+        """Turn to another server; whether there is one."""
+        if address is not None:
+            self._places.go_to(address)
+        elif not self._places.go_on():
+            return False
+        before, self._pool = self._pool, _pool(self._places.url, CONNECTIONS_MAX)
+        self._trusted = False
+        await before.disconnect(inuse_connections=False)
+        return True
 
     async def _pause(self) -> None:
         passed = asyncio.get_running_loop().create_future()
@@ -186,20 +233,24 @@ class RedisDatabase:
             raise _refusal(error) from None
         except (RedisError, OSError) as error:
             self._trusted = False
-            raise _AwayError(f"Redis cannot be reached: {error or type(error).__name__}") from None
+            raise _ElsewhereError(f"Redis cannot be reached: {error or type(error).__name__}") from None
 
     async def _send(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Send commands together and read their answers; the first error among them is raised, all are read."""
         if not self._open:
             raise _AwayError("the store is closed")
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        pool = self._pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             if not self._trusted:
-                await refuse_unsafe(connection, self._relaxed)
+                if await is_replica(connection):
+                    raise _ElsewhereError("this Redis is a replica, which cannot be written to")
+                self._given_up = await refuse_unsafe(connection, self._relaxed)
+                await self._replicas.look(connection)
                 self._trusted = True
             return await self._exchange(connection, commands)
         finally:
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     async def _exchange(self, connection: AbstractConnection, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         try:
@@ -228,6 +279,14 @@ class _AwayError(StoreUnavailableError):
     """Nothing was sent, or the server says that it did nothing."""
 
 
+class _ElsewhereError(_AwayError):
+    """Nothing was done, and another server may do it: the one at `address`, or any that the URL names."""
+
+    def __init__(self, text: str, address: str | None = None) -> None:
+        super().__init__(text)
+        self.address = address
+
+
 class _LostError(StoreUnavailableError):
     """It was sent, and no answer came."""
 
@@ -248,6 +307,13 @@ def _refusal(error: ResponseError) -> Exception:
     said = str(error)
     if "unction not found" in said:
         return _NoLibraryError("Redis does not know the store's functions")
+    if isinstance(error, MovedError):
+        address = f"{error.host}:{error.port}"
+        return _ElsewhereError(f"the keys are on another node of the cluster: {address}", address)
+    if isinstance(error, ReadOnlyError | ClusterDownError):
+        return _ElsewhereError(f"Redis refuses: {said}")
+    if isinstance(error, AskError):
+        return _AwayError("the cluster is moving the keys' slot to another node: refused until all of it is there")
     if said.startswith("TAKEN"):
         return ValueError(f"an event or delivery id in this batch is used twice or is already kept: {said[6:]}")
     return _AwayError(f"Redis refuses: {said}")

@@ -22,18 +22,28 @@ class UnsafeError(StoreUnavailableError):
     """The server may lose what it acknowledges."""
 
 
-async def refuse_unsafe(connection: AbstractConnection, relaxed: bool) -> None:
-    """Raise UnsafeError where the server's settings are not the REQUIRED ones; relaxed: only log it."""
+async def is_replica(connection: AbstractConnection) -> bool:
+    """Whether the server follows another one. One that does not tell is found out by the first write."""
+    await connection.send_command("ROLE")
+    try:
+        answer: list[Any] = await connection.read_response()
+    except ResponseError:
+        return False
+    return bool(answer[0] != b"master")
+
+
+async def refuse_unsafe(connection: AbstractConnection, relaxed: bool) -> dict[str, str]:
+    """Raise UnsafeError where the server's settings are not the REQUIRED ones. relaxed: log and return those."""
     try:
         found = await _settings(connection)
     except ResponseError:
         found = {}
     wrong = {name: found.get(name, "unknown") for name, wanted in REQUIRED.items() if found.get(name) != wanted}
     if not wrong:
-        return
+        return wrong
     if relaxed:
         log.warning("store_durability_relaxed", **{name.replace("-", "_"): value for name, value in wrong.items()})
-        return
+        return wrong
     is_so = ", ".join(f"{name} {value}" for name, value in wrong.items())
     should = ", ".join(f"{name} {REQUIRED[name]}" for name in wrong)
     raise UnsafeError(

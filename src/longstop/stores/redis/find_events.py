@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from longstop.model.errors import UnreadableRowError
 from longstop.model.event import Event
 from longstop.model.listing import EventFilter, KeptEvent, Listing, Page
 from longstop.stores.redis.keys import hash_of
 from longstop.stores.redis.packing import pack
-from longstop.stores.redis.reading import RedisReading
+from longstop.stores.redis.reading import RedisReading, tell_unreadable
 from longstop.stores.redis.walk import Question, Range, RedisWalk
 
 BODIES_AT_ONCE = 1_000
@@ -56,13 +57,23 @@ class RedisFindEvents(RedisReading, RedisWalk):
         having = await self._having(fitting, wanted.contains)
         return [id_ for id_ in fitting if id_ in having]
 
+    async def _body_apart(self, id_: str, head: bytes) -> bytes:
+        """An event's body that is not in memory; an empty one where it cannot be read."""
+        try:
+            return await self._body(head, None) or b""
+        except UnreadableRowError as error:
+            tell_unreadable(id_, error.trouble)
+            return b""
+
     async def _having(self, event_ids: Sequence[str], needle: bytes) -> set[str]:
         """Those of these events in whose body these bytes stand."""
         having: set[str] = set()
         left = list(event_ids)
         while left:
             found = await self.ask("bodies_with", pack(left[:BODIES_AT_ONCE]), needle, SEARCHED_AT_ONCE)
-            having.update(id_ for id_, has in zip(left, found, strict=False) if has)
+            for id_, has in zip(left, found, strict=False):
+                if has == 1 or (isinstance(has, bytes) and needle in await self._body_apart(id_, has)):
+                    having.add(id_)
             left = left[len(found) :]
         return having
 

@@ -16,7 +16,7 @@
 | `expiring:DEST` | sorted set | of those, what is of use for a time, by `expires_at_ms` |
 | `held:DEST` | sorted set | what is scheduled and waits for another of its lane, by `due_at_ms` |
 | `leased` | sorted set | by `lease_until_ms` |
-| `unreadable` | sorted set | what was to be leased, and whose row is not there or is none |
+| `unreadable` | sorted set | what was to be leased, and cannot be read and parked yet, by when it left the queue |
 | `lane:PLACE`, `fronts` | sorted set, hash | a lane's ids; PLACE to the one of it that goes first |
 | `circuits`, `pauses` | hash | by destination |
 | `counters` | hash | `events:SOURCE`, `unrouted`, `deliveries:PAIR(DEST, STATE)` to how many |

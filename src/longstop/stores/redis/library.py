@@ -14,8 +14,9 @@ FORMAT = 1
 """What the keys hold, and how. A store of a later one is refused."""
 
 _FILES = (
-    *("base", "records", "indexes", "dead_groups", "history", "lanes", "deliveries", "events", "leases", "decisions"),
-    *("clock_repair", "lookups", "forgetting", "jobs", "statistics", "held_requests", "transfer"),
+    *("writing", "base", "records", "indexes", "dead_groups", "history", "lanes", "deliveries", "events", "leases"),
+    *("parking", "decisions", "clock_repair", "lookups", "forgetting", "jobs", "statistics", "held_requests"),
+    "transfer",
 )
 """In this order: a local of Lua is known from its line on."""
 

@@ -5,7 +5,8 @@ Lua reads (`pack`) None is False and bytes are written as text; text that is no 
 `surrogatepass`. What only we read (`seal`) is as usual.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -26,8 +27,9 @@ _FIELDS = (
 )
 DELIVERY_COLUMNS = (*_FIELDS, "dead_group")
 """A delivery's row. `dead_group`: of one that is dead, what `error_group.group_of` makes of its error."""
-EVENT_COLUMNS = ("id", "source", "type", "key", "received_at_ms", "body_bytes", "delivery_ids")
-"""Of an event's head, what Lua reads. Before it stands what it does not, and before that how long that is (4 bytes)."""
+EVENT_COLUMNS = ("id", "source", "type", "key", "received_at_ms", "body_bytes", "delivery_ids", "apart")
+"""Of an event's head, what Lua reads. Before it stands what it does not, and before that how long that is (4 bytes).
+apart: the name of a body that is not in memory (large_bodies.py); mostly it is, and the row ends before this."""
 CIRCUIT_COLUMNS = (
     *("version", "destination", "opened_at_ms", "probe_at_ms", "answer_ms", "why", "failed", "passed", "probe_key"),
 )
@@ -74,11 +76,15 @@ def text(value: Any) -> Any:
 
 
 def _for_lua(value: Any) -> Any:
-    if isinstance(value, bytes):
+    # By type, and not in the order of a chain of questions: this is asked of each value of each row.
+    if value is None:
+        return False
+    kind = type(value)
+    if kind is str or kind is int:
+        return value
+    if kind is bytes:
         return _as_text(value)
-    if isinstance(value, list | tuple):
-        return [_for_lua(each) for each in value]
-    return False if value is None else value
+    return [_for_lua(each) for each in value] if kind is list or kind is tuple else value
 
 
 def _as_text(value: bytes) -> msgspec.Raw:
@@ -120,12 +126,15 @@ _SKIPPED = _FIELDS.index("skipped")
 _WAIT = _FIELDS.index("wait")
 
 
+_values_of = attrgetter(*_FIELDS)
+
+
 def pack_delivery(delivery: Delivery) -> bytes:
     """A delivery's row."""
     group = group_of(delivery.last_error) if delivery.state is State.DEAD else None
-    values: list[Any] = [getattr(delivery, name) for name in _FIELDS]
+    values: list[Any] = [*_values_of(delivery), group]
     values[_SKIPPED] = int(delivery.skipped)
-    return pack([*values, group])
+    return pack(values)
 
 
 def to_delivery(packed: bytes) -> Delivery:
@@ -144,12 +153,13 @@ def to_delivery(packed: bytes) -> Delivery:
 # -- events -------------------------------------------------------------------------------------
 
 
-def pack_head(append: Append) -> bytes:
+def pack_head(append: Append, apart: str | None) -> bytes:
     """All of an event but its body, with the ids of its deliveries, oldest first."""
     event = append.event
     sealed = seal((event.dedup, event.origin.value, event.parent, event.occurred_at_ms, event.headers.raw))
     ids = sorted(each.id for each in append.deliveries)
-    read = pack((event.id, event.source, event.type, event.key, event.received_at_ms, len(event.body), ids))
+    known = (event.id, event.source, event.type, event.key, event.received_at_ms, len(event.body), ids)
+    read = pack(known if apart is None else (*known, apart))
     return b"".join((len(sealed).to_bytes(4, "big"), sealed, read))
 
 
@@ -188,16 +198,44 @@ def delivery_ids(head: bytes) -> list[str]:
     return [str(each) for each in _read_part(head)[6]]
 
 
+def where_body_lies(head: bytes) -> str | None:
+    """The name of a head's event's body, where that is not in memory."""
+    part = _read_part(head)
+    return str(part[7]) if len(part) > 7 else None
+
+
 def _read_part(head: bytes) -> list[Any]:
     return unpack(head[4 + int.from_bytes(head[:4], "big") :])
 
 
-def item(append: Append) -> list[Any]:
-    """What the functions keep an event from (functions/events.lua)."""
+def item(append: Append, apart: str | None = None) -> list[Any]:
+    """What the functions keep an event from (functions/events.lua). apart: where its body is by now, if not here."""
+    values = _bare_item(append)
+    values[_HEAD], values[_BODY] = pack_head(append, apart), append.event.body if apart is None else None
+    return values
+
+
+def items(appends: Sequence[Append], apart: Mapping[str, str]) -> list[bytes]:
+    """The same of many, packed without heads and bodies, and these behind it in turns. apart: by event's id."""
+    bare, behind = [], []
+    for each in appends:
+        name = apart.get(each.event.id)
+        values = _bare_item(each)
+        values[_BODY] = name is None
+        bare.append(values)
+        behind += [pack_head(each, name), each.event.body if name is None else b""]
+    return [pack(bare), *behind]
+
+
+_HEAD, _BODY = 5, 6
+"""Where an item has them."""
+
+
+def _bare_item(append: Append) -> list[Any]:
     event = append.event
     digest = None if event.dedup is None else dedup_digest(event.source, event.dedup)
     rows = [pack_delivery(each) for each in append.deliveries]
-    values = (event.id, event.source, event.type, event.key, event.received_at_ms, pack_head(append), event.body, rows)
+    values = (event.id, event.source, event.type, event.key, event.received_at_ms, None, None, rows)
     return [*values, digest, append.dedup_until_ms]
 
 

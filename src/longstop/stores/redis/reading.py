@@ -1,7 +1,7 @@
 """Reading what is kept by its ids, many at a time. What cannot be read is left out of a list, and told once."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ from longstop.model.delivery import Delivery
 from longstop.model.errors import UnreadableRowError
 from longstop.model.event import Event
 from longstop.model.listing import History, KeptEvent
-from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.large_bodies import LargeBodies
 from longstop.stores.redis.packing import (
     body_bytes,
     delivery_ids,
@@ -32,7 +32,7 @@ AT_ONCE = 200
 log = structlog.get_logger("longstop.store")
 
 
-class RedisReading(RedisDatabase):
+class RedisReading(LargeBodies):
     """What several parts of the store read."""
 
     async def _ask_each(self, function: str, ids: Sequence[str], *args: str | bytes | int) -> list[Any]:
@@ -46,8 +46,19 @@ class RedisReading(RedisDatabase):
         """Events with their deliveries; None for what is not there or cannot be read."""
         found = await self._ask_each("events", ids, int(with_bodies))
         rows = zip(ids, found, strict=True)
-        make = partial(to_kept, with_body=with_bodies)
-        return [readable(make, row, id_) if row else None for id_, row in rows]
+        return [await self._readable_event(row, id_, with_bodies) if row else None for id_, row in rows]
+
+    async def _readable_event(self, row: Sequence[Any], id_: str, with_body: bool) -> KeptEvent | None:
+        try:
+            return await self._to_kept(row, with_body)
+        except UnreadableRowError as error:
+            tell_unreadable(id_, error.trouble)
+            return None
+
+    async def _to_kept(self, row: Sequence[Any], with_body: bool) -> KeptEvent:
+        """The event of what the function `events` answers for one. Raises UnreadableRowError."""
+        head, body, *rest = row
+        return _to_kept((head, await self._body(head, body), *rest), with_body)
 
     async def _deliveries(self, ids: Sequence[str]) -> list[Delivery | None]:
         """Deliveries; None for what is not there or cannot be read."""
@@ -61,7 +72,7 @@ class RedisReading(RedisDatabase):
     async def _heads(self, ids: Sequence[str]) -> list[Event | None]:
         """Events without their bodies."""
         found = zip(ids, await self._values("event", ids), strict=True)
-        return [None if head is None else readable(_bodiless, head, id_) for id_, head in found]
+        return [None if head is None else readable(bodiless, head, id_) for id_, head in found]
 
     async def _delivery_ids(self, event_ids: Sequence[str]) -> list[str]:
         """The ids of the deliveries of these events."""
@@ -87,8 +98,7 @@ class RedisReading(RedisDatabase):
         ]
 
 
-def to_kept(found: Sequence[Any], with_body: bool) -> KeptEvent:
-    """The event of what the function `events` answers for one. Raises UnreadableRowError."""
+def _to_kept(found: Sequence[Any], with_body: bool) -> KeptEvent:
     head, body, redeliveries, made_by, edits, rows = found
     return KeptEvent(
         to_event(head, body),
@@ -100,7 +110,8 @@ def to_kept(found: Sequence[Any], with_body: bool) -> KeptEvent:
     )
 
 
-def _bodiless(head: bytes) -> Event:
+def bodiless(head: bytes) -> Event:
+    """A head's event, without its body. Raises UnreadableRowError."""
     return to_event(head, b"")
 
 
@@ -117,11 +128,11 @@ def readable(make: Callable[[Row], T], row: Row, id_: str) -> T | None:
         trouble = error.trouble
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         trouble = str(error)
-    _tell(id_, trouble)
+    tell_unreadable(id_, trouble)
     return None
 
 
 @lru_cache(maxsize=1_000)
-def _tell(row: str, trouble: str) -> None:
-    """Once: most of what reads it does so again and again."""
+def tell_unreadable(row: str, trouble: str) -> None:
+    """Say so, once: most of what reads it does so again and again."""
     log.error("row_unreadable", row=row, error=trouble)

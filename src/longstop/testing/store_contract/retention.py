@@ -110,6 +110,37 @@ async def check_what_is_forgotten_is_gone_whole(store: Store) -> None:
     expect_equal((await store.recount()).drifts, (), "drifts")
 
 
+async def check_what_goes_by_the_span_and_by_the_row(store: Store) -> None:
+    """Whatever spans a store is kept in: between them all goes that may, but what is to be kept, and nothing else."""
+    await _mixed(store)
+    await store.prepare_spans(AT_MS)
+    forgotten = 0
+    for _ in range(STEPS_MAX):
+        span = await store.due_span(ALL_GONE)
+        if span is None:
+            break
+        listed = (await store.span_events(span, None, 100)).event_ids
+        expect(not span.staying & set(listed), "what stays of a span is listed as what goes")
+        kept = [id_ for id_ in listed if id_ == event_id(1)]
+        expect_equal(await store.forget_span(span, ALL_GONE, kept), len(listed) - len(kept), "forgotten of a span")
+        forgotten += len(listed) - len(kept)
+    else:
+        raise AssertionError("there is no end of spans that may be forgotten")
+    forgotten += await store.forget(await _found(store, ALL_GONE), ALL_GONE)
+    expect_equal(forgotten, 6, "forgotten")
+    rows = (await store.find_events(EventFilter(), Page(newest_first=False))).rows
+    expect_equal([row.event.id for row in rows], _ids(6, 7, 8), "events that stayed")
+    deliveries = (await store.find_deliveries(DeliveryFilter(), Page(newest_first=False))).rows
+    expect_equal([row.event_id for row in deliveries], _ids(6, 7, 8, 8), "deliveries that stayed")
+    after: str | None = None
+    for _ in range(STEPS_MAX):
+        step = await store.recount(after)
+        expect_equal(step.drifts, (), "drifts")
+        after = step.next_after
+        if after is None:
+            break
+
+
 async def check_dead_of_one_key_forgotten_together(store: Store) -> None:
     """A group counts keys: one that several of those that go had counts once, and not while one of it stays."""
     await store.append([make_append(number, key=key) for number, key in enumerate("aabbc", start=1)])

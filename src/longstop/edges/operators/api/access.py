@@ -22,11 +22,16 @@ def requires(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency: the caller, who has this scope; else the answer is 403 and names it."""
 
     async def allowed(who: Annotated[Caller, Depends(caller)]) -> Caller:
-        if not who.may(scope):
-            raise ProblemError(403, f"{who.name} lacks the scope {scope}; an administrator gives it", scope=scope)
+        expect(who, scope)
         return who
 
     return allowed
+
+
+def expect(who: Caller, scope: Scope) -> None:
+    """Raise a problem, 403, unless this caller has the scope."""
+    if not who.may(scope):
+        raise ProblemError(403, f"{who.name} lacks the scope {scope}; an administrator gives it", scope=scope)
 
 
 Viewer = Annotated[Caller, Depends(requires(Scope.VIEW))]

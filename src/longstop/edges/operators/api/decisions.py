@@ -8,13 +8,14 @@ from pydantic import Field
 from longstop.client.jobs import RATE_MAX, NamedResults, NamedSurvey
 from longstop.edges.desk.decisions import decide_by_ids, survey_ids
 from longstop.edges.desk.desk import ByIds
-from longstop.edges.operators.api.access import Decider
+from longstop.edges.operators.api.access import Viewer, expect
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.problems import invalid
 from longstop.edges.operators.api.replays import WHY_CHARS_MAX
 from longstop.edges.operators.api.services import Services
 from longstop.edges.operators.api.strict import StrictBody
 from longstop.edges.rows.values import Row
+from longstop.model.caller import Scope
 
 IDS_MAX = 500
 """Of one request; many more are a job's."""
@@ -50,8 +51,13 @@ def router(services: Services) -> APIRouter:
         responses={200: {"model": NamedSurvey, "description": "With `dry_run`: what it would be of."}},
         summary="Replay, discard or expedite what is named by its ids",
     )
-    async def decide(who: Decider, asked: DecisionRequest, once: CarriedOut) -> Any:
-        """A result for each; one that could not be done says why, and the others are done all the same."""
+    async def decide(who: Viewer, asked: DecisionRequest, once: CarriedOut) -> Any:
+        """A result for each; one that could not be done says why, and the others are done all the same.
+
+        It takes the scope `replay`; a dry run only counts.
+        """
+        if not asked.dry_run:
+            expect(who, Scope.REPLAY)
         wanted = _wanted(asked)
         service = services.replay(who)
 

@@ -9,7 +9,7 @@ from longstop.client.jobs import Job, JobRequest, JobSurvey
 from longstop.client.models import Items
 from longstop.edges.desk.behind import jobs_of
 from longstop.edges.desk.lookups import delivery_rows
-from longstop.edges.operators.api.access import Decider, Viewer
+from longstop.edges.operators.api.access import Decider, Viewer, expect
 from longstop.edges.operators.api.once import CarriedOut
 from longstop.edges.operators.api.paging import AskedPage, items
 from longstop.edges.operators.api.queries import Asked, filter_of
@@ -18,7 +18,7 @@ from longstop.edges.operators.api.services import Services
 from longstop.edges.rows.ids import ambiguous
 from longstop.edges.rows.jobs import job_row, survey_row
 from longstop.edges.rows.values import Row
-from longstop.model.caller import Caller
+from longstop.model.caller import Caller, Scope
 from longstop.model.errors import NotFoundError
 from longstop.model.job import Job as KeptJob
 from longstop.model.job import JobState
@@ -67,11 +67,13 @@ def deciding_router(services: Services) -> APIRouter:
         responses={200: {"model": JobSurvey, "description": "With `dry_run`: what it would be of."}},
         summary="Replay or discard many",
     )
-    async def make(who: Decider, asked: JobRequest, once: CarriedOut) -> Any:
+    async def make(who: Viewer, asked: JobRequest, once: CarriedOut) -> Any:
         """The job is of what matches now, and is carried out by whichever gateway delivers.
 
-        Where nothing matches, it is done at once.
+        Where nothing matches, it is done at once. It takes the scope `replay`; a dry run only counts.
         """
+        if not asked.dry_run:
+            expect(who, Scope.REPLAY)
         service, wanted = jobs_of(services, who), await _wanted(services, asked)
 
         async def dry() -> Row:

@@ -179,7 +179,7 @@ class Live:
                 await self._look_once(activity, looks)
             except StoreError as error:
                 # They are told nothing new until it can be used again; the connection lives.
-                log.warning("live_not_looked", error=str(error))
+                log.debug("live_not_looked", error=str(error))
             looks += 1
             if looks % PING_EVERY == 0:
                 self._tell_all(message("ping", {}))

@@ -12,6 +12,7 @@ from longstop.stores.postgres.store.lookups import PostgresLookups
 from longstop.stores.postgres.store.nodes import PostgresNodes
 from longstop.stores.postgres.store.rejections import PostgresRejections
 from longstop.stores.postgres.store.retention import PostgresRetention
+from longstop.stores.postgres.store.spans import PostgresSpans
 from longstop.stores.postgres.store.statistics import PostgresStatistics
 from longstop.stores.postgres.store.transfer import PostgresTransfer
 
@@ -24,6 +25,7 @@ class PostgresStore(
     PostgresNodes,
     PostgresHealth,
     PostgresRetention,
+    PostgresSpans,
     PostgresRejections,
     PostgresKeyedRequests,
     PostgresStatistics,

@@ -19,12 +19,14 @@ class PostgresDecisions(PostgresDatabase):
             return []
         results = await self.transact(lambda connection: decisions.act(connection, actions))
         if any(each and lanes.may_let_go(each) for each in results):
+            self.floors.forget()
             self._arrivals.arrived()
         return results
 
     async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
         """See ports.Decisions."""
         await self.transact(lambda connection: decisions.replace(connection, append, edit, delivery_ids))
+        self.floors.forget()
         self._arrivals.arrived()
 
     async def pause(self, pause: Pause) -> bool:
@@ -36,6 +38,7 @@ class PostgresDecisions(PostgresDatabase):
         """See ports.Decisions."""
         ended = bool(await self.rows(decisions.RESUME, destination))
         if ended:
+            self.floors.forget()
             self._arrivals.arrived()
         return ended
 

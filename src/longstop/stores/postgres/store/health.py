@@ -7,6 +7,6 @@ from longstop.stores.postgres.database import PostgresDatabase
 class PostgresHealth(PostgresDatabase):
     """See ports.Health."""
 
-    async def health(self, now_ms: int) -> StoreHealth:  # noqa: ARG002
-        """Nothing yet."""
-        return StoreHealth()
+    async def health(self, now_ms: int) -> StoreHealth:
+        """See ports.Health."""
+        return await self.view(lambda connection: self._health.look(connection, now_ms))

@@ -27,7 +27,9 @@ class PostgresInbox(PostgresDatabase):
         except AnswerLostError:
             # What it kept, if it did, it kept under the events' own ids.
             receipts = await append_rows.append(self, appends)
-        if any(each.state is State.SCHEDULED for item in appends for each in item.deliveries):
+        scheduled = [each for item in appends for each in item.deliveries if each.state is State.SCHEDULED]
+        if scheduled:
+            self.floors.lower(scheduled)
             self._arrivals.arrived()
         return receipts
 
@@ -46,7 +48,9 @@ class PostgresInbox(PostgresDatabase):
         except AnswerLostError:
             results = await settling.settle(self, settlements)
             results = await settling.settled_before(self, settlements, results)
-        if any(lanes.may_let_go(each.delivery) for each in settlements):
+        letting_go = [each.delivery for each in settlements if lanes.may_let_go(each.delivery)]
+        if letting_go:
+            self.floors.lower(letting_go)
             self._arrivals.arrived()
         return results
 
@@ -66,6 +70,7 @@ class PostgresInbox(PostgresDatabase):
             )
         except transactions.LostError:
             return transactions.lost(lease)
+        self.floors.forget()
         self._arrivals.arrived()
         return None
 
@@ -79,6 +84,7 @@ class PostgresInbox(PostgresDatabase):
         if not found.count:
             return 0
         repaired = await self.transact(lambda connection: clock_repair.mend(connection, repair, found))
+        self.floors.forget()
         self._arrivals.arrived()
         return repaired
 
@@ -86,5 +92,6 @@ class PostgresInbox(PostgresDatabase):
         """See ports.Inbox."""
         changed = await self.transact(lambda connection: circuits.change(connection, destination, version, circuit))
         if changed:
+            self.floors.forget()
             self._arrivals.arrived()
         return changed

@@ -39,6 +39,7 @@ class PostgresJobs(PostgresDatabase):
         """See ports.Jobs."""
         job = await self.transact(lambda connection: jobs.advance(connection, step))
         if job is not None and step.decisions:
+            self.floors.forget()
             self._arrivals.arrived()
         return job
 

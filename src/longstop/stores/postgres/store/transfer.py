@@ -14,6 +14,7 @@ class PostgresTransfer(PostgresDatabase):
     async def restore(self, events: Sequence[WholeEvent]) -> Sequence[bool]:
         """See ports.Transfer."""
         results = await self.transact(lambda connection: restore.restore(connection, events))
+        self.floors.forget()
         self._arrivals.arrived()
         return results
 

@@ -1,13 +1,9 @@
 -- What every function begins and ends with. The library is one chunk: a table for each subject, since a chunk has
 -- room for 200 locals. Nothing may fail after its first write: what a function has written stays written.
 
--- Neither of these is there yet while the library is loaded.
-local function call(...) return redis.call(...) end
 local function encode(value) return cmsgpack.pack(value) end
 local function decode(packed) return cmsgpack.unpack(packed) end
 
--- The prefix of all keys: `{longstop}:`. Set at the beginning of every call.
-local K = ''
 -- Something was put where a lease finds it.
 local enlisted = false
 
@@ -39,6 +35,7 @@ local function begin(prefix)
     K = prefix
     enlisted = false
     counters.deltas = {}
+    writing.begin()
 end
 
 -- Register a function that writes, and that does so once however often it is called with the same number: what it
@@ -66,6 +63,7 @@ local function writes(name, flags, work, expand)
                 return redis.error_reply(trouble)
             end
             counters.write()
+            writing.finish()
             kept = encode({number, result})
             if enlisted then
                 call('PUBLISH', K .. 'arrivals', caller)

@@ -1,9 +1,8 @@
 -- What a clock that was ahead has left behind. What becomes of a delivery is said by the caller.
 
+-- Of what can be read; the others' leases and queues come upon them.
 local function rows_of(ids)
-    local rows = {}
-    for i, id in ipairs(ids) do rows[i] = call('GET', K .. 'delivery:' .. id) end
-    return rows
+    return read_rows(ids)[1]
 end
 
 -- Scheduled deliveries of a destination that are due after a time; which: 'untried', 'tried' or 'held'.
@@ -30,8 +29,7 @@ end)
 writes('repair_dedup', ALWAYS, function(latest_ms, n)
     local digests = call('ZRANGEBYSCORE', K .. 'dedup:until', '(' .. latest_ms, '+inf', 'LIMIT', 0, n)
     for _, digest in ipairs(digests) do
-        local kept = decode(call('HGET', K .. 'dedup', digest))
-        events.remember(digest, kept[1], tonumber(latest_ms))
+        dedup.remember(digest, dedup.get(digest)[1], tonumber(latest_ms))
     end
     return {#digests}
 end)

@@ -31,7 +31,7 @@ writes('replace', {}, function(packed)
         local row = deliveries.get(id)
         if row then
             row[D.replaced_by] = item[1]
-            call('SET', K .. 'delivery:' .. id, encode(row))
+            writing.set(K .. 'delivery:' .. id, encode(row))
         end
     end
     return {}

@@ -1,19 +1,35 @@
 -- The rows of deliveries, and the one place that changes one.
 
-function deliveries.get(id)
+local function read(id)
     local packed = call('GET', K .. 'delivery:' .. id)
     return packed and decode(packed)
 end
 
+-- Read these rows together: `get` has them from then on.
+function deliveries.load(ids)
+    local keys = {}
+    for i, id in ipairs(ids) do keys[i] = K .. 'delivery:' .. id end
+    writing.load(keys)
+end
+
+-- Its row; nil where there is none, or another program has written something else there.
+function deliveries.get(id)
+    local ok, row = pcall(read, id)
+    return ok and type(row) == 'table' and row[D.id] == id and row or nil
+end
+
 -- Make `new` the row of what was `old`, with all that hangs on it. old nil: it is new; new nil: it is forgotten.
-function deliveries.put(old, new)
+-- packed: `new` as it came, where it did so packed and nothing of it was changed since.
+function deliveries.put(old, new, packed)
     dead_groups.change_delivery(old, new)
     if old then
         lanes.leave(old)
         counters.add('deliveries:' .. pair(old[D.destination], old[D.state]), -1)
     end
     if new then
-        call('SET', K .. 'delivery:' .. new[D.id], encode(new))
+        -- Of one that is dead the group has just been put into it.
+        if new[D.state] == 'dead' then packed = nil end
+        writing.set(K .. 'delivery:' .. new[D.id], packed or encode(new))
         lanes.join(new)
         counters.add('deliveries:' .. pair(new[D.destination], new[D.state]), 1)
     else
@@ -31,6 +47,6 @@ end
 function deliveries.replace(id, seen, new)
     if call('GET', K .. 'delivery:' .. id) ~= seen then return nil end
     local row = decode(new)
-    deliveries.put(decode(seen), row)
+    deliveries.put(decode(seen), row, new)
     return row
 end

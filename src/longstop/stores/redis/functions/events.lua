@@ -12,61 +12,92 @@ function events.get(id)
     return head and decode(head:sub(5 + struct.unpack('>I4', head)))
 end
 
--- item: {id, source, type, key, received_at_ms, head, body, rows, digest, dedup_until_ms}
+-- item: {id, source, type, key, received_at_ms, head, body (false: it is apart), rows, digest, dedup_until_ms}
 local function fields(item)
     return {
         id = item[1], source = item[2], type = item[3], key = item[4], received_at_ms = item[5], unrouted = #item[8] == 0
     }
 end
 
+-- The rows of an item's deliveries, unpacked once.
+local function unpacked_rows(item)
+    if not item.rows then
+        item.rows = {}
+        for i, packed in ipairs(item[8]) do item.rows[i] = decode(packed) end
+    end
+    return item.rows
+end
+
+-- The ids of items with the keys that are theirs, and one id that is there twice, if there is.
+local function ids_and_keys(items)
+    local ids, keys, seen, twice = {}, {}, {}, nil
+    local function add(id, key)
+        if seen[id] then twice = id end
+        seen[id] = true
+        ids[#ids + 1] = id
+        keys[#keys + 1] = key
+    end
+    for _, item in ipairs(items) do
+        add(item[1], head_key(item[1]))
+        for _, row in ipairs(unpacked_rows(item)) do add(row[D.id], K .. 'delivery:' .. row[D.id]) end
+    end
+    return ids, keys, twice
+end
+
 -- An error where an id is taken: overwriting an event would lose it.
 function events.refuse_taken(items)
-    local seen = {}
-    for _, item in ipairs(items) do
-        local ids = {[item[1]] = head_key(item[1])}
-        for _, packed in ipairs(item[8]) do
-            local id = decode(packed)[D.id]
-            if ids[id] then return 'TAKEN ' .. id end
-            ids[id] = K .. 'delivery:' .. id
-        end
-        for id, key in pairs(ids) do
-            if seen[id] or call('EXISTS', key) == 1 then return 'TAKEN ' .. id end
-            seen[id] = true
-        end
+    local ids, keys, twice = ids_and_keys(items)
+    if twice then return 'TAKEN ' .. twice end
+    if not writing.any(keys) then return nil end
+    for i, key in ipairs(keys) do
+        if call('EXISTS', key) == 1 then return 'TAKEN ' .. ids[i] end
     end
-    return nil
 end
 
 function events.keep(item)
     local id = item[1]
-    call('SET', head_key(id), item[6])
-    call('SET', body_key(id), item[7])
+    writing.set(head_key(id), item[6])
+    if item[7] then writing.set(body_key(id), item[7]) end
     local event = fields(item)
     indexes.keep_event(event)
     counters.add('events:' .. event.source, 1)
     if event.unrouted then counters.add('unrouted', 1) end
-    for _, packed in ipairs(item[8]) do deliveries.put(nil, decode(packed)) end
+    for i, row in ipairs(unpacked_rows(item)) do deliveries.put(nil, row, item[8][i]) end
+end
+
+-- Of an event's dedup key: the first event's id and the end of its window, packed.
+local dedup = {}
+
+function dedup.load(items)
+    local digests = {}
+    for _, item in ipairs(items) do
+        if item[9] then digests[#digests + 1] = item[9] end
+    end
+    writing.load_fields(K .. 'dedup', digests)
+end
+
+function dedup.get(digest)
+    local kept = writing.field(K .. 'dedup', digest)
+    return kept and decode(kept)
+end
+
+function dedup.remember(digest, id, until_ms)
+    writing.set_field(K .. 'dedup', digest, encode({id, until_ms}))
+    writing.add(K .. 'dedup:until', until_ms, digest)
+    writing.add(K .. 'dedup:digests', NO_SCORE, digest)
+end
+
+function dedup.forget(digest)
+    writing.set_field(K .. 'dedup', digest, false)
+    writing.remove(K .. 'dedup:until', digest)
+    writing.remove(K .. 'dedup:digests', digest)
 end
 
 -- The id of the event of which this is a duplicate.
 local function first_of(item)
-    local digest = item[9]
-    local kept = digest and call('HGET', K .. 'dedup', digest)
-    if not kept then return nil end
-    local first = decode(kept)
+    local first = item[9] and dedup.get(item[9])
+    if not first then return nil end
     return item[5] < first[2] and first[1] or nil
-end
-
-function events.remember(digest, id, until_ms)
-    call('HSET', K .. 'dedup', digest, encode({id, until_ms}))
-    call('ZADD', K .. 'dedup:until', until_ms, digest)
-    call('ZADD', K .. 'dedup:digests', 0, digest)
-end
-
-function events.forget_key(digest)
-    call('HDEL', K .. 'dedup', digest)
-    call('ZREM', K .. 'dedup:until', digest)
-    call('ZREM', K .. 'dedup:digests', digest)
 end
 
 local function append_one(item)
@@ -76,16 +107,22 @@ local function append_one(item)
         if call('EXISTS', head_key(first)) == 1 then call('HINCRBY', K .. 'redeliveries', first, 1) end
         return first
     end
-    if item[9] then events.remember(item[9], item[1], item[10]) end
+    if item[9] then dedup.remember(item[9], item[1], item[10]) end
     events.keep(item)
     return ''
 end
 
--- For each item the id of the first event, empty where it is this one.
-writes('append', {}, function(packed)
-    local items = decode(packed)
+-- items: without heads, and `true` for a body that is kept here. Those are in `given`, in turns: to Lua a text costs all
+-- of its bytes each time it is taken out of another one. For each item the id of the first event, empty where it is
+-- this one.
+writes('append', {}, function(packed, ...)
+    local items, given = decode(packed), {...}
+    for i, item in ipairs(items) do
+        item[6], item[7] = given[2 * i - 1], item[7] and given[2 * i]
+    end
     local taken = events.refuse_taken(items)
     if taken then return nil, taken end
+    dedup.load(items)
     local firsts = {}
     for i, item in ipairs(items) do firsts[i] = append_one(item) end
     return firsts

@@ -38,10 +38,11 @@ local function forget_event(id, seen)
     forget_edit(id)
     call('HDEL', K .. 'redeliveries', id)
     call('UNLINK', head_key(id), body_key(id))
-    return 1
+    return event[E.apart] or 1
 end
 
--- asked: of each event {id, the rows of its deliveries as they were seen}. 1 for each that is forgotten.
+-- asked: of each event {id, the rows of its deliveries as they were seen}. For each that is forgotten 1, or the name of
+-- its body, which is apart.
 writes('forget', ALWAYS, function(packed)
     local gone = {}
     for i, each in ipairs(decode(packed)) do gone[i] = forget_event(each[1], each[2]) end
@@ -70,6 +71,6 @@ end)
 -- How many went, at most `n`.
 writes('forget_dedup', ALWAYS, function(now_ms, n)
     local over = call('ZRANGEBYSCORE', K .. 'dedup:until', '-inf', now_ms, 'LIMIT', 0, n)
-    for _, digest in ipairs(over) do events.forget_key(digest) end
+    for _, digest in ipairs(over) do dedup.forget(digest) end
     return {#over}
 end)

@@ -7,7 +7,7 @@ local RECENT_MAX = 20000
 local CUT_EVERY = 100 -- it may be longer by so many
 
 local function listed(key, id)
-    call('ZADD', key, 0, id)
+    writing.add(key, NO_SCORE, id)
 end
 
 -- Sorted by a text's hash and then by id: a set for each text would cost more than its members.
@@ -15,18 +15,12 @@ local function hashed(text, id)
     return string.sub(redis.sha1hex(text), 1, 12) .. id
 end
 
-local function note_most(name, ms)
-    if ms > 0 and ms > tonumber(call('HGET', K .. 'marks', name) or 0) then
-        call('HSET', K .. 'marks', name, ms)
-    end
-end
-
 -- How far the time in an id is ahead of and behind the arrival that it stands for.
 local function note_lag(id, received_at_ms)
     local at_ms = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
     if at_ms then
-        note_most('ahead', at_ms - received_at_ms)
-        note_most('behind', received_at_ms - at_ms)
+        writing.note_most('ahead', at_ms - received_at_ms)
+        writing.note_most('behind', received_at_ms - at_ms)
     end
 end
 
@@ -35,7 +29,7 @@ local noted = {}
 
 local function note_recent(kind, at_ms, member)
     local key = K .. 'recent:' .. kind
-    call('ZADD', key, at_ms, member)
+    writing.add(key, at_ms, member)
     noted[key] = (noted[key] or 0) + 1
     if noted[key] >= CUT_EVERY then
         noted[key] = 0
@@ -53,7 +47,7 @@ function indexes.keep_event(event)
     if event.key then listed(K .. 'events:key', hashed(event.key, id)) end
     if event.unrouted then
         listed(K .. 'events:unrouted', id)
-        call('ZADD', K .. 'ended:unrouted', at_ms, id)
+        writing.add(K .. 'ended:unrouted', at_ms, id)
     end
     note_recent('events', at_ms, id)
     note_lag(id, at_ms)
@@ -61,14 +55,14 @@ end
 
 function indexes.forget_event(event)
     local id = event.id
-    call('ZREM', K .. 'events:source:' .. event.source, id)
-    if event.type then call('ZREM', K .. 'events:type:' .. event.type, id) end
-    if event.key then call('ZREM', K .. 'events:key', hashed(event.key, id)) end
+    writing.remove(K .. 'events:source:' .. event.source, id)
+    if event.type then writing.remove(K .. 'events:type:' .. event.type, id) end
+    if event.key then writing.remove(K .. 'events:key', hashed(event.key, id)) end
     if event.unrouted then
-        call('ZREM', K .. 'events:unrouted', id)
-        call('ZREM', K .. 'ended:unrouted', id)
+        writing.remove(K .. 'events:unrouted', id)
+        writing.remove(K .. 'ended:unrouted', id)
     end
-    call('ZREM', K .. 'recent:events', id)
+    writing.remove(K .. 'recent:events', id)
 end
 
 -- -- deliveries ---------------------------------------------------------------------------------------
@@ -97,7 +91,7 @@ local function move(id, old, new)
             if left[set] then left[set] = nil else listed(set, id) end
         end
     end
-    for set in pairs(left) do call('ZREM', set, id) end
+    for set in pairs(left) do writing.remove(set, id) end
 end
 
 local function has_ended(row)
@@ -108,11 +102,11 @@ end
 function indexes.change_delivery(old, new)
     local id = (new or old)[D.id]
     move(id, old, new)
-    if has_ended(old) then call('ZREM', K .. 'ended:' .. old[D.state], id) end
-    if old and old[D.state] == 'dead' and old[D.key] then call('ZREM', K .. 'dead:key', hashed(old[D.key], id)) end
+    if has_ended(old) then writing.remove(K .. 'ended:' .. old[D.state], id) end
+    if old and old[D.state] == 'dead' and old[D.key] then writing.remove(K .. 'dead:key', hashed(old[D.key], id)) end
     if has_ended(new) then
-        call('ZADD', K .. 'ended:' .. new[D.state], new[D.ended_at_ms], id)
-        note_most('early', new[D.received_at_ms] - new[D.ended_at_ms])
+        writing.add(K .. 'ended:' .. new[D.state], new[D.ended_at_ms], id)
+        writing.note_most('early', new[D.received_at_ms] - new[D.ended_at_ms])
     end
     if new and new[D.state] == 'dead' and new[D.key] then listed(K .. 'dead:key', hashed(new[D.key], id)) end
     if not old then note_lag(id, new[D.received_at_ms]) end

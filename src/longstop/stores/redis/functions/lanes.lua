@@ -21,29 +21,37 @@ end
 
 local function enlist(row)
     local to, id = row[D.destination], row[D.id]
-    call('ZADD', due_key(to, is_tried(row)), row[D.due_at_ms], id)
-    if is_tried(row) then call('ZADD', K .. 'tries:' .. to, by_tries(row), id) end
-    if row[D.expires_at_ms] then call('ZADD', K .. 'expiring:' .. to, row[D.expires_at_ms], id) end
+    writing.add(due_key(to, is_tried(row)), row[D.due_at_ms], id)
+    if is_tried(row) then writing.add(K .. 'tries:' .. to, by_tries(row), id) end
+    if row[D.expires_at_ms] then writing.add(K .. 'expiring:' .. to, row[D.expires_at_ms], id) end
     enlisted = true
 end
 
 local function delist(row)
     local to, id = row[D.destination], row[D.id]
-    call('ZREM', due_key(to, is_tried(row)), id)
-    if is_tried(row) then call('ZREM', K .. 'tries:' .. to, id) end
-    if row[D.expires_at_ms] then call('ZREM', K .. 'expiring:' .. to, id) end
+    writing.remove(due_key(to, is_tried(row)), id)
+    if is_tried(row) then writing.remove(K .. 'tries:' .. to, id) end
+    if row[D.expires_at_ms] then writing.remove(K .. 'expiring:' .. to, id) end
 end
 
--- Take an id whose row cannot be read out of all that a lease looks at.
-function lanes.drop(destination, id)
+-- Take an id whose row cannot be read out of all that a lease looks at. In its lane it stays, and holds the others.
+function lanes.drop(destination, id, now_ms)
     for _, set in ipairs({'due:untried:', 'due:tried:', 'tries:', 'expiring:'}) do
-        call('ZREM', K .. set .. destination, id)
+        writing.remove(K .. set .. destination, id)
     end
-    call('ZADD', K .. 'unreadable', 0, id)
+    writing.add(K .. 'unreadable', now_ms, id)
+end
+
+-- Put what was dropped, and can be read again, where it belongs.
+function lanes.take_back(row)
+    writing.remove(K .. 'unreadable', row[D.id])
+    if row[D.state] ~= 'scheduled' then return end
+    lanes.join(row)
+    if row[D.lane] then lanes.advance(row[D.destination], row[D.lane]) end
 end
 
 local function hold(row)
-    call('ZADD', K .. 'held:' .. row[D.destination], row[D.due_at_ms], row[D.id])
+    writing.add(K .. 'held:' .. row[D.destination], row[D.due_at_ms], row[D.id])
 end
 
 local function lane_key(destination, lane)
@@ -69,12 +77,12 @@ end
 
 function lanes.leave(row)
     local id = row[D.id]
-    if row[D.state] == 'leased' then call('ZREM', K .. 'leased', id) end
+    if row[D.state] == 'leased' then writing.remove(K .. 'leased', id) end
     if row[D.state] == 'scheduled' then
         delist(row)
-        if row[D.lane] then call('ZREM', K .. 'held:' .. row[D.destination], id) end
+        if row[D.lane] then writing.remove(K .. 'held:' .. row[D.destination], id) end
     end
-    if row[D.lane] and IN_LANE[row[D.state]] then call('ZREM', lane_key(row[D.destination], row[D.lane]), id) end
+    if row[D.lane] and IN_LANE[row[D.state]] then writing.remove(lane_key(row[D.destination], row[D.lane]), id) end
 end
 
 -- One that is under way is its lane's first, whatever its id. What came in from elsewhere may be so already.
@@ -93,10 +101,10 @@ end
 function lanes.join(row)
     local id = row[D.id]
     if row[D.state] == 'leased' then
-        call('ZADD', K .. 'leased', row[D.lease_until_ms], id)
+        writing.add(K .. 'leased', row[D.lease_until_ms], id)
         if row[D.lane] then go_first(row) end
     end
-    if row[D.lane] and IN_LANE[row[D.state]] then call('ZADD', lane_key(row[D.destination], row[D.lane]), 0, id) end
+    if row[D.lane] and IN_LANE[row[D.state]] then writing.add(lane_key(row[D.destination], row[D.lane]), NO_SCORE, id) end
     if row[D.state] == 'scheduled' then
         if row[D.lane] then hold(row) else enlist(row) end
     end
@@ -115,6 +123,8 @@ function lanes.advance(destination, lane)
         hold(before)
     end
     local first = head and deliveries.get(head)
+    -- One that cannot be read holds the others until it is parked or mended (parking.lua).
+    if head and not first then return end
     if not first or first[D.state] ~= 'scheduled' then
         call('HDEL', K .. 'fronts', place)
         return

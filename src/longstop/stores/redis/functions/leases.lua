@@ -24,15 +24,14 @@ local function choose(destination, room, retries, retries_first, now_ms)
     return in_turns(untried, tried, room)
 end
 
--- Whether it was leased. One whose row is gone, or that another program has written over, leaves the queue: nothing
--- waits for it, and its id is kept.
+-- Whether it was leased. One whose row cannot be read leaves the queue.
 local function lease_one(destination, id, worker, now_ms, until_ms)
-    local ok, old = pcall(deliveries.get, id)
-    if not ok or type(old) ~= 'table' or old[D.id] ~= id then
-        lanes.drop(destination, id)
+    local old = deliveries.get(id)
+    if not old then
+        lanes.drop(destination, id, now_ms)
         return false
     end
-    local new = deliveries.get(id)
+    local new = {unpack(old)}
     new[D.state] = 'leased'
     new[D.token] = old[D.token] + 1
     new[D.leased_at_ms] = now_ms
@@ -55,20 +54,27 @@ end
 
 -- {delivery's row, event's head, body} of each id.
 local function claims(ids)
-    local found = {}
+    deliveries.load(ids)
+    local found, keys = {}, {}
     for i, id in ipairs(ids) do
         local packed = call('GET', K .. 'delivery:' .. id)
-        local event_id = packed and decode(packed)[D.event_id]
-        found[i] = {packed, event_id and call('GET', head_key(event_id)), event_id and call('GET', body_key(event_id))}
+        found[i] = {packed, packed and decode(packed)[D.event_id]}
+        keys[#keys + 1] = found[i][2] and head_key(found[i][2])
+        keys[#keys + 1] = found[i][2] and body_key(found[i][2])
+    end
+    writing.load(keys)
+    for i, each in ipairs(found) do
+        local event_id = each[2]
+        found[i] = {each[1], event_id and call('GET', head_key(event_id)), event_id and call('GET', body_key(event_id))}
     end
     return found
 end
 
--- asked: of each destination {name, room, retries, whether those that were tried come first}. The answer: ids, and of
--- each destination that is not paused {its circuit packed or '', when the next is due}.
+-- asked: of each destination {name, room, retries, whether those that were tried come first}. The answer: ids, of each
+-- destination that is not paused {its circuit packed or '', when the next is due}, and what cannot be read.
 writes('lease', ALWAYS, function(packed)
     local worker, now_ms, until_ms, over_ms, asked = unpack(decode(packed))
-    local ids, places = {}, {}
+    local ids, places, unread = {}, {}, {}
     for _, place in ipairs(asked) do
         local name, room, retries, retries_first = unpack(place)
         if call('HEXISTS', K .. 'pauses', name) == 0 then
@@ -79,18 +85,33 @@ writes('lease', ALWAYS, function(packed)
             else
                 chosen = choose(name, room, retries, retries_first, now_ms)
             end
+            deliveries.load(chosen)
             for _, id in ipairs(chosen) do
-                if lease_one(name, id, worker, now_ms, until_ms) then ids[#ids + 1] = id end
+                local into = lease_one(name, id, worker, now_ms, until_ms) and ids or unread
+                into[#into + 1] = id
             end
             places[#places + 1] = {circuit or '', next_due(name, now_ms)}
         end
     end
     -- What was leased is nothing new to lease.
     enlisted = false
-    return {ids, places}
+    return {ids, places, unread}
 end, function(result)
-    return {claims(result[1]), result[2]}
+    return {claims(result[1]), result[2], result[3]}
 end)
+
+-- {rows, packed; ids of what cannot be read}
+local function read_rows(ids)
+    local rows, unread = {}, {}
+    for _, id in ipairs(ids) do
+        if deliveries.get(id) then
+            rows[#rows + 1] = call('GET', K .. 'delivery:' .. id)
+        else
+            unread[#unread + 1] = id
+        end
+    end
+    return {rows, unread}
+end
 
 -- The rows of which one may find out whether a destination is back: the oldest or newest that were never tried, or
 -- else the one with the fewest tries.
@@ -111,9 +132,7 @@ reads('probes', function(destination, now_ms, newest_first, n)
         if not later[2] then break end
         tries = math.floor(tonumber(later[2]) / (DUE_MAX + 1))
     end
-    local rows = {}
-    for i, id in ipairs(ids) do rows[i] = call('GET', K .. 'delivery:' .. id) end
-    return rows
+    return read_rows(ids)
 end)
 
 -- Lease one as the probe of an open circuit, where both are as they were seen; the answer: its id, or nothing.
@@ -139,14 +158,16 @@ end
 -- leases: of each {delivery's id, token}. The answer: 1 for each that is held, 0 for one that is lost.
 writes('extend', ALWAYS, function(packed)
     local asked, until_ms = unpack(decode(packed))
-    local results = {}
+    local results, ids = {}, {}
+    for i, lease in ipairs(asked) do ids[i] = lease[1] end
+    deliveries.load(ids)
     for i, lease in ipairs(asked) do
         local row = held(lease[1], lease[2])
         results[i] = row and 1 or 0
         if row then
             row[D.lease_until_ms] = until_ms
-            call('SET', K .. 'delivery:' .. lease[1], encode(row))
-            call('ZADD', K .. 'leased', until_ms, lease[1])
+            writing.set(K .. 'delivery:' .. lease[1], encode(row))
+            writing.add(K .. 'leased', until_ms, lease[1])
         end
     end
     return results
@@ -154,15 +175,20 @@ end)
 
 -- settlements: of each {delivery's row as it is to be, the attempt or false, when that ended}, packed.
 writes('settle', ALWAYS, function(packed)
-    local results = {}
-    for i, settlement in ipairs(decode(packed)) do
-        local new = decode(settlement[1])
+    local results, settlements, rows, ids = {}, decode(packed), {}, {}
+    for i, settlement in ipairs(settlements) do
+        rows[i] = decode(settlement[1])
+        ids[i] = rows[i][D.id]
+    end
+    deliveries.load(ids)
+    for i, settlement in ipairs(settlements) do
+        local new = rows[i]
         local old = held(new[D.id], new[D.token])
         results[i] = old and 1 or 0
         if old then
             -- A worker's image of what it tried is older than what a person did meanwhile.
             new[D.replaced_by] = old[D.replaced_by]
-            deliveries.put(old, new)
+            deliveries.put(old, new, not new[D.replaced_by] and settlement[1] or nil)
             if settlement[2] then history.attempt(new, settlement[2], settlement[3]) end
         end
     end
@@ -170,9 +196,5 @@ writes('settle', ALWAYS, function(packed)
 end)
 
 reads('expired', function(now_ms, n)
-    local rows = {}
-    for i, id in ipairs(call('ZRANGEBYSCORE', K .. 'leased', '-inf', now_ms, 'LIMIT', 0, n)) do
-        rows[i] = call('GET', K .. 'delivery:' .. id)
-    end
-    return rows
+    return read_rows(call('ZRANGEBYSCORE', K .. 'leased', '-inf', now_ms, 'LIMIT', 0, n))
 end)

@@ -19,7 +19,7 @@ local function rows_of(event)
     return rows
 end
 
--- Of each event {head, body ('' where bodies are not asked for), redeliveries, the record of who made it, the records of
+-- Of each event {head, body ('' where bodies are not asked for, nil where it is not here), redeliveries, the record of who made it, the records of
 -- what was sent in its place, the rows of its deliveries}, empty where it is not there.
 local function whole_event(id, with_body)
     local head = call('GET', head_key(id))
@@ -28,7 +28,8 @@ local function whole_event(id, with_body)
     for i, event_id in ipairs(call('ZRANGE', K .. 'edits:of:' .. id, 0, -1)) do
         records[i] = call('HGET', K .. 'edits', event_id)
     end
-    local body = with_body and call('GET', body_key(id)) or ''
+    local body = ''
+    if with_body then body = call('GET', body_key(id)) end
     return {
         head, body, call('HGET', K .. 'redeliveries', id) or '0', call('HGET', K .. 'edits', id) or '', records,
         rows_of(readable_event(id)),
@@ -41,14 +42,28 @@ reads('events', function(packed, with_bodies)
     return found
 end)
 
--- Of each event 1 where these bytes stand in its body; of as many of the first as have so many bytes, and one at least.
+-- Of each event 1 where these bytes stand in its body, and its head where that is apart; of as many of the first as have
+-- so many bytes, and one at least.
 reads('bodies_with', function(packed, needle, bytes)
     local found, left = {}, tonumber(bytes)
     for i, id in ipairs(decode(packed)) do
         local body = call('GET', body_key(id)) or ''
-        found[i] = string.find(body, needle, 1, true) and 1 or 0
+        if readable_event(id)[E.apart] then
+            found[i] = call('GET', head_key(id))
+        else
+            found[i] = string.find(body, needle, 1, true) and 1 or 0
+        end
         left = left - #body
         if left <= 0 then break end
+    end
+    return found
+end)
+
+-- Of each name of a body 1 where an event says that this is its own.
+reads('bodies_apart', function(packed)
+    local found = {}
+    for i, name in ipairs(decode(packed)) do
+        found[i] = readable_event(string.sub(name, 1, 36))[E.apart] == name and 1 or 0
     end
     return found
 end)

@@ -1,8 +1,8 @@
 -- Taking over what stood elsewhere.
 
 local function keep_key(digest, id, until_ms)
-    local kept = call('HGET', K .. 'dedup', digest)
-    if not kept or decode(kept)[2] < until_ms then events.remember(digest, id, until_ms) end
+    local kept = dedup.get(digest)
+    if not kept or kept[2] < until_ms then dedup.remember(digest, id, until_ms) end
 end
 
 -- history: of each delivery {id, attempts as {packed, number, when it ended}, actions as {packed, when}}

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from longstop.model.action import Action, ActionRecord, Edit, Pause
 from longstop.model.append import Append
 from longstop.model.delivery import Delivery
-from longstop.model.errors import StoreUnavailableError, TransitionError
-from longstop.stores.redis.database import RedisDatabase
+from longstop.model.errors import StoreUnavailableError, TransitionError, UnreadableRowError
 from longstop.stores.redis.packing import (
     item,
     pack,
@@ -17,12 +16,14 @@ from longstop.stores.redis.packing import (
     to_delivery,
     to_pause,
 )
+from longstop.stores.redis.parking import RedisParking
+from longstop.stores.redis.reading import readable
 
 ROUNDS_MAX = 20
 """So often what somebody else changed meanwhile is looked at anew."""
 
 
-class RedisDecisions(RedisDatabase):
+class RedisDecisions(RedisParking):
     """See ports.Decisions."""
 
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
@@ -43,6 +44,9 @@ class RedisDecisions(RedisDatabase):
         for place in places:
             action = actions[place]
             seen = rows[action.delivery_id]
+            if seen is not None and readable(to_delivery, seen, action.delivery_id) is None:
+                await self._park_unread(action.delivery_id, action.transition.at_ms)
+                (seen,) = await self._packed_deliveries([action.delivery_id])
             changed = None if seen is None else _after(seen, action)
             results[place] = changed
             if changed is not None:
@@ -62,7 +66,8 @@ class RedisDecisions(RedisDatabase):
 
     async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
         """See ports.Decisions."""
-        await self.call("replace", pack((item(append), edit.parent, pack_edit(edit), list(delivery_ids))))
+        apart = (await self._put_bodies([append])).get(append.event.id)
+        await self.call("replace", pack((item(append, apart), edit.parent, pack_edit(edit), list(delivery_ids))))
 
     async def pause(self, pause: Pause) -> bool:
         """See ports.Decisions."""
@@ -83,5 +88,5 @@ class RedisDecisions(RedisDatabase):
 def _after(row: bytes, action: Action) -> Delivery | None:
     try:
         return to_delivery(row).after(action.transition)
-    except TransitionError:
+    except (TransitionError, UnreadableRowError):
         return None

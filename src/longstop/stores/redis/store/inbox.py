@@ -1,6 +1,6 @@
 """The way of every event: ports.Inbox over Redis."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -8,14 +8,13 @@ import structlog
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import ClockRepair
-from longstop.model.delivery import DeadReason, Delivery, Transition, Trigger
+from longstop.model.delivery import Delivery
 from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.redis.clock_repair import repair_dedup, repair_deliveries
-from longstop.stores.redis.database import RedisDatabase
 from longstop.stores.redis.packing import (
-    item,
+    items,
     pack,
     pack_attempt,
     pack_circuit,
@@ -24,10 +23,13 @@ from longstop.stores.redis.packing import (
     to_delivery,
     to_event,
 )
+from longstop.stores.redis.parking import RedisParking
 from longstop.stores.redis.reading import readable
 
 log = structlog.get_logger("longstop.store")
 
+CALL_EVENTS_MAX = 1_000
+"""So many events go into one call: Lua has room for some thousands of arguments."""
 CALL_BYTES_MAX = 16 * 2**20
 """So much of bodies goes into one call: the server takes at most 512 MB, and does nothing else while it is at it.
 https://redis.io/docs/latest/develop/reference/clients/ (proto-max-bulk-len). Of what was kept of a batch whose later
@@ -36,15 +38,19 @@ Found = tuple[bytes, bytes | None, bytes | None]
 """A claim as the functions answer with it: the delivery's row, the event's head and body."""
 
 
-class RedisInbox(RedisDatabase):
+class RedisInbox(RedisParking):
     """See ports.Inbox."""
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox."""
+        apart = await self._put_bodies(appends)
         firsts: list[bytes] = []
-        for some in _in_calls(appends):
-            firsts += await self.call("append", pack([item(each) for each in some]))
-        return [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
+        for some in _in_calls(appends, apart):
+            firsts += await self.call("append", *items(some, apart))
+        receipts = [_receipt(each.event.id, first) for each, first in zip(appends, firsts, strict=True)]
+        kept = {each.event_id for each in receipts}
+        await self._drop_bodies([name for id_, name in apart.items() if id_ not in kept])
+        return receipts
 
     async def lease(self, request: LeaseRequest) -> LeaseBatch:
         """See ports.Inbox."""
@@ -52,8 +58,11 @@ class RedisInbox(RedisDatabase):
             (name, room, request.retries.get(name, room), name in request.retries_first)
             for name, room in request.room.items()
         ]
+        await self._look_for_bodies()
         packed = pack((request.worker, request.now_ms, request.until_ms, request.over_ms, asked))
-        found, places = await self.call("lease", packed)
+        found, places, unread = await self.call("lease", packed)
+        for id_ in unread:
+            await self._park_unread(id_.decode(), request.now_ms)
         claims = await self._claims(found, request.now_ms)
         circuits: dict[str, Circuit] = {}
         next_due: list[int] = []
@@ -65,7 +74,7 @@ class RedisInbox(RedisDatabase):
                 circuits[circuit.destination] = circuit
                 next_at_ms = circuit.probe_at_ms if circuit.probe_at_ms > request.now_ms else due_at_ms
             next_due += [next_at_ms] if next_at_ms >= 0 else []
-        if len(claims) < len(found):
+        if len(claims) < len(found) or unread:
             # What was parked took others' room.
             next_due.append(request.now_ms)
         claims.sort(key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id))
@@ -77,7 +86,9 @@ class RedisInbox(RedisDatabase):
         if circuit.probe_at_ms > request.now_ms:
             return circuit, []
         place = (circuit.destination, request.now_ms)
-        rows = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
+        rows, unread = await self.ask("probes", *place, int(circuit.newest_first), PROBE_CANDIDATES)
+        for id_ in unread:
+            await self._park_unread(id_.decode(), request.now_ms)
         if not rows:
             return circuit, []
         candidates = [to_delivery(row) for row in rows]
@@ -94,21 +105,10 @@ class RedisInbox(RedisDatabase):
         claims = []
         for row, head, body in found:
             try:
-                claims.append(Claim(to_delivery(row), to_event(head, body)))
+                claims.append(Claim(to_delivery(row), to_event(head, await self._body(head, body))))
             except UnreadableRowError as error:
                 await self._park(row, error, now_ms)
         return claims
-
-    async def _park(self, row: bytes, error: UnreadableRowError, now_ms: int) -> None:
-        """Let a delivery be dead of its event; one whose own row makes no delivery stays leased, and is told."""
-        delivery = readable(to_delivery, row, "a delivery that was leased")
-        if delivery is None:
-            return
-        trouble = f"the store's row cannot be read: {error.trouble}"
-        change = Transition(Trigger.PARK, now_ms, reason=DeadReason.MALFORMED)
-        parked = replace(delivery.after(change), last_error=trouble)
-        await self.call("repair_deliveries", pack([(parked.id, row, pack_delivery(parked))]))
-        log.error("delivery_unreadable", delivery_id=parked.id, event_id=parked.event_id, error=trouble)
 
     async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
@@ -123,8 +123,10 @@ class RedisInbox(RedisDatabase):
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
-        rows = await self.ask("expired", now_ms, limit)
-        found = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows if row is not None]
+        rows, unread = await self.ask("expired", now_ms, limit)
+        for id_ in unread:
+            await self._park_unread(id_.decode(), now_ms)
+        found = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows]
         return [each for each in found if each is not None]
 
     async def repair_clock(self, repair: ClockRepair) -> int:
@@ -143,14 +145,15 @@ class RedisInbox(RedisDatabase):
         return bool(changed)
 
 
-def _in_calls(appends: Sequence[Append]) -> Iterator[Sequence[Append]]:
-    """All of them, as few at a time as keep a call's bodies below CALL_BYTES_MAX; mostly that is all of them."""
+def _in_calls(appends: Sequence[Append], apart: Collection[str]) -> Iterator[Sequence[Append]]:
+    """All of them, as few at a time as keep a call below CALL_BYTES_MAX and CALL_EVENTS_MAX; mostly that is all."""
     start = size = 0
     for place, each in enumerate(appends):
-        size += len(each.event.body)
-        if size > CALL_BYTES_MAX and place > start:
+        here = 0 if each.event.id in apart else len(each.event.body)
+        size += here
+        if (size > CALL_BYTES_MAX and place > start) or place - start == CALL_EVENTS_MAX:
             yield appends[start:place]
-            start, size = place, len(each.event.body)
+            start, size = place, here
     if appends:
         yield appends[start:]
 

@@ -1,7 +1,7 @@
 """What is done with many: ports.Jobs over Redis."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from longstop.model.action import ActionRecord
 from longstop.model.delivery import Delivery
@@ -75,12 +75,13 @@ class RedisJobs(RedisRecords, RedisReading):
 
     async def advance_job(self, step: JobStep) -> Job | None:
         """See ports.Jobs."""
+        apart = await self._put_bodies([each.instead for each in step.decisions if each.instead is not None])
         for _ in range(TURNS_MAX):
             kept = await self._record("jobs", step.job_id)
             before = None if kept is None else _job(kept)
             if before is None or not before.is_held_by(step.token):
                 return None
-            decided = await self._decided(step.decisions)
+            decided = await self._decided(step.decisions, apart)
             after = before.advanced(step, [each is not None for each in decided])
             asked = [_put(after, before, kept).packed(), [each for each in decided if each is not None]]
             (done,) = await self.call("advance_job", pack(asked))
@@ -88,7 +89,7 @@ class RedisJobs(RedisRecords, RedisReading):
                 return after
         raise StoreUnavailableError("the job's deliveries are changed again and again by others")
 
-    async def _decided(self, decisions: Sequence[JobDecision]) -> list[list[object] | None]:
+    async def _decided(self, decisions: Sequence[JobDecision], apart: Mapping[str, str]) -> list[list[object] | None]:
         """Of each decision what functions/jobs.lua wants; None where the delivery is not as it was seen."""
         ids = [each.action.delivery_id for each in decisions]
         rows = dict(zip(ids, await self._packed_deliveries(ids), strict=True))
@@ -97,7 +98,7 @@ class RedisJobs(RedisRecords, RedisReading):
             # Of two about the same delivery the second has seen what the first is about to change.
             row = rows.pop(each.action.delivery_id, None)
             after = None if row is None else _after(each, row)
-            decided.append(None if row is None or after is None else _as_asked(each, row, after))
+            decided.append(None if row is None or after is None else _as_asked(each, row, after, apart))
         return decided
 
     async def give_up_job(self, job_id: str, token: int) -> None:
@@ -149,10 +150,11 @@ def _after(decision: JobDecision, row: bytes) -> Delivery | None:
         return None
 
 
-def _as_asked(decision: JobDecision, row: bytes, after: Delivery) -> list[object]:
+def _as_asked(decision: JobDecision, row: bytes, after: Delivery, apart: Mapping[str, str]) -> list[object]:
     action = decision.action
     record = ActionRecord(action.transition.trigger, action.transition.at_ms, action.by, action.why)
     made: list[object] = [action.delivery_id, row, pack_delivery(after), pack_action(record), record.at_ms]
     if decision.instead is None or decision.edit is None:
         return [*made, False]
-    return [*made, item(decision.instead), decision.edit.parent, pack_edit(decision.edit)]
+    instead = item(decision.instead, apart.get(decision.instead.event.id))
+    return [*made, instead, decision.edit.parent, pack_edit(decision.edit)]

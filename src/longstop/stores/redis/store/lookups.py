@@ -23,7 +23,7 @@ from longstop.stores.redis import dead_groups
 from longstop.stores.redis.find_deliveries import RedisFindDeliveries
 from longstop.stores.redis.keys import wire
 from longstop.stores.redis.packing import pack, to_circuit, to_delivery
-from longstop.stores.redis.reading import to_kept
+from longstop.stores.redis.parking import RedisParking
 from longstop.stores.redis.recent import RedisRecent
 from longstop.stores.redis.reply import pairs
 from longstop.stores.redis.walk import Question, Range, split_pair
@@ -34,13 +34,13 @@ ENDS_MAX = 100_000
 ENDS_AT_ONCE = 5_000
 
 
-class RedisLookups(RedisFindDeliveries, RedisRecent):
+class RedisLookups(RedisFindDeliveries, RedisRecent, RedisParking):
     """See ports.Lookups."""
 
     async def event(self, event_id: str) -> KeptEvent | None:
         """See ports.Lookups."""
         (found,) = await self.ask("events", pack([event_id]), 1)
-        return to_kept(found, with_body=True) if found else None
+        return await self._to_kept(found, with_body=True) if found else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """See ports.Lookups."""
@@ -155,6 +155,8 @@ class RedisLookups(RedisFindDeliveries, RedisRecent):
 
     async def recount(self, after: str | None = None) -> Recount:
         """See ports.Lookups. The sets that the lookups walk say how many there are."""
+        if after is None:
+            await self._take_back()
         (groups,) = await self.pipeline(("ZRANGE", f"{self._prefix}groups", 0, -1))
         all_names = [name for name, _ in await self._counters()] + [f"group:{id_.decode()}" for id_ in groups]
         names = sorted(name for name in all_names if after is None or name > after)

@@ -7,6 +7,7 @@ from longstop.model.dedup import dedup_digest
 from longstop.model.delivery import State
 from longstop.model.event import Event
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
+from longstop.ports import WithoutSpans
 from longstop.stores.redis.ended import Entry, RedisEnded, last_of
 from longstop.stores.redis.packing import pack, to_attempt, to_delivery, unpack
 from longstop.stores.redis.reading import readable
@@ -19,7 +20,7 @@ DEDUP_AT_ONCE = 1_000
 _STATES = (State.DELIVERED.value, State.DEAD.value, State.DISCARDED.value)
 
 
-class RedisRetention(RedisEnded):
+class RedisRetention(RedisEnded, WithoutSpans):
     """See ports.Retention."""
 
     async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
@@ -72,7 +73,9 @@ class RedisRetention(RedisEnded):
             if not may_go:
                 break
             gone = await self.call("forget", pack(list(may_go.items())))
-            forgotten += sum(gone)
+            # Where a body is apart, the answer is its name.
+            await self._drop_bodies([each.decode() for each in gone if isinstance(each, bytes)])
+            forgotten += sum(1 for each in gone if each)
             left = [id_ for id_, went in zip(may_go, gone, strict=True) if not went]
         return forgotten
 
@@ -120,10 +123,6 @@ class RedisRetention(RedisEnded):
     async def live_until(self, at_ms: int) -> None:
         """See ports.Retention."""
         await self.call("live_until", at_ms)
-
-    async def give_back(self) -> bool:
-        """See ports.Retention. Redis gives memory back by itself."""
-        return False
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Retention."""

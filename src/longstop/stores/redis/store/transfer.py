@@ -6,7 +6,7 @@ from typing import Any
 from longstop.model.append import Append
 from longstop.model.dedup import DedupKey
 from longstop.model.retention import WholeEvent
-from longstop.stores.redis.database import RedisDatabase
+from longstop.stores.redis.large_bodies import LargeBodies
 from longstop.stores.redis.packing import item, pack, pack_action, pack_attempt, pack_edit, unpack
 
 EVENTS_AT_ONCE = 50
@@ -14,14 +14,16 @@ EVENTS_AT_ONCE = 50
 KEYS_AT_ONCE = 1_000
 
 
-class RedisTransfer(RedisDatabase):
+class RedisTransfer(LargeBodies):
     """See ports.Transfer."""
 
     async def restore(self, events: Sequence[WholeEvent]) -> Sequence[bool]:
         """See ports.Transfer."""
         results: list[bool] = []
         for start in range(0, len(events), EVENTS_AT_ONCE):
-            some = [_packed(each) for each in events[start : start + EVENTS_AT_ONCE]]
+            wholes = events[start : start + EVENTS_AT_ONCE]
+            apart = await self._put_bodies([_append(each) for each in wholes])
+            some = [_packed(each, apart.get(each.kept.event.id)) for each in wholes]
             results += [bool(each) for each in await self.call("restore", pack(some))]
         return results
 
@@ -37,12 +39,15 @@ class RedisTransfer(RedisDatabase):
             await self.call("keep_dedup_keys", pack([(each.digest, each.event_id, each.until_ms) for each in some]))
 
 
-def _packed(whole: WholeEvent) -> tuple[Any, ...]:
+def _append(whole: WholeEvent) -> Append:
+    return Append(whole.kept.event, whole.kept.deliveries, whole.dedup_until_ms or 0)
+
+
+def _packed(whole: WholeEvent, apart: str | None) -> tuple[Any, ...]:
     kept = whole.kept
     made_by = kept.made_by
-    append = Append(kept.event, kept.deliveries, whole.dedup_until_ms or 0)
     edit, parent = (pack_edit(made_by), made_by.parent) if made_by is not None else (None, None)
-    return item(append), kept.redeliveries, edit, parent, list(_histories(whole))
+    return item(_append(whole), apart), kept.redeliveries, edit, parent, list(_histories(whole))
 
 
 def _histories(whole: WholeEvent) -> Iterator[tuple[Any, ...]]:

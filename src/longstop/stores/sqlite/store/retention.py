@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent
+from longstop.ports import WithoutSpans
 from longstop.stores.sqlite import (
     ledger,
     retention,
@@ -11,7 +12,7 @@ from longstop.stores.sqlite import (
 from longstop.stores.sqlite.database import Database
 
 
-class SqliteRetention(Database):
+class SqliteRetention(Database, WithoutSpans):
     """See ports.Retention."""
 
     async def forgettable(self, kind: Kind, before: Cutoffs, after: str | None, limit: int) -> Forgettable:
