@@ -11,7 +11,8 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import aiohttp
 
@@ -19,13 +20,16 @@ from acceptance.destination import Arrival, Reply
 from acceptance.harness import LIMIT_S, PROOFS, Process, Site, environment, free_port
 from faults.killing import Backend, Figures, Ledger, reckon, waiting
 from longstop.config import load_for_store
-from longstop.model.delivery import State
+from longstop.model.delivery import OutcomeKind, State
 from longstop.model.listing import DeliveryFilter, Page
+from longstop.ports import Store
 from longstop.wiring.stores import make_store
+
+T = TypeVar("T")
 
 SENDERS = 10
 """Each with a key of its own, whose events it sends one after the other."""
-LEASE = "2s"
+LEASE = "1s"
 
 
 @dataclass
@@ -42,7 +46,7 @@ class Senders:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             await asyncio.gather(*(self._one(session, n, random.Random(seed + n)) for n in range(SENDERS)))
 
-    async def more(self, count: int = 50) -> None:
+    async def more(self, count: int = 40) -> None:
         """Returns when so many more have been acknowledged."""
         enough, end_s = len(self.ledger.acknowledged) + count, time.monotonic() + LIMIT_S
         while len(self.ledger.acknowledged) < enough:
@@ -59,7 +63,7 @@ class Senders:
             while not self.over.is_set() and not await self._post(session, self.ports[asked], body):
                 asked = (asked + 1) % len(self.ports)
                 await asyncio.sleep(rng.uniform(0.02, 0.1))
-            await asyncio.sleep(rng.uniform(0.01, 0.05))
+            await asyncio.sleep(rng.uniform(0.05, 0.15))
 
     async def _post(self, session: aiohttp.ClientSession, port: int, body: bytes) -> bool:
         self.ledger.sent += 1
@@ -76,6 +80,19 @@ class Senders:
         return response.status == 200
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt of a delivery."""
+
+    delivery_id: str
+    event_id: str
+    number: int
+
+    def again(self) -> "Try":
+        """The one after it."""
+        return replace(self, number=self.number + 1)
+
+
 class Nodes:
     """The nodes of a site on one store. They deliver in order, and their leases are short."""
 
@@ -84,6 +101,8 @@ class Nodes:
         self.url = url
         self.kind = url.partition(":")[0]
         self.backend = Holding(seed)
+        self.lost: frozenset[Try] = frozenset()
+        """The attempts under way in workers while these lost their leases."""
         site.destination.script = self.backend
         site.configure(lease=LEASE, attempts=1000, first="10ms", cap="100ms", stop_timeout="5s")
         text = site.config.read_text().replace("sqlite:///longstop.db", url)
@@ -105,18 +124,37 @@ class Nodes:
         self.backend.holds = False
         self.site.destination.release_held()
 
-    def held_by(self, worker: Process) -> int:
-        """How many deliveries a worker has leased."""
-        return asyncio.run(self._leased(f"{socket.gethostname()}:{worker.popen.pid}"))
+    def leased_by(self, worker: Process) -> frozenset[Try]:
+        """What a worker has leased, whether or not it has come to the destination."""
+        name = f"{socket.gethostname()}:{worker.popen.pid}"
 
-    async def _leased(self, worker: str) -> int:
-        store = make_store(load_for_store(self.site.config, environ=environment()).store)
-        await store.open()
-        try:
+        async def leased(store: Store) -> frozenset[Try]:
             found = await store.find_deliveries(DeliveryFilter(state=State.LEASED), Page(1000))
-            return sum(each.worker == worker for each in found.rows)
-        finally:
-            await store.close()
+            mine = (each for each in found.rows if each.worker == name)
+            return frozenset(Try(each.id, each.event_id, each.attempts + 1) for each in mine)
+
+        return self._ask(leased)
+
+    def settled_late(self) -> dict[Try, list[OutcomeKind]]:
+        """Of the attempts whose leases were lost: what is on record of them, where that is more than that they were."""
+
+        async def otherwise(store: Store) -> dict[Try, list[OutcomeKind]]:
+            records = {each: (await store.history(each.delivery_id)).attempts for each in self.lost}
+            kinds = {each: [it.outcome for it in found if it.number == each.number] for each, found in records.items()}
+            return {each: found for each, found in kinds.items() if found != [OutcomeKind.LOST]}
+
+        return self._ask(otherwise) if self.lost else {}
+
+    def _ask(self, question: Callable[[Store], Awaitable[T]]) -> T:
+        async def asked() -> T:
+            store = make_store(load_for_store(self.site.config, environ=environment()).store)
+            await store.open()
+            try:
+                return await question(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(asked())
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Returns when it holds. It is asked in a thread: those who send go on."""
@@ -129,11 +167,19 @@ class Nodes:
 class Holding(Backend):
     """A destination that for a while answers nothing, so that whoever delivers has something under way."""
 
-    holds = False
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.holds = False
+        self._held: set[tuple[str, int]] = set()
+
+    def has_held(self, one: Try) -> bool:
+        """Whether it came while nothing was answered."""
+        return (one.event_id, one.number) in self._held
 
     def __call__(self, arrival: Arrival) -> Reply:
         if self.holds:
             self.taken.add(arrival.webhook_id)
+            self._held.add((arrival.webhook_id, arrival.attempt))
             return Reply(hold=True)
         return super().__call__(arrival)
 
