@@ -157,7 +157,7 @@ class PostgresServer:
     def make(self) -> None:
         """Make an empty cluster: a copy of the run's first."""
         self.own(self.folder)
-        subprocess.run(["cp", "-a", str(_first_cluster()), str(self.data)], check=True)
+        subprocess.run(["cp", "-a", str(_first_cluster(program("initdb"))), str(self.data)], check=True)
 
     def initialize(self) -> None:
         """Make one from nothing, which takes seconds."""
@@ -337,8 +337,9 @@ def place(root: Path | None = None) -> Iterator[Path]:
 
 
 @functools.cache
-def _first_cluster() -> Path:
-    """An empty cluster for all servers of this run to begin with."""
+def _first_cluster(initdb: str | None) -> Path:
+    """An empty cluster for all servers of this run to begin with, as this program makes it: versions differ."""
+    assert initdb == program("initdb")
     kept = ExitStack()
     atexit.register(kept.close)
     server = PostgresServer(kept.enter_context(place()))
