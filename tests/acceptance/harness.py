@@ -4,8 +4,10 @@ Tests that use this see what a person and a sender see: exit statuses, standard 
 by the clock alone: every wait is for something, and has a generous limit.
 """
 
+import atexit
 import base64
 import contextlib
+import functools
 import hashlib
 import hmac
 import http.client
@@ -51,13 +53,29 @@ def wait_until(holds: Callable[[], Any], what: str, limit_s: float = LIMIT_S) ->
     return found
 
 
-def free_port() -> int:
-    """A port that nobody listens on, from below the range that outgoing connections take theirs from.
+@functools.cache
+def _ports() -> range:
+    """A block of ports that is this process's: whoever else runs tests here sees that its first is taken.
 
-    From within that range a connection to a closed port now and then reaches itself.
+    From below the range that outgoing connections take theirs from: within that a connection to a closed port now and
+    then reaches itself.
     """
     while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
+        first = random.SystemRandom().randrange(15_000, 32_000, 200)
+        guard = socket.socket()
+        try:
+            guard.bind(("127.0.0.1", first))
+        except OSError:
+            guard.close()
+            continue
+        atexit.register(guard.close)
+        return range(first + 1, first + 200)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    while True:
+        port = random.SystemRandom().choice(_ports())
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -234,7 +234,8 @@ def reckon(site: Site, cycles: int, ledger: Ledger, taken: set[str], began_s: fl
     settled = {id_ for id_, deliveries in kept.items() if [each["state"] for each in deliveries] == ["delivered"]}
     delivered = ledger.acknowledged & taken & settled
     came = Counter(arrival.webhook_id for arrival in site.destination.arrivals)
-    repeated = [id_ for id_, times in came.items() if times > 1]
+    # What is lost has no record, and is told as that.
+    repeated = [id_ for id_, times in came.items() if times > 1 and id_ in kept]
     return Figures(
         cycles=cycles,
         sent=ledger.sent,

@@ -1,11 +1,17 @@
-"""A rolling upgrade: the version before the spans and this one side by side on one database, under load."""
+"""A rolling upgrade: the version before the spans and this one side by side on one database, under load.
+
+The version before is what the repository's history has: without that, nothing here is run.
+"""
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 import postgres_server
@@ -15,7 +21,10 @@ from longstop.stores.postgres import PostgresStore, ServerSettings, schema, span
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.steps import delivered
 
-OLD = Path(__file__).with_name("postgres_version_4.py")
+WORK = Path(__file__).with_name("postgres_version_before.py")
+ROOT = Path(__file__).parents[2]
+BEFORE = "24cd9a1"
+"""The last commit before tables were divided: three steps of the schema."""
 EVENTS = 60
 """So many each process appends at least, before and after each step."""
 
@@ -27,10 +36,10 @@ class Old:
         self._process = process
 
     @staticmethod
-    async def started(url: str, first: int) -> "Old":
-        command = (sys.executable, str(OLD), url, str(first))
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=2**26)
+    async def started(package: Path, url: str, first: int) -> "Old":
+        command = (sys.executable, str(WORK), url, str(first))
+        pipe, environ = asyncio.subprocess.PIPE, {**os.environ, "PYTHONPATH": str(package)}
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environ, limit=2**26)
         assert process.stdout is not None
         assert json.loads(await process.stdout.readline()) == "open"
         return Old(process)
@@ -41,6 +50,17 @@ class Old:
         assert self._process.returncode == 0
         found: dict[str, Any] = json.loads(out)
         return found
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the package of the version before is in."""
+    folder = tmp_path_factory.mktemp("before")
+    packed = subprocess.run(["git", "-C", ROOT, "archive", BEFORE, "src"], capture_output=True, check=False)
+    if packed.returncode != 0:
+        pytest.skip("the version before is not in this checkout: one with its whole history runs it")
+    subprocess.run(["tar", "-x", "-C", folder], input=packed.stdout, check=True)
+    return folder / "src"
 
 
 async def grown(store: PostgresStore) -> None:
@@ -77,10 +97,10 @@ async def kept_ids(store: PostgresStore) -> list[str]:
 
 
 async def test_the_version_before_works_on_while_the_tables_are_divided(
-    postgresql: postgres_server.PostgresServer,
+    postgresql: postgres_server.PostgresServer, before: Path
 ) -> None:
     with postgresql.database("template0") as url:
-        old = await Old.started(url, 0)
+        old = await Old.started(before, url, 0)
         stores = [new(url), new(url)]
         await asyncio.gather(*(store.open() for store in stores))
         one, two = stores
@@ -92,7 +112,7 @@ async def test_the_version_before_works_on_while_the_tables_are_divided(
         await one.prepare_spans(AT_MS + spans.FAR_MS)
         mine |= await work_beside(two, 2 * 10**7)
         await grown(one)
-        late = await Old.started(url, 3 * 10**7)
+        late = await Old.started(before, url, 3 * 10**7)
         await grown(two)
         did = [await old.ended(), await late.ended()]
         assert [each["refused"] for each in did] == [[], []]
@@ -139,38 +159,37 @@ _COLUMNS = """
 """
 
 
-async def table_of(store: PostgresStore, table: str) -> tuple[list[Any], list[Any]]:
-    return [tuple(row) for row in await store.rows(_INDEXES, table)], [
-        tuple(row) for row in await store.rows(_COLUMNS, table)
-    ]
+async def table_of(connection: asyncpg.Connection, table: str) -> tuple[list[Any], list[Any]]:
+    indexes, described = await connection.fetch(_INDEXES, table), await connection.fetch(_COLUMNS, table)
+    return [tuple(row) for row in indexes], [tuple(row) for row in described]
 
 
-async def files_of(store: PostgresStore, tables: list[str]) -> list[int]:
-    return [(await store.rows("SELECT pg_relation_filenode($1::varchar) AS it", name))[0]["it"] for name in tables]
+async def files_of(connection: asyncpg.Connection, tables: list[str]) -> list[int]:
+    return [await connection.fetchval("SELECT pg_relation_filenode($1::varchar)", name) for name in tables]
 
 
 async def test_dividing_the_tables_reads_and_writes_no_row_and_loses_no_index(
-    postgresql: postgres_server.PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgresql: postgres_server.PostgresServer, before: Path
 ) -> None:
     with postgresql.database("template0") as url:
-        before = new(url)
-        with monkeypatch.context() as patched:
-            patched.setattr(schema.prepare, "__defaults__", (schema.MIGRATIONS[:4],))
-            patched.setattr(schema.refuse_newer, "__defaults__", (schema.MIGRATIONS[:4],))
-            await before.open()
-        await before.append([make_append(number) for number in range(20)])
-        was = {table: await table_of(before, table) for table in spans.TABLES}
-        files = await files_of(before, list(spans.TABLES))
-        await before.close()
+        old = await Old.started(before, url, 0)
+        looking = await asyncpg.connect(url, server_settings={"search_path": "longstop"})
+        while await looking.fetchval("SELECT count(*) FROM events") < EVENTS:
+            await asyncio.sleep(0.01)
+        did = await old.ended()
+        was = {table: await table_of(looking, table) for table in spans.TABLES}
+        files = await files_of(looking, list(spans.TABLES))
         after = new(url)
         await after.open()
-        assert {table: await table_of(after, table) for table in spans.TABLES} == was
-        assert await files_of(after, [f"{table}_first" for table in spans.TABLES]) == files
-        assert (await after.counts()).events == 20
+        first = [f"{table}_first" for table in spans.TABLES]
+        assert {table: await table_of(looking, table) for table in spans.TABLES} == was
+        assert await files_of(looking, first) == files
+        assert (await after.counts()).events == len(did["acknowledged"]) >= EVENTS
         await after.prepare_spans(AT_MS)
-        assert await files_of(after, [f"{table}_first" for table in spans.TABLES]) == files
+        assert await files_of(looking, first) == files
         last = (await after.view(spans.read))[-1]
         for table in spans.TABLES:
-            (made, _), (first, _) = await table_of(after, last.of(table)), was[table]
-            assert sorted(map(str, (row[1:] for row in made))) == sorted(map(str, (row[1:] for row in first)))
+            (made, _), (indexes, _) = await table_of(looking, last.of(table)), was[table]
+            assert sorted(map(str, (row[1:] for row in made))) == sorted(map(str, (row[1:] for row in indexes)))
         await after.close()
+        await looking.close()

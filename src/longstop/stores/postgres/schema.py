@@ -18,9 +18,8 @@ MIGRATIONS: tuple[str, ...] = (
     inbox_schema.SCHEMA,
     ledger_schema.MIGRATION,
     operators_schema.MIGRATION,
-    nodes.MIGRATION,
-    span_schema.MIGRATION,
-    churn_schema.MIGRATION,
+    # One step of a release, so that a process of the version before works on beside it.
+    nodes.MIGRATION + span_schema.MIGRATION + churn_schema.MIGRATION,
 )
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
