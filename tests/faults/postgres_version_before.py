@@ -1,4 +1,4 @@
-"""Work on a PostgreSQL store, by the version of the package that is imported: test_postgres_upgrade.py has an older one.
+"""Work on a PostgreSQL store, by whichever version of the package is imported (test_postgres_upgrade.py).
 
     python postgres_version_before.py URL FIRST_NUMBER
 
