@@ -13,6 +13,8 @@ import pytest
 
 import longstop
 
+pytestmark = pytest.mark.any_store
+
 HEAVY = ("rich", "pydantic", "aiohttp", "uvicorn", "uvloop", "cyclopts", "asyncio", "apsw", "jmespath")
 PROGRAM = [sys.executable, "-m", "longstop"]
 # The processes run elsewhere, so a relative PYTHONPATH would not lead them to the same package.
@@ -155,6 +157,7 @@ def test_a_day_in_the_life(folder: Path, gateway: tuple["subprocess.Popen[bytes]
     assert (judge["delivered"], judge["scheduled"], judge["dead"]) == (5, 1, 0)
 
 
+@pytest.mark.sqlite_alone("a server of the tests' is a relaxed one, which is warned of")
 def test_a_reader_that_has_seen_enough_ends_it_quietly(folder: Path) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -181,6 +184,7 @@ def test_ctrl_c_during_a_long_send(folder: Path) -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.mark.sqlite_alone("it is about the modes of SQLite's file")
 def test_what_the_store_has_to_log_is_no_part_of_a_commands_output(folder: Path) -> None:
     assert run(folder, "events", "list", "--json").stdout == b""
     (folder / "longstop.db").chmod(0o644)
