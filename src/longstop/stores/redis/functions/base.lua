@@ -24,8 +24,12 @@ end
 -- Once a call, however many rows it changed.
 function counters.write()
     for counter, n in pairs(counters.deltas) do
-        if n ~= 0 and call('HINCRBY', K .. 'counters', counter, n) == 0 then
+        -- As a number that may be written twice (history.lua).
+        local sum = n + tonumber(call('HGET', K .. 'counters', counter) or 0)
+        if n ~= 0 and sum == 0 then
             call('HDEL', K .. 'counters', counter)
+        elseif n ~= 0 then
+            call('HSET', K .. 'counters', counter, sum)
         end
     end
     counters.deltas = {}
