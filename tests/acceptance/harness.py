@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import http.client
 import io
+import itertools
 import json
 import os
 import random
@@ -20,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def wait_until(holds: Callable[[], Any], what: str, limit_s: float = LIMIT_S) ->
 
 
 @functools.cache
-def _ports() -> range:
+def _ports() -> Iterator[int]:
     """A block of ports that is this process's: whoever else runs tests here sees that its first is taken.
 
     From below the range that outgoing connections take theirs from: within that a connection to a closed port now and
@@ -69,16 +70,16 @@ def _ports() -> range:
             guard.close()
             continue
         atexit.register(guard.close)
-        return range(first + 1, first + 200)
+        return itertools.cycle(range(first + 1, first + 200))
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    while True:
-        port = random.SystemRandom().choice(_ports())
+    """A port that nobody listens on; none is given out again soon."""
+    for port in _ports():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("they have no end")
 
 
 def listens(port: int) -> bool:
