@@ -1,18 +1,19 @@
 """Events in spans of time: cut ahead, dropped whole, and what has to stay is moved. See stores/postgres/spans.py."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 import postgres_server
+from archive_in_memory import ArchiveInMemory
 from longstop.model.append import Append
 from longstop.model.delivery import State
 from longstop.model.errors import ArchiveError
 from longstop.model.ids import id_ms
 from longstop.model.listing import EventFilter, Page
-from longstop.model.retention import DAY_MS, Cutoffs, Kind, RetentionSettings, Span, WholeEvent
+from longstop.model.retention import DAY_MS, Cutoffs, Kind, RetentionSettings, Span
 from longstop.operating.retention import Retention
 from longstop.stores.postgres import PostgresStore, ServerSettings, span_retention, spans
 from longstop.stores.postgres.database import PostgresDatabase
@@ -36,22 +37,6 @@ class StandingClock(VirtualClock):
 
     async def sleep(self, seconds: float) -> None:
         pass
-
-
-class Archived:
-    """An archive in memory, which can be told to fail."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.fails = False
-
-    async def write(self, events: Sequence[WholeEvent]) -> None:
-        if self.fails:
-            raise ArchiveError("told to fail")
-        self.events += [each.kept.event.id for each in events]
-
-    async def find(self, id_: str) -> None:
-        raise AssertionError(id_)
 
 
 def number(days: int, place: int = 0) -> int:
@@ -327,7 +312,7 @@ async def test_a_sweep_archives_a_span_before_it_goes(store: PostgresStore) -> N
     await store.append([make_delivered(number(0, n)) for n in range(700)])
     await store.live_until(FIRST_MS + 32 * DAY_MS)
     clock = StandingClock(FIRST_MS + 32 * DAY_MS)
-    archive = Archived()
+    archive = ArchiveInMemory()
     sweeping = Retention(store, RetentionSettings(), clock, archive)
     archive.fails = True
     with pytest.raises(ArchiveError):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from services import on_virtual_time
 from structlog.testing import capture_logs
 
+from archive_in_memory import ArchiveInMemory
 from longstop.archives import file
 from longstop.archives.file import FileArchive
 from longstop.model.errors import ArchiveError, StoreUnavailableError
@@ -39,22 +40,6 @@ from longstop.testing.tasks import end_tasks
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 AN_HOUR = RetentionSettings(HOUR_MS, HOUR_MS, HOUR_MS, HOUR_MS)
-
-
-class Kept:
-    """An archive in memory, which can be told to fail."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.fails = False
-
-    async def write(self, events: Sequence[WholeEvent]) -> None:
-        if self.fails:
-            raise ArchiveError("told to fail")
-        self.events += [each.kept.event.id for each in events]
-
-    async def find(self, id_: str) -> None:
-        raise AssertionError(id_)
 
 
 class SetClock(VirtualClock):
@@ -182,7 +167,7 @@ async def test_two_gateways_on_one_store_do_not_make_time_pass_twice() -> None:
 
 @on_virtual_time
 async def test_what_is_forgotten_is_archived_first_and_what_cannot_be_archived_stays() -> None:
-    store, clock, archive = MemoryStore(), SetClock(), Kept()
+    store, clock, archive = MemoryStore(), SetClock(), ArchiveInMemory()
     made = await some_delivered(store)
     retention = Retention(store, AN_HOUR, clock, archive)
     await retention.sweep()
@@ -201,7 +186,7 @@ async def test_what_is_forgotten_is_archived_first_and_what_cannot_be_archived_s
 @on_virtual_time
 async def test_what_could_not_be_forgotten_is_archived_again_and_not_lost() -> None:
     """Archived, then the store fails (or the process is killed): it stands in the archive twice."""
-    memory, clock, archive = MemoryStore(), SetClock(), Kept()
+    memory, clock, archive = MemoryStore(), SetClock(), ArchiveInMemory()
     made = await some_delivered(memory)
     store = FaultyStore(memory)
     retention = Retention(store, AN_HOUR, clock, archive)  # type: ignore[arg-type]
@@ -218,7 +203,7 @@ async def test_what_could_not_be_forgotten_is_archived_again_and_not_lost() -> N
 
 @on_virtual_time
 async def test_the_task_goes_on_after_a_failure_and_says_so() -> None:
-    store, clock, archive = MemoryStore(), SetClock(), Kept()
+    store, clock, archive = MemoryStore(), SetClock(), ArchiveInMemory()
     await some_delivered(store)
     archive.fails = True
     with capture_logs() as logs:
@@ -233,7 +218,7 @@ async def test_the_task_goes_on_after_a_failure_and_says_so() -> None:
 
 @on_virtual_time
 async def test_attempts_go_by_an_age_of_their_own_and_are_archived_too() -> None:
-    store, clock, archive = MemoryStore(), SetClock(), Kept()
+    store, clock, archive = MemoryStore(), SetClock(), ArchiveInMemory()
     made = await some_delivered(store)
     settings = RetentionSettings(delivered_ms=10 * DAY_MS, attempts_ms=HOUR_MS)
     retention = Retention(store, settings, clock, archive)

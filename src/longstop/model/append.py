@@ -28,17 +28,17 @@ def initial_deliveries(
     for name, target in destinations.items():
         fresh_ms = target.expire_after_ms
         expires_at_ms = None if fresh_ms is None else event.received_at_ms + fresh_ms
-        deliveries.append(_delivery(event, name, make_id(), State.SCHEDULED, target.lane, expires_at_ms))
+        deliveries.append(new_delivery(event, name, make_id(), State.SCHEDULED, target.lane, expires_at_ms))
     return tuple(deliveries)
 
 
 def quarantine_delivery(event: Event, why: str, delivery_id: str) -> Delivery:
     """What an unreadable event is kept under: a delivery that is dead from the start and has no destination yet."""
-    dead = _delivery(event, "", delivery_id, State.DEAD)
+    dead = new_delivery(event, "", delivery_id, State.DEAD)
     return replace(dead, reason=DeadReason.MALFORMED, last_error=why, ended_at_ms=event.received_at_ms)
 
 
-def _delivery(
+def new_delivery(
     event: Event,
     destination: str,
     delivery_id: str,
@@ -46,6 +46,7 @@ def _delivery(
     lane: str | None = None,
     expires_at_ms: int | None = None,
 ) -> Delivery:
+    """A delivery of an event that nobody has tried, due since the event came."""
     return Delivery(
         id=delivery_id,
         event_id=event.id,

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from longstop.model.alert import LONGSTOP, TOLD_WHATEVER, Notice
 from longstop.model.alert_channel import ChannelSettings
-from longstop.model.delivery import Delivery, State, lane_of
+from longstop.model.append import initial_deliveries
+from longstop.model.delivery import Delivery, lane_of
 from longstop.model.event import Event, Headers, Origin
 from longstop.model.ids import IdFactory
+from longstop.model.routing import Target
 
 
 def takes(channel: ChannelSettings, notice: Notice) -> bool:
@@ -34,23 +36,8 @@ def event_of(notice: Notice, ids: IdFactory, now_ms: int) -> Event:
 def deliveries_of(
     event: Event, notice: Notice, channels: Sequence[ChannelSettings], ids: IdFactory
 ) -> tuple[Delivery, ...]:
-    """One for each channel, in the order of what is told of that kind."""
-    return tuple(_delivery(event, notice.kind, each, ids) for each in channels)
-
-
-def _delivery(event: Event, kind: str, channel: ChannelSettings, ids: IdFactory) -> Delivery:
-    now_ms = event.received_at_ms
-    return Delivery(
-        id=ids.make(now_ms),
-        event_id=event.id,
-        source=event.source,
-        type=event.type,
-        key=event.key,
-        received_at_ms=now_ms,
-        destination=channel.destination,
-        state=State.SCHEDULED,
-        due_at_ms=now_ms,
-        # So that the end of something is not told of before its beginning.
-        lane=lane_of(LONGSTOP, kind),
-        round_at_ms=now_ms,
+    """One for each channel; of one kind in their order, so that the end of something is not told before it began."""
+    target = Target(lane=lane_of(LONGSTOP, notice.kind))
+    return initial_deliveries(
+        event, {each.destination: target for each in channels}, lambda: ids.make(event.received_at_ms)
     )

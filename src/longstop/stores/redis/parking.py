@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from longstop.model.append import new_delivery
 from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger, lane_of
 from longstop.model.errors import UnreadableRowError
 from longstop.model.event import Event
@@ -56,18 +57,8 @@ class RedisParking(RedisReading, RedisWalk):
             return
         destination, state = where
         (attempts,) = await self.pipeline(("LLEN", f"{self._prefix}attempts:{id_}"))
-        parked = Delivery(
-            id=id_,
-            event_id=event.id,
-            source=event.source,
-            type=event.type,
-            key=event.key,
-            received_at_ms=event.received_at_ms,
-            destination=destination,
-            state=State.DEAD,
-            due_at_ms=event.received_at_ms,
-            lane=await self._lane(id_, destination, event),
-            round_at_ms=event.received_at_ms,
+        parked = replace(
+            new_delivery(event, destination, id_, State.DEAD, await self._lane(id_, destination, event)),
             attempts=attempts,
             # More than there can have been leases: whoever holds an old one is refused.
             token=now_ms,
