@@ -35,6 +35,7 @@ def test_a_run_that_misses_something_fails_where_everything_has_to_be_there(tmp_
     assert "test_it.py: Skipped: no redis-server here" in said.replace("::test_needing", "")
 
 
-def test_what_is_run_when_asked_for_may_be_left_out(tmp_path: Path) -> None:
-    text = NEEDS_A_SERVER.replace("no redis-server here", "CYCLES=all runs it")
+@pytest.mark.parametrize("reason", ["CYCLES=all runs it", "needs root's right to mount"])
+def test_what_is_run_when_asked_for_or_not_allowed_may_be_left_out(tmp_path: Path, reason: str) -> None:
+    text = NEEDS_A_SERVER.replace("no redis-server here", reason)
     assert run(tmp_path, text, ci="1")[0] == pytest.ExitCode.OK
