@@ -164,7 +164,11 @@ def test_what_the_store_warns_of_is_said(browser: Any, tmp_path: Path, redis_ser
         site.serve()
         visit = Visit(browser, f"http://127.0.0.1:{site.admin_port}")
         wrong = visit.go("/").get_by_role("region", name="what is wrong now")
-        wrong.get_by_text(re.compile(r"may be lost in a crash, for Redis has appendonly no")).wait_for()
+        said = re.compile(r"may be lost in a crash, for Redis has appendonly no")
+        wrong.get_by_text(said).wait_for()
+        wrong.get_by_role("link", name="the store").click()
+        visit.page.get_by_role("table", name="nodes").wait_for()
+        assert said.search(visit.page.locator("dl.facts").inner_text())
         visit.close()
     finally:
         site.close()
