@@ -107,18 +107,24 @@ class Held(argon2.PasswordHasher):
     def __init__(self) -> None:
         super().__init__(1, 8, 1)
         self.go_on = threading.Event()
+        self._begun = threading.Semaphore(0)
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self._begun.release()
         assert self.go_on.wait(60)
         return super().verify(hash, password)
+
+    async def all_begun(self) -> None:
+        """Until as many as are let are in their threads; who is still in line leaves his place when he leaves."""
+        for _ in range(passwords.AT_ONCE):
+            assert await asyncio.to_thread(self._begun.acquire, timeout=60)
 
 
 async def test_few_passwords_are_compared_at_once_and_the_others_are_told_to_come_back() -> None:
     hasher = Held()
     house = await House(passwords=CountedPasswords(hasher)).with_user()
     under_way = [asyncio.create_task(house.access.login("ada", "wrong", ADDRESS)) for _ in range(passwords.AT_ONCE)]
-    while len(house.passwords.compared) < passwords.AT_ONCE:
-        await asyncio.sleep(0)
+    await hasher.all_begun()
     for place in range(9):
         with pytest.raises(LoginLimitError) as raised:
             await house.access.login("ada", PASSWORD, f"192.0.2.{place}")
@@ -132,8 +138,7 @@ async def test_who_leaves_before_the_answer_still_takes_his_place_until_it_is_do
     hasher = Held()
     house = await House(passwords=CountedPasswords(hasher)).with_user()
     leaving = [asyncio.create_task(house.access.login("ada", "wrong", ADDRESS)) for _ in range(passwords.AT_ONCE)]
-    while len(house.passwords.compared) < passwords.AT_ONCE:
-        await asyncio.sleep(0)
+    await hasher.all_begun()
     for task in leaving:
         task.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
