@@ -4,6 +4,10 @@ A disk syncs a few thousand times a second at best, whatever is in each sync. So
 the next one gathers meanwhile, and under load a sync is shared by as many callers as arrived during the
 one before. A lone caller waits for nothing.
 
+A store that is another process stands still between its answer and the next batch. It may have several in flight
+(`at_once`), where enough have gathered: then it finds the next one before it when it has done the last. What is to be
+kept in the order in which it came (`in_turn`) has one batch at a time in flight, as a single one has.
+
 Callers may belong to shares (a source, say). Where several wait, each gets an equal part of the batch: what floods
 waits for its own turn, and a quiet one is in the next batch, however long the flood's queue.
 """
@@ -18,11 +22,13 @@ from longstop.model.errors import StoreUnavailableError
 
 Op = TypeVar("Op")
 Result = TypeVar("Result")
-_Waiter = tuple[Op, asyncio.Future[Result], float]
-"""An operation, its caller's future, and the loop's time until which the caller waits."""
+_Waiter = tuple[Op, asyncio.Future[Result], float, bool]
+"""An operation, its caller's future, the loop's time until which the caller waits, and whether it is in turn."""
 
 BATCH_MAX = 128
 """More in one sync gains little, and makes those wait who came just after it began."""
+BESIDE_MIN = 16
+"""So many have to wait before a batch goes out beside another: what a call costs is little to each of these."""
 WAITING_MAX = 10_000
 """Of one share."""
 LOOK_EVERY_S = 0.25
@@ -33,6 +39,7 @@ class GroupCommit(Generic[Op, Result]):
 
     `commit` takes the operations of one batch and returns one result for each, in order; a result that is
     an exception is raised to its own caller. Where `commit` itself raises, every caller of the batch gets it.
+    at_once: so many batches may be in flight.
     """
 
     def __init__(
@@ -40,24 +47,32 @@ class GroupCommit(Generic[Op, Result]):
         commit: Callable[[Sequence[Op]], Awaitable[Sequence[Result | Exception]]],
         batch_max: int = BATCH_MAX,
         waiting_max: int = WAITING_MAX,
+        at_once: int = 1,
     ) -> None:
         self._commit = commit
         self._batch_max = batch_max
+        self._at_once = at_once
         self._waiting_max = waiting_max
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[str, deque[_Waiter[Op, Result]]] = {}
         """By share, and only shares where somebody waits."""
-        self._under_way: list[_Waiter[Op, Result]] = []
-        self._drain: asyncio.Task[None] | None = None
+        self._waiting_count = 0
+        self._in_turn_count = 0
+        """Of those that wait or are in flight, who is to be kept in turn."""
+        self._in_flight: dict[asyncio.Task[None], list[_Waiter[Op, Result]]] = {}
+        """The batch of each task that commits one after the other."""
         self._looking = False
 
-    async def submit(self, op: Op, share: str = "", patience_s: float = math.inf) -> Result:
+    async def submit(self, op: Op, share: str = "", patience_s: float = math.inf, in_turn: bool = False) -> Result:
         """See `enqueue`; waits for it."""
-        return await self.enqueue(op, share, patience_s)
+        return await self.enqueue(op, share, patience_s, in_turn)
 
-    def enqueue(self, op: Op, share: str = "", patience_s: float = math.inf) -> "asyncio.Future[Result]":
+    def enqueue(
+        self, op: Op, share: str = "", patience_s: float = math.inf, in_turn: bool = False
+    ) -> "asyncio.Future[Result]":
         """Done when the batch with `op` is committed, with its result. `share`: with whom it shares its part.
 
+        in_turn: it is committed before what comes after it and is in turn, too.
         patience_s: no longer than this, and LOOK_EVERY_S more, does the caller wait.
         A caller that is cancelled meanwhile does not take its operation back: it may be committed.
         Raises StoreUnavailableError where too many are waiting already. The future ends with TimeoutError where
@@ -72,9 +87,11 @@ class GroupCommit(Generic[Op, Result]):
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
-        waiting.append((op, done, loop.time() + patience_s))
-        if self._drain is None:
-            self._drain = asyncio.create_task(self._run())
+        waiting.append((op, done, loop.time() + patience_s, in_turn))
+        self._waiting_count += 1
+        self._in_turn_count += in_turn
+        if self._goes_on(len(self._in_flight)):
+            self._in_flight[asyncio.create_task(self._run())] = []
         if not self._looking and patience_s < math.inf:
             self._looking = True
             loop.call_later(LOOK_EVERY_S, self._look, loop)
@@ -82,17 +99,27 @@ class GroupCommit(Generic[Op, Result]):
 
     async def idle(self) -> None:
         """Returns when nothing is waiting or under way."""
-        while self._drain is not None:
-            await asyncio.wait([self._drain])
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _goes_on(self, others: int) -> bool:
+        """Whether one more batch may go out beside those of so many others."""
+        if not others:
+            return self._waiting_count > 0
+        return others < self._at_once and self._waiting_count >= BESIDE_MIN and not self._in_turn_count
 
     async def _run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            while self._waiting:
-                self._under_way = self._take_batch()
-                await self._commit_batch(self._under_way)
+            while self._goes_on(len(self._in_flight) - 1):
+                batch = self._in_flight[task] = self._take_batch()
+                try:
+                    await self._commit_batch(batch)
+                finally:
+                    self._in_turn_count -= sum(in_turn for *_, in_turn in batch)
         finally:
-            self._under_way = []
-            self._drain = None
+            del self._in_flight[task]
 
     def _take_batch(self) -> "list[_Waiter[Op, Result]]":
         """What goes into the next commit: of each share that waits its part, oldest first; who was served goes last."""
@@ -103,31 +130,33 @@ class GroupCommit(Generic[Op, Result]):
             batch.extend(waiting.popleft() for _ in range(min(part, len(waiting))))
             if waiting:
                 self._waiting[share] = waiting
+        self._waiting_count -= len(batch)
         return batch
 
     def _everybody(self) -> "Iterator[_Waiter[Op, Result]]":
-        yield from self._under_way
+        for batch in self._in_flight.values():
+            yield from batch
         for waiting in self._waiting.values():
             yield from waiting
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send home who has waited too long. One timer for all: one for each would cost a tenth of an append."""
         now = loop.time()
-        for _, done, until in self._everybody():
+        for _, done, until, _ in self._everybody():
             if until <= now and not done.done():
                 done.set_exception(TimeoutError())
-        self._looking = self._drain is not None
+        self._looking = bool(self._in_flight)
         if self._looking:
             loop.call_later(LOOK_EVERY_S, self._look, loop)
 
     async def _commit_batch(self, batch: "list[_Waiter[Op, Result]]") -> None:
         try:
-            results = await self._results([op for op, _, _ in batch])
+            results = await self._results([op for op, *_ in batch])
         except asyncio.CancelledError:
-            for _, done, _ in batch:
+            for _, done, *_ in batch:
                 done.cancel()
             raise
-        for (_, done, _), result in zip(batch, results, strict=True):
+        for (_, done, *_), result in zip(batch, results, strict=True):
             if done.done():
                 continue
             if isinstance(result, Exception):

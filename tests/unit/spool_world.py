@@ -40,6 +40,8 @@ class Switched:
     def ready(self) -> bool:
         return self.mode == "works"
 
+    commits_at_once = 1
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         self.store.on_arrival(wake)
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from longstop.accepting.backpressure import Backpressure
 from longstop.accepting.ingest import Ingest
-from longstop.group_commit import GroupCommit
+from longstop.group_commit import BESIDE_MIN, GroupCommit
 from longstop.model.backpressure import Watermarks
 from longstop.model.delivery import DeadReason, State
 from longstop.model.errors import QuarantinedError, UnavailableError, VerificationError
@@ -43,13 +43,13 @@ ROUTES = [Route("shop", ("crm", "bi"), lambda document: document != {"id": 1, "t
 class Gate:
     """The accepting side over a store in memory that can fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
         self.store: Any = FaultyStore(MemoryStore())
         self.ingest = Ingest(
             {"shop": build(SHOP)},
             unknown_sources([build(SHOP)], b"random"),
             Router(ROUTES, ordered=["crm"]),
-            GroupCommit(self.store.append),
+            GroupCommit(self.store.append, at_once=at_once),
             VirtualClock(),
             IdFactory(random.Random(1)),
             Backpressure(VirtualClock(), random.Random(1), self.store, Watermarks(max_backlog=100)),
@@ -100,6 +100,20 @@ async def test_requests_that_race_make_one_event() -> None:
     answers = [read(each) for each in await asyncio.gather(*(gate.post(b'{"id": 1}') for _ in range(20)))]
     assert sorted(status for status, _ in answers) == ["accepted"] + ["duplicate"] * 19
     assert len({event_id for _, event_id in answers}) == 1
+
+
+@on_virtual_time
+@pytest.mark.parametrize(("key", "in_flight"), [(b', "conversation": "c"', 1), (b"", 2)], ids=["a key", "no key"])
+async def test_what_has_a_place_in_an_order_is_kept_before_what_came_after_it(key: bytes, in_flight: int) -> None:
+    gate = Gate(at_once=2)
+    stalled = gate.store.stall("append")
+    posts = [asyncio.create_task(gate.post(b'{"id": 0' + key + b"}"))]
+    await settle_down()
+    posts += [asyncio.create_task(gate.post(b'{"id": %d%s}' % (n, key))) for n in range(1, BESIDE_MIN + 1)]
+    await settle_down()
+    assert gate.store.calls["append"] == in_flight
+    stalled.set()
+    assert {read(answer)[0] for answer in await asyncio.gather(*posts)} == {"accepted"}
 
 
 @on_virtual_time

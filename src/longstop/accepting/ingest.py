@@ -230,7 +230,7 @@ class Ingest:
         if not self.accepting:
             raise self._pressure.stopping(source)
         try:
-            receipt = await self._appends.enqueue(item, source.name, patience_s)
+            receipt = await self._appends.enqueue(item, source.name, patience_s, item.in_turn)
         except TimeoutError:
             # It may still be committed; then the sender's next try is answered as a duplicate.
             log.debug("store_slow", source=item.event.source, event_id=item.event.id, after_s=patience_s)

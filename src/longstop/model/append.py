@@ -19,6 +19,11 @@ class Append:
     dedup_until_ms: int = 0
     """Until when another event of the same source and dedup key is a duplicate (exclusive)."""
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether one of its deliveries has a place in an order: it is kept before what came after it."""
+        return any(each.lane is not None for each in self.deliveries)
+
 
 def initial_deliveries(
     event: Event, destinations: Mapping[str, Target], make_id: Callable[[], str]

@@ -19,6 +19,10 @@ class Inbox(Protocol):
     was acknowledged, and trying again is safe.
     """
 
+    @property
+    def commits_at_once(self) -> int:
+        """So many appends, and as many settlements, may be in flight together, where the store gains by it; else 1."""
+
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """Keep events with their deliveries; one receipt for each, in order.
 

@@ -110,6 +110,11 @@ class FaultyStore:
         self._gates[name] = asyncio.Event()
         return self._gates[name]
 
+    @property
+    def commits_at_once(self) -> int:
+        """As the store behind it."""
+        return self._store.commits_at_once
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """As the store behind it."""
         self._store.on_arrival(wake)

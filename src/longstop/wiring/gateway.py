@@ -89,8 +89,9 @@ class Gateway:
         # Whoever asks the parts for it passes the meter, too.
         store = self._parts.store = self._signals.store
         self._traces = build_traces(config, clock) if traces is None else traces
-        self._appends = GroupCommit(store.append if self._traces is None else self._traces.appending(store.append))
-        self._settlements = GroupCommit(store.settle)
+        append = store.append if self._traces is None else self._traces.appending(store.append)
+        self._appends = GroupCommit(append, at_once=store.commits_at_once)
+        self._settlements = GroupCommit(store.settle, at_once=store.commits_at_once)
         self._pressure = Backpressure(clock, rng, store, *watermarks(config))
         self._rejections = self._built_rejections(config)
         self.ingest = self._built_ingest()

@@ -80,6 +80,8 @@ class MemoryInbox(MemoryRows):
         self._wake_if_enlisted()
         return True
 
+    commits_at_once = 1
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """Call `wake` soon after a delivery became scheduled, or the first of its lane."""
         self._wakes.append(wake)

@@ -137,6 +137,8 @@ class PostgresDatabase:
         """See ports.Store."""
         return self._pool is not None and self._watch.is_well()
 
+    commits_at_once = 1
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._arrivals.on_arrival(wake)

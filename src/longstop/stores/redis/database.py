@@ -125,6 +125,9 @@ class RedisDatabase:
         """See ports.Store."""
         return self._open and self._trusted and self._takes_writes
 
+    commits_at_once = 4
+    """What has come in while it synced is synced together."""
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._wakes.append(wake)

@@ -132,6 +132,11 @@ class SpooledStore:
         """Whether events can be taken, by either."""
         return self._in_use or self._store.ready()
 
+    @property
+    def commits_at_once(self) -> int:
+        """See ports.Inbox."""
+        return self._store.commits_at_once
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._wakes.append(wake)

@@ -93,6 +93,9 @@ class Database:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
+    commits_at_once = 1
+    """One thread writes."""
+
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._wakes.append(wake)
