@@ -90,7 +90,7 @@ class GroupCommit(Generic[Op, Result]):
         waiting.append((op, done, loop.time() + patience_s, in_turn))
         self._waiting_count += 1
         self._in_turn_count += in_turn
-        if self._goes_on(len(self._in_flight)):
+        if not self._in_flight or (self._at_once > 1 and self._goes_on(len(self._in_flight))):
             self._in_flight[asyncio.create_task(self._run())] = []
         if not self._looking and patience_s < math.inf:
             self._looking = True
