@@ -84,7 +84,8 @@ def new_store(request: pytest.FixtureRequest, store_kind: str) -> Iterator[Calla
             yield lambda: f"{stack.enter_context(server.place())}&durability=relaxed"
         elif store_kind == "redis":
             port = request.getfixturevalue("redis_server").port
-            yield lambda: f"redis://127.0.0.1:{port}?durability=relaxed&prefix=test-{next(_NUMBERS)}"
+            options = "durability=relaxed&body_max=16MiB"
+            yield lambda: f"redis://127.0.0.1:{port}?{options}&prefix=test-{next(_NUMBERS)}"
         else:
             yield lambda: SQLITE
 
