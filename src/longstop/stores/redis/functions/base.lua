@@ -15,6 +15,14 @@ end
 -- The rows of deliveries: deliveries.lua. The lanes look at them, and they are put into lanes.
 local deliveries = {}
 
+-- Change a number in a hash, which goes where nothing is left of it; what it is then. It is written as what it is to
+-- be, as every number: so that it may be written twice (history.lua).
+local function change_field(key, field, n)
+    local sum = n + tonumber(writing.field(key, field) or 0)
+    writing.set_field(key, field, sum > 0 and sum)
+    return sum
+end
+
 local counters = {deltas = {}}
 
 function counters.add(counter, n)

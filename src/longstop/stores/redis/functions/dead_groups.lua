@@ -45,7 +45,7 @@ local function join(row)
     row[D.dead_group] = group
     call('ZADD', K .. 'group:ids:' .. group, 0, id)
     call('ZADD', K .. 'group:at:' .. group, row[D.ended_at_ms] or 0, id)
-    if row[D.key] then call('HINCRBY', K .. 'group:keys:' .. group, row[D.key], 1) end
+    if row[D.key] then change_field(K .. 'group:keys:' .. group, row[D.key], 1) end
     set_count(row[D.destination], group, call('ZCARD', K .. 'group:ids:' .. group))
 end
 
@@ -53,9 +53,7 @@ local function leave(row)
     local group, id = row[D.dead_group], row[D.id]
     call('ZREM', K .. 'group:ids:' .. group, id)
     call('ZREM', K .. 'group:at:' .. group, id)
-    if row[D.key] and call('HINCRBY', K .. 'group:keys:' .. group, row[D.key], -1) <= 0 then
-        call('HDEL', K .. 'group:keys:' .. group, row[D.key])
-    end
+    if row[D.key] then change_field(K .. 'group:keys:' .. group, row[D.key], -1) end
     set_count(row[D.destination], group, call('ZCARD', K .. 'group:ids:' .. group))
 end
 

@@ -104,7 +104,7 @@ local function append_one(item)
     local first = first_of(item)
     if first then
         -- The first may have been forgotten while its window lasts.
-        if call('EXISTS', head_key(first)) == 1 then call('HINCRBY', K .. 'redeliveries', first, 1) end
+        if call('EXISTS', head_key(first)) == 1 then change_field(K .. 'redeliveries', first, 1) end
         return first
     end
     if item[9] then dedup.remember(item[9], item[1], item[10]) end

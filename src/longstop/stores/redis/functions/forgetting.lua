@@ -55,8 +55,7 @@ writes('forget_attempts', ALWAYS, function(packed)
     for _, each in ipairs(decode(packed)) do
         local id, seen, n = unpack(each)
         if call('GET', K .. 'delivery:' .. id) == seen then
-            call('LTRIM', K .. 'attempts:' .. id, n, -1)
-            gone = gone + n
+            gone = gone + history.forget_attempts(id, n)
         end
     end
     return {gone}

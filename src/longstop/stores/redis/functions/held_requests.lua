@@ -2,22 +2,17 @@
 
 local function has_room(source, sender, size, requests, bytes, share, share_bytes)
     local sums = K .. 'held:sums:' .. source
-    local kept = call('HMGET', sums, 'requests', 'bytes', 'requests:' .. sender, 'bytes:' .. sender)
-    local function below(place, more, most) return tonumber(kept[place] or 0) + more <= tonumber(most) end
-    return below(1, 1, requests) and below(2, size, bytes) and below(3, 1, share) and below(4, size, share_bytes)
+    local function below(sum, more, most) return tonumber(writing.field(sums, sum) or 0) + more <= tonumber(most) end
+    return below('requests', 1, requests) and below('bytes', size, bytes)
+        and below('requests:' .. sender, 1, share) and below('bytes:' .. sender, size, share_bytes)
 end
 
 local function sum_up(source, sender, size, n)
     local sums = K .. 'held:sums:' .. source
-    call('HINCRBY', sums, 'bytes', n * size)
-    call('HINCRBY', sums, 'bytes:' .. sender, n * size)
-    if call('HINCRBY', sums, 'requests:' .. sender, n) <= 0 then
-        call('HDEL', sums, 'requests:' .. sender, 'bytes:' .. sender)
-    end
-    if call('HINCRBY', sums, 'requests', n) <= 0 then
-        call('DEL', sums)
-        call('SREM', K .. 'held:names', source)
-    end
+    change_field(sums, 'bytes', n * size)
+    change_field(sums, 'bytes:' .. sender, n * size)
+    change_field(sums, 'requests:' .. sender, n)
+    if change_field(sums, 'requests', n) <= 0 then call('SREM', K .. 'held:names', source) end
 end
 
 local function hold_one(source, id, sender, size, at_ms, record, ...)

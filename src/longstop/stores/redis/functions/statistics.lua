@@ -6,9 +6,9 @@ writes('add_statistics', ALWAYS, function(packed)
     for _, each in ipairs(decode(packed)) do
         local step_ms, series, at_ms, field, n = unpack(each)
         local of_series = K .. 'statistics:' .. step_ms .. ':' .. series
-        call('ZADD', of_series, at_ms, at_ms)
-        call('ZADD', K .. 'statistics:' .. step_ms, at_ms, at_ms .. ':' .. series)
-        call('HINCRBY', of_series .. ':' .. at_ms, field, n)
+        writing.add(of_series, at_ms, at_ms)
+        writing.add(K .. 'statistics:' .. step_ms, at_ms, at_ms .. ':' .. series)
+        change_field(of_series .. ':' .. at_ms, field, n)
     end
     return {}
 end)

@@ -9,14 +9,10 @@ end
 local function restore_history(recorded)
     for _, each in ipairs(recorded) do
         local id, attempts, actions = unpack(each)
-        for _, attempt in ipairs(attempts) do
-            call('RPUSH', K .. 'attempts:' .. id, attempt[1])
-            indexes.note_recent('attempts', id, attempt[2], attempt[3])
-        end
-        for i, action in ipairs(actions) do
-            call('RPUSH', K .. 'actions:' .. id, action[1])
-            indexes.note_recent('actions', id, i - 1, action[2])
-        end
+        history.restore('attempts', id, attempts)
+        for _, attempt in ipairs(attempts) do indexes.note_recent('attempts', id, attempt[2], attempt[3]) end
+        history.restore('actions', id, actions)
+        for i, action in ipairs(actions) do indexes.note_recent('actions', id, i - 1, action[2]) end
     end
 end
 
