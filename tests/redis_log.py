@@ -1,4 +1,4 @@
-"""The log of a Redis (its append-only file): what calls have written into it, and a server that carries it out again."""
+"""The log of a Redis (its append-only file): what calls have written into it, and carrying it out again."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

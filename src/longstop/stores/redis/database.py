@@ -30,7 +30,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.stores.redis.arrivals import Arrivals
 from longstop.stores.redis.durability import is_replica, refuse_unsafe
-from longstop.stores.redis.library import FORMAT, library
+from longstop.stores.redis.library import FORMAT, commands, library
 from longstop.stores.redis.places import Places
 from longstop.stores.redis.replicas import Replicas
 from longstop.stores.redis.slots import Slot, Slots
@@ -105,11 +105,21 @@ class RedisDatabase:
                     f"the store on this Redis is of format {int(kept)} and this version knows {FORMAT};"
                     " use the newer version of Longstop that made it"
                 )
+            await self._refuse_user()
         except BaseException:
             self._open = False
             await self._pool.disconnect()
             raise
         await self._arrivals.listen()
+
+    async def _refuse_user(self) -> None:
+        refused = [each.decode() for each in await self.ask("refused", *commands())]
+        if refused:
+            raise StoreUnavailableError(
+                f"the user that store.url names may do too little: found that Redis refuses it {', '.join(refused)}"
+                f" with the keys or the channels {self._prefix}…; expected what"
+                f" ACL SETUSER NAME ~{self._prefix}* &{self._prefix}* +@all allows"
+            )
 
     async def close(self) -> None:
         """Finish what was begun and let go."""

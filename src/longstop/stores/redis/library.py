@@ -5,6 +5,7 @@ side by side on one server, each with its own.
 """
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -16,7 +17,7 @@ FORMAT = 1
 _FILES = (
     *("writing", "base", "records", "indexes", "dead_groups", "history", "lanes", "deliveries", "events", "leases"),
     *("parking", "decisions", "clock_repair", "lookups", "forgetting", "jobs", "statistics", "held_requests"),
-    "transfer",
+    *("transfer", "permissions"),
 )
 """In this order: a local of Lua is known from its line on."""
 
@@ -29,6 +30,12 @@ def library() -> tuple[str, str]:
     text = "\n".join([text, *((folder / f"{name}.lua").read_text("utf-8") for name in _FILES)])
     name = f"longstop_{FORMAT}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return name, f"#!lua name={name}\nlocal LIBRARY = '{name}'\n{text}"
+
+
+@cache
+def commands() -> tuple[str, ...]:
+    """What the functions ask of the server."""
+    return tuple(sorted(set(re.findall(r"(?:call|in_pieces)\('([A-Z]+)'", library()[1]))))
 
 
 def _places(table: str, columns: tuple[str, ...]) -> str:

@@ -78,7 +78,7 @@ local function writes(name, flags, work, expand)
             writing.finish()
             kept = encode({number, result})
             if enlisted then
-                call('PUBLISH', K .. 'arrivals', caller)
+                redis.pcall('PUBLISH', K .. 'arrivals', caller) -- nothing may fail any more
             end
         end
         -- Written again, too, when it is only told again: WAIT counts who has what its own connection has written.
