@@ -190,3 +190,25 @@ async def test_a_node_of_a_cluster_that_dies_is_followed_by_its_replica(cluster:
         assert receipt.event_id == event_id(1)
         await store.close()
         await after.close()
+
+
+async def test_of_many_calls_that_a_server_turns_away_one_moves_and_all_are_carried_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with servers(3) as (first, second, third):
+        store = RedisStore(url(first), others=[url(second), url(third)])
+        await store.open()
+        for behind in (first, third):
+            await command(behind, "REPLICAOF", "127.0.0.1", second.port)
+        left: list[str] = []
+        go_on = Places.go_on
+
+        def counted(places: Places) -> bool:
+            left.append(places.url)
+            return go_on(places)
+
+        monkeypatch.setattr(Places, "go_on", counted)
+        await asyncio.gather(*(store.append([make_append(number)]) for number in range(1, 33)))
+        assert left == [url(first)]
+        assert (await store.counts()).events == 32
+        await store.close()

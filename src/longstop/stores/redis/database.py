@@ -197,11 +197,13 @@ class RedisDatabase:
         until_s = loop.time() + PATIENCE_S
         lost, moves = False, 0
         while True:
+            tried = self._places.url
             try:
                 return await attempt()
             except _ElsewhereError as error:
                 moves += 1
-                if moves <= MOVES_MAX and await self._move(error.address):
+                # Of many calls that a server turns away one moves, and the others go where that is.
+                if moves <= MOVES_MAX and (self._places.url != tried or await self._move(error.address)):
                     continue
                 if not lost or loop.time() >= until_s:
                     raise
@@ -261,7 +263,8 @@ class RedisDatabase:
                     raise _ElsewhereError("this Redis is a replica, which cannot be written to")
                 self._given_up = await refuse_unsafe(connection, self._relaxed)
                 await self._replicas.look(connection)
-                self._trusted = True
+                # Somebody may have turned to another server meanwhile, which was not asked.
+                self._trusted = self._pool is pool
             answers = await self._exchange(connection, commands)
         finally:
             await pool.release(connection)
