@@ -1,6 +1,7 @@
 """What a call writes goes out together (functions/writing.lua): in several commands where it is much, and all of it."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -80,3 +81,22 @@ async def test_keys_are_forgotten_by_the_thousand(store: RedisStore) -> None:
     assert await store.forget_dedup(2**41) == MANY
     assert not await store.dedup_keys(None, 1)
     assert not await store.forget_dedup(2**41)
+
+
+async def test_large_bodies_are_read_some_at_a_time(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longstop.stores.redis.reading.BODIES_AT_ONCE_BYTES", 2_500)
+    appends = [make_append(number, body=bytes([number]) * 1_000) for number in range(1, 9)]
+    await store.append(appends)
+    answers: list[int] = []
+    ask = store.ask
+
+    async def counted(function: str, *args: str | bytes | int) -> Any:
+        answer = await ask(function, *args)
+        answers.append(len(answer))
+        return answer
+
+    monkeypatch.setattr(store, "ask", counted)
+    ids = [each.event.id for each in appends]
+    wholes = await store.whole([*ids, make_append(99).event.id])
+    assert [each.kept.event for each in wholes] == [each.event for each in appends]
+    assert answers == [3, 3, 3], "nine were asked for, and as many came as have so many bytes"

@@ -29,6 +29,9 @@ Row = TypeVar("Row")
 AT_ONCE = 200
 """So many events or rows are asked for in one call: the server does nothing else meanwhile."""
 
+BODIES_AT_ONCE_BYTES = 2_000_000
+"""So much of bodies, likewise."""
+
 log = structlog.get_logger("longstop.store")
 
 
@@ -44,9 +47,13 @@ class RedisReading(LargeBodies):
 
     async def _kept_events(self, ids: Sequence[str], with_bodies: bool) -> list[KeptEvent | None]:
         """Events with their deliveries; None for what is not there or cannot be read."""
-        found = await self._ask_each("events", ids, int(with_bodies))
-        rows = zip(ids, found, strict=True)
-        return [await self._readable_event(row, id_, with_bodies) if row else None for id_, row in rows]
+        events: list[KeptEvent | None] = []
+        while len(events) < len(ids):
+            some = ids[len(events) : len(events) + AT_ONCE]
+            found = await self.ask("events", pack(some), BODIES_AT_ONCE_BYTES if with_bodies else 0)
+            for row, id_ in zip(found, some, strict=False):
+                events.append(await self._readable_event(row, id_, with_bodies) if row else None)
+        return events
 
     async def _readable_event(self, row: Sequence[Any], id_: str, with_body: bool) -> KeptEvent | None:
         try:

@@ -19,8 +19,8 @@ local function rows_of(event)
     return rows
 end
 
--- Of each event {head, body ('' where bodies are not asked for, nil where it is not here), redeliveries, the record of who made it, the records of
--- what was sent in its place, the rows of its deliveries}, empty where it is not there.
+-- Of each event {head, body ('' where bodies are not asked for, false where it is not here), redeliveries, the record of
+-- who made it, the records of what was sent in its place, the rows of its deliveries}, empty where it is not there.
 local function whole_event(id, with_body)
     local head = call('GET', head_key(id))
     if not head then return {} end
@@ -36,9 +36,14 @@ local function whole_event(id, with_body)
     }
 end
 
-reads('events', function(packed, with_bodies)
-    local found = {}
-    for i, id in ipairs(decode(packed)) do found[i] = whole_event(id, with_bodies == '1') end
+-- bytes: of as many of the first as have so much of bodies, and one at least; 0: of all, without bodies.
+reads('events', function(packed, bytes)
+    local found, most, taken = {}, tonumber(bytes), 0
+    for i, id in ipairs(decode(packed)) do
+        found[i] = whole_event(id, most > 0)
+        taken = taken + #(found[i][2] or '')
+        if most > 0 and taken >= most then break end
+    end
     return found
 end)
 
