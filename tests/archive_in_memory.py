@@ -11,11 +11,14 @@ class ArchiveInMemory:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.written: list[int] = []
+        """How many events came in each batch."""
         self.fails = False
 
     async def write(self, events: Sequence[WholeEvent]) -> None:
         if self.fails:
             raise ArchiveError("told to fail")
+        self.written.append(len(events))
         self.events += [each.kept.event.id for each in events]
 
     async def find(self, id_: str) -> None:

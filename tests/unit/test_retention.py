@@ -184,6 +184,21 @@ async def test_what_is_forgotten_is_archived_first_and_what_cannot_be_archived_s
 
 
 @on_virtual_time
+async def test_large_events_are_read_and_archived_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longstop.operating.retention.READ_AT_ONCE", 2)
+    monkeypatch.setattr("longstop.operating.retention.AT_ONCE_BYTES", 2_500)
+    store, clock, archive = MemoryStore(), SetClock(), ArchiveInMemory()
+    at_ms = clock.now_ms()
+    await store.append([make_append(n, to=(), body=b"x" * 1_000, received_at_ms=at_ms) for n in range(1, 8)])
+    retention = Retention(store, AN_HOUR, clock, archive)
+    await retention.sweep()
+    await clock.sleep(2 * 3600)
+    await retention.sweep()
+    assert archive.written == [4, 3]
+    assert await ids(store) == []
+
+
+@on_virtual_time
 async def test_what_could_not_be_forgotten_is_archived_again_and_not_lost() -> None:
     """Archived, then the store fails (or the process is killed): it stands in the archive twice."""
     memory, clock, archive = MemoryStore(), SetClock(), ArchiveInMemory()

@@ -15,8 +15,9 @@ import structlog
 from longstop.model.errors import ArchiveError, StoreUnavailableError
 from longstop.model.job import KEPT_MS
 from longstop.model.listing import EventFilter, Page
-from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, Span, cutoffs, lived
+from longstop.model.retention import Cutoffs, Forgettable, Kind, RetentionSettings, Span, WholeEvent, cutoffs, lived
 from longstop.operating.audit import forget_audit
+from longstop.operating.event_streams import AT_ONCE_BYTES
 from longstop.ports import Archive, Clock, Ledger
 
 T = TypeVar("T")
@@ -25,7 +26,9 @@ log = structlog.get_logger("longstop.retention")
 
 EVERY_S = 60.0
 AT_ONCE = 512
-"""How many are looked at, and archived, in one go."""
+"""How many are looked at, and archived, in one go; fewer are archived where bodies are large."""
+READ_AT_ONCE = 32
+"""How many are read with their bodies, which are known to be large only then."""
 IN_ONE = 32
 """How many are forgotten in one transaction: a millisecond or two, and what it waits for others."""
 IN_ONE_BEHIND = 64
@@ -201,13 +204,25 @@ class Retention:
 
     async def _archived(self, event_ids: Sequence[str]) -> Sequence[str]:
         """Those of these events that may go: where there is an archive, what it has."""
-        if self._archive is None or not event_ids:
+        if self._archive is None:
             return event_ids
-        found = await self._ledger.whole(event_ids)
-        if found:
-            await self._archive.write(found)
         # What cannot be read cannot be archived, and stays.
-        return [each.kept.event.id for each in found]
+        archived: list[str] = []
+        async for some in self._wholes(event_ids):
+            await self._archive.write(some)
+            archived += [each.kept.event.id for each in some]
+        return archived
+
+    async def _wholes(self, event_ids: Sequence[str]) -> AsyncIterator[list[WholeEvent]]:
+        """All there is of these events, as many at a time as may be in memory at once with their bodies."""
+        some: list[WholeEvent] = []
+        for start in range(0, len(event_ids), READ_AT_ONCE):
+            some += await self._ledger.whole(event_ids[start : start + READ_AT_ONCE])
+            if sum(len(each.kept.event.body) for each in some) > AT_ONCE_BYTES:
+                yield some
+                some = []
+        if some:
+            yield some
 
     async def _paced(self, step: Awaitable[T]) -> T:
         """Wait as long behind a transaction as it took, so that half of the writer's time is everybody else's.
