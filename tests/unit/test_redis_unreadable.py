@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from longstop.model.breaker import Circuit
 from longstop.model.clock_guard import ClockRepair
 from longstop.model.delivery import DeadReason, State
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.stores.redis import RedisStore
+from longstop.stores.redis.reading import tell_unreadable
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.steps import (
     LEASE_MS,
@@ -139,8 +141,13 @@ async def test_a_row_without_an_event_comes_back_when_both_are_mended(store: Red
     keys = [f"{store._prefix}delivery:{append.deliveries[0].id}", f"{store._prefix}event:{event_id(1)}"]
     (kept,) = await store.pipeline(("MGET", *keys))
     await store.pipeline(*(("SET", key, "garbage") for key in keys))
-    assert (await lease(store)).claims == ()
-    await store.recount()
+    tell_unreadable.cache_clear()
+    with capture_logs() as logs:
+        assert (await lease(store)).claims == ()
+        await store.recount()
+        await store.recount()
+    told = [each["row"] for each in logs if each["event"] == "row_unreadable"]
+    assert sorted(told) == sorted({event_id(1), f"delivery {append.deliveries[0].id}"}), "once by each process"
     assert (await lease(store)).claims == ()
     await store.pipeline(*(("SET", key, row) for key, row in zip(keys, kept, strict=True)))
     await store.recount()

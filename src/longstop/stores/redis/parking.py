@@ -17,7 +17,7 @@ from longstop.model.ids import format_uuid7, id_ms
 from longstop.model.listing import Page
 from longstop.stores.redis.keys import wire
 from longstop.stores.redis.packing import delivery_ids, pack, pack_delivery, to_delivery
-from longstop.stores.redis.reading import RedisReading, bodiless, readable
+from longstop.stores.redis.reading import RedisReading, bodiless, readable, tell_unreadable
 from longstop.stores.redis.reply import pairs
 from longstop.stores.redis.walk import Question, Range, RedisWalk, split_pair
 
@@ -53,7 +53,7 @@ class RedisParking(RedisReading, RedisWalk):
         """Let a delivery be dead of its own row. Where its event is not found it stays among `unreadable`."""
         where, event = await self._where(id_), await self._event_near(id_)
         if where is None or event is None:
-            log.error("row_unreadable", row=f"delivery {id_}", error="it is in no list, or its event is not found")
+            tell_unreadable(f"delivery {id_}", "it is in no list, or its event is not found")
             return
         destination, state = where
         (attempts,) = await self.pipeline(("LLEN", f"{self._prefix}attempts:{id_}"))
