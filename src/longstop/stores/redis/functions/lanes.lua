@@ -88,14 +88,14 @@ end
 -- One that is under way is its lane's first, whatever its id. What came in from elsewhere may be so already.
 local function go_first(row)
     local place = pair(row[D.destination], row[D.lane])
-    local front = call('HGET', K .. 'fronts', place)
+    local front = writing.field(K .. 'fronts', place)
     if front == row[D.id] then return end
     local before = front and deliveries.get(front)
     if stands_in(before, row[D.destination], row[D.lane]) and before[D.state] == 'scheduled' then
         delist(before)
         hold(before)
     end
-    call('HSET', K .. 'fronts', place, row[D.id])
+    writing.set_field(K .. 'fronts', place, row[D.id])
 end
 
 function lanes.join(row)
@@ -113,7 +113,7 @@ end
 -- Let the first of a lane go, and hold the others.
 function lanes.advance(destination, lane)
     local place = pair(destination, lane)
-    local front = call('HGET', K .. 'fronts', place)
+    local front = writing.field(K .. 'fronts', place)
     local before = front and deliveries.get(front)
     local there = stands_in(before, destination, lane)
     if there and before[D.state] == 'leased' then return end
@@ -126,9 +126,13 @@ function lanes.advance(destination, lane)
     -- One that cannot be read holds the others until it is parked or mended (parking.lua).
     if head and not first then return end
     if not first or first[D.state] ~= 'scheduled' then
-        call('HDEL', K .. 'fronts', place)
+        if front then writing.set_field(K .. 'fronts', place, false) end
         return
     end
-    if call('ZREM', K .. 'held:' .. destination, head) == 1 then enlist(first) end
-    if front ~= head then call('HSET', K .. 'fronts', place, head) end
+    local held = K .. 'held:' .. destination
+    local is_held = writing.has(held, head)
+    -- One that has just come to the front is not held only where half of a call stands alone.
+    if is_held or front ~= head then enlist(first) end
+    if is_held then writing.remove(held, head) end
+    if front ~= head then writing.set_field(K .. 'fronts', place, head) end
 end

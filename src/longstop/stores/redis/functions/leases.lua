@@ -85,12 +85,14 @@ writes('lease', ALWAYS, function(packed)
             else
                 chosen = choose(name, room, retries, retries_first, now_ms)
             end
+            -- Asked before anything is written: what leaves a queue does so last (writing.lua).
+            local due_at_ms = next_due(name, now_ms)
             deliveries.load(chosen)
             for _, id in ipairs(chosen) do
                 local into = lease_one(name, id, worker, now_ms, until_ms) and ids or unread
                 into[#into + 1] = id
             end
-            places[#places + 1] = {circuit or '', next_due(name, now_ms)}
+            places[#places + 1] = {circuit or '', due_at_ms}
         end
     end
     -- What was leased is nothing new to lease.

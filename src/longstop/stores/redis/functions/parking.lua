@@ -30,3 +30,20 @@ writes('take_back', ALWAYS, function(n)
     end
     return left
 end)
+
+-- Of deliveries that stand among what is leased, and are not by their rows, make the sets those of their rows: half of a
+-- call has left them so (docs/stores/redis.md).
+writes('put_right', ALWAYS, function(packed)
+    for _, id in ipairs(decode(packed)) do
+        local row = deliveries.get(id)
+        if row and row[D.state] ~= 'leased' then
+            local leased = {unpack(row)}
+            leased[D.state], leased[D.ended_at_ms] = 'leased', false
+            lanes.leave(leased)
+            lanes.join(row)
+            indexes.change_delivery(leased, row)
+            if row[D.lane] then lanes.advance(row[D.destination], row[D.lane]) end
+        end
+    end
+    return {}
+end)

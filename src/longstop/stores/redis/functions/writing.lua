@@ -151,14 +151,23 @@ end
 -- Put a member into a sorted set, or to another place in it.
 function writing.add(key, score, member) change_member(key, member, score) end
 
+-- Whether it is in the set, or is to be.
+function writing.has(key, member)
+    local set = writing.sets[key]
+    local score = set and set.scores[member]
+    if score == nil then score = redis.call('ZSCORE', key, member) end
+    return score ~= false
+end
+
 function writing.remove(key, member) change_member(key, member, false) end
 
-local function write_set(key)
+-- Write what comes into a set, and return what goes out of it.
+local function write_coming(key)
     local set = writing.sets[key]
     local coming, going = apart(set.members, set.scores, true)
     writing.sets[key] = nil
     in_pieces('ZADD', key, coming)
-    in_pieces('ZREM', key, going)
+    return going
 end
 
 -- -- all of it ----------------------------------------------------------------------------------------
@@ -170,16 +179,23 @@ local function sorted_keys(table_)
     return keys
 end
 
+-- In this order, for half of it may come to stand alone (docs/stores/redis.md): what a delivery is, the queues that it
+-- comes into, the key that makes another event its duplicate, and only then the queues that it leaves.
 function writing.finish()
     write_strings()
     write_most()
+    local sets, going = sorted_keys(writing.sets), {}
+    for i, key in ipairs(sets) do going[i] = write_coming(key) end
     for _, key in ipairs(sorted_keys(writing.hashes)) do write_hash(key) end
-    for _, key in ipairs(sorted_keys(writing.sets)) do write_set(key) end
+    for i, key in ipairs(sets) do in_pieces('ZREM', key, going[i]) end
 end
 
 -- Write what is to be written of a key, and forget what is known of it.
 local function settle(key)
-    if writing.sets[key] then write_set(key) end
+    if writing.sets[key] then
+        write_strings()
+        in_pieces('ZREM', key, write_coming(key))
+    end
     if writing.hashes[key] then write_hash(key) end
     if writing.strings[key] ~= nil then
         write_strings()

@@ -8,7 +8,7 @@ import structlog
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.clock_guard import ClockRepair
-from longstop.model.delivery import Delivery
+from longstop.model.delivery import Delivery, State
 from longstop.model.errors import LeaseLostError, UnreadableRowError
 from longstop.model.event import Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
@@ -126,8 +126,11 @@ class RedisInbox(RedisParking):
         rows, unread = await self.ask("expired", now_ms, limit)
         for id_ in unread:
             await self._park_unread(id_.decode(), now_ms)
-        found = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows]
-        return [each for each in found if each is not None]
+        read = [readable(to_delivery, row, "a delivery whose lease has run out") for row in rows]
+        found = [each for each in read if each is not None]
+        if astray := [each.id for each in found if each.state is not State.LEASED]:
+            await self.call("put_right", pack(astray))
+        return [each for each in found if each.state is State.LEASED]
 
     async def repair_clock(self, repair: ClockRepair) -> int:
         """See ports.Inbox."""
