@@ -23,11 +23,15 @@ from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.steps import (
     LEASE_MS,
     delivered,
+    expedite,
     lease,
     lease_one,
     ordered_append,
+    parked,
+    replay,
     rescued,
     settled,
+    standing,
     to_retry,
 )
 from redis_log import Command, all_keys, calls_in, carry_out
@@ -188,6 +192,28 @@ async def test_half_of_a_call_that_stands_alone_strands_no_delivery(
         ended = await _all_delivered(store)
         assert accepted | {each.event_id for each in again} <= ended, f"{half} of {len(torn)}"
         assert await store.expired(AT_MS + 10**12, 1) == [], "nothing is in the way of who rescues"
+        await store.close()
+
+
+async def test_a_replay_of_which_half_stands_alone_is_asked_for_again_or_expedited(
+    server: RedisServer, reader: Redis, reading: RedisServer
+) -> None:
+    begun = len(calls_in(server))
+    before = RedisStore(server.url, prefix="replayed", relaxed=True)
+    await before.open()
+    await before.append([make_append(1)])
+    dead = await settled(before, parked(await lease_one(before)))
+    await before.act([replay(dead.id)])
+    *whole, torn = calls_in(server)[begun:]
+    await before.close()
+    for half in range(len(torn)):
+        reader.flushdb()
+        carry_out(reader, [*(command for call in whole for command in call), *torn[:half]])
+        store = RedisStore(reading.url, prefix="replayed", relaxed=True)
+        await store.open()
+        asked = replay if (await standing(store, dead.id)).state is State.DEAD else expedite
+        assert await store.act([asked(dead.id)]) != [None]
+        assert (await lease_one(store, AT_MS + 1_000)).delivery.id == dead.id
         await store.close()
 
 
