@@ -23,8 +23,8 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_HAS_SCHEMA = "SELECT to_regnamespace($1) IS NOT NULL"
 _PREPARE = """
-    CREATE SCHEMA IF NOT EXISTS "{0}";
     CREATE TABLE IF NOT EXISTS "{0}".longstop_schema (
         one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL
     );
@@ -41,6 +41,9 @@ async def prepare(connection: asyncpg.Connection, schema: str, migrations: Seque
     await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
     await connection.execute(_LOCK, f"longstop schema {schema}")
     # Read again under the lock: another process may have migrated while this one waited for it.
+    # IF NOT EXISTS would ask for the right to make one all the same, and who is given a schema may not have it.
+    if not await connection.fetchval(_HAS_SCHEMA, f'"{schema}"'):
+        await connection.execute(f'CREATE SCHEMA "{schema}"')
     await connection.execute(_PREPARE.format(schema))
     version = await _version(connection, schema)
     for script in migrations[version:]:

@@ -1,0 +1,61 @@
+"""A database as its administrators give it: a role that may do little, and settings of their own."""
+
+import asyncio
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+import postgres_server
+from longstop.model.append import Append
+from longstop.stores.postgres import PostgresStore, ServerSettings
+from longstop.testing.builders import AT_MS, make_append
+from longstop.testing.store_contract.steps import delivered, lease
+
+
+def in_a_lane(number: int) -> Append:
+    made = make_append(number)
+    return replace(made, deliveries=tuple(replace(each, lane="one") for each in made.deliveries))
+
+
+async def administer(url: str, statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statements)
+    await connection.close()
+
+
+async def test_a_role_that_may_make_no_schema_takes_the_one_it_is_given(
+    postgresql: postgres_server.PostgresServer,
+) -> None:
+    with postgresql.database("template0") as url:
+        await administer(url, "CREATE ROLE webhooks LOGIN; CREATE SCHEMA given AUTHORIZATION webhooks;")
+        try:
+            theirs = url.replace("longstop@", "webhooks@")
+            store = PostgresStore(ServerSettings(theirs, schema="given", relaxed=True))
+            await store.open()
+            await store.append([make_append(1)])
+            await store.prepare_spans(AT_MS)
+            assert (await store.counts()).events == 1
+            await store.close()
+        finally:
+            await administer(url, "DROP OWNED BY webhooks; DROP ROLE webhooks;")
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+async def test_a_database_with_an_isolation_of_its_own_keeps_lanes_going(
+    postgresql: postgres_server.PostgresServer, pooled: bool
+) -> None:
+    with postgresql.database() as url:
+        name = url.partition("?")[0].rpartition("/")[2]
+        await administer(url, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        stores = [PostgresStore(ServerSettings(url, relaxed=True, pooled=pooled)) for _ in range(2)]
+        for store in stores:
+            await store.open()
+        for start in range(0, 24, 6):
+            appends = [in_a_lane(start + n) for n in range(6)]
+            await asyncio.gather(*(stores[n % 2].append([item]) for n, item in enumerate(appends)))
+        for _ in range(24):
+            (claim,) = (await lease(stores[0], AT_MS + 1_000)).claims
+            assert await stores[1].settle([delivered(claim)]) == [None]
+        for store in stores:
+            await store.close()
