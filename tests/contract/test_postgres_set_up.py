@@ -8,7 +8,7 @@ import pytest
 
 import postgres_server
 from longstop.model.append import Append
-from longstop.stores.postgres import PostgresStore, ServerSettings
+from longstop.stores.postgres import PostgresStore, ServerSettings, schema
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.steps import delivered, lease
 
@@ -59,3 +59,31 @@ async def test_a_database_with_an_isolation_of_its_own_keeps_lanes_going(
             assert await stores[1].settle([delivered(claim)]) == [None]
         for store in stores:
             await store.close()
+
+
+async def test_whoever_reads_for_long_keeps_an_upgrade_waiting_and_nobody_behind_it(
+    postgresql: postgres_server.PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump, say. What a migration waits for is waited for by all who come after it."""
+    monkeypatch.setattr(schema, "PAUSE_S", 0.05)
+    with postgresql.database("template0") as url:
+        settings = ServerSettings(url, relaxed=True)
+        dump, other = [await asyncpg.connect(url, server_settings=settings.session()) for _ in range(2)]
+        async with other.transaction():
+            await schema.prepare(other, settings.schema, schema.MIGRATIONS[:3])
+        reading = dump.transaction()
+        await reading.start()
+        await dump.execute("LOCK TABLE events, deliveries IN ACCESS SHARE MODE")
+        store = PostgresStore(settings)
+        upgrading = asyncio.create_task(store.open())
+        # Long enough for the upgrade to ask for the lock, and far less than it waits in all.
+        for _ in range(40):
+            await other.fetch("SELECT FROM events LIMIT 1", timeout=2)
+            await asyncio.sleep(0.02)
+        assert not upgrading.done()
+        await reading.rollback()
+        await upgrading
+        await store.append([make_append(1)])
+        await store.close()
+        for connection in (dump, other):
+            await connection.close()

@@ -15,7 +15,7 @@ import asyncpg
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import durability, health, schema, text
-from longstop.stores.postgres.arrivals import Arrivals
+from longstop.stores.postgres.arrivals import Arrivals, pause
 from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
 from longstop.stores.postgres.floors import Floors
 from longstop.stores.postgres.folding import FOLD, Folding
@@ -105,8 +105,7 @@ class PostgresDatabase:
         with translated(StoreUnavailableError):
             connection = await self._connect()
             try:
-                async with self._transaction(connection):
-                    await schema.prepare(connection, self._settings.schema)
+                await self._migrate(connection)
                 await schema.refuse_newer(connection, self._settings.schema)
             finally:
                 await _let_go(connection)
@@ -114,6 +113,18 @@ class PostgresDatabase:
         self._arrivals.begin()
         self._watch.begin()
         self._folding.begin()
+
+    async def _migrate(self, connection: asyncpg.Connection) -> None:
+        for left in reversed(range(schema.TRIES)):
+            try:
+                async with self._transaction(connection):
+                    await schema.prepare(connection, self._settings.schema)
+            except asyncpg.LockNotAvailableError:
+                if not left:
+                    raise
+                await pause(schema.PAUSE_S)
+            else:
+                return
 
     async def close(self) -> None:
         """Finish what was begun and let go."""

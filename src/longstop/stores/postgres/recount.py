@@ -13,6 +13,7 @@ import asyncpg
 
 from longstop.model.delivery import State
 from longstop.model.listing import DEAD_STEP_MS, Drift
+from longstop.stores.postgres.counters import Deltas
 
 _NAMES = """
     WITH RECURSIVE found(name) AS (
@@ -70,10 +71,6 @@ _FORGET_TIMES = """
 """
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('longstop recount ' || current_schema, 0))"
 """Two who find the same thing put it right once."""
-_REPAIR = """
-    INSERT INTO counters (subject, name, state, slot, n) VALUES ($1, $2, $3, 0, $4)
-    ON CONFLICT (subject, name, state, slot) DO UPDATE SET n = counters.n + excluded.n
-"""
 _REPAIR_GROUP = "UPDATE dead_groups SET n = n + $2, keys = keys + $3 WHERE id = $1"
 _FORGET_GROUP = "DELETE FROM dead_groups WHERE id = $1 AND n = 0"
 
@@ -109,13 +106,9 @@ async def repair(connection: asyncpg.Connection, place: Place) -> list[Drift]:
     await connection.execute(_ONE_AT_A_TIME)
     if place[0] == 3:
         return await _repair_group(connection, int(place[1]))
-    drifts = []
-    for counter in _counters(place):
-        kept, found = await _count(connection, counter)
-        if kept != found:
-            await connection.execute(_REPAIR, *counter, found - kept)
-            drifts.append(Drift(" ".join(filter(None, counter)), kept, found))
-    return drifts
+    counted = [(counter, *await _count(connection, counter)) for counter in _counters(place)]
+    await Deltas({counter: found - kept for counter, kept, found in counted}).add(connection)
+    return [Drift(" ".join(filter(None, counter)), kept, found) for counter, kept, found in counted if kept != found]
 
 
 def _place_of(after: str) -> Place:
