@@ -26,9 +26,10 @@ _ENSURE = "INSERT INTO dead_groups (destination, reason, status, error) VALUES (
 _ID = f"SELECT id FROM dead_groups WHERE {_SAME}"
 _HOW_MANY = "SELECT count(*) FROM dead_groups"
 _LOCK = "SELECT id FROM dead_groups WHERE id = $1 FOR UPDATE"
+# Not NOT EXISTS, which a planner makes a join of, with all of the group.
 _OTHERS = """
     SELECT count(*) FROM unnest($2::varchar[]) AS k (key)
-    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.dead_group = $1 AND d.key = k.key)
+    WHERE (SELECT true FROM deliveries d WHERE d.dead_group = $1 AND d.key = k.key LIMIT 1) IS NULL
 """
 _JOIN = f"UPDATE deliveries d SET dead_group = $2 FROM {THESE} WHERE d.id = this"
 _ADD = "UPDATE dead_groups SET n = n + $2, keys = keys + $3 WHERE id = $1"

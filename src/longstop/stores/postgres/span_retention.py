@@ -85,7 +85,7 @@ _FORGET_LEFT = """
     WITH gone AS (
         DELETE FROM {0} WHERE ctid = ANY (ARRAY(
             SELECT l.ctid FROM {0} l
-            WHERE l.{1} >= $1 AND l.{1} < $2 AND NOT EXISTS (SELECT FROM {2} t WHERE t.id = l.{1})
+            WHERE l.{1} >= $1 AND l.{1} < $2 AND (SELECT true FROM {2} t WHERE t.id = l.{1}) IS NULL
             ORDER BY l.{1} LIMIT $3 FOR UPDATE SKIP LOCKED))
         RETURNING {1} AS id
     ) SELECT count(*), max(id) FROM gone
