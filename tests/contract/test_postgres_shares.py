@@ -10,7 +10,7 @@ import pytest
 import postgres_server
 from longstop.model.handler import Transaction
 from longstop.model.lease import LeaseRef
-from longstop.stores.postgres import PostgresStore, ServerSettings
+from longstop.stores.postgres import PostgresStore, ServerSettings, recount
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.steps import delivered, lease
 
@@ -72,3 +72,19 @@ async def test_handlers_that_take_long_keep_no_event_waiting(store: PostgresStor
     finally:
         over.set()
     assert await asyncio.gather(*handled) == [None] * 12
+
+
+async def test_a_count_that_takes_long_is_not_broken_off(
+    postgresql: postgres_server.PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be begun anew for ever."""
+    slowly = "SELECT count(*) FROM pg_sleep(1.5), events WHERE source = $2"
+    monkeypatch.setitem(recount._FOUND, ("events", ""), slowly)
+    with postgresql.database() as url:
+        store = PostgresStore(ServerSettings(url, relaxed=True, statement_s=0.7, lock_s=0.1))
+        await store.open()
+        await store.append([make_append(1)])
+        await store.rows("UPDATE counter_changes SET n = n + 1 WHERE subject = 'events'")
+        (drift,) = (await store.recount()).drifts
+        assert (drift.kept - drift.found) == 1
+        await store.close()

@@ -62,9 +62,12 @@ class Arrivals:
         with contextlib.suppress(StoreUnavailableError), translated(StoreUnavailableError):
             if self._said.is_set():
                 await self._notify()
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     def arrived(self) -> None:
         """There may be something new to lease, which this process has committed."""
@@ -82,7 +85,7 @@ class Arrivals:
                     await self._turn()
             except StoreUnavailableError:
                 # Whoever writes or reads meanwhile hears of it; here it is only looked for again.
-                self._connection = None
+                self._hang_up()
                 await pause(self._poll_s)
                 self._wake()
 
