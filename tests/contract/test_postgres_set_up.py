@@ -8,6 +8,7 @@ import pytest
 
 import postgres_server
 from longstop.model.append import Append
+from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import PostgresStore, ServerSettings, schema
 from longstop.testing.builders import AT_MS, make_append
 from longstop.testing.store_contract.steps import delivered, lease
@@ -87,3 +88,24 @@ async def test_whoever_reads_for_long_keeps_an_upgrade_waiting_and_nobody_behind
         await store.close()
         for connection in (dump, other):
             await connection.close()
+
+
+async def test_a_server_that_is_told_to_forget_while_it_runs_is_not_written_to() -> None:
+    postgres_server.needed()
+    with postgres_server.running() as server:
+        store = PostgresStore(ServerSettings(server.url("postgres")))
+        await store.open()
+        await store.append([make_append(1)])
+        for number, value in enumerate(("off", "on"), 2):
+            server.sql(f"ALTER SYSTEM SET synchronous_commit = {value}")
+            server.sql("SELECT pg_reload_conf()")
+            async with asyncio.timeout(20):
+                while store.ready() is (value == "off"):
+                    await asyncio.sleep(0.02)
+            if value == "off":
+                with pytest.raises(StoreUnavailableError, match="synchronous_commit off"):
+                    await store.append([make_append(number)])
+            else:
+                await store.append([make_append(number)])
+        assert (await store.counts()).events == 2
+        await store.close()

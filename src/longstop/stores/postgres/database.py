@@ -218,8 +218,12 @@ class PostgresDatabase:
 
     async def _takes_writes(self) -> bool:
         ((it,),) = await self.rows(TAKES_WRITES)
+        if it and not self._settings.relaxed:
+            # What a server is told while we are connected holds on our connections, too.
+            (found,) = await self.rows(durability.SETTINGS)
+            it = not durability.off_in(found)
         if not it and self._pool is not None:
-            # Whoever takes its place is found by new ones.
+            # Whoever takes its place is found by new ones, and one that forgets is refused by them.
             await self._pool.expire_connections()
             if self._handlers is not None:
                 await self._handlers.expire_connections()
