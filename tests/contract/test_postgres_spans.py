@@ -309,6 +309,27 @@ async def test_ids_from_the_future_keep_nothing_longer(store: PostgresStore, ahe
     await without_drifts(store)
 
 
+async def test_an_id_behind_an_end_that_is_being_checked_is_taken_when_it_is(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is far ahead, while the rows of a large span are read."""
+    late = make_append(20 * DAY_MS)
+
+    async def check(_: PostgresDatabase, __: spans.SpanRow) -> None:
+        with pytest.raises(StoreUnavailableError) as raised:
+            await store.append([late])
+        assert "violates check constraint" in str(raised.value)
+        assert late.event.source not in str(raised.value), "what an event holds is told to nobody"
+
+    await store.append([make_append(0)])
+    with monkeypatch.context() as patch:
+        patch.setattr(spans, "check", check)
+        await store.prepare_spans(AT_MS)
+    await store.prepare_spans(AT_MS)
+    await store.append([late])
+    assert (await store.counts()).events == 2
+
+
 async def test_what_comes_back_to_a_span_after_it_was_judged_is_not_forgotten(store: PostgresStore) -> None:
     await lived(store, 3)
     await store.append([make_delivered(number(0))])
