@@ -8,6 +8,7 @@ keeps an append from its connection.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -87,6 +88,7 @@ class PostgresDatabase:
         self._settings = settings
         self._pool: asyncpg.Pool | None = None
         self._handlers: asyncpg.Pool | None = None
+        self._handler_threads = self._new_threads()
         self._hosts = Hosts(settings.url)
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
@@ -133,12 +135,18 @@ class PostgresDatabase:
         await self._arrivals.end()
         await self._watch.end()
         await self._folding.end()
+        threads, self._handler_threads = self._handler_threads, self._new_threads()
+        threads.shutdown(wait=False, cancel_futures=True)
         for pool in pools:
             try:
                 async with asyncio.timeout(self._settings.connect_s):
                     await pool.close()
             except (*BROKEN, asyncpg.PostgresError):
                 pool.terminate()
+
+    def _new_threads(self) -> ThreadPoolExecutor:
+        # Not the loop's own, in which large bodies are verified: a handler that hangs keeps its thread.
+        return ThreadPoolExecutor(self._settings.connections, thread_name_prefix="longstop-transaction")
 
     async def _new_pool(self) -> asyncpg.Pool:
         return await asyncpg.create_pool(
