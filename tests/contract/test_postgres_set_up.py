@@ -42,6 +42,26 @@ async def test_a_role_that_may_make_no_schema_takes_the_one_it_is_given(
             await administer(url, "DROP OWNED BY webhooks; DROP ROLE webhooks;")
 
 
+async def test_processes_on_a_schema_with_a_long_name_hear_of_each_other(
+    postgresql: postgres_server.PostgresServer,
+) -> None:
+    with postgresql.database("template0") as url:
+        one, other = [PostgresStore(ServerSettings(url, schema="s" * 63, relaxed=True, poll_s=60)) for _ in range(2)]
+        heard = asyncio.Event()
+        other.on_arrival(heard.set)
+        for store in (one, other):
+            await store.open()
+        async with asyncio.timeout(20):
+            # Who has not begun to listen yet hears of the next one.
+            for number in range(1_000):
+                await one.append([make_append(number)])
+                await asyncio.sleep(0.05)
+                if heard.is_set():
+                    break
+        for store in (one, other):
+            await store.close()
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 async def test_a_database_with_an_isolation_of_its_own_keeps_lanes_going(
     postgresql: postgres_server.PostgresServer, pooled: bool

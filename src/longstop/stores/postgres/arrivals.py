@@ -17,6 +17,8 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres.failures import translated
 
 NOTIFY_S = 0.02
+NAME_MAX = 63
+"""A name of PostgreSQL's has so many bytes (NAMEDATALEN)."""
 
 
 class Arrivals:
@@ -29,7 +31,8 @@ class Arrivals:
         self, connect: Callable[[], Awaitable[asyncpg.Connection]], schema: str, poll_s: float, *, listens: bool
     ) -> None:
         self._connect = connect
-        self._channel = f"longstop_{schema}"
+        # Of a longer name LISTEN takes as much, and pg_notify none.
+        self._channel = f"longstop_{schema}"[:NAME_MAX]
         self._poll_s = poll_s
         self._listens = listens
         self._me = secrets.token_hex(8)
