@@ -1,10 +1,11 @@
 """What PostgreSQL is asked costs the same for a small store and for one four times as large: by the rows and the
-entries of indexes that it looks at, which are the same on every machine. The questions are those of bench/ledger.py.
+entries of indexes that it looks at, which are the same on every machine. The questions are those of bench/ledger.py and
+what workers and retention ask; each store is in as many spans as it has in time.
 """
 
 import importlib.util
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +13,13 @@ import asyncpg
 import pytest
 
 import postgres_server
+from longstop.model.delivery import State
+from longstop.model.lease import Claim, LeaseRef, LeaseRequest, Settlement
+from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.retention import Cutoffs, Kind
-from longstop.stores.postgres import PostgresStore, ServerSettings, find_deliveries, walk
+from longstop.stores.postgres import PostgresStore, ServerSettings, find_deliveries, spans, walk
+from longstop.testing.builders import make_append
+from longstop.testing.store_contract.steps import delivered, parked, replay, to_retry
 
 T = TypeVar("T")
 
@@ -23,6 +29,7 @@ DEAD, SCHEDULED, TOTAL = 4, 800, 8_000
 TIMES = 4
 SLACK = 400
 """A page that begins at another row may meet a few rows more that do not fit."""
+BEGIN_MS, LATE_MS = 1_767_225_600_000, 2_000_000_000_000
 SEARCHES = ("text that is not there", "number in an error", "destination, status, type")
 """What looks at much, until its patience is over: texts, and several conditions of which no index has all."""
 AN_HOUR = "(an hour)"
@@ -31,7 +38,7 @@ AN_HOUR = "(an hour)"
 _HEX = "lpad(to_hex({}), {}, '0')"
 _HEAD, _TAIL = f"{_HEX.format('{0} >> 16', 8)} || '-' || {_HEX.format('{0} & 65535', 4)}", _HEX.format("{1}", 12)
 _ID = f"{_HEAD} || '-7000-8000-' || {_TAIL}"
-_AT = "(1767225600000 + i * 100)"
+_AT = f"({BEGIN_MS} + i * 100)"
 _NAMES = """
     'source-' || i % 7, CASE WHEN i = 77 THEN 'rare' ELSE 'type-' || i / 4 % 20 END, 'conversation-' || i * 7919 % 1600
 """
@@ -91,6 +98,9 @@ class Watched(PostgresStore):
     async def transact(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         return await super().transact(lambda connection: self._watched(connection, work))
 
+    async def rows(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
+        return await self.transact(lambda connection: connection.fetch(sql, *args))
+
     async def _watched(self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         before = await connection.fetchval(_LOOKED_AT)
         result = await work(connection)
@@ -116,14 +126,21 @@ async def fill(connection: asyncpg.Connection, total: int, analyzed: bool) -> No
         await connection.execute("ANALYZE")
 
 
+async def _divide(connection: asyncpg.Connection, until_id: str) -> None:
+    await spans.divide(connection, (await spans.read(connection))[-1], until_id)
+
+
 async def costs(url: str, total: int, analyzed: bool) -> dict[str, int]:
     """What each question looks at, in a store of so many events."""
     store = Watched(ServerSettings(url, relaxed=True))
     await store.open()
     found: dict[str, int] = {}
     try:
+        for number in range(1, spans.SPANS):
+            until_id = spans.lowest_id(BEGIN_MS + total * 100 * number // spans.SPANS)
+            await store.transact(lambda connection, until_id=until_id: _divide(connection, until_id))
         await store.transact(lambda connection: fill(connection, total, analyzed))
-        everything = Cutoffs(*[2_000_000_000_000] * 4)
+        everything = Cutoffs(*[LATE_MS] * 4)
         questions = [
             *bench().questions(store, total),
             *(
@@ -131,7 +148,11 @@ async def costs(url: str, total: int, analyzed: bool) -> dict[str, int]:
                 for kind in Kind
             ),
             ("forget", lambda: _forget(store, everything)),
-            ("what happened lately", lambda: store.recent(1_767_225_600_000 + total * 100 - 1_000, 50)),
+            ("forget attempts", lambda: _forget_attempts(store)),
+            ("what happened lately", lambda: store.recent(BEGIN_MS + total * 100 - 1_000, 50)),
+            ("the way of an event", lambda: _deliver(store)),
+            ("act", lambda: _act(store)),
+            ("all of some events", lambda: _whole(store)),
         ]
         for said, ask in questions:
             before = store.looked_at
@@ -147,6 +168,38 @@ async def _forget(store: PostgresStore, before: Cutoffs) -> None:
     assert await store.forget(found.event_ids, before) == 50
 
 
+async def _forget_attempts(store: PostgresStore) -> None:
+    found = await store.old_attempts(LATE_MS, None, 50)
+    assert await store.forget_attempts(found.event_ids, LATE_MS) >= 50
+
+
+async def _deliver(store: PostgresStore) -> None:
+    await store.append([make_append(number, dedup=b"%d" % number) for number in range(20)])
+    room = {f"destination-{number}": 10 for number in range(3)}
+    claims = (await store.lease(LeaseRequest("w", room, LATE_MS, LATE_MS + 1_000))).claims
+    assert len(claims) == 30
+    refs = [LeaseRef(claim.delivery.id, claim.delivery.token) for claim in claims]
+    assert await store.extend(refs, LATE_MS + 2_000) == [None] * 30
+    assert len(await store.expired(LATE_MS + 2_000, 100)) == 30
+    ends = (delivered, to_retry_late, parked)
+    settled = [ends[number % 3](claim, LATE_MS) for number, claim in enumerate(claims)]
+    assert await store.settle(settled) == [None] * 30
+
+
+def to_retry_late(claim: Claim, at_ms: int) -> Settlement:
+    return to_retry(claim, at_ms + 1_000)
+
+
+async def _act(store: PostgresStore) -> None:
+    dead = (await store.find_deliveries(DeliveryFilter(state=State.DEAD), Page(20))).rows
+    assert None not in await store.act([replay(each.id, LATE_MS) for each in dead])
+
+
+async def _whole(store: PostgresStore) -> None:
+    found = (await store.find_events(EventFilter(), Page(20))).rows
+    assert len(await store.whole([row.event.id for row in found])) == 20
+
+
 @pytest.fixture(params=(True, False), ids=("analyzed", "before the first ANALYZE"))
 async def both(
     request: pytest.FixtureRequest, postgresql: postgres_server.PostgresServer, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +208,7 @@ async def both(
     monkeypatch.setattr(find_deliveries, "FEW", 100)
     # How much is looked at in one go is not to depend on how quick this machine is.
     monkeypatch.setattr(walk, "QUICK_S", float("inf"))
-    with postgresql.database() as one, postgresql.database() as other:
+    with postgresql.database("template0") as one, postgresql.database("template0") as other:
         return await costs(one, TOTAL, request.param), await costs(other, TOTAL * TIMES, request.param)
 
 

@@ -8,12 +8,13 @@ import pytest
 
 import postgres_server
 from archive_in_memory import ArchiveInMemory
+from longstop.model.action import Edit
 from longstop.model.append import Append
 from longstop.model.delivery import State
-from longstop.model.errors import ArchiveError
+from longstop.model.errors import ArchiveError, StoreUnavailableError
 from longstop.model.ids import id_ms
-from longstop.model.listing import EventFilter, Page
-from longstop.model.retention import DAY_MS, Cutoffs, Kind, RetentionSettings, Span
+from longstop.model.listing import EventFilter, KeptEvent, Page
+from longstop.model.retention import DAY_MS, Cutoffs, Kind, RetentionSettings, Span, WholeEvent
 from longstop.operating.retention import Retention
 from longstop.stores.postgres import PostgresStore, ServerSettings, span_retention, spans
 from longstop.stores.postgres.database import PostgresDatabase
@@ -270,6 +271,109 @@ async def test_a_span_of_which_much_stays_is_forgotten_row_by_row(
     then = await store.forgettable(Kind.DELIVERED, late, first.after, 100)
     assert then.event_ids == tuple(event_id(number(0, n)) for n in range(3))
     assert await store.forget(then.event_ids, late) == 3
+
+
+async def test_a_span_with_which_many_dead_go_is_forgotten_row_by_row(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each leaves its group, and everybody would wait for that."""
+    monkeypatch.setattr(span_retention, "STAYING_MAX", 2)
+    await lived(store, 6)
+    await store.append([make_quarantined(number(0, n), received_at_ms=FIRST_MS + n) for n in range(3)])
+    early, late = (all_before(FIRST_MS + days * DAY_MS) for days in (2, 5))
+    for before in (early, late):
+        span = await due(store, before)
+        assert await store.forget_span(span, before, ()) is None
+        assert [row.by_rows for row in await kept(store)][1] is (before is late)
+    found = await store.forgettable(Kind.DEAD, late, None, 100)
+    assert await store.forget(found.event_ids, late) == 3
+    assert await store.forget_span(await due(store, late), late, ()) == 0
+    await without_drifts(store)
+
+
+@pytest.mark.parametrize("ahead_ms", [3_000 * DAY_MS, (1 << 48) - 1 - AT_MS])
+async def test_ids_from_the_future_keep_nothing_longer(store: PostgresStore, ahead_ms: int) -> None:
+    """A clock that was ahead for a moment has made them; the span they are in lasts until then."""
+    await lived(store, 1)
+    await store.append([make_append(ahead_ms)])
+    for day in range(1, 9):
+        await store.append([make_delivered(number(day))])
+        await store.prepare_spans(FIRST_MS + day * DAY_MS)
+    before = all_before(FIRST_MS + 7 * DAY_MS)
+    while (span := await store.due_span(before)) is not None:
+        assert await store.forget_span(span, before, ()) is not None
+    found = await store.forgettable(Kind.DELIVERED, before, None, 100)
+    await store.forget(found.event_ids, before)
+    left = {row.event.id for row in (await store.find_events(EventFilter(), Page())).rows}
+    assert left == {event_id(0), event_id(ahead_ms), event_id(number(7)), event_id(number(8))}
+    await without_drifts(store)
+
+
+async def test_an_id_behind_an_end_that_is_being_checked_is_taken_when_it_is(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is far ahead, while the rows of a large span are read."""
+    late = make_append(20 * DAY_MS)
+
+    async def check(_: PostgresDatabase, __: spans.SpanRow) -> None:
+        with pytest.raises(StoreUnavailableError) as raised:
+            await store.append([late])
+        assert "violates check constraint" in str(raised.value)
+        assert late.event.source not in str(raised.value), "what an event holds is told to nobody"
+
+    await store.append([make_append(0)])
+    with monkeypatch.context() as patch:
+        patch.setattr(spans, "check", check)
+        await store.prepare_spans(AT_MS)
+    await store.prepare_spans(AT_MS)
+    await store.append([late])
+    assert (await store.counts()).events == 2
+
+
+async def test_what_comes_back_to_a_span_after_it_was_judged_is_not_forgotten(store: PostgresStore) -> None:
+    await lived(store, 3)
+    await store.append([make_delivered(number(0))])
+    before = Cutoffs(FIRST_MS + 2 * DAY_MS, AT_MS, AT_MS, FIRST_MS)
+    span = await due(store, before)
+    unrouted = make_append(number(0, 5), to=(), received_at_ms=FIRST_MS + 5)
+    await store.restore([WholeEvent(KeptEvent(unrouted.event, 0, ()), ())])
+    assert await store.forget_span(span, before, ()) is None
+    assert await store.forget_span(await due(store, before), before, ()) == 1
+    assert await store.event(unrouted.event.id) is not None
+    await without_drifts(store)
+
+
+async def test_what_was_done_with_what_went_is_forgotten_and_the_rest_kept(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(span_retention, "LEFT_AT_ONCE", 2)
+    await lived(store, 3)
+    await store.append([make_delivered(number(0, n)) for n in range(7)])
+    before = all_before(FIRST_MS + 2 * DAY_MS)
+    ids = [make_delivered(number(0, n)).deliveries[0].id for n in range(7)]
+    await store.act([replay(id_, FIRST_MS + 5 * DAY_MS) for id_ in ids])
+    claims = (await lease(store, FIRST_MS + 5 * DAY_MS)).claims
+    ended_at_ms = FIRST_MS + DAY_MS
+    await store.settle([delivered(claim, ended_at_ms) for claim in claims if claim.delivery.id != ids[3]])
+    edited = make_delivered(number(0, 9))
+    await store.replace(edited, Edit(edited.event.id, event_id(number(0, 1)), AT_MS, "anna", None), [ids[1]])
+    span = await due(store, before)
+    assert span.staying >= {event_id(number(0, 3))}
+
+    async def killed(*_: object) -> None:
+        raise StoreUnavailableError("no more")
+
+    with monkeypatch.context() as patch:
+        # Beside everybody's work, and so not in one transaction with the span.
+        patch.setattr(span_retention, "_forget_left", killed)
+        with pytest.raises(StoreUnavailableError):
+            await store.forget_span(span, before, ())
+    assert len(await store.rows("SELECT delivery_id FROM actions")) == 7
+    later = all_before(FIRST_MS + 3 * DAY_MS)
+    assert await store.forget_span(await due(store, later), later, ()) == 0
+    rows = await store.rows("SELECT delivery_id FROM actions")
+    assert [row["delivery_id"] for row in rows] == [ids[3]]
+    assert await store.rows("SELECT event_id FROM edits") == []
 
 
 async def test_an_event_in_one_span_and_its_delivery_in_the_next_stay_together(store: PostgresStore) -> None:

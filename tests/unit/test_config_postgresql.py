@@ -1,11 +1,11 @@
 """`store.url = "postgresql://…"`: what goes to the driver, what is ours, and what nobody is shown."""
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import pytest
 
-from longstop.config import store_urls
+from longstop.config import store_urls, values
 from longstop.config.errors import Fault
 from longstop.config.postgresql_url import PostgresqlSettings
 from longstop.config.values import Surroundings
@@ -76,3 +76,16 @@ def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
         store_urls.store(text, AROUND)
     assert raised.value.found.startswith(said)
     assert raised.value.expected
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "redis"])
+def test_several_hosts_are_read_by_any_python(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer versions take no IPv6 address behind another host (CVE-2025-0938)."""
+
+    def newer(url: str) -> SplitResult:
+        if "[" in urlsplit(url).netloc.rpartition("@")[2][1:]:
+            raise ValueError("Invalid IPv6 URL")
+        return urlsplit(url)
+
+    monkeypatch.setattr(values, "urlsplit", newer)
+    store_urls.store(f"{scheme}://me@a:1,[::1]:2/1", AROUND)

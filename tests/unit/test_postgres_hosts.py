@@ -15,6 +15,7 @@ THREE = "postgresql://me@a,b,c/inbox"
         ("postgresql:///db", ["postgresql:///db"]),
         ("postgresql://me:p%40@db:6432/inbox?sslmode=require", ["postgresql://me:p%40@db:6432/inbox?sslmode=require"]),
         ("postgresql://me@a:1,[::1]:2/db?x=1", ["postgresql://me@a:1/db?x=1", "postgresql://me@[::1]:2/db?x=1"]),
+        ("postgresql://me@[::1],[::2]/db", ["postgresql://me@[::1]/db", "postgresql://me@[::2]/db"]),
         ("postgresql://me@/db?host=/a,/b", ["postgresql://me@/db?host=/a", "postgresql://me@/db?host=/b"]),
         (
             "postgresql://me@/db?host=/a,/b&port=1,2",

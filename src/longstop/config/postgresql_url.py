@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
 from longstop.config.errors import Fault, listed, nearest, quoted
-from longstop.config.values import Surroundings, expand
+from longstop.config.values import Surroundings, expand, url_of_hosts
 
 SCHEMES = ("postgresql", "postgres")
 EXPECTED = "postgresql://USER:${PASSWORD}@HOST:5432/DATABASE"
@@ -69,12 +69,8 @@ def postgresql(text: str, around: Surroundings) -> PostgresqlSettings:
 
 
 def _split(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise _unreadable() from None
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    if any(_HOST.fullmatch(each) is None for each in hosts):
+    parts = url_of_hosts(text)
+    if any(_HOST.fullmatch(each) is None for each in parts.netloc.rpartition("@")[2].split(",")):
         raise _unreadable()
     return parts
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from longstop.config.errors import Fault, listed, nearest, quoted
-from longstop.config.values import NAME, Surroundings, expand, size
+from longstop.config.values import NAME, Surroundings, expand, size, url_of_hosts
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 """With an s at the end: over TLS."""
@@ -47,9 +47,8 @@ class RedisSettings:
 def redis(text: str, around: Surroundings) -> RedisSettings:
     """What a URL asks for. Raises Fault, which shows no password."""
     try:
-        parts = urlsplit(text)
+        parts = url_of_hosts(text)
         user, at, hosts = parts.netloc.rpartition("@")
-        # urlsplit knows of one host only.
         servers = [urlsplit(f"//{user}{at}{each}") for each in hosts.split(",")]
         addresses = [(each.hostname, each.port or 6379) for each in servers]
     except ValueError:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -111,6 +111,13 @@ def _amount(value: object, units: Mapping[str, int]) -> int | None:
 
 
 # -- variables and secrets ----------------------------------------------------------------------
+
+
+def url_of_hosts(text: str) -> SplitResult:
+    """As urlsplit, which takes one host, and newer versions of which refuse an IPv6 address among several."""
+    head, slashes, rest = text.partition("//")
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    return urlsplit(head + slashes + rest.removeprefix(netloc))._replace(netloc=netloc)
 
 
 def expand(text: str, environ: Mapping[str, str], expected: str, hint: str = "set it before the start") -> str:

@@ -17,6 +17,8 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres.failures import translated
 
 NOTIFY_S = 0.02
+NAME_MAX = 63
+"""A name of PostgreSQL's has so many bytes (NAMEDATALEN)."""
 
 
 class Arrivals:
@@ -29,7 +31,8 @@ class Arrivals:
         self, connect: Callable[[], Awaitable[asyncpg.Connection]], schema: str, poll_s: float, *, listens: bool
     ) -> None:
         self._connect = connect
-        self._channel = f"longstop_{schema}"
+        # Of a longer name LISTEN takes as much, and pg_notify none.
+        self._channel = f"longstop_{schema}"[:NAME_MAX]
         self._poll_s = poll_s
         self._listens = listens
         self._me = secrets.token_hex(8)
@@ -62,9 +65,12 @@ class Arrivals:
         with contextlib.suppress(StoreUnavailableError), translated(StoreUnavailableError):
             if self._said.is_set():
                 await self._notify()
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     def arrived(self) -> None:
         """There may be something new to lease, which this process has committed."""
@@ -82,7 +88,7 @@ class Arrivals:
                     await self._turn()
             except StoreUnavailableError:
                 # Whoever writes or reads meanwhile hears of it; here it is only looked for again.
-                self._connection = None
+                self._hang_up()
                 await pause(self._poll_s)
                 self._wake()
 

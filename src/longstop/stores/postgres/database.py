@@ -1,20 +1,22 @@
 """The server with its connections, and the inside of every transaction. The parts of the store inherit it.
 
 Connections come from a pool that makes them when they are asked for, again and again where the server was away. What
-reads has a share of it only, so that no question keeps an append from its connection.
+reads has a share of it only, and handlers within the store's transaction have a pool of their own, so that neither
+keeps an append from its connection.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import durability, health, schema, text
-from longstop.stores.postgres.arrivals import Arrivals
+from longstop.stores.postgres.arrivals import Arrivals, pause
 from longstop.stores.postgres.failures import BROKEN, AnswerLostError, may_try_again, translated
 from longstop.stores.postgres.floors import Floors
 from longstop.stores.postgres.folding import FOLD, Folding
@@ -41,7 +43,7 @@ class ServerSettings:
     pooled: bool = False
     """A PgBouncer in transaction mode stands between: nothing outlives a transaction, not even a prepared statement."""
     connections: int = 8
-    """At most so many; half of them for what only reads."""
+    """At most so many; half of them for what only reads. As many more for transactional handlers, while they run."""
     connect_s: float = 5.0
     """How long a connection may take to be made, or to come free."""
     statement_s: float = 15.0
@@ -66,6 +68,8 @@ class ServerSettings:
             "statement_timeout": f"{round(self.statement_s * 1000)}",
             "lock_timeout": f"{round(self.lock_s * 1000)}",
             "idle_in_transaction_session_timeout": f"{round(self.idle_s * 1000)}",
+            # A database may have another one by default, and what is read under a lock would be from before it.
+            "default_transaction_isolation": "read committed",
             "enable_seqscan": "off",
             "enable_bitmapscan": "off",
             "enable_hashjoin": "off",
@@ -83,6 +87,8 @@ class PostgresDatabase:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._pool: asyncpg.Pool | None = None
+        self._handlers: asyncpg.Pool | None = None
+        self._handler_threads = self._new_threads()
         self._hosts = Hosts(settings.url)
         self._readers = asyncio.Semaphore(max(1, settings.connections // 2))
         self._arrivals = Arrivals(self._connect, settings.schema, settings.poll_s, listens=not settings.pooled)
@@ -101,34 +107,54 @@ class PostgresDatabase:
         with translated(StoreUnavailableError):
             connection = await self._connect()
             try:
-                async with self._transaction(connection):
-                    await schema.prepare(connection, self._settings.schema)
+                await self._migrate(connection)
                 await schema.refuse_newer(connection, self._settings.schema)
             finally:
                 await _let_go(connection)
-            self._pool = await asyncpg.create_pool(
-                connect=lambda *_, **__: self._connect(),
-                min_size=0,
-                max_size=self._settings.connections,
-                reset=_leave_as_it_is,
-            )
+            self._pool, self._handlers = await self._new_pool(), await self._new_pool()
         self._arrivals.begin()
         self._watch.begin()
         self._folding.begin()
 
+    async def _migrate(self, connection: asyncpg.Connection) -> None:
+        for left in reversed(range(schema.TRIES)):
+            try:
+                async with self._transaction(connection):
+                    await schema.prepare(connection, self._settings.schema)
+            except asyncpg.LockNotAvailableError:
+                if not left:
+                    raise
+                await pause(schema.PAUSE_S)
+            else:
+                return
+
     async def close(self) -> None:
         """Finish what was begun and let go."""
-        pool, self._pool = self._pool, None
+        pools = [each for each in (self._pool, self._handlers) if each is not None]
+        self._pool = self._handlers = None
         await self._arrivals.end()
         await self._watch.end()
         await self._folding.end()
-        if pool is None:
-            return
-        try:
-            async with asyncio.timeout(self._settings.connect_s):
-                await pool.close()
-        except (*BROKEN, asyncpg.PostgresError):
-            pool.terminate()
+        threads, self._handler_threads = self._handler_threads, self._new_threads()
+        threads.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            try:
+                async with asyncio.timeout(self._settings.connect_s):
+                    await pool.close()
+            except (*BROKEN, asyncpg.PostgresError):
+                pool.terminate()
+
+    def _new_threads(self) -> ThreadPoolExecutor:
+        # Not the loop's own, in which large bodies are verified: a handler that hangs keeps its thread.
+        return ThreadPoolExecutor(self._settings.connections, thread_name_prefix="longstop-transaction")
+
+    async def _new_pool(self) -> asyncpg.Pool:
+        return await asyncpg.create_pool(
+            connect=lambda *_, **__: self._connect(),
+            min_size=0,
+            max_size=self._settings.connections,
+            reset=_leave_as_it_is,
+        )
 
     async def _fold(self) -> None:
         await self.transact(unsynced(lambda connection: connection.execute(FOLD)))
@@ -166,9 +192,14 @@ class PostgresDatabase:
         return await self._again(lambda connection: self._whole(connection, work))
 
     async def transact_once(self, work: Work[T]) -> T:
-        """The same, for `work` that is not to be called again. Raises StoreUnavailableError where it was in the way."""
+        """The same, for `work` that is not to be called again and may take long; it waits until there is a connection.
+
+        Raises StoreUnavailableError where it was in the way.
+        """
         try:
-            return await self._once(lambda connection: self._whole(connection, work))
+            async with self._acquired(self._handlers, None) as connection:
+                with translated():
+                    return await self._whole(connection, work)
         except Exception as error:
             if may_try_again(error):
                 raise StoreUnavailableError(f"PostgreSQL: {error}") from error
@@ -182,7 +213,7 @@ class PostgresDatabase:
         """`work`, which only reads, over one snapshot."""
 
         async def whole(connection: asyncpg.Connection) -> T:
-            async with self._transaction(connection, isolation="repeatable_read", readonly=True):
+            async with self._transaction(connection, "repeatable_read", readonly=True):
                 return await work(connection)
 
         async with self._readers:
@@ -195,9 +226,15 @@ class PostgresDatabase:
 
     async def _takes_writes(self) -> bool:
         ((it,),) = await self.rows(TAKES_WRITES)
+        if it and not self._settings.relaxed:
+            # What a server is told while we are connected holds on our connections, too.
+            (found,) = await self.rows(durability.SETTINGS)
+            it = not durability.off_in(found)
         if not it and self._pool is not None:
-            # Whoever takes its place is found by new ones.
+            # Whoever takes its place is found by new ones, and one that forgets is refused by them.
             await self._pool.expire_connections()
+            if self._handlers is not None:
+                await self._handlers.expire_connections()
         return bool(it)
 
     # -- connections --------------------------------------------------------------------------
@@ -217,17 +254,16 @@ class PostgresDatabase:
             raise
 
     async def _once(self, work: Work[T]) -> T:
-        async with self._acquired() as connection:
+        async with self._acquired(self._pool, self._settings.connect_s) as connection:
             with translated():
                 return await work(connection)
 
     @contextlib.asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
-        pool = self._pool
+    async def _acquired(self, pool: asyncpg.Pool | None, within_s: float | None) -> AsyncIterator[asyncpg.Connection]:
         if pool is None:
             raise StoreUnavailableError("PostgreSQL: the store is not open")
         with translated(StoreUnavailableError):
-            connection = await pool.acquire(timeout=self._settings.connect_s)
+            connection = await pool.acquire(timeout=within_s)
         try:
             yield connection
         except AnswerLostError:
@@ -240,8 +276,10 @@ class PostgresDatabase:
                 await pool.release(connection)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, connection: asyncpg.Connection, **options: Any) -> AsyncIterator[None]:
-        async with connection.transaction(**options):
+    async def _transaction(
+        self, connection: asyncpg.Connection, isolation: str = "read_committed", *, readonly: bool = False
+    ) -> AsyncIterator[None]:
+        async with connection.transaction(isolation=isolation, readonly=readonly):
             if self._settings.pooled:
                 await connection.execute(self._set_local)
             yield

@@ -23,12 +23,13 @@ Place = tuple[str, str, int, str]
 
 _SAME = "destination = $1 AND reason = $2 AND status = $3 AND error = $4"
 _ENSURE = "INSERT INTO dead_groups (destination, reason, status, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
-_ID = f"SELECT id FROM dead_groups WHERE {_SAME} FOR UPDATE"
+_ID = f"SELECT id FROM dead_groups WHERE {_SAME}"
 _HOW_MANY = "SELECT count(*) FROM dead_groups"
 _LOCK = "SELECT id FROM dead_groups WHERE id = $1 FOR UPDATE"
+# Not NOT EXISTS, which a planner makes a join of, with all of the group.
 _OTHERS = """
     SELECT count(*) FROM unnest($2::varchar[]) AS k (key)
-    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.dead_group = $1 AND d.key = k.key)
+    WHERE (SELECT true FROM deliveries d WHERE d.dead_group = $1 AND d.key = k.key LIMIT 1) IS NULL
 """
 _JOIN = f"UPDATE deliveries d SET dead_group = $2 FROM {THESE} WHERE d.id = this"
 _ADD = "UPDATE dead_groups SET n = n + $2, keys = keys + $3 WHERE id = $1"
@@ -56,13 +57,28 @@ async def join(connection: asyncpg.Connection, dead: Iterable[Delivery]) -> None
         assert each.reason is not None
         status = -1 if each.last_status is None else each.last_status
         by_place[each.destination, each.reason.value, status, group_of(each.last_error)].append(each)
+    by_group: defaultdict[int, list[Delivery]] = defaultdict(list)
     for place, some in sorted(by_place.items(), key=lambda item: item[0]):
-        group = await _locked(connection, place)
-        keys = {each.key for each in some if each.key is not None}
-        new = await connection.fetchval(_OTHERS, group, sorted(keys))
-        await connection.execute(_JOIN, [each.id for each in some], group)
-        await connection.execute(_ADD, group, len(some), new)
-        await _move(connection, group, [each.ended_at_ms for each in some], 1)
+        by_group[await _known(connection, place)] += some
+    taken_away: list[Delivery] = []
+    # In the order in which `leave` locks them, too.
+    for group, some in sorted(by_group.items()):
+        if await connection.fetchval(_LOCK, group) is None:
+            # A recount found nothing in it just now.
+            taken_away += some
+        else:
+            await _join(connection, group, some)
+    if taken_away:
+        await join(connection, taken_away)
+
+
+async def _join(connection: asyncpg.Connection, group: int, dead: list[Delivery]) -> None:
+    """The group is locked."""
+    keys = {each.key for each in dead if each.key is not None}
+    new = await connection.fetchval(_OTHERS, group, sorted(keys))
+    await connection.execute(_JOIN, [each.id for each in dead], group)
+    await connection.execute(_ADD, group, len(dead), new)
+    await _move(connection, group, [each.ended_at_ms for each in dead], 1)
 
 
 async def leave(connection: asyncpg.Connection, gone: Iterable[Gone]) -> None:
@@ -86,12 +102,10 @@ async def _move(connection: asyncpg.Connection, group: int, died_at_ms: Iterable
         await connection.execute(_FORGET_TIMES, group, list(quarters))
 
 
-async def _locked(connection: asyncpg.Connection, place: Place) -> int:
-    """The id of a group, which is there and locked."""
-    group = await connection.fetchval(_ID, *place)
-    if group is None:
+async def _known(connection: asyncpg.Connection, place: Place) -> int:
+    """The id of a group, which is made where there is none."""
+    while (group := await connection.fetchval(_ID, *place)) is None:
         if await connection.fetchval(_HOW_MANY) >= GROUPS_MAX:
             place = (*place[:3], OTHER)
         await connection.execute(_ENSURE, *place)
-        group = await connection.fetchval(_ID, *place)
     return int(group)

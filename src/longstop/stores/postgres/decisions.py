@@ -61,18 +61,34 @@ PAUSE = """
 RESUME = "DELETE FROM pauses WHERE destination = $1 RETURNING destination"
 PAUSES = 'SELECT destination, at_ms, "by", why FROM pauses ORDER BY destination'
 
+Standing = dict[str, tuple[Delivery, int | None]]
+"""Deliveries as they stand, with their groups if they are dead."""
+
 to_pause = reader("pause", lambda row: Pause(*row))
 
 
 async def act(connection: asyncpg.Connection, actions: Sequence[Action]) -> list[Delivery | None]:
     """Carry out each action that the delivery's state allows, and record it; the inside of one transaction."""
+    return await carry_out(connection, actions, await locked(connection, actions))
+
+
+async def locked(connection: asyncpg.Connection, actions: Sequence[Action]) -> Standing:
+    """The deliveries of these actions as they stand until the end of the transaction.
+
+    Lanes first, then the queue, then the deliveries, as whoever settles has it: nobody waits for each other crosswise.
+    """
     ids = sorted({action.delivery_id for action in actions})
     seen = await _standing(connection, ids, actions)
-    places = _places(seen, _carried_out(seen, actions)[0])
-    await lanes.lock(connection, places)
+    await lanes.lock(connection, _places(seen, _carried_out(seen, actions)[0]))
     await connection.fetch(_LOCK_QUEUE, ids)
     await connection.fetch(_LOCK, ids)
-    before = await _standing(connection, ids, actions)
+    return await _standing(connection, ids, actions)
+
+
+async def carry_out(
+    connection: asyncpg.Connection, actions: Sequence[Action], before: Standing
+) -> list[Delivery | None]:
+    """The same of deliveries that are locked and stand so; some of them may be nobody's who acts."""
     after, results, records = _carried_out(before, actions)
     changed = [id_ for id_ in after if after[id_] != before[id_][0]]
     await write(connection, [(before[id_][0], after[id_]) for id_ in changed])
@@ -84,7 +100,7 @@ async def act(connection: asyncpg.Connection, actions: Sequence[Action]) -> list
     await dead_groups.leave(connection, left)
     if records:
         await connection.execute(_RECORD, *zip(*records, strict=True))
-    await lanes.advance(connection, places | _places(before, after))
+    await lanes.advance(connection, _places(before, after))
     return results
 
 
@@ -107,10 +123,6 @@ async def replace(connection: asyncpg.Connection, append: Append, edit: Edit, de
     except asyncpg.UniqueViolationError as error:
         raise ValueError(f"event id {edit.event_id}, or one of its deliveries', is already kept") from error
     await connection.execute(_REPLACED, sorted(delivery_ids), edit.event_id)
-
-
-Standing = dict[str, tuple[Delivery, int | None]]
-"""Deliveries as they stand, with their groups if they are dead."""
 
 
 async def _standing(connection: asyncpg.Connection, ids: Sequence[str], actions: Sequence[Action]) -> Standing:

@@ -1,4 +1,5 @@
-"""What makes a commit durable, asked on every new connection: a server that was set to forget is not written to.
+"""What makes a commit durable, asked on every new connection, and once a second: a server that was set to forget is not
+written to.
 
 https://www.postgresql.org/docs/current/runtime-config-wal.html: without `fsync` or `full_page_writes` a power cut may
 leave a database that cannot be repaired; with `synchronous_commit = off` it loses the last commits that were answered.
@@ -11,7 +12,7 @@ import asyncpg
 from longstop.model.errors import StoreUnavailableError
 
 _ASKED = ("fsync", "full_page_writes", "synchronous_commit")
-_SETTINGS = f"SELECT {', '.join(f'current_setting({name!r})' for name in _ASKED)}, current_setting('server_encoding')"
+SETTINGS = f"SELECT {', '.join(f'current_setting({name!r})' for name in _ASKED)}, current_setting('server_encoding')"
 
 
 class NotDurableError(StoreUnavailableError):
@@ -20,10 +21,11 @@ class NotDurableError(StoreUnavailableError):
 
 async def refuse_what_forgets(connection: asyncpg.Connection, relaxed: bool) -> None:
     """Raise NotDurableError where a commit of this connection would not be durable. relaxed: that is what is wanted."""
-    *settings, encoding = await connection.fetchrow(_SETTINGS)
+    found = await connection.fetchrow(SETTINGS)
+    encoding = found[-1]
     if encoding != "UTF8":
         raise NotDurableError(f"PostgreSQL: the database has the encoding {encoding}; expected UTF8: createdb -E UTF8")
-    off = _off(settings)
+    off = off_in(found)
     if off and not relaxed:
         raise NotDurableError(
             f"PostgreSQL: {' and '.join(off)} off: what is accepted could be lost in a power cut. Set it to on, or say "
@@ -33,9 +35,9 @@ async def refuse_what_forgets(connection: asyncpg.Connection, relaxed: bool) -> 
 
 async def off(connection: asyncpg.Connection) -> list[str]:
     """Which of them are off."""
-    *settings, _ = await connection.fetchrow(_SETTINGS)
-    return _off(settings)
+    return off_in(await connection.fetchrow(SETTINGS))
 
 
-def _off(settings: Sequence[str]) -> list[str]:
-    return [name for name, found in zip(_ASKED, settings, strict=True) if found == "off"]
+def off_in(found: Sequence[str]) -> list[str]:
+    """Which of them are off, in a row of SETTINGS."""
+    return [name for name, value in zip(_ASKED, found, strict=False) if value == "off"]

@@ -51,6 +51,9 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
     """
     try:
         yield
+    except asyncpg.CheckViolationError as error:
+        # While a span's end is checked, nothing may come behind it (spans.add_check): that is over soon.
+        raise StoreUnavailableError(said(error)) from error
     except (asyncpg.IntegrityConstraintViolationError, *_TRY_AGAIN):
         raise
     except asyncpg.ClientConfigurationError:
@@ -69,5 +72,8 @@ def said(error: BaseException) -> str:
     if type(error) is asyncpg.InternalClientError:
         # What it says speaks of its own steps.
         text = "the connection broke"
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        # Without its details, which are the row.
+        text = error.message
     code = getattr(error, "sqlstate", None)
     return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"

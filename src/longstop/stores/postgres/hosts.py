@@ -5,7 +5,7 @@ machine is off) would take up the whole of it each time, and nobody would get to
 """
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 import asyncpg
 
@@ -39,11 +39,15 @@ class Hosts:
 
 def one_by_one(url: str) -> tuple[str, ...]:
     """The same URL for each of its hosts alone."""
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    login, at, hosts = parts.netloc.rpartition("@")
+    # Not by urlsplit, which takes one host, and in newer versions refuses an IPv6 address among several.
+    scheme, slashes, rest = url.partition("//")
+    place, mark, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    netloc, slash, path = place.partition("/")
+    login, at, hosts = netloc.rpartition("@")
     if hosts:
-        return tuple(parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(","))
+        behind = f"{slash}{path}{mark}{query}"
+        return tuple(f"{scheme}{slashes}{login}{at}{host}{behind}" for host in hosts.split(","))
     folders = options.get("host", "").split(",")
     ports = options.get("port", "").split(",")
     ports = ports if len(ports) == len(folders) else ports * len(folders)
@@ -54,6 +58,5 @@ def one_by_one(url: str) -> tuple[str, ...]:
 
 
 def _with(url: str, options: dict[str, str]) -> str:
-    # Not by `geturl`, which drops the slashes before an empty host.
     query = urlencode(options, quote_via=quote, safe="/")
     return url.partition("?")[0] + (f"?{query}" if query else "")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from longstop.model.delivery import Delivery
 from longstop.model.errors import TransitionError
 from longstop.model.job import OVER, Job, JobChange, JobState, JobStep, Released
 from longstop.model.job_record import job_of, job_record
@@ -22,7 +21,6 @@ _INSERT = "INSERT INTO jobs (id, state, over_at_ms, record) VALUES ($1, $2, $3, 
 _UPDATE = "UPDATE jobs SET state = $2, over_at_ms = $3, record = $4 WHERE id = $1"
 _JOB = "SELECT id, record FROM jobs WHERE id = $1"
 _RUNNING = "SELECT id, record FROM jobs WHERE state = 'running' AND id = coalesce($1, id) ORDER BY id"
-_LOCK = f"SELECT d.id FROM {THESE} JOIN deliveries d ON d.id = this ORDER BY d.id FOR UPDATE OF d"
 _RELEASED = f"SELECT coalesce(q.held, false), {DELIVERY} FROM {THESE} JOIN {DELIVERIES} ON d.id = this"
 _FORGET = "DELETE FROM jobs WHERE over_at_ms < $1"
 
@@ -75,20 +73,15 @@ async def advance(connection: asyncpg.Connection, step: JobStep) -> Job | None:
     job = await find(connection, step.job_id, " FOR UPDATE")
     if job is None or not job.is_held_by(step.token):
         return None
-    seen = await _standing(connection, [each.action.delivery_id for each in step.decisions])
+    before = await decisions.locked(connection, [each.action for each in step.decisions])
+    seen = {id_: delivery for id_, (delivery, _) in before.items()}
     holding = [each for each in step.decisions if each.holds(seen.get(each.action.delivery_id))]
-    results = await decisions.act(connection, [each.action for each in holding])
+    results = await decisions.carry_out(connection, [each.action for each in holding], before)
     happened = {id(each): result is not None for each, result in zip(holding, results, strict=True)}
     for decision in holding:
         if decision.instead is not None and decision.edit is not None and happened[id(decision)]:
             await decisions.replace(connection, decision.instead, decision.edit, ())
     return await _put(connection, job.advanced(step, [happened.get(id(each), False) for each in step.decisions]))
-
-
-async def _standing(connection: asyncpg.Connection, delivery_ids: Sequence[str]) -> dict[str, Delivery]:
-    """Deliveries as they stand until the end of the transaction, by id."""
-    await connection.fetch(_LOCK, list(delivery_ids))
-    return {each_.delivery.id: each_.delivery for each_ in await released(connection, delivery_ids)}
 
 
 async def released(connection: asyncpg.Connection, delivery_ids: Sequence[str]) -> list[Released]:

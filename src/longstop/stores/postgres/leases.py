@@ -183,7 +183,7 @@ async def _look_from_the_head(database: PostgresDatabase, request: LeaseRequest)
     overlooked = []
     with floors.looking() as meanwhile:
         try:
-            rows = await database.look(_HEADS, list(request.room))
+            rows = await database.rows(_HEADS, list(request.room))
         except StoreUnavailableError:
             return []
         for row in rows:
@@ -301,5 +301,5 @@ async def extend(database: PostgresDatabase, leases: Sequence[LeaseRef], until_m
 
 async def expired(database: PostgresDatabase, now_ms: int, limit: int) -> list[Delivery]:
     """Leases that have run out, the longest first."""
-    rows = await database.look(_EXPIRED, now_ms, limit)
+    rows = await database.rows(_EXPIRED, now_ms, limit)
     return list(each(rows, to_delivery))

@@ -13,7 +13,12 @@ import asyncpg
 
 from longstop.model.delivery import State
 from longstop.model.listing import DEAD_STEP_MS, Drift
+from longstop.stores.postgres.counters import Deltas
 
+LONG_S = 600
+"""So long one count may take: a hundred million events are counted in half a minute, and one that was broken off would
+be begun anew for ever, with all behind it unchecked."""
+_UNHURRIED = f"SET LOCAL statement_timeout = '{LONG_S}s'"
 _NAMES = """
     WITH RECURSIVE found(name) AS (
         (SELECT {0} FROM {1} WHERE {2} ORDER BY {0} LIMIT 1) UNION ALL
@@ -70,10 +75,6 @@ _FORGET_TIMES = """
 """
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('longstop recount ' || current_schema, 0))"
 """Two who find the same thing put it right once."""
-_REPAIR = """
-    INSERT INTO counters (subject, name, state, slot, n) VALUES ($1, $2, $3, 0, $4)
-    ON CONFLICT (subject, name, state, slot) DO UPDATE SET n = counters.n + excluded.n
-"""
 _REPAIR_GROUP = "UPDATE dead_groups SET n = n + $2, keys = keys + $3 WHERE id = $1"
 _FORGET_GROUP = "DELETE FROM dead_groups WHERE id = $1 AND n = 0"
 
@@ -91,14 +92,15 @@ class Step(NamedTuple):
 
 async def look(connection: asyncpg.Connection, after: str | None) -> Step:
     """Count for the name behind this one. The inside of one view."""
+    await connection.execute(_UNHURRIED)
     places = await _places(connection)
     place = next((each for each in places if after is None or each > _place_of(after)), None)
     if place is None:
         return Step(None, None)
     cursor = None if place == places[-1] else json.dumps(place)
     if place[0] == 3:
-        kept, kept_keys, found, found_keys = await connection.fetchrow(_COUNT_GROUP, int(place[1]))
-        wrong = await connection.fetch(_WRONG_TIMES, int(place[1]))
+        kept, kept_keys, found, found_keys = await connection.fetchrow(_COUNT_GROUP, int(place[1]), timeout=LONG_S)
+        wrong = await connection.fetch(_WRONG_TIMES, int(place[1]), timeout=LONG_S)
         return Step(place, cursor, (kept, kept_keys) != (found, found_keys) or kept == 0 or bool(wrong))
     counted = [await _count(connection, counter) for counter in _counters(place)]
     return Step(place, cursor, any(kept != found for kept, found in counted))
@@ -106,16 +108,13 @@ async def look(connection: asyncpg.Connection, after: str | None) -> Step:
 
 async def repair(connection: asyncpg.Connection, place: Place) -> list[Drift]:
     """Put right what is wrong there, counted anew; what it was. The inside of a transaction."""
+    await connection.execute(_UNHURRIED)
     await connection.execute(_ONE_AT_A_TIME)
     if place[0] == 3:
         return await _repair_group(connection, int(place[1]))
-    drifts = []
-    for counter in _counters(place):
-        kept, found = await _count(connection, counter)
-        if kept != found:
-            await connection.execute(_REPAIR, *counter, found - kept)
-            drifts.append(Drift(" ".join(filter(None, counter)), kept, found))
-    return drifts
+    counted = [(counter, *await _count(connection, counter)) for counter in _counters(place)]
+    await Deltas({counter: found - kept for counter, kept, found in counted}).add(connection)
+    return [Drift(" ".join(filter(None, counter)), kept, found) for counter, kept, found in counted if kept != found]
 
 
 def _place_of(after: str) -> Place:
@@ -144,16 +143,16 @@ def _counters(place: Place) -> list[tuple[str, str, str]]:
 async def _count(connection: asyncpg.Connection, counter: tuple[str, str, str]) -> tuple[int, int]:
     """What a counter says, and what there is."""
     subject, _, state = counter
-    kept, found = await connection.fetchrow(_COUNT.format(_FOUND[subject, state]), *counter)
+    kept, found = await connection.fetchrow(_COUNT.format(_FOUND[subject, state]), *counter, timeout=LONG_S)
     return kept, found
 
 
 async def _repair_group(connection: asyncpg.Connection, id_: int) -> list[Drift]:
-    row = await connection.fetchrow(_COUNT_GROUP, id_)
+    row = await connection.fetchrow(_COUNT_GROUP, id_, timeout=LONG_S)
     if row is None:
         return []
     kept, kept_keys, found, found_keys = row
-    times = await connection.fetch(_WRONG_TIMES, id_)
+    times = await connection.fetch(_WRONG_TIMES, id_, timeout=LONG_S)
     await connection.execute(_REPAIR_GROUP, id_, found - kept, found_keys - kept_keys)
     await connection.executemany(_REPAIR_TIME, [(id_, at_ms, there - said) for at_ms, said, there in times])
     if found == 0:

@@ -44,9 +44,11 @@ SHORT_MS = 4 * DAY_MS
 """What is kept for less than about two days does not wait for its span: the last span begins a day or two from now."""
 _EVER = "~"
 """No id is higher."""
+# Not EXISTS, which a planner makes a join of, with all attempts of before that time.
 _OLD_ATTEMPTS = f"""
     SELECT DISTINCT this FROM {THESE} JOIN deliveries d ON d.event_id = this
-    WHERE d.ended_at_ms < $2 AND EXISTS (SELECT FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < $2)
+    WHERE d.ended_at_ms < $2
+        AND (SELECT true FROM attempts a WHERE a.delivery_id = d.id AND a.started_at_ms < $2 LIMIT 1)
 """
 _FORGET_ATTEMPTS = f"""
     DELETE FROM attempts a USING {THESE}, deliveries d

@@ -5,6 +5,7 @@ Then under a lock, for some milliseconds, only this: whether the same stay. An e
 by an end that is now, or by a delivery that waits again, and an index or the queue tells of either (`_UNSETTLED`).
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -19,7 +20,7 @@ from longstop.stores.postgres.database import PostgresDatabase
 from longstop.stores.postgres.restore import ONE_AT_A_TIME
 from longstop.stores.postgres.rows import columns
 from longstop.stores.postgres.spans import LOCK_SPANS, TABLES, SpanRow
-from longstop.stores.postgres.statements import Work
+from longstop.stores.postgres.statements import Work, unsynced
 
 T = TypeVar("T")
 
@@ -36,8 +37,9 @@ _UNSETTLED = """
     UNION SELECT d.event_id FROM {deliveries} d WHERE d.state = 'dead' AND d.ended_at_ms >= $4
     UNION SELECT d.event_id FROM {deliveries} d WHERE d.state = 'discarded' AND d.ended_at_ms >= $5
     UNION SELECT d.event_id FROM {deliveries} d WHERE d.state = 'dead' AND d.lane_hash IS NOT NULL
+    UNION SELECT e.id FROM {events} e WHERE NOT e.routed AND e.received_at_ms >= $6
 """
-"""What waits, has ended lately or holds its lane."""
+"""What waits, has ended lately or holds its lane, and what no route wanted lately (it may have been restored since)."""
 _STAYING = """
     (SELECT d.event_id FROM {deliveries} d WHERE NOT coalesce(
         (d.state = 'delivered' AND d.ended_at_ms < $3)
@@ -79,11 +81,21 @@ _MOVED = {
     "deliveries": f"{_THESE} JOIN {{deliveries}} t ON t.event_id = this",
     "attempts": f"{_THESE} JOIN {{deliveries}} d ON d.event_id = this JOIN {{attempts}} t ON t.delivery_id = d.id",
 }
-_FORGET_ACTIONS = """
-    DELETE FROM actions a WHERE a.delivery_id >= $1 AND a.delivery_id < $2
-        AND NOT EXISTS (SELECT FROM deliveries d WHERE d.id = a.delivery_id)
+_FORGET_LEFT = """
+    WITH gone AS (
+        DELETE FROM {0} WHERE ctid = ANY (ARRAY(
+            SELECT l.ctid FROM {0} l
+            WHERE l.{1} >= $1 AND l.{1} < $2 AND (SELECT true FROM {2} t WHERE t.id = l.{1}) IS NULL
+            ORDER BY l.{1} LIMIT $3 FOR UPDATE SKIP LOCKED))
+        RETURNING {1} AS id
+    ) SELECT count(*), max(id) FROM gone
 """
-_FORGET_EDITS = "DELETE FROM edits WHERE event_id >= $1 AND event_id < $2 AND event_id <> ALL ($3::text[])"
+_LEFT = (
+    _FORGET_LEFT.format("actions", "delivery_id", "deliveries"),
+    _FORGET_LEFT.format("edits", "event_id", "events"),
+)
+LEFT_AT_ONCE = 5_000
+"""So many actions or edits are forgotten in one transaction."""
 _COLUMNS = """
     SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
 """
@@ -116,9 +128,14 @@ async def due(database: PostgresDatabase, before: Cutoffs) -> Span | None:
     staying = await database.view(_whole(lambda connection: _staying(connection, found, before)))
     if len(staying) <= STAYING_MAX:
         return Span(found.name, found.from_id, found.until_id, frozenset(staying))
-    if not found.by_rows and id_ms(found.until_id) <= before.delivered_ms - GRACE_MS:
-        await database.rows("UPDATE spans SET by_rows = true WHERE name = $1", found.name)
+    await _leave_to_rows(database, found.name, found.until_id, before)
     return None
+
+
+async def _leave_to_rows(database: PostgresDatabase, name: str, until_id: str, before: Cutoffs) -> None:
+    """Of a span too much has to be touched while everybody waits; after a time, it is forgotten row by row."""
+    if id_ms(until_id) <= before.delivered_ms - GRACE_MS:
+        await database.rows("UPDATE spans SET by_rows = true WHERE name = $1 AND NOT by_rows", name)
 
 
 async def _second(connection: asyncpg.Connection, before: Cutoffs) -> SpanRow | None:
@@ -139,11 +156,15 @@ async def forget(database: PostgresDatabase, span: Span, before: Cutoffs, keep: 
     """Forget it; None where that is not to be now."""
     staying = sorted(span.staying | set(keep))
     if len(staying) > STAYING_MAX:
+        await _leave_to_rows(database, span.name, span.until_id, before)
         return None
     first = (await database.view(spans.read))[0]
     await _promise_end(database, first)
     going = await database.view(_whole(lambda connection: _going(connection, span, before, staying)))
-    if len(going.dead) > STAYING_MAX or not going.unsettled <= set(staying):
+    if len(going.dead) > STAYING_MAX:
+        await _leave_to_rows(database, span.name, span.until_id, before)
+        return None
+    if not going.unsettled <= set(staying):
         return None
 
     async def drop(connection: asyncpg.Connection) -> None:
@@ -158,9 +179,29 @@ async def forget(database: PostgresDatabase, span: Span, before: Cutoffs, keep: 
         await _drop(connection, first, span, going)
 
     try:
-        return going.events if await spans.locked(database, drop) else None
+        if not await spans.locked(database, drop):
+            return None
     except _ChangedError:
         return None
+    await _forget_left(database, span.until_id)
+    return going.events
+
+
+async def _forget_left(database: PostgresDatabase, until_id: str) -> None:
+    """Forget the actions and edits of what went, beside everybody's work: there may be a million of them.
+
+    Of all spans until then: what is left where this does not come to its end is found with the next one.
+    """
+    for forget_some in _LEFT:
+        after, count = "", LEFT_AT_ONCE
+        while count == LEFT_AT_ONCE:
+            work = functools.partial(_forget_some, sql=forget_some, after=after, until_id=until_id)
+            count, after = await database.transact(unsynced(work))
+
+
+async def _forget_some(connection: asyncpg.Connection, sql: str, after: str, until_id: str) -> tuple[int, str]:
+    count, last = await connection.fetchrow(sql, after, until_id, LEFT_AT_ONCE)
+    return count, last or after
 
 
 def _of(name: str, sql: str) -> str:
@@ -168,7 +209,8 @@ def _of(name: str, sql: str) -> str:
 
 
 def _values(span: SpanRow | Span, before: Cutoffs) -> tuple[object, ...]:
-    return (span.from_id, span.until_id, before.delivered_ms, before.dead_ms, before.discarded_ms)
+    ended = (before.delivered_ms, before.dead_ms, before.discarded_ms)
+    return (span.from_id, span.until_id, *ended, before.unrouted_ms)
 
 
 def _whole(work: Work[T]) -> Work[T]:
@@ -182,7 +224,7 @@ def _whole(work: Work[T]) -> Work[T]:
 
 
 async def _staying(connection: asyncpg.Connection, span: SpanRow, before: Cutoffs) -> set[str]:
-    values = (*_values(span, before), before.unrouted_ms, STAYING_MAX + 1)
+    values = (*_values(span, before), STAYING_MAX + 1)
     rows = await connection.fetch(_of(span.name, _STAYING), *values, timeout=LONG_S)
     return {row["event_id"] for row in rows}
 
@@ -234,8 +276,6 @@ async def _drop(connection: asyncpg.Connection, first: SpanRow, span: Span, goin
         await connection.execute(f"INSERT INTO {table} ({columns(names)}) {its}", going.staying)
     for table in TABLES:
         await connection.execute(f"DROP TABLE {table}_{span.name}")
-    await connection.execute(_FORGET_ACTIONS, span.from_id, span.until_id)
-    await connection.execute(_FORGET_EDITS, span.from_id, span.until_id, going.staying)
     await dead_groups.leave(connection, going.dead)
     await going.taken.add(connection)
     await connection.execute("DELETE FROM spans WHERE name = $1", span.name)

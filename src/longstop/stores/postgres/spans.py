@@ -29,6 +29,8 @@ AHEAD_MS = DAY_MS
 """So long before anything comes to it a span is cut off."""
 FAR_MS = 8 * DAY_MS
 """So far ahead a span is cut that is not empty: its rows are read first, and until then nothing may come behind it."""
+NEVER_MS = 250_000_000_000_000
+"""Where there are ids of the year 9892 or later, no end is set: they have no room for many more days."""
 TRIES = 10
 """So often a lock of whole tables is asked for: each time for LOCK_MS at most, because who comes later waits, too."""
 LOCK_MS = 200
@@ -75,14 +77,16 @@ async def read(connection: asyncpg.Connection) -> list[SpanRow]:
 
 async def prepare(database: PostgresDatabase, now_ms: int) -> None:
     """See to it that the last span is empty, and will be for a day yet."""
+    before: SpanRow | None = None
     for _ in range(SPANS):
         last = (await database.view(read))[-1]
-        if last.from_ms >= now_ms + AHEAD_MS:
+        # Where it is as before, somebody was in the way: another round will.
+        if last.from_ms >= now_ms + AHEAD_MS or last == before:
             return
+        before = last
         if not await database.view(functools.partial(is_empty, span=last)):
             await _plan(database, now_ms)
-        if not await _cut(database, now_ms):
-            return
+        await _cut(database, now_ms)
 
 
 def length_ms(spans: Sequence[SpanRow], now_ms: int) -> int:
@@ -105,8 +109,8 @@ async def is_empty(connection: asyncpg.Connection, span: SpanRow) -> bool:
 # -- cutting -----------------------------------------------------------------------------------------------
 
 
-async def _cut(database: PostgresDatabase, now_ms: int) -> bool:
-    """Give the last span its end, and begin another one. False: somebody was in the way; another round will."""
+async def _cut(database: PostgresDatabase, now_ms: int) -> None:
+    """Give the last span its end, and begin another one."""
 
     async def cut(connection: asyncpg.Connection) -> None:
         await connection.execute(LOCK_SPANS)
@@ -124,7 +128,7 @@ async def _cut(database: PostgresDatabase, now_ms: int) -> bool:
             return
         await divide(connection, last, until_id)
 
-    return await locked(database, cut)
+    await locked(database, cut)
 
 
 async def divide(connection: asyncpg.Connection, last: SpanRow, until_id: str) -> None:
@@ -143,7 +147,11 @@ async def divide(connection: asyncpg.Connection, last: SpanRow, until_id: str) -
 
 
 async def _plan(database: PostgresDatabase, now_ms: int) -> None:
-    """Say where the last span is to end, and have its rows read for it while everybody works."""
+    """Say where the last span is to end, and have its rows read for it while everybody works.
+
+    It will be a long one, most of all where ids are from the future (a clock that was ahead has made them): who waited
+    for all of it would keep what was delivered for as long. So it is forgotten row by row.
+    """
 
     async def plan(connection: asyncpg.Connection) -> None:
         await connection.execute(LOCK_SPANS)
@@ -155,6 +163,9 @@ async def _plan(database: PostgresDatabase, now_ms: int) -> None:
         for table, column in TABLES.items():
             latest = await connection.fetchval(f"SELECT max({column}) FROM {last.of(table)}")
             latest_ms += [] if latest is None else [id_ms(latest)]
+        await connection.execute("UPDATE spans SET by_rows = true WHERE name = $1", last.name)
+        if max(latest_ms) >= NEVER_MS:
+            return
         until_id = lowest_id(_midnight(max(latest_ms)) + FAR_MS)
         for table, column in TABLES.items():
             await add_check(connection, last.of(table), column, until_id)

@@ -9,8 +9,10 @@ transaction, are refused: a guard against mistakes, not against somebody who mea
 """
 
 import asyncio
+import contextvars
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import asyncpg
@@ -41,9 +43,12 @@ async def settle_with(
     work: Callable[[Transaction], None],
     done: Callable[[], Settlement],
     timeout_s: float,
+    threads: Executor,
 ) -> None:
-    """Call `work`, then settle as `done` says; the inside of one transaction, which is undone by what this raises:
-    LostError, HandlerRaisedError where `work` raised or took too long, StoreUnavailableError.
+    """Call `work` in one of `threads`, then settle as `done` says; the inside of one transaction.
+
+    It is undone by what this raises: LostError, HandlerRaisedError where `work` raised or took too long,
+    StoreUnavailableError.
     """
     if await connection.fetchval(_HELD, lease.delivery_id, lease.token) is None:
         raise LostError
@@ -51,7 +56,7 @@ async def settle_with(
     transaction = _HandlerTransaction(connection, schema, timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
-            await asyncio.to_thread(work, transaction)
+            await transaction.loop.run_in_executor(threads, contextvars.copy_context().run, work, transaction)
         transaction.expect_open()
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError):
@@ -79,8 +84,8 @@ class _HandlerTransaction:
     def __init__(self, connection: asyncpg.Connection, schema: str, timeout_s: float) -> None:
         self._connection = connection
         self._schema = schema
-        self._loop = asyncio.get_running_loop()
-        self._until_s = self._loop.time() + timeout_s
+        self.loop = asyncio.get_running_loop()
+        self._until_s = self.loop.time() + timeout_s
         self._statement = asyncio.Lock()
         self._failed = False
         self._over = False
@@ -91,7 +96,7 @@ class _HandlerTransaction:
         if isinstance(values, Mapping):
             raise TypeError("found values by name; expected a list of them, for $1, $2, …: PostgreSQL has no names")
         self._refuse(sql)
-        return asyncio.run_coroutine_threadsafe(self._fetch(sql, values), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._fetch(sql, values), self.loop).result()
 
     def expect_open(self) -> None:
         """Raise where nothing can be written any more."""
@@ -99,7 +104,7 @@ class _HandlerTransaction:
             raise RuntimeError("the transaction is over; it lasts only until the handler returns")
         if self._failed:
             raise RuntimeError("an earlier error has undone the transaction; let such an error end the handler")
-        if self._loop.time() > self._until_s:
+        if self.loop.time() > self._until_s:
             raise TimeoutError("the handler took longer than its timeout; nothing of it is kept")
 
     async def close(self) -> None:
@@ -112,7 +117,7 @@ class _HandlerTransaction:
         async with self._statement:
             self.expect_open()
             try:
-                left_s = max(0.1, self._until_s - self._loop.time())
+                left_s = max(0.1, self._until_s - self.loop.time())
                 return [tuple(row) for row in await self._connection.fetch(sql, *values, timeout=left_s)]
             except BaseException:
                 self._failed = True

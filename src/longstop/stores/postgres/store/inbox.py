@@ -65,7 +65,7 @@ class PostgresInbox(PostgresDatabase):
         try:
             await self.transact_once(
                 lambda connection: transactions.settle_with(
-                    connection, self._settings.schema, lease, work, done, timeout_s
+                    connection, self._settings.schema, lease, work, done, timeout_s, self._handler_threads
                 )
             )
         except transactions.LostError:
