@@ -172,6 +172,6 @@ def _lost(delivery_id: str, token: int, held: int) -> LeaseLostError | None:
 
 
 def _settlement(settlement: Settlement) -> tuple[bytes, bytes | bool, int]:
-    attempt = settlement.attempt
-    row = pack_delivery(replace(settlement.delivery, replaced_by=None))
+    delivery, attempt = settlement.delivery, settlement.attempt
+    row = pack_delivery(delivery if delivery.replaced_by is None else replace(delivery, replaced_by=None))
     return (row, False, 0) if attempt is None else (row, pack_attempt(attempt), attempt.ended_at_ms)
