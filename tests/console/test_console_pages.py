@@ -158,6 +158,46 @@ def test_the_keyboard_alone_leads_from_the_causes_to_an_event_and_its_conversati
     page.get_by_role("heading", name=MENDABLE).wait_for()
 
 
+def test_enter_presses_what_the_focus_is_on_wherever_there_is_a_list(visit: Visit) -> None:
+    page = visit.go("/dead-letters")
+    page.get_by_role("row").nth(1).get_by_role("button", name="Replay").press("Enter")
+    panel = page.get_by_role("region", name="Replay deliveries")
+    panel.get_by_role("button", name="Cancel").press("Enter")
+    panel.wait_for(state="detached")
+    page.get_by_role("button", name="local").press("Enter")
+    page.get_by_role("group", name="Theme").wait_for()
+    page.get_by_role("row").nth(1).get_by_role("link").press("Enter")
+    page.wait_for_url(re.compile("status=500"))
+    page.get_by_role("row").nth(1).get_by_role("link").nth(1).press("Enter")
+    page.wait_for_url(re.compile("/conversations/"))
+    page.get_by_role("navigation", name="pages").get_by_role("link", name="Events").press("Enter")
+    page.get_by_role("heading", name="Events", exact=True).wait_for()
+
+
+def test_the_keys_lead_through_both_lists_of_the_overview(visit: Visit) -> None:
+    page = visit.go("/")
+    links = page.locator("main tbody a.main")
+    page.get_by_role("table", name="sources").get_by_role("row").nth(1).wait_for()
+    for at in range(links.count()):
+        page.keyboard.press("j")
+        assert links.nth(at).evaluate("each => each === document.activeElement"), at
+    page.get_by_role("table", name="destinations").get_by_role("link", name="billing").press("Enter")
+    page.wait_for_url(re.compile("/destinations/billing"))
+
+
+def test_the_page_behind_the_list_of_keys_hears_none(visit: Visit) -> None:
+    page = visit.go("/dead-letters")
+    page.get_by_role("row").nth(1).wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("?")
+    for key in "rge":
+        page.keyboard.press(key)
+    page.get_by_role("dialog").get_by_role("button", name="Close").press("Enter")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert page.url.endswith("/dead-letters")
+    assert page.get_by_role("region", name="Replay deliveries").count() == 0
+
+
 def test_where_the_focus_is_can_be_seen(visit: Visit) -> None:
     page = visit.go("/dead-letters")
     page.get_by_role("row").nth(1).wait_for()

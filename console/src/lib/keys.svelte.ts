@@ -56,7 +56,7 @@ export const keys = new Keys();
 /** A key that was pressed anywhere: none where a person writes. */
 export function onKey(event: KeyboardEvent): void {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
-  if (isWriting(event)) return;
+  if (isWriting(event) || isPressing(event) || isBehindDialog()) return;
   if (!preferences.singleKeys && event.key !== 'Escape') return;
   if (keys.press(event.key, event.timeStamp)) event.preventDefault();
 }
@@ -66,4 +66,15 @@ function isWriting(event: KeyboardEvent): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable || target.tagName === 'TEXTAREA' || target.tagName === 'SELECT') return true;
   return target instanceof HTMLInputElement && !['checkbox', 'radio', 'button', 'submit'].includes(target.type);
+}
+
+/** Enter on a button or a link is its own, whatever else the key means on this page. */
+function isPressing(event: KeyboardEvent): boolean {
+  const target = event.composedPath()[0];
+  return event.key === 'Enter' && target instanceof Element && target.closest('a[href], button, summary') !== null;
+}
+
+/** The page behind an open dialog is out of reach, for the keyboard too. */
+function isBehindDialog(): boolean {
+  return document.querySelector('dialog[open]') !== null;
 }
