@@ -168,6 +168,18 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.any_store("what is written has nothing to do with the store")
+@pytest.mark.parametrize("argv", [["--version"], ["status"], ["completion", "bash"]])
+def test_a_full_disk_behind_the_output_is_said_in_a_line(folder: Path, argv: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, *argv], check=False, cwd=folder, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    said = done.stderr.decode().splitlines()
+    assert (done.returncode, said[-1]) == (1, "longstop: the output cannot be written: No space left on device")
+    assert not [line for line in said if "Traceback" in line or "Exception ignored" in line]
+
+
 def test_ctrl_c_during_a_long_send(folder: Path) -> None:
     # Nothing listens, so every try is told at once; at this rate the second one is an hour away.
     command = [*PROGRAM, "send", "hello", "-", "--count", "2", "--rate", "1/h", "--json"]

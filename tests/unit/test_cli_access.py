@@ -33,6 +33,18 @@ def add(program: FakeProgram, name: str = "ada", role: str = "replay") -> int:
     return program.cli("users", "add", name, "--role", role, "--password-file", "password")
 
 
+def test_a_list_that_is_cut_says_so(program: FakeProgram, capsys: Capture) -> None:
+    for name in ("ada", "bob"):
+        assert add(program, name) == 0
+        assert program.cli("tokens", "create", name, "--scope", "view") == 0
+    for what in ("users", "tokens"):
+        capsys.readouterr()
+        assert program.cli(what, "list", "--limit", "1") == 0
+        assert capsys.readouterr().err == "There are more; a higher --limit shows them.\n"
+        assert program.cli(what, "list") == 0
+        assert capsys.readouterr().err == ""
+
+
 def test_a_user_from_first_to_last(program: FakeProgram, capsys: Capture) -> None:
     assert program.cli("users", "list") == 0
     assert "longstop users add NAME --role admin" in capsys.readouterr().err

@@ -83,10 +83,15 @@ def test_what_is_on_the_longest_first(program: FakeProgram, capsys: Capture) -> 
     assert program.cli("alerts", "list") == 0
     captured = capsys.readouterr()
     assert captured.out == (
-        "warning\t2 h ago\tNothing comes from shop\tfor 2 h\tsilenced\n"
-        "error\t1 h ago\tDead letters at crm\t3 of one cause: rejected (HTTP 422)\t59 min ago\n"
+        "warning\t2025-12-31T23:00:00.000Z\tNothing comes from shop\tfor 2 h\tsilenced\n"
+        "error\t2026-01-01T00:00:00.000Z\tDead letters at crm\t3 of one cause: rejected (HTTP 422)"
+        "\t2026-01-01T00:00:10.000Z\n"
     )
     assert "Silenced: source_silent until 2026-01-01 01:00:00Z, by bob" in captured.err
+    assert program.cli("alerts", "list", "--limit", "1") == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 1
+    assert "1 more; --limit 2 shows all." in captured.err
 
 
 def test_nothing_is_wrong_or_nobody_has_looked(program: FakeProgram, capsys: Capture) -> None:

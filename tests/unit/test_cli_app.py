@@ -41,6 +41,8 @@ def test_every_command_exists_and_explains_itself(command: app.Command, capsys: 
         assert "--config" in shown
     if command.name not in ("init", "serve", "ingest", "work", "completion", "mcp", "export"):
         assert "--json" in shown
+    if command.name.split()[-1] in ("list", "summary", "rejections", "silences", "audit"):
+        assert "--limit" in shown
 
 
 def test_the_version(capsys: Capture) -> None:

@@ -280,6 +280,8 @@ def test_list_and_show_hold_no_secret(capsys: Capture) -> None:
         "name": "any", "kind": "generic", "verified": "hmac-sha256", "path": "/webhooks/any", "to": ["crm"],
         "refused": {}, "refused_since": None, "held": 0,
     }  # fmt: skip
+    assert program.cli("sources", "list", "--limit", "3") == 0
+    assert capsys.readouterr().err == "1 more; --limit 4 shows all.\n"
     assert [row["verified"] for row in rows] == ["hmac-sha256", "hmac-sha256", "hmac-sha256", "hmac-sha256"]
     assert program.cli("sources", "show", "any", "--json") == 0
     shown = capsys.readouterr().out

@@ -63,7 +63,7 @@ def test_why_each_waits_and_until_when(program: FakeProgram, capsys: Capture) ->
     ]
     assert program.cli("events", "list") == 0
     shown = capsys.readouterr().out
-    for said in ("backoff, in 5 min", f"held by {delivery_of(2)}"):
+    for said in ("backoff, 2026-01-01T01:05:00.000Z", f"held by {delivery_of(2)}"):
         assert f"crm: scheduled ({said})" in shown
     assert "lake: scheduled (paused)" in shown
     assert program.cli("events", "show", event_id(3)) == 0
@@ -130,6 +130,8 @@ def test_status_says_who_is_at_work(program: FakeProgram, capsys: Capture) -> No
     shown = capsys.readouterr().out
     assert "host:1 accepts and delivers, version 0.1.0, started 2026-01-01 00:00:00Z (1 h ago)" in shown
     assert "lake, by bob, since 2026-01-01 00:00:00Z (1 h ago): it is mended" in shown
+    # Into a pipe: the exact time.
+    assert "crm\t3\t0\t0\t1\t0\t2026-01-01T00:00:00.000Z\t" in shown
 
 
 def test_status_says_that_somebody_was_killed(program: FakeProgram, capsys: Capture) -> None:

@@ -10,8 +10,9 @@ from longstop.config.alerts import ALERT_KINDS, unknown_channel
 from longstop.config.errors import Fault, listed, nearest
 from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
-from longstop.edges.cli.listing import json_lines
-from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
+from longstop.edges.cli.listing import first, json_lines
+from longstop.edges.cli.listings import time_cell
+from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected, Limit, checked_limit
 from longstop.edges.cli.person import caller, person
 from longstop.edges.cli.program import Parts, on_store
 from longstop.edges.cli.tables import Column
@@ -42,11 +43,12 @@ WAIT_MORE_S = 10.0
 _ENDED = (State.DELIVERED, State.DEAD)
 
 
-def list_alerts(*, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
+def list_alerts(*, limit: Limit = 50, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List what is wrong now, the longest first, and what is silenced."""
+    checked_limit(limit)
 
     async def work(desk: Desk) -> int:
-        rows, now_ms = await desk.alerts(), desk.clock.now_ms()
+        rows, now_ms = first(await desk.alerts(), limit), desk.clock.now_ms()
         if json:
             json_lines(rows)
             return DONE
@@ -59,11 +61,12 @@ def list_alerts(*, where: Where = HERE, json: AsJson = False, program: Injected)
     return at_desk(program, where, work)
 
 
-def list_silences(*, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
+def list_silences(*, limit: Limit = 50, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List what is silenced, until when, by whom and why."""
+    checked_limit(limit)
 
     async def work(desk: Desk) -> int:
-        silences = await desk.silences()
+        silences = first(await desk.silences(), limit)
         if json:
             json_lines(silences)
         elif silences:
@@ -159,8 +162,8 @@ def try_channels(
 
 
 def _cells(row: Row, now_ms: int) -> tuple[str, ...]:
-    told = "silenced" if row["silenced_by"] else times.ago(ms_of(row["told_at"]), now_ms)
-    return (row["severity"], times.ago(ms_of(row["since"]), now_ms), row["title"], row["why"], told)
+    told = "silenced" if row["silenced_by"] else time_cell(row["told_at"], now_ms)
+    return (row["severity"], time_cell(row["since"], now_ms), row["title"], row["why"], told)
 
 
 def _said(silence: Row) -> str:

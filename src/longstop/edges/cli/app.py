@@ -4,13 +4,14 @@ Each command's module is imported when the command runs. The first page of help 
 alone, so it is there at once.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from longstop import __version__
-from longstop.edges.cli.errors import INTERRUPTED, PIPE_CLOSED, USAGE, UsageError, report, say
+from longstop.edges.cli.errors import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, UsageError, report, say
 from longstop.edges.cli.program import Program
 from longstop.model.errors import LongstopError
 
@@ -107,6 +108,8 @@ _GROUPS = {
     "tokens": "What programs show.",
     "alerts": "What people are told of.",
 }
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What standard output says where a disk is full, or a terminal is gone."""
 _BESIDE_THE_STORE = {
     **dict.fromkeys(("init", "check", "demo", "serve", "ingest", "work", "completion"), "is for this machine"),
     "send": "signs with the secrets of the configuration, and posts to the senders' port",
@@ -136,9 +139,20 @@ def run(argv: Sequence[str], program: Program) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough. What is still buffered must not raise again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (`| head`) has seen enough.
+        _drop_output()
         return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN or error.filename is not None:
+            raise
+        _drop_output()
+        say([f"longstop: the output cannot be written: {error.strerror}"])
+        return FAILED
+
+
+def _drop_output() -> None:
+    """What is still buffered must not raise again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str], program: Program) -> int:

@@ -1,6 +1,6 @@
 """What commands that list share: rows as JSON, where a listing goes on, and what is said where there is nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +32,20 @@ def json_lines(objects: Iterable[Row]) -> None:
     """One object a line."""
     for row in objects:
         output.json_line(row)
+
+
+def first(rows: Sequence[Row], limit: int) -> Sequence[Row]:
+    """The first of rows that are there whole; how many more there are is said. Raises UsageError."""
+    more = len(rows) - checked_limit(limit)
+    if more > 0:
+        say([f"{more} more; --limit {len(rows)} shows all."])
+    return rows[:limit]
+
+
+def say_there_are_more(found: "RowPage") -> None:
+    """Tell a person of a short list that it goes on."""
+    if found.next is not None:
+        say(["There are more; a higher --limit shows them."])
 
 
 async def say_what_is_not_shown(what: str, found: "RowPage", page: Page, rows: "RowList") -> None:

@@ -84,11 +84,12 @@ def stands(delivery: Row, now_ms: int) -> str:
 
 def why_waits(delivery: Row, now_ms: int) -> str:
     """`backoff, in 5 min`, `held by 01234567`, `paused`."""
-    why, until_ms = delivery["waits_for"], ms_of(delivery["waits_until"])
+    why, until = delivery["waits_for"], delivery["waits_until"]
     if why == WaitsFor.HELD:
         return f"held by {_other(delivery['held_by'] or '')}"
     said = _SAID.get(why, why)
-    return f"{said}, {times.ago(until_ms, now_ms)}" if until_ms is not None and until_ms > now_ms else said
+    until_ms = ms_of(until)
+    return f"{said}, {time_cell(until, now_ms)}" if until_ms is not None and until_ms > now_ms else said
 
 
 def _other(id_: str) -> str:

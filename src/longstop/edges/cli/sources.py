@@ -14,6 +14,7 @@ from longstop.edges.cli.captured_request import captured
 from longstop.edges.cli.errors import DONE, FAILED, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
 from longstop.edges.cli.filters import parse_time
+from longstop.edges.cli.listing import first
 from longstop.edges.cli.options import AsJson, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Program, for_looking
 from longstop.edges.cli.tables import Column
@@ -47,7 +48,7 @@ Name = Annotated[str, Parameter(name="NAME", help="A source of the configuration
 def list_sources(*, limit: Limit = 50, where: Where = HERE, json: AsJson = False, program: Injected) -> int:
     """List the sources of the configuration."""
     checked_limit(limit)
-    rows = _rows(program, where)[:limit]
+    rows = first(_rows(program, where), limit)
     if json:
         for row in rows:
             output.json_line(row)

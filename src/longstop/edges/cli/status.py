@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from longstop.edges.cli import output, tables, times
 from longstop.edges.cli.errors import DONE, say
+from longstop.edges.cli.listings import time_cell
 from longstop.edges.cli.options import AsJson, Injected
 from longstop.edges.cli.refused import print_refused
 from longstop.edges.cli.tables import Column
@@ -50,7 +51,7 @@ def _print_destinations(destinations: Sequence[Row], now_ms: int) -> None:
         (
             each["destination"] or QUARANTINE,
             *(str(each[state]) for state in STATES),
-            times.ago(ms_of(each["oldest_waiting_at"]), now_ms),
+            time_cell(each["oldest_waiting_at"], now_ms),
             _next_due(each, now_ms),
         )
         for each in destinations
@@ -63,7 +64,7 @@ def _next_due(destination: Row, now_ms: int) -> str:
     due_at_ms = ms_of(destination["next_due_at"])
     if due_at_ms is None:
         return "-"
-    return held_back(destination) or times.ago(max(due_at_ms, now_ms), now_ms)
+    return held_back(destination) or ("now" if due_at_ms <= now_ms else time_cell(destination["next_due_at"], now_ms))
 
 
 def held_back(destination: Row) -> str | None:

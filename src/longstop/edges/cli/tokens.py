@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from longstop.edges.cli import output, tables
 from longstop.edges.cli.errors import DONE, UsageError, say
-from longstop.edges.cli.listing import json_lines
+from longstop.edges.cli.listing import json_lines, say_there_are_more
 from longstop.edges.cli.listings import id_cell, time_cell
 from longstop.edges.cli.options import AsJson, Injected, Limit, checked_limit
 from longstop.edges.cli.tables import Column
@@ -40,6 +40,7 @@ def list_tokens(*, limit: Limit = 50, where: Where = HERE, json: AsJson = False,
             tables.write(COLUMNS, [_cells(each, desk.clock.now_ms()) for each in found.items])
         else:
             say(["There is no token. `longstop tokens create NAME --scope view` makes one."])
+        say_there_are_more(found)
         return DONE
 
     return at_desk(program, where, work)

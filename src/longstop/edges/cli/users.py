@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from longstop.edges.cli import output, tables
 from longstop.edges.cli.errors import DONE, CommandError, UsageError, say
 from longstop.edges.cli.files import read_bytes, refuse_option
-from longstop.edges.cli.listing import json_lines
+from longstop.edges.cli.listing import json_lines, say_there_are_more
 from longstop.edges.cli.listings import time_cell
 from longstop.edges.cli.options import AsJson, Injected, Limit, checked_limit
 from longstop.edges.cli.program import Program
@@ -48,6 +48,7 @@ def list_users(*, limit: Limit = 500, where: Where = HERE, json: AsJson = False,
             tables.write(COLUMNS, [_cells(each, desk.clock.now_ms()) for each in found.items])
         else:
             say(["There is no user. `longstop users add NAME --role admin` makes the first."])
+        say_there_are_more(found)
         return DONE
 
     return at_desk(program, where, work)
