@@ -126,6 +126,13 @@ async def test_what_waits_is_tried_now(store: MemoryStore) -> None:
     assert (done["state"], done["error"]) == ("scheduled", None)
 
 
+async def test_a_blank_is_no_reason(store: MemoryStore) -> None:
+    async with assistant(store) as client:
+        for tool in ("discard_ids", "replay_ids"):
+            await refusal(client, tool, ids=[dead_id()], why=" \n")
+    assert (await store.audit(AuditFilter(), Page(10))).rows == ()
+
+
 async def test_a_replay_needs_the_count_of_its_dry_run(store: MemoryStore) -> None:
     asked = {"destination": "crm", "why": "mended", "rate_per_s": 5}
     async with assistant(store) as client:

@@ -30,7 +30,9 @@ Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
 Id = Annotated[str, Field(max_length=200, description="Whole, or its beginning, or its last eight characters.")]
 Status = Annotated[int | None, Field(ge=100, le=599, description="The HTTP status of the last attempt.")]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX, description="Rows at most.")]
-Why = Annotated[str, Field(min_length=1, max_length=WHY_CHARS_MAX, description="The reason, kept with the name.")]
+Why = Annotated[
+    str, Field(min_length=1, max_length=WHY_CHARS_MAX, pattern=r"\S", description="The reason, kept with the name.")
+]
 Moment = Annotated[str | None, Field(max_length=100, description=f"Expects {TIMES_EXPECTED}.")]
 Count = Annotated[int, Field(ge=1, description="The count that `dry_run` said for the same filter.")]
 Standing = Literal["scheduled", "held", "leased", "delivered", "dead", "discarded"]

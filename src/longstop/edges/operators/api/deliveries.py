@@ -33,7 +33,9 @@ NO_REASON = Why()
 class BecauseOf(StrictBody):
     """A decision that needs a reason."""
 
-    why: str = Field(min_length=1, max_length=WHY_CHARS_MAX, examples=["the order was cancelled by phone"])
+    why: str = Field(
+        min_length=1, max_length=WHY_CHARS_MAX, pattern=r"\S", examples=["the order was cancelled by phone"]
+    )
 
 
 def router(services: Services) -> APIRouter:
