@@ -53,14 +53,25 @@ def test_it_says_first_what_is_wrong_since_when_how_many_and_leads_there(look: V
     page.get_by_role("heading", name="erp").wait_for()
 
 
-@pytest.mark.parametrize("name", ["accepted", "delivered", "dead", "unrouted"])
-def test_every_number_leads_to_the_list_that_it_counts(look: Visit, name: str) -> None:
-    page = look.go("/")
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("accepted", ""),
+        ("delivered", ""),
+        ("dead", ""),
+        ("unrouted", ""),
+        ("accepted", "door"),
+        ("dead, all sources", "door"),
+        ("unrouted, all sources", "door"),
+    ],
+)
+def test_every_number_leads_to_the_list_that_it_counts(look: Visit, name: str, source: str) -> None:
+    page = look.go(f"/?source={source}" if source else "/")
     link = counter(page, name)
     link.wait_for()
     told = number(link.inner_text())
     link.click()
-    if name == "dead":
+    if name.startswith("dead"):
         page.get_by_role("link", name="each").click()
     page.get_by_role("row").nth(told).wait_for()
     assert page.get_by_role("row").count() == told + 1
