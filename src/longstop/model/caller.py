@@ -8,7 +8,7 @@ class Scope(StrEnum):
     """What a caller may do. Each stands for itself: what implies what is decided where scopes are given."""
 
     VIEW = "view"
-    """Look at everything but bodies."""
+    """Look at everything but masked fields."""
     BODIES = "bodies"
     """Look at bodies, and at the fields that are masked for others."""
     REPLAY = "replay"
