@@ -190,6 +190,23 @@ def test_the_keys_lead_through_both_lists_of_the_overview(visit: Visit) -> None:
     page.wait_for_url(re.compile("/destinations/billing"))
 
 
+def test_a_panel_that_is_left_gives_the_focus_back(visit: Visit) -> None:
+    page = visit.go("/dead-letters")
+    page.get_by_role("row").nth(2).wait_for()
+    for key in ("j", "j", "r"):
+        page.keyboard.press(key)
+    page.get_by_role("region", name="Replay deliveries").get_by_label("Why").press("Escape")
+    page.get_by_role("region", name="Replay deliveries").wait_for(state="detached")
+    assert page.get_by_role("row").nth(2).locator("a.main").evaluate("each => each === document.activeElement")
+    page.goto("/destinations/crm")
+    page.get_by_role("heading", name="crm").wait_for()
+    pause = page.get_by_role("button", name="Pause")
+    pause.press("Enter")
+    page.get_by_role("form", name="Pause").get_by_label("Why").press("Escape")
+    page.get_by_role("form", name="Pause").wait_for(state="detached")
+    assert pause.evaluate("each => each === document.activeElement")
+
+
 def test_the_page_behind_the_list_of_keys_hears_none(visit: Visit) -> None:
     page = visit.go("/dead-letters")
     page.get_by_role("row").nth(1).wait_for()
