@@ -277,6 +277,21 @@ async def test_an_attempt_whose_lease_is_lost_is_broken_off_and_changes_nothing(
         assert (await store.history(claim.delivery.id)).attempts == ()
 
 
+@on_virtual_time
+async def test_a_lease_that_is_being_given_back_is_not_called_lost() -> None:
+    sender = ScriptedSender()
+    async with Works(crm=sender) as works:
+        told = works.store.withhold("settle")
+        await works.store.append([make_append(1)])
+        with capture_logs() as logged:
+            await works.clock.sleep(LEASE_MS / 1000)
+            assert works.store.calls["extend"] and (await works.one()).state is State.DELIVERED
+            told.set()
+            await settle_down()
+        assert "lease_lost" not in [each["event"] for each in logged]
+        assert sender.cancelled == 0
+
+
 # -- stopping -----------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,11 @@ class AttemptRunner:
         self._transactions = transactions
         self._clock = clock
         self._rng = rng
+        self._settling: set[LeaseRef] = set()
+
+    def is_settling(self, lease: LeaseRef) -> bool:
+        """Whether the attempt of this lease is over and its end is on its way into the store, which frees the lease."""
+        return lease in self._settling
 
     async def run(
         self, claim: Claim, destination: Destination, breaker: Breaker, circuit: Circuit | None = None
@@ -147,6 +152,14 @@ class AttemptRunner:
         await self._submit(settlement, claim.delivery)
 
     async def _submit(self, settlement: Settlement, leased: Delivery) -> None:
+        lease = LeaseRef(leased.id, leased.token)
+        self._settling.add(lease)
+        try:
+            await self._submit_until_known(settlement, leased)
+        finally:
+            self._settling.discard(lease)
+
+    async def _submit_until_known(self, settlement: Settlement, leased: Delivery) -> None:
         while True:
             try:
                 await self._settlements.submit(settlement)

@@ -191,7 +191,8 @@ class Dispatch:
         results = await self._inbox.extend(leases, self._clock.now_ms() + self._lease_ms)
         for lease, lost in zip(leases, results, strict=True):
             task = self._running.get(lease)
-            if lost is not None and task is not None:
+            # Who is settling has freed it himself, or hears of the loss by that.
+            if lost is not None and task is not None and not self._deliver.is_settling(lease):
                 log.warning("lease_lost", delivery_id=lease.delivery_id)
                 task.cancel()
 
