@@ -82,16 +82,18 @@ def test_a_store_is_moved_by_its_urls(
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [
-        ("sqlite:///none.db", "sqlite:///new.db", "there is no store at"),
-        ("sqlite:///longstop.db", "sqlite:///./longstop.db", "found the store that FROM names"),
-        ("longstop.db", "sqlite:///new.db", "store.url: found text that is not a URL"),
-        ("sqlite:///longstop.db", "memory://", "expected a store that other processes can see"),
+        ("sqlite:///none.db", "sqlite:///new.db", "FROM: there is no store at"),
+        ("sqlite:///empty.sqlite", "sqlite:///new.db", "FROM: there is nothing in the store at"),
+        ("sqlite:///longstop.db", "sqlite:///./longstop.db", "TO: found the store that FROM names"),
+        ("longstop.db", "sqlite:///new.db", "FROM: found text that is not a URL"),
+        ("sqlite:///longstop.db", "memory://", 'TO: found "memory://"; expected a store that other'),
     ],
 )
 def test_what_cannot_be_moved_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str, target: str,
     said: str,
 ) -> None:  # fmt: skip
+    Path("empty.sqlite").touch()
     assert typed(monkeypatch, "migrate-store", source, target) == 1
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".db") == ["longstop.db"]

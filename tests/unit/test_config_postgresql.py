@@ -45,9 +45,13 @@ def test_several_hosts_may_be_named() -> None:
     assert found.place == "inbox on db.example:6432,[::1]:5433,other, schema longstop"
 
 
-def test_files_are_looked_for_beside_the_configuration() -> None:
-    found = read("postgresql://me@db/inbox?passfile=pgpass&sslrootcert=/ca.pem")
-    assert found.address == "postgresql://me@db/inbox?passfile=/etc/longstop/pgpass&sslrootcert=/ca.pem"
+def test_files_are_looked_for_beside_the_configuration(tmp_path: Path) -> None:
+    for name in ("pgpass", "ca.pem"):
+        (tmp_path / name).touch()
+    text = f"postgresql://me@db/inbox?passfile=pgpass&sslrootcert={tmp_path}/ca.pem"
+    found = store_urls.store(text, Surroundings({}, tmp_path)).postgresql
+    assert found is not None
+    assert found.address == f"postgresql://me@db/inbox?passfile={tmp_path}/pgpass&sslrootcert={tmp_path}/ca.pem"
 
 
 def test_no_secret_is_shown() -> None:
@@ -67,6 +71,8 @@ def test_no_secret_is_shown() -> None:
         ("postgresql://me@db/inbox?sslmod=require", 'found the option "sslmod"'),
         ("postgresql://me@db/inbox?durability=maybe", 'found durability="maybe"'),
         ("postgresql://me@db/inbox?schema=Night;", 'found schema="Night;"'),
+        ("postgresql://me@db/inbox?passfile=nowhere", 'found passfile="nowhere", and no such file'),
+        ("postgresql://me@db/inbox?sslrootcert=${HOST}", 'found sslrootcert="${HOST}", and no such file'),
         ("postgresql://me@db/inbox?connections=1", 'found connections="1"'),
         ("postgresql://me:${NOWHERE}@db/inbox", "the environment variable NOWHERE is not set"),
     ],

@@ -1,10 +1,13 @@
 """A URL of several hosts: each has its share of the time, and the last that took a connection is asked first."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from longstop.stores.postgres.hosts import Hosts, one_by_one
+from longstop.model.errors import StoreUnavailableError
+from longstop.stores.postgres.database import PostgresDatabase, ServerSettings
+from longstop.stores.postgres.hosts import Hosts, called, one_by_one
 
 THREE = "postgresql://me@a,b,c/inbox"
 
@@ -64,8 +67,33 @@ async def test_the_last_that_took_it_is_asked_first() -> None:
     assert [host for host, _ in network.asked] == ["b", "a"]
 
 
-async def test_where_none_takes_it_all_that_they_said_is_told() -> None:
-    with pytest.raises(ConnectionError, match="a says nothing; b says nothing; c says nothing"):
+async def test_where_none_takes_it_each_is_named_with_what_it_said() -> None:
+    with pytest.raises(ConnectionError, match=r"^a: a says nothing; b: b says nothing; c: c says nothing$"):
         await Hosts(THREE).connect(Network().connect, 6.0)
-    with pytest.raises(TimeoutError, match="a says nothing"):
-        await Hosts("postgresql://me@a/inbox").connect(Network().connect, 6.0)
+    with pytest.raises(ConnectionError, match=r"^a: a says nothing$"):
+        await Hosts("postgresql://me:secret@a/inbox").connect(Network().connect, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://me:secret@db:6432/inbox?sslmode=require", "db:6432"),
+        ("postgresql://me:secret@[::1]/inbox", "[::1]"),
+        ("postgresql://me@/inbox?host=/run/postgresql&port=1", "/run/postgresql:1"),
+        ("postgresql:///inbox", "this machine"),
+    ],
+)
+def test_a_host_is_called_by_its_name_alone(url: str, name: str) -> None:
+    assert called(url) == name
+
+
+async def test_a_certificate_that_nobody_named_and_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = ServerSettings("postgresql://me:secret@localhost/inbox?sslmode=verify-full")
+    with pytest.raises(StoreUnavailableError) as raised:
+        await PostgresDatabase(settings).open()
+    assert str(raised.value).startswith("PostgreSQL: localhost: root certificate file")
+    assert f"{tmp_path}/.postgresql/root.crt" in str(raised.value)
+    assert "secret" not in str(raised.value)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
 from longstop.config.errors import Fault, listed, nearest, quoted
@@ -99,5 +100,13 @@ def _theirs(name: str, value: str, around: Surroundings) -> str:
     if name not in DRIVERS:
         known = (*DRIVERS, *_OURS)
         raise Fault(f"found the option {quoted(name)}", listed(known), nearest(name, known))
-    value = expand(value, around.environ, f"it to hold {name}")
-    return str(around.base / value) if name in _FILES else value
+    expanded = expand(value, around.environ, f"it to hold {name}")
+    return _file(name, value, around.base / expanded) if name in _FILES else expanded
+
+
+def _file(name: str, written: str, path: Path) -> str:
+    """The driver would say of one that is not there only that it is not, or would pass it over."""
+    if not path.is_file():
+        hint = "a relative path starts at the configuration's folder"
+        raise Fault(f"found {name}={quoted(written)}, and no such file", "a file that can be read", hint)
+    return str(path)

@@ -132,6 +132,16 @@ class Move:
             yield pairs
 
 
+async def is_empty(store: Store) -> bool:
+    """Whether nothing at all was ever put into a store."""
+    if (await store.counts()).events:
+        return False
+    for kind in KINDS:
+        async for _ in kind.rows(store):
+            return False
+    return True
+
+
 class _Comparison:
     """One kind of rows, as it is gone through."""
 

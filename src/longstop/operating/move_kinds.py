@@ -196,7 +196,9 @@ def _destination(row: Pause | Circuit) -> str:
 
 
 async def _book(store: Store) -> AsyncIterator[bytes | str]:
-    yield (await store.alert_book()).dumped()
+    book = await store.alert_book()
+    if book.version:
+        yield book.dumped()
 
 
 async def _keep_book(store: Store, row: Any, _: Any) -> None:

@@ -1,6 +1,7 @@
 """From one store to another, with everything in it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -10,7 +11,8 @@ from longstop.edges.cli.errors import DONE, FAILED, CommandError, say
 from longstop.edges.cli.options import AsJson, Injected
 from longstop.edges.cli.person import caller
 from longstop.model.audit import AuditAction
-from longstop.operating.move import Compared, Move
+from longstop.model.errors import ConfigurationError, LongstopError
+from longstop.operating.move import Compared, Move, is_empty
 
 
 def migrate_store(
@@ -31,18 +33,39 @@ def migrate_store(
     """
 
     async def main() -> int:
-        if not program.has_store_at(source):
-            raise CommandError(f"FROM: there is no store at {program.place_of(source)}; expected one that is in use")
-        if program.place_of(source) == program.place_of(target):
-            raise CommandError(f"TO: found the store that FROM names, {program.place_of(source)}; expected another")
-        async with program.opened_at(source) as here, program.opened_at(target) as there:
+        with _said_of("FROM"):
+            here_is = program.place_of(source)
+            if not program.has_store_at(source):
+                raise CommandError(f"there is no store at {here_is}; expected one that is in use")
+        with _said_of("TO"):
+            there_is = program.place_of(target)
+            if here_is == there_is:
+                raise CommandError(f"found the store that FROM names, {here_is}; expected another")
+        async with contextlib.AsyncExitStack() as stack:
+            with _said_of("FROM"):
+                here = await stack.enter_async_context(program.opened_at(source))
+                if await is_empty(here.store):
+                    raise CommandError(f"there is nothing in the store at {here_is}; expected one that is in use")
+            with _said_of("TO"):
+                there = await stack.enter_async_context(program.opened_at(target))
             move = here.move_to(there.store)
             if not force:
                 await move.refuse_in_use()
-            await here.auditor(caller()).note(AuditAction.STORE_MIGRATE, "store", program.place_of(target))
+            await here.auditor(caller()).note(AuditAction.STORE_MIGRATE, "store", there_is)
             return await _move(move, json)
 
     return program.run(main())
+
+
+@contextlib.contextmanager
+def _said_of(which: str) -> Iterator[None]:
+    """What is wrong with one of the two stores is told as that one's."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(tuple(each.replace("store.url", which, 1) for each in error.problems)) from None
+    except LongstopError as error:
+        raise CommandError(f"{which}: {error}") from error
 
 
 async def _move(move: Move, json: bool) -> int:

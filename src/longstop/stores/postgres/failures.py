@@ -1,7 +1,6 @@
 """What the driver raises, as the ports have it: StoreUnavailableError for a server that is away, slow, full or refuses.
 
-Nothing of a password is in what it says: the server's own words are told, and of an address that cannot be read only
-that it cannot.
+Nothing of a password is in what it says: the words of the server and of the driver are told, which hold none.
 """
 
 import contextlib
@@ -56,8 +55,6 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
         raise StoreUnavailableError(said(error)) from error
     except (asyncpg.IntegrityConstraintViolationError, *_TRY_AGAIN):
         raise
-    except asyncpg.ClientConfigurationError:
-        raise StoreUnavailableError("PostgreSQL: the address in store.url cannot be read") from None
     except BROKEN as error:
         raise broken(said(error)) from error
     except asyncpg.LockNotAvailableError as error:
@@ -68,7 +65,7 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
 
 def said(error: BaseException) -> str:
     """What an error of the driver says, for people."""
-    text = str(error).strip() or type(error).__name__
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
     if type(error) is asyncpg.InternalClientError:
         # What it says speaks of its own steps.
         text = "the connection broke"

@@ -22,19 +22,19 @@ class Hosts:
     async def connect(
         self, connect: Callable[[str, float], Awaitable[asyncpg.Connection]], within_s: float
     ) -> asyncpg.Connection:
-        """A connection to the first that takes it. Raises what the driver does; of several, all that they said."""
-        errors: list[BaseException] = []
+        """A connection to the first that takes it. Raises ConnectionError: what each of them said."""
+        errors: list[str] = []
+        why: Exception | None = None
         for number in sorted(range(len(self._urls)), key=lambda number: number != self._last):
             try:
                 connection = await connect(self._urls[number], within_s / len(self._urls))
             except (*BROKEN, asyncpg.PostgresError) as error:
-                errors.append(error)
+                why = error
+                errors.append(f"{called(self._urls[number])}: {said(error).removeprefix('PostgreSQL: ')}")
             else:
                 self._last = number
                 return connection
-        if len(errors) == 1:
-            raise errors[0]
-        raise ConnectionError("; ".join(said(error).removeprefix("PostgreSQL: ") for error in errors)) from errors[0]
+        raise ConnectionError("; ".join(errors)) from why
 
 
 def one_by_one(url: str) -> tuple[str, ...]:
@@ -55,6 +55,14 @@ def one_by_one(url: str) -> tuple[str, ...]:
         _with(url, options | {name: value for name, value in (("host", host), ("port", port)) if value})
         for host, port in zip(folders, ports, strict=True)
     )
+
+
+def called(url: str) -> str:
+    """The host of a URL of one host, for people: without user, password and options."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    host = parts.netloc.rpartition("@")[2] or ":".join(filter(None, (options.get("host"), options.get("port"))))
+    return host or "this machine"
 
 
 def _with(url: str, options: dict[str, str]) -> str:
