@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,43 @@ def test_what_cannot_be_moved_is_told(
     assert typed(monkeypatch, "migrate-store", source, target) == 1
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".db") == ["longstop.db"]
+
+
+def test_a_file_may_have_a_name_that_is_no_text(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = os.fsdecode(b"\xff.jsonl")
+    assert typed(monkeypatch, "export", name) == 0
+    assert len((folder / name).read_text().splitlines()) == 3
+    assert typed(monkeypatch, "import", name) == 0
+    # SQLite has no such names.
+    assert typed(monkeypatch, "backup", name) == 2
+    assert typed(monkeypatch, "migrate-store", "sqlite:///longstop.db", f"sqlite:///{name}") == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("events", "list", "--key", "\udcff"),
+        ("dead", "list", "--type", "\udcff"),
+        ("replay", "\udcff"),
+        ("discard", "--source", "shop", "--why", "\udcff"),
+        ("pause", "crm", "--why", "\udcff"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_was_typed_in_another_encoding_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert typed(monkeypatch, *words) == 2
+    assert "found '\\udcff', which is not UTF-8; expected text in UTF-8" in capsys.readouterr().err
+    # Of bodies it is bytes that are looked for.
+    assert typed(monkeypatch, "events", "list", "--contains", "\udcff") == 0
+
+
+def test_whoever_has_a_name_in_another_encoding_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LONGSTOP_USER", "\udcff")
+    assert typed(monkeypatch, "purge") == 2
+    assert "LONGSTOP_USER: found '\\udcff'" in capsys.readouterr().err

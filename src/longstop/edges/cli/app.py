@@ -7,11 +7,12 @@ alone, so it is there at once.
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from longstop import __version__
-from longstop.edges.cli.errors import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, UsageError, report, say
+from longstop.edges.cli.errors import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, UsageError, report, say, utf8
 from longstop.edges.cli.program import Program
 from longstop.model.errors import LongstopError
 
@@ -185,9 +186,23 @@ def _command(argv: list[str], program: Program) -> int:
     except CycloptsError as error:
         say([f"longstop: {error}", f"`{_help_for(argv)}` says more"])
         return USAGE
+    _refuse_other_encodings(bound.arguments)
     injected = {"program": program} if "program" in handed_in else {}
     status = command(*bound.args, **bound.kwargs, **injected)
     return status if isinstance(status, int) else 0
+
+
+def _refuse_other_encodings(arguments: Mapping[str, object]) -> None:
+    """Raise UsageError where text was typed that is no UTF-8: not every store could keep it or look for it.
+
+    Paths may be such, and what bodies are searched for, which is bytes.
+    """
+    for name, value in arguments.items():
+        if is_dataclass(value):
+            _refuse_other_encodings(vars(value))
+        for text in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(text, str) and name != "contains":
+                utf8(name, text)
 
 
 def _known(argv: list[str]) -> str | None:

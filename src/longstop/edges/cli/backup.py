@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longstop.edges.cli import output
-from longstop.edges.cli.errors import DONE, CommandError
+from longstop.edges.cli.errors import DONE, CommandError, utf8
 from longstop.edges.cli.files import refuse_option
 from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injected
 from longstop.edges.cli.person import caller
@@ -32,7 +32,7 @@ def backup(
         backups = parts.backups()
         if backups is None:
             raise CommandError("the store is not one file; back it up with its own tools")
-        await parts.auditor(caller()).note(AuditAction.BACKUP, "store", str(file))
+        await parts.auditor(caller()).note(AuditAction.BACKUP, "store", utf8("FILE", str(file)))
         made = await backups.backup(file)
         row = {"file": made.file, "bytes": made.bytes, "events": made.events}
         if json:

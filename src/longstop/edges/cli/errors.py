@@ -23,6 +23,15 @@ class UsageError(LongstopError):
     """The command line itself is wrong; the message says what was expected."""
 
 
+def utf8(name: str, text: str) -> str:
+    """The text that stands in `name`. Raises UsageError where it came in another encoding, and so holds surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name.rstrip('_')}: found {text!a}, which is not UTF-8; expected text in UTF-8") from None
+    return text
+
+
 def report(error: LongstopError) -> int:
     """Say on standard error what is wrong; the exit status."""
     if isinstance(error, ConfigurationError):

@@ -19,6 +19,7 @@ from longstop.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Injec
 from longstop.edges.cli.person import caller
 from longstop.edges.cli.program import Parts, on_store
 from longstop.model.audit import AuditAction
+from longstop.model.printable import printable
 from longstop.operating.event_lines import Imported
 
 PRIVATE = 0o600
@@ -43,7 +44,7 @@ def export(
 
     async def work(parts: Parts) -> int:
         lines = parts.event_lines()
-        await parts.auditor(caller()).note(AuditAction.EVENTS_EXPORT, "store", str(file))
+        await parts.auditor(caller()).note(AuditAction.EVENTS_EXPORT, "store", printable(str(file)))
         number = 0
         with _new_file(file) as out, output.progress("exporting", await lines.events()) as count:
             async for line in lines.export():
@@ -91,7 +92,7 @@ def import_(
     refuse_option(file)
 
     async def work(parts: Parts) -> int:
-        await parts.auditor(caller()).note(AuditAction.EVENTS_IMPORT, "store", str(file))
+        await parts.auditor(caller()).note(AuditAction.EVENTS_IMPORT, "store", printable(str(file)))
         done = Imported(0, 0)
         with _lines(file) as lines, output.progress("importing", None) as count:
             async for now in parts.event_lines().take(lines, str(file)):

@@ -3,6 +3,7 @@
 import getpass
 import os
 
+from longstop.edges.cli.errors import utf8
 from longstop.model.caller import ALL_SCOPES, Caller, CallerKind
 
 
@@ -12,10 +13,10 @@ def caller() -> Caller:
 
 
 def person() -> str:
-    """Who decides: LONGSTOP_USER, or the user of the operating system."""
+    """Who decides: LONGSTOP_USER, or the user of the operating system. Raises UsageError where that is no text."""
     named = os.environ.get("LONGSTOP_USER", "").strip()
     if named:
-        return named
+        return utf8("LONGSTOP_USER", named)
     try:
         return getpass.getuser()
     except (KeyError, OSError):
