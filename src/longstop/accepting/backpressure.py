@@ -108,8 +108,8 @@ class Backpressure:
     # -- what ingest meets ---------------------------------------------------------------------------
 
     def stopping(self, source: Source) -> UnavailableError:
-        """What a sender is told while the gateway stops."""
-        return self._unavailable(source, "the gateway is stopping; send it again", RESTART_S)
+        """What a sender is told before the gateway has started, and once it stops."""
+        return self._unavailable(source, "the gateway is starting or stopping; send it again", RESTART_S)
 
     def store_failed(self, source: Source, message: str) -> UnavailableError:
         """What a sender is told when the store could not: come back after as long again as it has been failing."""

@@ -35,6 +35,9 @@ log = structlog.get_logger("longstop")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter's lock from one that waits for it."""
 
+START_PATIENCE_S = 2.0
+"""A start that takes longer answers senders meanwhile, who were promised an answer within 4 s: not yet."""
+
 
 async def serve(config: Config, role: Role, ready: Callable[[str, str], None], handlers: Handlers | None = None) -> int:
     """Run a gateway until SIGTERM or SIGINT; the process's exit status.
@@ -47,8 +50,12 @@ async def serve(config: Config, role: Role, ready: Callable[[str, str], None], h
     listening = _listening(config) if Role.INGEST in role else None
     gateway = Gateway(config, role, handlers)
     stop, hurry = _stop_signals()
-    await gateway.start()
+    starting = asyncio.ensure_future(gateway.start())
+    # Who has connected by now waits. Where the store is slow, he is told to come again, as he would be later.
+    for started in (await asyncio.wait((starting,), timeout=START_PATIENCE_S))[0]:
+        started.result()
     senders = None if listening is None else await _senders_side(config, gateway, listening)
+    await starting
     stop_why = "stopping: a stop was asked for"
     operators = await _operators_side(
         config, gateway, lambda: [*([stop_why] if stop.is_set() else []), *gateway.why_not_ready()]

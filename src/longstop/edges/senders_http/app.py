@@ -145,8 +145,8 @@ class IngestApp:
     def _route(self, method: str, path: str) -> Answer | tuple[str, Source, str]:
         """The name and source that is posted to and what follows it in the path; or the answer where there is none."""
         if self._health and path == "/healthz":
-            healthy = _STOPPING if self.is_stopping else _HEALTHY
-            return healthy if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
+            health = _STOPPING if self.is_stopping else _HEALTHY if self._ingest.accepting else _NOT_YET
+            return health if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         if not path.startswith(self._prefix):
             return _NOT_FOUND
         root, name, below = _parted(path[len(self._prefix) :])
@@ -234,3 +234,4 @@ def _not_allowed(methods: str) -> Answer:
 _NOT_FOUND = plain_problem(404, "Not found")
 _HEALTHY = Answer(200, b'{"status":"ok"}')
 _STOPPING = Answer(503, b'{"status":"stopping"}')
+_NOT_YET = Answer(503, b'{"status":"starting"}')
