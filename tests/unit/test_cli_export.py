@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from longstop.__main__ import command
+from longstop.edges.cli.migrate import _say_what_next
+from longstop.operating.move import Compared
 from longstop.stores.sqlite import SqliteStore
 from longstop.testing.builders import make_append
 
@@ -110,6 +112,20 @@ def test_a_file_may_have_a_name_that_is_no_text(
     # SQLite has no such names.
     assert typed(monkeypatch, "backup", name) == 2
     assert typed(monkeypatch, "migrate-store", "sqlite:///longstop.db", f"sqlite:///{name}") == 2
+
+
+def test_what_the_other_store_had_of_its_own_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    compared = [
+        Compared("users", 1, 0, 0, "a", "b", ("ada",)),
+        Compared("alert book", 1, 0, 0, "a", "b", ("",)),
+        Compared("events", 2, 1, 0, "a", "b", ()),
+    ]
+    _say_what_next(compared)
+    users, book, events, then = capsys.readouterr().err.splitlines()
+    assert users == "users: 1 missing or different: ada"
+    assert book == "alert book: 1 missing or different"
+    assert events == "events: 1 missing or different: unreadable"
+    assert "move into an empty store" in then
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_what_a_spool_is_configured_by(tmp_path: Path) -> None:
         ('spool = "redis://a"', 'store.spool: found a URL that begins with "redis:"; expected sqlite:///FILE'),
         ('spool = "sqlite:///far/longstop.db"', "store.spool: found the store's own file; expected a file of its own"),
         ('spool_after = "1s"', "store.spool_after: found it without a spool; expected a spool beside it"),
-        (f'{SPOOL}\nspool_after = "4s"', "store.spool_after: found"),
+        (f'{SPOOL}\nspool_after = "4s"', 'store.spool_after: found "4s"; expected at most 3s'),
         (f"{SPOOL}\nspool_max_events = 0", "store.spool_max_events: found 0"),
         ('spool = "sqlite:///"', "store.spool: found no file's path"),
     ],

@@ -23,6 +23,7 @@ def _store_url(text: str, info: ValidationInfo) -> str:
 
 Duration = Annotated[int, BeforeValidator(values.duration)]
 PositiveDuration = Annotated[int, BeforeValidator(values.positive_duration)]
+SpoolAfter = Annotated[int, BeforeValidator(values.spool_after)]
 Size = Annotated[int, BeforeValidator(values.size)]
 DiskSize = Annotated[int, BeforeValidator(values.disk_size)]
 Port = Annotated[int, Field(ge=1, le=65_535)]

@@ -43,6 +43,7 @@ from longstop.config.fields import (
     Selector,
     SignedContent,
     Size,
+    SpoolAfter,
     SpoolPath,
     StoreUrl,
     Table,
@@ -140,7 +141,7 @@ class StoreTable(Table):
         default=100_000_000, alias="min_free", description='a size such as "100MB" or "1GiB"'
     )
     spool: SpoolPath | None = Field(default=None, description="text such as sqlite:///spool.db")
-    spool_after_ms: PositiveDuration = Field(default=2_000, le=3_000, alias="spool_after", description=DURATION)
+    spool_after_ms: SpoolAfter = Field(default=2_000, alias="spool_after", description=DURATION)
     spool_max_events: int = Field(default=1_000_000, ge=1, description="a whole number of events")
     spool_max_bytes: DiskSize = Field(
         default=1_000_000_000, alias="spool_max_size", description='a size such as "100MB" or "1GiB"'

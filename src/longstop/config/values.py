@@ -64,6 +64,8 @@ class Surroundings:
 
 # -- amounts ------------------------------------------------------------------------------------
 
+SPOOL_AFTER_MS_MAX = 3_000
+
 
 def duration(value: object) -> int:
     """Milliseconds of `"250ms"`, `"10s"`, `"5m"`, `"1h"`, `"3d"`, `"2w"`."""
@@ -80,6 +82,14 @@ def positive_duration(value: object) -> int:
     ms = duration(value)
     if ms == 0:
         raise Fault(f"found {shown(value)}", "more than zero")
+    return ms
+
+
+def spool_after(value: object) -> int:
+    """A duration that leaves the spool time before a sender has to be answered."""
+    ms = positive_duration(value)
+    if ms > SPOOL_AFTER_MS_MAX:
+        raise Fault(f"found {shown(value)}", "at most 3s, for a sender is answered within 4 s")
     return ms
 
 

@@ -95,5 +95,12 @@ def _say_what_next(wrong: Sequence[Compared]) -> None:
         say(["Everything is there. Name the new store in store.url. The old one is as it was: let nothing run on it."])
         return
     for each in wrong:
-        say([f"{each.name}: {each.rows - each.found} missing or different: {', '.join(each.named) or 'unreadable'}"])
-    say(["Not everything is there as it was; start it again, with no gateway at work on either store."])
+        # Of what there is one of, the name says all; what could not be read has none.
+        named = ", ".join(filter(None, each.named)) if each.named else "unreadable"
+        say([f"{each.name}: {each.rows - each.found} missing or different{': ' if named else ''}{named}"])
+    say(
+        [
+            "Not everything is there as it was; start it again, with no gateway at work on either store. "
+            "What TO had of its own by the same name stays: where that is the reason, move into an empty store."
+        ]
+    )

@@ -194,7 +194,9 @@ def _locked(path: str) -> int:
     try:
         made = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
-        raise StoreUnavailableError(f"{path}: {error.strerror}") from error
+        raise StoreUnavailableError(
+            f"store.spool: {path}: {error.strerror}; expected a folder that can be written to"
+        ) from error
     try:
         fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
