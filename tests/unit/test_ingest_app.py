@@ -115,6 +115,21 @@ def test_healthz(method: str, status: int) -> None:
     assert call.body == {"status": "ok"} if status == 200 else call.headers["allow"] == "GET, HEAD"
 
 
+@pytest.mark.parametrize("starts", [True, False], ids=["starting", "stopping"])
+async def test_a_balancer_that_is_told_to_send_elsewhere_is_not_counted_as_refused(
+    starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, refused = Gate(), list[object]()
+    app = IngestApp(gate.ingest)
+    monkeypatch.setattr(gate.ingest, "refused", lambda *told, **_: refused.append(told))
+    gate.ingest.accepting, app.is_stopping = not starts, not starts
+    call = await ask(app, "/healthz", method="GET", headers=[])
+    assert (call.status, call.body["status"]) == (503, "starting" if starts else "stopping")
+    assert refused == []
+    await ask(app, "/healthy", method="GET", headers=[])
+    assert len(refused) == 1
+
+
 def test_only_http_is_served() -> None:
     with pytest.raises(RuntimeError, match="serves http only, not websocket"):
         called("/webhooks/shop", type="websocket")

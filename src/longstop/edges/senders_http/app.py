@@ -93,7 +93,7 @@ class IngestApp:
             answer = place
         except IngestError as error:
             answer = problem(error)
-        if answer.status >= 400:
+        if answer.status >= 400 and answer not in (_STOPPING, _NOT_YET):
             self._refused_by_head(method, path, raw, answer.status)
         return answer
 
