@@ -86,10 +86,10 @@ def test_its_password_is_another(site: Site, server: PostgresServer) -> None:
         passwords.write_text(f"*:*:*:{ROLE}:{password}\n")
         passwords.chmod(0o600)
 
+    write("first-canary")
     gateway = Gateway(site, server, f"&passfile={passwords.name}")
     rules = server.data / "pg_hba.conf"
     rules.write_text(f"local all {ROLE} scram-sha-256\nlocal all all trust\n")
-    write("first-canary")
     server.sql(f"ALTER ROLE {ROLE} PASSWORD 'first-canary'")
     server.sql("SELECT pg_reload_conf()")
     gateway.disconnect()
