@@ -11,6 +11,7 @@ import pytest
 
 import postgres_server
 from acceptance.harness import free_port, listens
+from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres import PostgresStore, ServerSettings
 from longstop.testing import store_contract
 
@@ -68,3 +69,13 @@ async def test_what_the_contract_asks_for_holds_behind_a_pooler(
     check: store_contract.Check, store: PostgresStore
 ) -> None:
     await check.run(store)
+
+
+async def test_who_did_not_say_that_there_is_a_pooler_is_told_how(
+    postgresql: postgres_server.PostgresServer, bouncer: int
+) -> None:
+    with postgresql.place(pooled=True) as url:
+        name = url.partition("@/")[2].partition("?")[0]
+        store = PostgresStore(ServerSettings(f"postgresql://longstop@127.0.0.1:{bouncer}/{name}", relaxed=True))
+        with pytest.raises(StoreUnavailableError, match=r"say \?pgbouncer=transaction in store\.url"):
+            await store.open()

@@ -72,5 +72,7 @@ def said(error: BaseException) -> str:
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         # Without its details, which are the row.
         text = error.message
+    if "unsupported startup parameter" in text:
+        text += "; behind a PgBouncer in transaction mode say ?pgbouncer=transaction in store.url"
     code = getattr(error, "sqlstate", None)
     return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"
