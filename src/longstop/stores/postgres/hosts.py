@@ -5,7 +5,7 @@ machine is off) would take up the whole of it each time, and nobody would get to
 """
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import asyncpg
 
@@ -58,7 +58,7 @@ def one_by_one(url: str) -> tuple[str, ...]:
 
 
 def called(url: str) -> str:
-    """The host of a URL of one host, for people: without user, password and options."""
+    """The host of a URL of one host, for people: without user and password."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     host = parts.netloc.rpartition("@")[2] or ":".join(filter(None, (options.get("host"), options.get("port"))))
