@@ -77,6 +77,17 @@ def test_every_number_leads_to_the_list_that_it_counts(look: Visit, name: str, s
     assert page.get_by_role("row").count() == told + 1
 
 
+def test_the_backlog_leads_to_all_that_waits(look: Visit) -> None:
+    page = look.go("/")
+    link = page.locator("p.backlog").get_by_role("link").first
+    link.wait_for()
+    told = number(link.inner_text())
+    assert told >= 9, "of two destinations"
+    link.click()
+    page.get_by_role("table", name="deliveries").get_by_role("row").nth(told).wait_for()
+    assert page.get_by_role("row").count() == told + 1
+
+
 @pytest.mark.parametrize("source", [None, "shop"])
 def test_failed_attempts_lead_to_those_of_each_destination(look: Visit, source: str | None) -> None:
     page = look.go(f"/?since=24h&source={source}" if source else "/?since=24h")
