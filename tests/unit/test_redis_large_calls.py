@@ -100,3 +100,22 @@ async def test_large_bodies_are_read_some_at_a_time(store: RedisStore, monkeypat
     wholes = await store.whole([*ids, make_append(99).event.id])
     assert [each.kept.event for each in wholes] == [each.event for each in appends]
     assert answers == [3, 3, 3], "nine were asked for, and as many came as have so many bytes"
+
+
+async def test_a_lease_answers_with_the_first_of_large_bodies_and_the_others_are_asked_for(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appends = [make_append(number, body=bytes([number]) * 2**20) for number in range(1, 10)]
+    await store.append(appends)
+    answers: list[Any] = []
+    call = store.call
+
+    async def seen(function: str, *args: str | bytes | int) -> Any:
+        answers.append(await call(function, *args))
+        return answers[-1]
+
+    monkeypatch.setattr(store, "call", seen)
+    claims = (await lease(store, crm=9)).claims
+    assert [each.event for each in claims] == [each.event for each in appends]
+    (found, _, _), *_ = answers
+    assert [len(body) if isinstance(body, bytes) else body for _, _, body in found] == [2**20] * 4 + [1] * 5

@@ -34,8 +34,9 @@ CALL_BYTES_MAX = 16 * 2**20
 """So much of bodies goes into one call: the server takes at most 512 MB, and does nothing else while it is at it.
 https://redis.io/docs/latest/develop/reference/clients/ (proto-max-bulk-len). Of what was kept of a batch whose later
 calls failed nobody was told; the senders' next tries are its duplicates."""
-Found = tuple[bytes, bytes | None, bytes | None]
-"""A claim as the functions answer with it: the delivery's row, the event's head and body."""
+Found = tuple[bytes, bytes | None, bytes | int | None]
+"""A claim as the functions answer with it: the delivery's row, the event's head and body. Where others were large, 1
+stands for a body that is to be asked for."""
 
 
 class RedisInbox(RedisParking):
@@ -103,12 +104,18 @@ class RedisInbox(RedisParking):
     async def _claims(self, found: Sequence[Found], now_ms: int) -> list[Claim]:
         """What was leased; of that, what cannot be read, or whose event cannot, is parked."""
         claims = []
-        for row, head, body in found:
+        for row, head, kept in found:
             try:
-                claims.append(Claim(to_delivery(row), to_event(head, await self._body(head, body))))
+                delivery = to_delivery(row)
+                body = await self._asked_for(delivery) if isinstance(kept, int) else kept
+                claims.append(Claim(delivery, to_event(head, await self._body(head, body))))
             except UnreadableRowError as error:
                 await self._park(row, error, now_ms)
         return claims
+
+    async def _asked_for(self, delivery: Delivery) -> bytes | None:
+        body: bytes | None = await self._command("GET", f"{self._prefix}body:{delivery.event_id}")
+        return body
 
     async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
