@@ -1,12 +1,13 @@
 """What delivery is measured beside: the same work, put together from a web handler and a task queue.
 
-    python bench/deliver_peers.py saq|dramatiq|procrastinate accept|work PORT
+    python bench/deliver_peers.py saq|saq-as-it-comes|dramatiq|procrastinate accept|work PORT
 
 `accept` serves `POST /webhooks/genesys` on uvicorn: it enqueues the body and answers 200 when the
 broker has it. `work` takes from the queue, 32 at once, and posts to the sink. BROKER and SINK are in the environment.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from typing import Any
@@ -19,8 +20,8 @@ ATTEMPTS = 8
 SINK, BROKER = os.environ.get("SINK", ""), os.environ.get("BROKER", "")
 
 
-async def serve(port: int, enqueue: Any) -> None:
-    """Answer 200 to what `enqueue(body)` has put into the queue."""
+async def serve(port: int, enqueue: Any, as_it_comes: bool = False) -> None:
+    """Answer 200 to what `enqueue(body)` has put into the queue. as_it_comes: uvicorn without its extras."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -33,7 +34,10 @@ async def serve(port: int, enqueue: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    await uvicorn.Server(uvicorn_config(app, port)).serve()
+    config = uvicorn.Config(app, port=port, http="h11", lifespan="off") if as_it_comes else uvicorn_config(app, port)
+    # Its access log is its own affair, and goes to nobody; that it has started is none of ours.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    await uvicorn.Server(config).serve()
 
 
 class Poster:
@@ -66,6 +70,14 @@ async def saq(role: str, port: int) -> None:
         await poster.post(body)
 
     await Worker(queue, functions=[("post", post)], concurrency=CONCURRENCY).start()
+
+
+async def saq_as_it_comes(_role: str, port: int) -> None:
+    from saq import Queue
+
+    queue = Queue.from_url(BROKER)
+    await queue.connect()
+    await serve(port, lambda body: queue.enqueue("post", body=body, retries=ATTEMPTS), as_it_comes=True)
 
 
 async def procrastinate(role: str, port: int) -> None:
@@ -114,9 +126,10 @@ async def dramatiq(role: str, port: int) -> None:
 
 def main() -> None:
     name, role, port = sys.argv[1:]
-    work = {"saq": saq, "procrastinate": procrastinate, "dramatiq": dramatiq}[name](role, int(port))
+    peers = {"saq": saq, "saq-as-it-comes": saq_as_it_comes, "procrastinate": procrastinate, "dramatiq": dramatiq}
+    work = peers[name](role, int(port))
     # psycopg does without uvloop; the others, and Longstop, run on it.
-    if name == "procrastinate":
+    if name in ("procrastinate", "saq-as-it-comes"):
         asyncio.run(work)
     else:
         import uvloop

@@ -9,7 +9,9 @@ has the event on disk before each answer.
 
 On SQLite it stands beside handlers that store nothing: they parse the body and forget it. On PostgreSQL beside
 Procrastinate's enqueue, on Redis beside SAQ's, each in a plain ASGI handler on the same server with the same durable
-settings; they neither verify nor deduplicate. For these two, see bench/requirements.txt.
+settings; they neither verify nor deduplicate. For these two, see bench/requirements.txt. SAQ's handler is measured
+twice: with all that makes it quick (uvloop, httptools, no access log, 256 at a time), beside which the ratios are, and
+as `pip install uvicorn saq` has it (asyncio, h11, an access log, 20 at a time).
 """
 
 import argparse
@@ -46,13 +48,17 @@ CONTENDERS = {
         "longstop": "Longstop on PostgreSQL",
         "procrastinate": "plain ASGI handler, Procrastinate's enqueue",
     },
-    "redis": {"longstop": "Longstop on Redis", "saq": "plain ASGI handler, SAQ's enqueue"},
+    "redis": {
+        "longstop": "Longstop on Redis",
+        "saq": "plain ASGI handler, SAQ's enqueue",
+        "saq-as-it-comes": "the same, as pip installs it",
+    },
 }
 """By store."""
 BESIDE = {"sqlite": "fastapi", "postgresql": "procrastinate", "redis": "saq"}
 """Whose rate is 1."""
 OWN = HERE / ".peers" / "bin" / "python"
-QUEUES = ("procrastinate", "saq")
+QUEUES = ("procrastinate", "saq", "saq-as-it-comes")
 PEERS_PYTHON = str(OWN) if OWN.exists() else sys.executable
 """What runs the task queues: where bench/requirements.txt is installed."""
 CONFIG = """
