@@ -117,7 +117,8 @@ class GroupCommit(Generic[Op, Result]):
                 try:
                     await self._commit_batch(batch)
                 finally:
-                    self._in_turn_count -= sum(in_turn for *_, in_turn in batch)
+                    if self._in_turn_count:
+                        self._in_turn_count -= sum(each[3] for each in batch)
         finally:
             del self._in_flight[task]
 
