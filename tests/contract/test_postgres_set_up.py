@@ -58,6 +58,7 @@ async def test_processes_on_a_schema_with_a_long_name_hear_of_each_other(
                 await asyncio.sleep(0.05)
                 if heard.is_set():
                     break
+        assert heard.is_set()
         for store in (one, other):
             await store.close()
 

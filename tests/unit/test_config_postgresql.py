@@ -94,4 +94,12 @@ def test_several_hosts_are_read_by_any_python(scheme: str, monkeypatch: pytest.M
         return urlsplit(url)
 
     monkeypatch.setattr(values, "urlsplit", newer)
-    store_urls.store(f"{scheme}://me@a:1,[::1]:2/1", AROUND)
+    found = store_urls.store(f"{scheme}://me@a:1,[::1]:2/1", AROUND)
+    urls = (
+        (found.postgresql.address,)
+        if found.postgresql
+        else (found.redis.url, *found.redis.others)
+        if found.redis
+        else ()
+    )
+    assert [host for host in ("a:1", "[::1]:2") if host in " ".join(urls)] == ["a:1", "[::1]:2"]

@@ -6,7 +6,8 @@ the store contract: its log is carried out once as it is, and once more with a h
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,23 +51,27 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[RedisServer]:
-    (folder / "logging").mkdir()
-    made = RedisServer(folder / "logging", LOGGING)
+@contextmanager
+def started(folder: Path, options: Sequence[str]) -> Iterator[RedisServer]:
+    """A server with a folder of its own."""
+    folder.mkdir()
+    made = RedisServer(folder, options)
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RedisServer]:
+    with started(folder / "logging", LOGGING) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def reading(folder: Path) -> Iterator[RedisServer]:
     """A server that is given logs to carry out."""
-    (folder / "reading").mkdir()
-    made = RedisServer(folder / "reading", QUICK)
-    made.start()
-    yield made
-    made.stop()
+    with started(folder / "reading", QUICK) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
