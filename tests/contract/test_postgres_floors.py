@@ -14,17 +14,10 @@ from longstop.stores.postgres.floors import MARGIN_MS, Floors
 from longstop.stores.postgres.folding import FOLD
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event
 from longstop.testing.store_contract.steps import delivered, lease, replay
-from postgres_server import PostgresServer
 
 ENDED = 3_000
 NOW_MS = AT_MS + 60_000
 Stores = Sequence[PostgresStore]
-
-
-@pytest.fixture
-def url(postgresql: PostgresServer) -> Iterator[str]:
-    with postgresql.database() as made:
-        yield made
 
 
 @pytest.fixture

@@ -17,20 +17,6 @@ LATER_MS = AT_MS + OLD_SNAPSHOT_MS
 
 
 @pytest.fixture
-def url(postgresql: PostgresServer) -> object:
-    with postgresql.database() as made:
-        yield made
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[Store]:
-    made = PostgresStore(ServerSettings(url, relaxed=True))
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
 async def other(url: str) -> AsyncIterator[asyncpg.Connection]:
     """Somebody else's connection."""
     made = await asyncpg.connect(url, server_settings={"application_name": "a report"})

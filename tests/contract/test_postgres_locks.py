@@ -5,13 +5,12 @@ wait.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
 import pytest
 
-import postgres_server
 from longstop.model.append import Append
 from longstop.model.delivery import Delivery, State
 from longstop.model.job import JobDecision
@@ -21,20 +20,6 @@ from longstop.testing.store_contract import jobs as job_steps
 from longstop.testing.store_contract.steps import dead_of, lease, replay
 
 WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-
-
-@pytest.fixture
-def url(postgresql: postgres_server.PostgresServer) -> Iterator[str]:
-    with postgresql.database() as made:
-        yield made
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(ServerSettings(url, relaxed=True))
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.postgres.database import PostgresDatabase, ServerSettings
+from longstop.stores.postgres.failures import said
 from longstop.stores.postgres.hosts import Hosts, called, one_by_one
 
 THREE = "postgresql://me@a,b,c/inbox"
@@ -97,3 +98,15 @@ async def test_a_certificate_that_nobody_named_and_that_is_not_there_is_told(
     assert str(raised.value).startswith("PostgreSQL: localhost: root certificate file")
     assert f"{tmp_path}/.postgresql/root.crt" in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (ConnectionResetError(), "the connection broke (ConnectionResetError)"),
+        (ConnectionRefusedError("connection refused"), "connection refused"),
+    ],
+)
+def test_what_a_driver_leaves_unsaid_is_said(error: BaseException, words: str) -> None:
+    assert said(error) == f"PostgreSQL: {words}"

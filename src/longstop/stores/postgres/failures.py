@@ -65,7 +65,7 @@ def translated(broken: type[StoreUnavailableError] = AnswerLostError) -> Iterato
 
 def said(error: BaseException) -> str:
     """What an error of the driver says, for people."""
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    text = str(error).strip().partition("\n")[0] or _unsaid(error)
     if type(error) is asyncpg.InternalClientError:
         # What it says speaks of its own steps.
         text = "the connection broke"
@@ -76,3 +76,8 @@ def said(error: BaseException) -> str:
         text += "; behind a PgBouncer in transaction mode say ?pgbouncer=transaction in store.url"
     code = getattr(error, "sqlstate", None)
     return f"PostgreSQL: {text} ({code})" if code else f"PostgreSQL: {text}"
+
+
+def _unsaid(error: BaseException) -> str:
+    """What an error that says nothing stands for."""
+    return "no answer in time" if isinstance(error, TimeoutError) else f"the connection broke ({type(error).__name__})"
