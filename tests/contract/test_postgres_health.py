@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -122,3 +123,19 @@ async def test_what_the_server_forgets_is_told_where_that_was_accepted(postgresq
     assert set(warning.details) == {"fsync", "full_page_writes", "synchronous_commit"}
     assert "durability=relaxed" in warning.text
     await store.close()
+
+
+async def test_who_does_the_same_for_a_moment_does_not_hide_whose_age_is_not_told() -> None:
+    """A statement that has just begun holds the place of a transaction that has written nothing."""
+    first = {"kind": "session", "name": "1", "application_name": "a report", "state": None, "age_ms": None}
+    moment = {"kind": "session", "name": "2", "application_name": "longstop", "state": "active", "age_ms": 3}
+    rows = [each | {"place": "700", "held": 5} for each in (first, moment)]
+
+    class Server:
+        async def fetch(self, _: str) -> list[dict[str, object]]:
+            return rows
+
+    server: Any = Server()
+    watch = health.Watch(relaxed=False)
+    assert (await watch.look(server, AT_MS)).warnings == ()
+    assert [each.details["pid"] for each in (await watch.look(server, LATER_MS)).warnings] == ["1"]

@@ -84,11 +84,14 @@ class Watch:
     def _oldest(self, rows: Sequence[asyncpg.Record], now_ms: int) -> Holder | None:
         """Who holds the oldest place; of several that hold the same, who has done so for longest."""
         self._seen = {_place(row): self._seen.get(_place(row), now_ms) for row in rows}
-        row = max(rows, key=lambda row: (row["held"], row["age_ms"] or 0), default=None)
+        row = max(rows, key=lambda row: (row["held"], self._age_ms(row, now_ms)), default=None)
         if row is None:
             return None
-        age_ms = row["age_ms"] if row["age_ms"] is not None else max(0, now_ms - self._seen[_place(row)])
-        return Holder(row["kind"], row["name"], row["application_name"], row["state"], age_ms)
+        return Holder(row["kind"], row["name"], row["application_name"], row["state"], self._age_ms(row, now_ms))
+
+    def _age_ms(self, row: asyncpg.Record, now_ms: int) -> int:
+        told: int | None = row["age_ms"]
+        return max(0, now_ms - self._seen[_place(row)]) if told is None else told
 
 
 def _place(row: asyncpg.Record) -> tuple[str, str, str]:
