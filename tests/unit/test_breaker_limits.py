@@ -104,6 +104,22 @@ async def test_it_begins_with_one_when_the_circuit_is_closed_and_not_before() ->
 
 
 @on_virtual_time
+async def test_an_answer_to_a_question_of_before_its_own_change_is_not_believed() -> None:
+    works = Works(crm=ScriptedSender())
+    crm = breaker(works)
+    crm.asking()
+    await crm.ended(delivery(), replace(FAILED, retry_after_s=60.0), 0, None)
+    assert crm.is_open
+    crm.seen(None)
+    assert crm.is_open, "the answer left the store before the circuit was opened"
+    (kept,) = await works.store.circuits()
+    crm.asking()
+    assert await works.store.change_circuit("crm", kept.version, None), "by another worker"
+    crm.seen(None)
+    assert not crm.is_open
+
+
+@on_virtual_time
 async def test_an_event_that_asks_for_time_again_and_again_opens_nothing() -> None:
     for tries, opens in ((ASKS_HEARD - 1, True), (ASKS_HEARD, False)):
         works = Works(crm=ScriptedSender())

@@ -62,6 +62,8 @@ class Breaker:
         self._listeners = listeners
         self._circuit: Circuit | None = None
         """As last seen in the store."""
+        self._changed = False
+        """Whether this worker has changed the circuit since it asked the store last."""
         self._opening = False
         self.running = 0
         """Attempts of this worker that are under way."""
@@ -112,8 +114,16 @@ class Breaker:
         self.running -= 1
         self._retrying -= delivery.attempts > 0
 
+    def asking(self) -> None:
+        """The store is asked now. Of what this worker changes meanwhile, its answer may know nothing."""
+        self._changed = False
+
     def seen(self, circuit: Circuit | None) -> None:
-        """How the store has the circuit; None: closed."""
+        """How the store had the circuit, of what it was asked last; None: closed."""
+        if not self._changed:
+            self._now(circuit)
+
+    def _now(self, circuit: Circuit | None) -> None:
         if self._circuit is not None and circuit is None:
             # Another worker closed it, or a person did.
             self._begin_anew()
@@ -161,7 +171,7 @@ class Breaker:
             if await self._inbox.change_circuit(self._name, 0, circuit):
                 log.error("circuit_opened", destination=self._name, why=circuit.why, probe_at_ms=circuit.probe_at_ms)
                 self._tell(CircuitChange.opened(circuit))
-            self._circuit = circuit
+            self._circuit, self._changed = circuit, True
         finally:
             self._opening = False
 
@@ -189,7 +199,8 @@ class Breaker:
     async def _change(self, old: Circuit, new: Circuit | None) -> bool:
         changed = await self._inbox.change_circuit(self._name, old.version, new)
         if changed:
-            self.seen(new)
+            self._now(new)
+            self._changed = True
         return changed
 
     def _tell(self, change: CircuitChange) -> None:

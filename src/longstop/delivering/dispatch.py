@@ -107,6 +107,8 @@ class Dispatch:
         if not open_:
             return self._next_by_rate(now_ms)
         request = self._request(open_, now_ms)
+        for name in open_:
+            self._breakers[name].asking()
         try:
             batch = await self._inbox.lease(request)
         except StoreUnavailableError as error:
