@@ -24,7 +24,7 @@ DESTINATION = """
 [destinations.{name}]
 url = "{url}"
 allow_private = {private}
-timeout = "2s"
+timeout = "20s"
 retry = {{ attempts = {attempts}, first = "10ms", cap = "50ms" }}
 breaker = {{ enabled = false }}
 {more}

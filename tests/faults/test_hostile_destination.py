@@ -112,7 +112,7 @@ breaker = {{ failures = {failures}, probe = "300ms", probe_cap = "600ms" }}
 ROUTES = '\n[[routes]]\nfrom = "shop"\nto = ["hostile"]\n'
 
 
-def point_at(site: Site, port: int, timeout: str = "400ms", failures: int = 20) -> None:
+def point_at(site: Site, port: int, timeout: str, failures: int = 20) -> None:
     more = DESTINATION.format(port=port, timeout=timeout, failures=failures)
     site.configure(routes=ROUTES, more=more)
 
@@ -126,18 +126,20 @@ def attempts_of(site: Site, id_: str) -> list[Any]:
 # -- 17: hangs, drips, babbles; 16: breaks off ---------------------------------------------------------
 
 
+# What says nothing is waited for: a second, in which a busy machine connects and asks. What comes to an end by itself
+# has all the time that it takes there.
 @pytest.mark.parametrize(
-    ("behave", "said"),
+    ("behave", "timeout", "said"),
     [
-        (hang, "timed out after 0.4 s while waiting for the answer"),
-        (drip, "timed out after 0.4 s while waiting for the answer"),
-        (break_off, "without an answer|broke while waiting"),
-        (endless_head, "answered with a head of more than 64 KiB"),
+        (hang, "1s", "timed out after 1 s while waiting for the answer"),
+        (drip, "1s", "timed out after 1 s while waiting for the answer"),
+        (break_off, "20s", "without an answer|broke while waiting"),
+        (endless_head, "20s", "answered with a head of more than 64 KiB"),
     ],
 )
-def test_no_answer_costs_more_than_its_deadline(behave: Behaviour, said: str, site: Site) -> None:
+def test_no_answer_costs_more_than_its_deadline(behave: Behaviour, timeout: str, said: str, site: Site) -> None:
     with listening(behave) as port:
-        point_at(site, port)
+        point_at(site, port, timeout)
         site.serve()
         id_ = site.accept("shop", ORDER)
         dead = site.wait_for_state(id_, "dead")
@@ -146,7 +148,7 @@ def test_no_answer_costs_more_than_its_deadline(behave: Behaviour, said: str, si
             assert attempt["outcome"] == "retry"
             assert any(words in attempt["error"] for words in said.split("|")), attempt["error"]
             # Generous: the machine may be busy. Without a deadline it would be for ever.
-            assert attempt["duration_ms"] < 5_000
+            assert attempt["duration_ms"] < 15_000
 
 
 def test_an_answer_without_end_is_cut_and_judged_by_its_status(site: Site) -> None:
@@ -181,8 +183,8 @@ def test_a_flood_is_cut_at_once_and_takes_neither_memory_nor_turns(behave: Behav
         for id_ in ids:
             assert site.wait_for_state(id_, "dead")["attempts"] == 4
         # Generous: the machine may be busy. Uncut, each would take its 20 s, and accepting would wait with it.
-        assert all(attempt["duration_ms"] < 5_000 for id_ in ids for attempt in attempts_of(site, id_))
-        assert max(waits) < 4
+        assert all(attempt["duration_ms"] < 15_000 for id_ in ids for attempt in attempts_of(site, id_))
+        assert max(waits) < 10
         assert peak_bytes(gateway) - before < GROWTH_BYTES_MAX
 
 
@@ -194,7 +196,8 @@ def test_a_200_that_comes_too_late_is_tried_again_under_the_same_ids(site: Site)
         return Reply(hold=arrival.attempt == 1)
 
     site.destination.script = late_once
-    point_at(site, site.destination.port)
+    # So long the first is waited for, and the second may take.
+    point_at(site, site.destination.port, timeout="2s")
     site.serve()
     id_ = site.accept("shop", ORDER)
     first, second = site.destination.wait_for(id_, 2)
@@ -253,7 +256,8 @@ def circuit(site: Site) -> Any:
 
 
 def test_the_circuit_opens_outlives_a_kill_probes_and_closes(site: Site) -> None:
-    point_at(site, site.destination.port, failures=3)
+    # Nothing here is waited for in vain: who is down refuses, and who is up again may be slow on a busy machine.
+    point_at(site, site.destination.port, timeout="20s", failures=3)
     # Accepted by another process, so that what delivers can be killed alone.
     accepting = site.start("ingest").ready()
     site.destination.down()
