@@ -53,6 +53,8 @@ class Destination:
         self.arrivals: list[Arrival] = []
         self.taken: list[Arrival] = []
         """Those that were answered 2xx, in the order of the answers."""
+        self.held: list[Arrival] = []
+        """Those that are held now."""
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._released = asyncio.Event()
@@ -100,6 +102,7 @@ class Destination:
 
     async def _swap(self) -> None:
         held, self._released = self._released, asyncio.Event()
+        self.held = []
         held.set()
 
     def close(self) -> None:
@@ -135,6 +138,7 @@ class Destination:
             self._changed.notify_all()
         reply = self.script(arrival)
         if reply.hold:
+            self.held.append(arrival)
             await self._released.wait()
         if reply.after_s:
             await asyncio.sleep(reply.after_s)
