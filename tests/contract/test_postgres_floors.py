@@ -11,7 +11,7 @@ from longstop.model.lease import LeaseRequest
 from longstop.ports import Store
 from longstop.stores.postgres import PostgresStore, ServerSettings, leases, settlements
 from longstop.stores.postgres.floors import MARGIN_MS, Floors
-from longstop.stores.postgres.folding import FOLD
+from longstop.stores.postgres.folding import FOLD, Folding
 from longstop.testing.builders import AT_MS, make_append, make_delivery, make_event
 from longstop.testing.store_contract.steps import delivered, lease, replay
 
@@ -21,8 +21,10 @@ Stores = Sequence[PostgresStore]
 
 
 @pytest.fixture
-async def stores(url: str) -> AsyncIterator[Stores]:
-    """Two processes on one database."""
+async def stores(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stores]:
+    """Two processes on one database, which may look as long as they like, and fold nothing by themselves."""
+    monkeypatch.setattr("longstop.stores.postgres.floors.SAVED_S", 1_000.0)
+    monkeypatch.setattr(Folding, "begin", lambda _self: None)
     made = [PostgresStore(ServerSettings(url, relaxed=True)) for _ in range(2)]
     for store in made:
         await store.open()

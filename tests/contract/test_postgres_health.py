@@ -56,7 +56,10 @@ async def test_who_holds_a_snapshot_is_named_and_no_text_of_a_query(
     assert all(value in text for value in named.values())
     assert "secret" not in text
     await other.execute("ROLLBACK")
-    assert await old_snapshots(store) == []
+    # The store itself and the server have questions, for a moment.
+    async with asyncio.timeout(20):
+        while await old_snapshots(store):
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.usefixtures("at_once")

@@ -97,7 +97,7 @@ async def test_a_recount_that_mends_a_counter_locks_none(store: PostgresStore, o
     async with other.transaction():
         await other.fetch("SELECT FROM counters FOR UPDATE")
         while more:
-            step = await asyncio.wait_for(store.recount(after), 3)
+            step = await asyncio.wait_for(store.recount(after), 20)
             drifts += len(step.drifts)
             after, more = step.next_after, step.next_after is not None
     assert drifts == 2

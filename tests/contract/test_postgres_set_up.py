@@ -100,7 +100,7 @@ async def test_whoever_reads_for_long_keeps_an_upgrade_waiting_and_nobody_behind
         upgrading = asyncio.create_task(store.open())
         # Long enough for the upgrade to ask for the lock, and far less than it waits in all.
         for _ in range(40):
-            await other.fetch("SELECT FROM events LIMIT 1", timeout=2)
+            await other.fetch("SELECT FROM events LIMIT 1", timeout=20)
             await asyncio.sleep(0.02)
         assert not upgrading.done()
         await reading.rollback()
