@@ -301,11 +301,15 @@ class Seen:
 
 
 def attacked(site: Site, name: str, seconds: float, plant: str = "") -> Seen:
-    """Start a gateway and attack it. plant: Python that runs in it first."""
+    """Start a gateway, attack it and end it. plant: Python that runs in it first."""
     hostile_port = free_port()
     site.configure(routes=ROUTES, more=SOURCES + HOSTILE.format(port=hostile_port))
     with pinned(site):
-        return beside(site, site.start(prelude=plant).ready(), name, seconds, hostile_port)
+        process = site.start(prelude=plant).ready()
+        try:
+            return beside(site, process, name, seconds, hostile_port)
+        finally:
+            process.kill()
 
 
 def beside(site: Site, process: Process, name: str, seconds: float, hostile_port: int) -> Seen:

@@ -24,6 +24,8 @@ TIMES_MAX = 60
 """So many times as long as alone, and LEAST_S, may the quiet source wait at worst: a machine that does other things,
 too, makes ten of two by itself."""
 LEAST_S = 0.25
+ROUNDS = 3
+"""A machine that stands still does so once. Who works where others wait has them wait every time."""
 GROWTH_BYTES_MAX = 500 * 1024**2
 MORE = """
 [sources.texts]
@@ -161,13 +163,26 @@ def attack_until(stop: threading.Event, site: Site, attack: Attack) -> int:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_quiet_source_hardly_waits(gateway: tuple[Site, Process], name: str) -> None:
     site, process = gateway
-    began = list(ATTACKS).index(name) * 2 * QUIET
-    alone, before = waits(site, began), peak_bytes(process)
+    before, waited = peak_bytes(process), []
+    for number in range(ROUNDS):
+        began = (list(ATTACKS).index(name) * ROUNDS + number) * 2 * QUIET
+        alone, beside = waits(site, began), waits_beside(site, began + QUIET, ATTACKS[name])
+        waited.append((alone[QUIET // 2], beside[-5:]))
+        if beside[-1] < max(LEAST_S, TIMES_MAX * alone[QUIET // 2]):
+            break
+    else:
+        pytest.fail(f"alone, and at worst beside it, in seconds: {waited}")
+    assert peak_bytes(process) - before < GROWTH_BYTES_MAX
+
+
+def waits_beside(site: Site, began: int, attack: Attack) -> list[float]:
+    """How long it waits while others attack."""
     stop = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(ATTACKERS) as threads:
-        attacks = [threads.submit(attack_until, stop, site, ATTACKS[name]) for _ in range(ATTACKERS)]
-        beside = waits(site, began + QUIET)
-        stop.set()
+        attacks = [threads.submit(attack_until, stop, site, attack) for _ in range(ATTACKERS)]
+        try:
+            beside = waits(site, began)
+        finally:
+            stop.set()
     assert sum(each.result() for each in attacks) > 0
-    assert beside[-1] < max(LEAST_S, TIMES_MAX * alone[QUIET // 2]), (alone[QUIET // 2], beside[-5:])
-    assert peak_bytes(process) - before < GROWTH_BYTES_MAX
+    return beside
