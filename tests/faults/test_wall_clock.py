@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not instal
 SetClock = Callable[[str], None]
 
 
-def started(site: Site, role: str = "serve") -> tuple[Process, SetClock]:
-    """A gateway whose clock the returned function sets."""
+def started(site: Site, by: str, role: str = "serve") -> tuple[Process, SetClock]:
+    """A gateway whose clock is off by so much from its start, until the returned function sets it."""
     off: Path = site.folder / "off"
 
     def set_clock(by: str) -> None:
@@ -29,7 +29,7 @@ def started(site: Site, role: str = "serve") -> tuple[Process, SetClock]:
         new.write_text(by)
         new.replace(off)
 
-    set_clock("+0")
+    set_clock(by)
     site.within = (
         "env",
         f"LD_PRELOAD={LIBRARIES[0]}",
@@ -41,6 +41,12 @@ def started(site: Site, role: str = "serve") -> tuple[Process, SetClock]:
     return site.start(role), set_clock
 
 
+def jumps(gateway: Process) -> list[float]:
+    """By how many seconds it has found its clock set, each time."""
+    whole = gateway.err.rpartition("\n")[0].splitlines()
+    return [json.loads(line)["by_s"] for line in whole if '"clock_jumped"' in line]
+
+
 def body(number: int) -> bytes:
     return b'{"id": "c-%d", "type": "order", "customer": "ada"}' % number
 
@@ -50,25 +56,21 @@ def test_what_was_accepted_by_a_wrong_clock_is_delivered_when_it_is_put_right(
     site: Site, wrong: str, by_s: int
 ) -> None:
     site.destination.down()
-    gateway, set_clock = started(site)
-    set_clock(wrong)
+    gateway, set_clock = started(site, wrong)
     gateway.ready()
     ids = [site.accept("shop", body(number)) for number in range(3)]
     wait_until(lambda: all(site.delivery(id_)["attempts"] for id_ in ids), "each to be tried")
     set_clock("+0")
-    wait_until(lambda: "clock_jumped" in gateway.err, "the jump to be noticed")
+    # It reads one clock after the other, and a busy machine lets it wait in between, which may look like a jump too.
+    wait_until(lambda: any(abs(each - by_s) < 60 for each in jumps(gateway)), "the jump to be noticed")
     site.destination.up()
     for id_ in ids:
         site.wait_for_state(id_, "delivered")
-    jumps = [json.loads(line)["by_s"] for line in gateway.err.splitlines() if "clock_jumped" in line]
-    # It reads one clock after the other, and a busy machine may let it wait in between.
-    assert jumps[-1] == pytest.approx(by_s, abs=1)
     assert not site.ask("dead", "list").rows
 
 
 def test_what_was_accepted_before_a_restart_by_a_clock_that_was_ahead_is_delivered_in_order(site: Site) -> None:
-    gateway, set_clock = started(site, "ingest")
-    set_clock("+365d")
+    gateway, _ = started(site, "+365d", "ingest")
     gateway.ready()
     first = [site.accept("shop", body(number)) for number in range(3)]
     gateway.stop()
