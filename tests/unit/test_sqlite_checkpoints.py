@@ -1,6 +1,7 @@
 """The log beside the database: moved by a thread of its own, and begun anew under load."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import apsw
@@ -50,6 +51,34 @@ async def test_a_pause_is_enough_to_move_everything(tmp_path: Path) -> None:
     assert kept is not None
     assert kept.event.body == BODY
     await store.close()
+
+
+async def test_what_is_written_during_a_look_is_looked_at_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing is written any more: the look may have come too early for it."""
+    looks, begun, go_on = 0, asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def look(_connection: object) -> int:
+        nonlocal looks
+        looks += 1
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(PATIENCE_S)
+        return 0
+
+    monkeypatch.setattr(checkpoints, "_move_many", look)
+    store = SqliteStore(tmp_path / "store.db", watch_s=None)
+    await store.open()
+    async with asyncio.timeout(PATIENCE_S):
+        await store.append([make_append(1)])
+        await begun.wait()
+        await store.append([make_append(2)])
+        begun.clear()
+        go_on.set()
+        await begun.wait()
+    await store.close()
+    assert looks == 2
 
 
 async def test_a_few_pages_are_left_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,22 +30,25 @@ class Checkpoints:
         self._writer = writer
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
+        self._grown = False
+        """Since the last look began, which may have come too early for it."""
 
     def dirty(self) -> None:
         """The log has grown: look at it soon."""
+        self._grown = True
         if self._timer is None and self._running is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY_S, self._begin)
 
     async def close(self) -> None:
         """Finish what was begun and end the thread."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._running is not None:
             await asyncio.wait([self._running])
+        if self._timer is not None:
+            self._timer.cancel()
         await self._thread.close()
 
     def _begin(self) -> None:
-        self._timer = None
+        self._timer, self._grown = None, False
         self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -57,6 +60,8 @@ class Checkpoints:
             pass
         finally:
             self._running = None
+            if self._grown:
+                self.dirty()
 
 
 def _move_many(connection: apsw.Connection) -> int:
