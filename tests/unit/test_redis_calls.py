@@ -117,10 +117,11 @@ async def test_decisions_whose_answer_was_lost_are_told_again(store: Store, cut:
 async def test_of_a_server_that_loses_every_answer_it_is_said_that_it_may_have_been_done(
     store: Store, cut: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("longstop.stores.redis.database.PATIENCE_S", 0.3)
     cut.losses = 1_000
-    with pytest.raises(StoreUnavailableError):
-        await store.append([make_append(1)])
+    with monkeypatch.context() as impatient:
+        impatient.setattr("longstop.stores.redis.database.PATIENCE_S", 0.3)
+        with pytest.raises(StoreUnavailableError):
+            await store.append([make_append(1)])
     assert not store.ready()
     cut.losses = 0
     (claim,) = (await lease(store)).claims

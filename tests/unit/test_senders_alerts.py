@@ -226,9 +226,9 @@ async def test_a_redirect_is_not_followed() -> None:
 
 async def test_one_that_hangs_is_given_up_after_its_timeout() -> None:
     async with listening(silent) as hook:
-        outcome = await told(hook, "url", timeout_ms=50)
+        outcome = await told(hook, "url", timeout_ms=500)
     assert outcome.kind is OutcomeKind.RETRY
-    assert outcome.error == f"timed out after 0.05 s while waiting for the answer (127.0.0.1:{hook.port})"
+    assert outcome.error == f"timed out after 0.5 s while waiting for the answer (127.0.0.1:{hook.port})"
 
 
 async def test_a_body_without_end_keeps_nobody() -> None:

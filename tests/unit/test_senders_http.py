@@ -217,8 +217,8 @@ async def test_a_dripping_head_is_cut_at_the_deadline(begun: bytes) -> None:
 
     async with listening(dripping) as hostile:
         # The limit of a header line would end it too, but only after 80 s of dripping.
-        outcome = await post(settings(hostile.url(), timeout_ms=150))
-    error = f"timed out after 0.15 s while waiting for the answer (127.0.0.1:{hostile.port})"
+        outcome = await post(settings(hostile.url(), timeout_ms=500))
+    error = f"timed out after 0.5 s while waiting for the answer (127.0.0.1:{hostile.port})"
     assert outcome == Outcome(OutcomeKind.RETRY, error=error)
 
 
@@ -234,7 +234,7 @@ async def test_a_dripping_body_is_cut_at_the_deadline_and_the_status_stands(
         await hostile.drip(writer)
 
     async with listening(dripping) as hostile:
-        outcome = await post(settings(hostile.url(), timeout_ms=150))
+        outcome = await post(settings(hostile.url(), timeout_ms=500))
     assert (outcome.kind, outcome.error, outcome.retry_after_s) == (kind, error, 7.0)
     assert outcome.answer.startswith(b"begun ")
 
@@ -260,18 +260,18 @@ async def test_a_reset_in_the_body_leaves_the_status_standing(status: int, frami
 
 async def test_a_destination_that_says_nothing_is_timed_out() -> None:
     async with listening(silent) as hostile:
-        outcome = await post(settings(hostile.url(), timeout_ms=100))
+        outcome = await post(settings(hostile.url(), timeout_ms=500))
     assert outcome == Outcome(
         OutcomeKind.RETRY,
-        error=f"timed out after 0.1 s while waiting for the answer (127.0.0.1:{hostile.port})",
+        error=f"timed out after 0.5 s while waiting for the answer (127.0.0.1:{hostile.port})",
     )
 
 
 async def test_a_tls_handshake_that_never_comes_is_timed_out_as_connecting() -> None:
     async with listening(silent) as hostile:
-        outcome = await post(settings(hostile.url(scheme="https"), timeout_ms=100))
+        outcome = await post(settings(hostile.url(scheme="https"), timeout_ms=500))
     assert outcome.kind is OutcomeKind.RETRY
-    assert outcome.error == f"timed out after 0.1 s while connecting (127.0.0.1:{hostile.port})"
+    assert outcome.error == f"timed out after 0.5 s while connecting (127.0.0.1:{hostile.port})"
 
 
 async def test_a_refused_connection_is_a_retry() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -202,9 +203,23 @@ async def test_closing_breaks_off_a_request_for_a_token() -> None:
         sending = asyncio.create_task(at.send())
         await asked.wait()
         await at.sender.close()
-        outcome = await asyncio.wait_for(sending, 5)
+        outcome = await asyncio.wait_for(sending, 20)
         await at.sender.close()
     assert outcome == Outcome(OutcomeKind.RETRY, error="no token: the gateway stopped")
+
+
+async def expect_within(limit_s: float, error: str, make: Callable[[], AbstractAsyncContextManager[Place]]) -> None:
+    """Of three attempts one at least ends so in time: a machine that stands still for a moment does so once."""
+    for last in (False, False, True):
+        async with make() as at:
+            begin = asyncio.get_running_loop().time()
+            outcome = await at.send()
+            took_s = asyncio.get_running_loop().time() - begin
+        expected = Outcome(OutcomeKind.RETRY, error=error.format(crm=at.crm.port, tokens=at.tokens.port))
+        if last or (outcome == expected and took_s < limit_s):
+            assert outcome == expected
+            assert took_s < limit_s
+            return
 
 
 # -- in time --------------------------------------------------------------------------------------
@@ -406,14 +421,9 @@ async def test_the_second_try_has_no_deadline_of_its_own() -> None:
         writer.write(UNAUTHORIZED)
         await writer.drain()
 
-    async with place(granting("old", "new"), respond, timeout_ms=500) as at:
-        begin = asyncio.get_running_loop().time()
-        outcome = await at.send()
-        took = asyncio.get_running_loop().time() - begin
     # Not rejected: what answered 401 was the old token.
-    error = f"timed out after 0.5 s while waiting for the answer (127.0.0.1:{at.crm.port})"
-    assert outcome == Outcome(OutcomeKind.RETRY, error=error)
-    assert took < 0.95
+    error = "timed out after 0.5 s while waiting for the answer (127.0.0.1:{crm})"
+    await expect_within(0.95, error, lambda: place(granting("old", "new"), respond, timeout_ms=500))
 
 
 async def test_a_401_and_no_new_token_is_a_retry() -> None:
@@ -514,13 +524,8 @@ async def dripping(hostile: Hostile, writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("respond", [silent, dripping])
 async def test_a_slow_token_endpoint_costs_an_attempt_its_deadline_and_no_more(respond: Respond) -> None:
-    async with place(respond, timeout_ms=400) as at:
-        begin = asyncio.get_running_loop().time()
-        outcome = await at.send()
-        took = asyncio.get_running_loop().time() - begin
-    error = f"timed out after 0.4 s while waiting for a token of 127.0.0.1:{at.tokens.port} (127.0.0.1:{at.crm.port})"
-    assert outcome == Outcome(OutcomeKind.RETRY, error=error)
-    assert took < 0.75
+    error = "timed out after 0.4 s while waiting for a token of 127.0.0.1:{tokens} (127.0.0.1:{crm})"
+    await expect_within(0.75, error, lambda: place(respond, timeout_ms=400))
 
 
 async def test_an_endless_answer_is_cut() -> None:

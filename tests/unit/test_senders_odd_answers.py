@@ -110,7 +110,7 @@ async def test_what_is_no_answer_of_this_kind_is_tried_again(odd: str) -> None:
 async def test_chunks_that_are_none_leave_the_status_standing() -> None:
     raw = LINE + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nok"
     async with listening(ending(raw)) as hostile:
-        outcome = await post(settings(hostile.url(), timeout_ms=200))
+        outcome = await post(settings(hostile.url(), timeout_ms=1_000))
     assert (outcome.kind, outcome.status) == (OutcomeKind.SUCCESS, 200)
 
 

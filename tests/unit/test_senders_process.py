@@ -408,6 +408,14 @@ async def test_where_no_process_can_be_started_it_is_a_retry(make: Make, monkeyp
     assert await sent(make("show")) == expected
 
 
+async def told_by_one_that_hangs(sender: ProcessSender, here: Path, name: str, expected: Outcome) -> str:
+    """What a handler told before it was killed. On a busy machine that may be before it has: then another one does."""
+    (here / name).unlink(missing_ok=True)
+    while not (here / name).exists():
+        assert await sent(sender) == expected
+    return (here / name).read_text()
+
+
 # -- time -----------------------------------------------------------------------------------------
 
 
@@ -415,22 +423,21 @@ async def test_where_no_process_can_be_started_it_is_a_retry(make: Make, monkeyp
 async def test_at_the_timeout_the_worker_is_killed(make: Make, here: Path, name: str) -> None:
     sender = make(name, timeout_ms=200)
     expected = Outcome(OutcomeKind.RETRY, error="timeout: the handler was not done after 0.2 s")
-    assert await sent(sender) == expected
-    pid = int(await told(here, "pid"))
+    pid = int(await told_by_one_that_hangs(sender, here, "pid", expected))
     await until(lambda: not alive(pid), "the worker to be killed")
-    assert await sent(sender) == expected
-    assert int(await told(here, "pid")) != pid
+    assert int(await told_by_one_that_hangs(sender, here, "pid", expected)) != pid
 
 
 async def test_what_a_handler_has_started_ends_with_it_at_the_timeout(make: Make, here: Path) -> None:
-    assert (await sent(make("hangs_with_a_child", timeout_ms=500))).kind is OutcomeKind.RETRY
-    child = int(await told(here, "child"))
+    expected = Outcome(OutcomeKind.RETRY, error="timeout: the handler was not done after 0.5 s")
+    sender = make("hangs_with_a_child", timeout_ms=500)
+    child = int(await told_by_one_that_hangs(sender, here, "child", expected))
     await until(lambda: not alive(child), "the child to be killed")
 
 
 async def test_the_timeout_does_not_count_the_start(make: Make, here: Path) -> None:
-    (here / "slow_to_import.py").write_text("import time; time.sleep(0.6)\ndef f(event): pass")
-    assert await sent(make("f", module="slow_to_import", timeout_ms=300)) == SUCCESS
+    (here / "slow_to_import.py").write_text("import time; time.sleep(1.2)\ndef f(event): pass")
+    assert await sent(make("f", module="slow_to_import", timeout_ms=1_000)) == SUCCESS
 
 
 async def test_a_worker_that_never_gets_ready_is_ended(make: Make, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

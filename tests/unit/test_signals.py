@@ -116,6 +116,7 @@ async def text(tmp_path: Path) -> AsyncIterator[str]:
                     'longstop_deliveries_delivered_total{destination="crm",source="shop"} 1.0',
                     'reason="rejected",source="shop"} 1.0',
                     'longstop_circuit_open{destination="crm"} 1.0',
+                    'longstop_circuit_changes_total{change="opened",destination="crm"} 1.0',
                 )
             )
 
