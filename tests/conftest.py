@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from acceptance.harness import Site
 
+# What is drawn is the same in every run, and may take as long as it likes: hypothesis has a test fail of which one
+# example took a fifth of a second, or whose examples are slow to make.
+settings.register_profile("longstop", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("longstop")
 pytest_plugins = ["stores_at_hand", "nothing_missing"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -26,9 +26,6 @@ from acceptance.harness import (
     wait_until,
 )
 
-# Each is forty starts of a program, and took 90 s of the usual 120 on a machine that was busy.
-pytestmark = pytest.mark.timeout(300)
-
 PASSWORD, WRONG = "canary-password-7f3a", "canary-wrong-password-7f3a"
 CANARIES = {
     "a destination's header": "canary-destination-7f3a",

@@ -349,7 +349,7 @@ def accepts_or_refuses(text: str) -> None:
 
 
 @given(st.text())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_read_or_refused(text: str) -> None:
     accepts_or_refuses(text)
 
@@ -404,7 +404,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 @given(DOCUMENTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_document_is_read_or_refused(document: dict[str, object]) -> None:
     text = "\n".join(f"{key} = {as_toml(value)}" for key, value in document.items())
     tomllib.loads(text)
@@ -412,7 +412,7 @@ def test_any_document_is_read_or_refused(document: dict[str, object]) -> None:
 
 
 @given(st.text("abc.[]()*&|!=<>@`'\"{}:,0123456789-? \\", max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_expression_is_read_or_refused(expression: str) -> None:
     accepts_or_refuses(f"{HELLO}dedup = {quoted(expression)}")
 

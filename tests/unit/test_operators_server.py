@@ -112,8 +112,8 @@ POST = b"POST /api/v1/session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100
 async def test_a_request_that_does_not_come_ends_the_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.05)
-    monkeypatch.setattr(connection, "BODY_WITHIN_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.3)
+    monkeypatch.setattr(connection, "BODY_WITHIN_S", 0.3)
     client = await served.connect()
     client.write(sent)
     if sent.startswith(METRICS):

@@ -4,7 +4,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from longstop.senders.addresses import PrivateAddressError, is_public, public_socket
@@ -168,14 +168,12 @@ def test_odd_spellings_are_never_public(spelling: str) -> None:
     assert not is_public(spelling)
 
 
-@settings(derandomize=True)
 @given(st.ip_addresses(v=4))
 def test_what_the_standard_library_calls_special_is_not_public_ipv4(ip: IPv4Address) -> None:
     assert ip.is_global or not is_public(ip)
     assert not (ip.is_multicast and is_public(ip))
 
 
-@settings(derandomize=True)
 @given(st.ip_addresses(v=6))
 def test_what_the_standard_library_calls_special_is_not_public_ipv6(ip: IPv6Address) -> None:
     carried = ip.ipv4_mapped

@@ -327,7 +327,7 @@ async def test_in_a_gateway_on_threads(handler: Handler, tmp_path: Path) -> None
     store = SqliteStore(tmp_path / "store.db", watch_s=None)
     await store.open()
     await store.append([make_append(1)])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await done.wait()
     await gateway.stop()
     await store.close()
