@@ -42,7 +42,7 @@ def bouncer(postgresql: postgres_server.PostgresServer) -> Iterator[int]:
     with (folder / "log").open("wb") as out:
         process = subprocess.Popen([program, *as_nobody, str(folder / "ini")], stdout=out, stderr=out)
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not listens(port):
             assert process.poll() is None, Path(folder / "log").read_text()
             assert time.monotonic() < end

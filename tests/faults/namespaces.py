@@ -28,7 +28,7 @@ import pytest
 
 T = TypeVar("T")
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 CLONE_NEWNET = 0x4000_0000
 _SEARCHED = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _NUMBERS = itertools.count(1)

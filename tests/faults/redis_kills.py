@@ -62,7 +62,11 @@ async def run(
     ]
     tasks += [asyncio.create_task(_work(store, ledger, over)) for store in stores]
     for _ in range(kills):
+        before = len(ledger.acknowledged)
         await asyncio.sleep(rng.uniform(0.02, 0.25))
+        # On a busy machine nothing may have come of it by then, and then nothing could be lost.
+        while len(ledger.acknowledged) == before and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.005)
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(rng.uniform(0, 0.05))
         await asyncio.to_thread(server.start)

@@ -13,7 +13,7 @@ LOUD = """
 kind = "generic"
 verify = { scheme = "bearer" }
 secrets = ["${BEARER_TOKEN}"]
-rate = "5/s"
+rate = "1/s"
 """
 FLOOD = 200
 STRANGERS = 100

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(binary() is None, reason="no redis-server or val
 T = TypeVar("T")
 
 SLOT = key_slot(b"longstop")
-QUICK = ("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+QUICK = ("--cluster-node-timeout", "3000", "--repl-diskless-sync-delay", "0")
 
 
 def test_an_address_of_a_cluster_is_reached_as_the_one_before() -> None:
