@@ -40,7 +40,7 @@ def prepare(site: Site, isolation: str, concurrency: int) -> None:
     (site.folder / "handlers_of_this_site.py").write_text(HANDLER)
     more = DESTINATION.format(isolation=isolation, concurrency=concurrency, crashes=CRASHES)
     # Whoever dies with the gateway is waited for until its lease ends. Where that does not die, none is to end.
-    site.configure(routes=ROUTES, more=more, lease="1s" if isolation == "none" else "30s")
+    site.configure(routes=ROUTES, more=more, lease="2s" if isolation == "none" else "30s")
 
 
 def post(site: Site, name: str, type_: str = "order") -> str:

@@ -102,7 +102,7 @@ class _At:
 
 
 def test_a_worker_that_stood_still_past_its_lease_settles_nothing(site: Site) -> None:
-    site.configure(lease="1s")
+    site.configure(lease="2s")
     held = Counter[str]()
 
     def hold_the_first(arrival: Arrival) -> Reply:
