@@ -22,6 +22,7 @@ from longstop.model.lease import Claim, LeaseRequest, Settlement
 from longstop.stores.postgres import PostgresStore, ServerSettings, append_rows, lanes, settlements
 from longstop.stores.postgres.arrivals import Arrivals
 from longstop.stores.postgres.failures import AnswerLostError
+from longstop.stores.postgres.folding import Folding
 from longstop.stores.postgres.watch import Watch
 from longstop.testing.builders import AT_MS, event_id, make_append, make_delivery, make_event
 from longstop.testing.store_contract.steps import delivered, settlement, to_retry
@@ -217,7 +218,7 @@ async def wired(
     postgresql: postgres_server.PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[PostgresStore, Wire]]:
     # The answer that is swallowed is that to the test's own call: nothing else is asked meanwhile.
-    for each in (Arrivals, Watch):
+    for each in (Arrivals, Folding, Watch):
         monkeypatch.setattr(each, "begin", lambda _self: None)
     with postgresql.place() as url:
         async with Wire(str(postgresql.folder)) as wire:
