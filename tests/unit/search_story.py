@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from longstop.model.append import Append
-from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, State, Transition, Trigger
+from longstop.model.delivery import DeadReason, Delivery, Outcome, OutcomeKind, State, Transition, Trigger
+from longstop.model.ids import format_uuid7
 from longstop.model.lease import LeaseRequest
 from longstop.model.listing import DeliveryFilter, Drift, EventFilter, Page
 from longstop.ports import Store
@@ -17,15 +18,18 @@ STATUSES = (None, 404, 503)
 
 
 def an_append(rng: random.Random, number: int) -> Append:
+    at_ms = AT_MS + 15 * number
+    id_ = format_uuid7(at_ms, 8 * number)
     if rng.random() < 0.05:
-        return make_quarantined(number, received_at_ms=AT_MS + number)
+        return make_quarantined(number, id=id_, received_at_ms=at_ms)
     event = make_event(
         number,
+        id=id_,
         source=rng.choice(("shop", "till")),
         type=rng.choice(("paid", "sent", None)),
         key=rng.choice(("a", "b", "c", "", None)),
         dedup=rng.choice((None, b"%d" % rng.randrange(40))),
-        received_at_ms=AT_MS + number + rng.choice((0, 0, 0, -40, 25)),
+        received_at_ms=at_ms + rng.choice((0, 0, 0, -40, 25)),
         body=b"needle" if rng.random() < 0.1 else b"hay",
     )
     names = rng.sample(("crm", "lake", "log"), rng.randrange(4))
@@ -33,7 +37,15 @@ def an_append(rng: random.Random, number: int) -> Append:
         make_delivery(event, name, place, lane=event.key if name == "crm" else None)
         for place, name in enumerate(sorted(names))
     )
-    return Append(event, tuple(made), event.received_at_ms + 10_000)
+    return Append(event, tuple(_skewed(each, rng) for each in made), event.received_at_ms + 10_000)
+
+
+def _skewed(delivery: Delivery, rng: random.Random) -> Delivery:
+    """With an id that another process may have made, in another order than those of the events."""
+    if delivery.lane is not None or rng.random() < 0.5:
+        return delivery
+    at_ms = delivery.received_at_ms + rng.choice((-100, 60, 80))
+    return replace(delivery, id=format_uuid7(at_ms, rng.getrandbits(64)))
 
 
 async def a_story(rng: random.Random, stores: list[Store]) -> None:

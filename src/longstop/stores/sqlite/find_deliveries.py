@@ -1,10 +1,12 @@
 """Which index answers a listing of deliveries.
 
 Of the dead every filter has one, most of them by way of the groups: few rows say which destinations, reasons, statuses
-and errors there are. Of what is not dead a filter by source, type or key goes by way of the events where those are few;
-where they are many, going through the deliveries finds them soon.
+and errors there are. Of what is not dead a filter by source, type or key goes by way of the events, which have an index
+for each, as long as that fills a page soon; otherwise through the deliveries.
 """
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,13 +15,25 @@ import apsw
 from longstop.model.delivery import State
 from longstop.model.error_group import OTHER, has_variables, may_say
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
-from longstop.stores.sqlite import find_events
+from longstop.stores.sqlite import find_events, walk
 from longstop.stores.sqlite.event_deliveries import rows_of
 from longstop.stores.sqlite.rows import Row
-from longstop.stores.sqlite.walk import Condition, Ids, Stream, count_up_to, gather, walk_all
+from longstop.stores.sqlite.walk import (
+    Condition,
+    Found,
+    Ids,
+    Stream,
+    count_up_to,
+    gather,
+    merge,
+    patience,
+    walk_all,
+)
 
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
+NEAR = 500
+"""After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 GROUPS_MAX = 500
 """Of more groups than that, each is not asked by itself."""
 GROUPS_MAX_BY_KEY = 3_000
@@ -90,7 +104,7 @@ def _few(connection: apsw.Connection, wanted: DeliveryFilter, page: Page) -> Ids
     if wanted.since_ms is not None or wanted.until_ms is not None:
         return _few_ended(connection, wanted, conditions, asked, page)
     if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
-        return _few_events(connection, wanted, asked, page)
+        return _by_events(connection, wanted, asked, page)
     return None
 
 
@@ -112,17 +126,43 @@ def _few_ended(
     return gather(connection, f"SELECT id FROM {_TABLE} INDEXED BY deliveries_ended", [ended, *when, *asked], page)
 
 
-def _few_events(
+def _by_events(
     connection: apsw.Connection, wanted: DeliveryFilter, asked: Sequence[Condition], page: Page
 ) -> Ids | None:
-    of_events = EventFilter(source=wanted.source, type=wanted.type, key=wanted.key)
-    found = find_events.find(connection, of_events, Page(FEW, patience_ms=page.patience_ms // 4))
-    if found.next_after is not None:
-        return None
-    if not found.ids:
-        return Ids([], None, None)
-    ids = '["' + '","'.join(found.ids) + '"]'
-    return gather(connection, f"SELECT id FROM {_TABLE}", [Condition(_OF_EVENTS, (ids, ids)), *asked], page)
+    """By way of the events, some at a time in the page's order; None where too many have to be looked at for it."""
+    of_events = EventFilter(wanted.source, wanted.type, wanted.key, wanted.received_since_ms, wanted.received_until_ms)
+    times, until_s = find_events.id_times(connection), patience(page, 0.25)
+    chunk = min(max(walk.FIRST_CHUNK, page.limit + 1), FEW) if times.are_near else FEW
+    after, looked_at = times.events_behind(page), 0
+    found: list[str] = []
+    while looked_at < FEW and not (looked_at >= NEAR and _few_stand_so(connection, wanted)):
+        events = find_events.find(connection, of_events, Page(chunk, after, page.newest_first, page.patience_ms // 4))
+        after = events.next_after
+        if after is not None and not times.are_near:
+            return None
+        found += _of_these(connection, events.ids, asked, page)
+        whole = found if after is None else times.before_others(found, after, page.newest_first)
+        if after is None or len(whole) > page.limit:
+            return merge(page, [Found(whole)])
+        if time.monotonic() >= until_s:
+            return None
+        looked_at += chunk
+        chunk = min(chunk * 2, FEW - looked_at)
+    return None
+
+
+def _of_these(connection: apsw.Connection, events: Sequence[str], asked: Sequence[Condition], page: Page) -> list[str]:
+    """What fits of the deliveries of these events; one more than the page has room for at most."""
+    of_events = Condition(_OF_EVENTS, (ids := json.dumps(events), ids))
+    return gather(connection, f"SELECT id FROM {_TABLE}", [of_events, *asked], replace(page, limit=page.limit + 1)).ids
+
+
+def _few_stand_so(connection: apsw.Connection, wanted: DeliveryFilter) -> bool:
+    """Whether so little is in the filter's state that all of it is gone through soon."""
+    if wanted.state is None:
+        return False
+    query = "SELECT sum(n) FROM counters WHERE subject = 'deliveries' AND state = ?1 AND name = ifnull(?2, name)"
+    return (connection.execute(query, (wanted.state.value, wanted.destination)).get or 0) <= FEW
 
 
 # -- streams ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from longstop.model.ids import format_uuid7
+from longstop.model.id_times import IdTimes
 from longstop.model.listing import EventFilter, Page
 from longstop.stores.sqlite.key_places import key_hash
 from longstop.stores.sqlite.walk import QUICK_S, Condition, Found, Ids, Stream, merge, patience, walk, walk_all
@@ -47,21 +47,18 @@ def received_within(
     """
     if since_ms is None and until_ms is None and ended_until_ms is None:
         return [], []
-    ahead_ms, behind_ms, early_ms = next(connection.execute("SELECT ahead_ms, behind_ms, early_ms FROM marks"))
-    within, fits = [], []
-    if since_ms is not None:
-        within.append(Condition("id >= ?", (_lowest(since_ms - behind_ms),)))
-        fits.append(Condition("received_at_ms >= ?", (since_ms,)))
-    if until_ms is not None:
-        within.append(Condition("id < ?", (_lowest(until_ms + ahead_ms),)))
-        fits.append(Condition("received_at_ms < ?", (until_ms,)))
-    if ended_until_ms is not None:
-        within.append(Condition("id < ?", (_lowest(ended_until_ms + ahead_ms + early_ms),)))
-    return within, fits if ahead_ms or behind_ms else []
+    times = id_times(connection)
+    low, high = times.received(since_ms, until_ms, ended_until_ms)
+    within = [Condition("id >= ?", (low,))] if low is not None else []
+    within += [Condition("id < ?", (high,))] if high is not None else []
+    fits = [Condition("received_at_ms >= ?", (since_ms,))] if since_ms is not None else []
+    fits += [Condition("received_at_ms < ?", (until_ms,))] if until_ms is not None else []
+    return within, fits if times.apart_ms else []
 
 
-def _lowest(at_ms: int) -> str:
-    return format_uuid7(min(max(at_ms, 0), (1 << 48) - 1), 0)
+def id_times(connection: apsw.Connection) -> IdTimes:
+    """How far ids' times lie from those of arrival."""
+    return IdTimes(*next(connection.execute("SELECT ahead_ms, behind_ms, early_ms FROM marks")))
 
 
 # -- by key ---------------------------------------------------------------------------------------------

@@ -1,11 +1,25 @@
 """Searching: by what an attempt came to, by what is held, by when it was received; and ending when patience does."""
 
-from longstop.model.delivery import Outcome, OutcomeKind, State
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from longstop.model.append import Append
+from longstop.model.delivery import Delivery, Outcome, OutcomeKind, State
+from longstop.model.ids import format_uuid7
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.ports import Store
 from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
 from longstop.testing.store_contract.check import expect, expect_equal
-from longstop.testing.store_contract.steps import dead_of, delivered, lease, ordered_append, settled, to_retry
+from longstop.testing.store_contract.steps import (
+    dead_of,
+    delivered,
+    discard,
+    lease,
+    ordered_append,
+    settled,
+    to_retry,
+)
 
 PAGES_MAX = 500
 """A search that has not ended by then makes no way."""
@@ -106,3 +120,79 @@ async def check_patience_is_not_needed(store: Store) -> None:
         listing = await store.find_events(wanted, Page(4, newest_first=False, patience_ms=0))
         expect_equal(len(listing.rows), 4, f"rows of a page of {wanted!r}")
         expect_equal(listing.searched_to_ms, None, f"searched_to_ms of {wanted!r}")
+
+
+# -- what is not dead, of a type or the like ------------------------------------------------------------
+
+
+def _skewed(number: int, rng: random.Random, skew_ms: int = 240) -> Append:
+    """An event and its deliveries, whose ids were made about when it came: by several processes, in any order."""
+    at_ms = AT_MS + 20 * number
+    ids = [format_uuid7(at_ms + rng.randint(-skew_ms, skew_ms), 4 * number + place) for place in range(3)]
+    named = ("shop", "paid") if number % 4 else ("till", "sent")
+    key = "a" if number % 3 else "b"
+    made = make_append(
+        number, ("crm", "lake"), id=ids[0], source=named[0], type=named[1], key=key, received_at_ms=at_ms
+    )
+    skewed = (replace(each, id=id_) for each, id_ in zip(made.deliveries, ids[1:], strict=True))
+    return replace(made, deliveries=tuple(skewed))
+
+
+_OF_A_TYPE = (
+    DeliveryFilter(state=State.SCHEDULED, type="paid"),
+    DeliveryFilter(source="till", destination="crm"),
+    DeliveryFilter(state=State.DISCARDED, type="paid", key="a"),
+    DeliveryFilter(type="paid", received_since_ms=AT_MS + 500, received_until_ms=AT_MS + 6_000),
+)
+_ONE_EACH = DeliveryFilter(state=State.SCHEDULED, type="paid", destination="crm")
+_SIZES = range(34, 64, 2)
+"""A store that goes through 64 events in one go has the last row of some of these pages among the last of those."""
+
+
+async def check_pages_of_a_type(store: Store) -> None:
+    """However the ids of deliveries lie beside those of their events, pages are whole and in order, wherever cut."""
+    rng = random.Random(4)
+    some = [_skewed(number, rng) for number in range(320)]
+    await store.append(some)
+    kept = {each.id: each for item in some for each in item.deliveries}
+    await _discard_some(store, kept, rng)
+    for wanted in _OF_A_TYPE:
+        await _expect_pages(store, kept.values(), wanted, rng, (1, 20, 100))
+    await _expect_pages(store, kept.values(), _ONE_EACH, rng, _SIZES)
+    # Made by a clock that was put back since: from now on any delivery may be far from its event.
+    ahead = _skewed(320, rng, skew_ms=40_000)
+    await store.append([ahead])
+    await _expect_pages(store, [*kept.values(), *ahead.deliveries], _ONE_EACH, rng, (1, 60))
+
+
+async def _discard_some(store: Store, kept: dict[str, Delivery], rng: random.Random) -> None:
+    chosen = [each.id for each in kept.values() if each.destination == "lake" and rng.random() < 0.5]
+    await store.act([discard(id_) for id_ in chosen])
+    kept.update({id_: replace(kept[id_], state=State.DISCARDED) for id_ in chosen})
+
+
+async def _expect_pages(
+    store: Store, kept: Collection[Delivery], wanted: DeliveryFilter, rng: random.Random, limits: Sequence[int]
+) -> None:
+    fitting = sorted(each.id for each in kept if _fits(each, wanted))
+    for newest_first in (True, False):
+        expected = fitting[::-1] if newest_first else fitting
+        for limit in limits:
+            begin = max(0, rng.randint(-20, len(expected) // 2))
+            page = Page(limit, expected[begin - 1] if begin else None, newest_first, 60_000)
+            found, shown = await store.find_deliveries(wanted, page), expected[begin : begin + limit]
+            expect_equal([row.id for row in found.rows], shown, f"{page!r} of {wanted!r}")
+            next_after = shown[-1] if begin + limit < len(expected) else None
+            expect_equal(found.next_after, next_after, f"next_after of {page!r} of {wanted!r}")
+
+
+def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:
+    return (
+        wanted.state in (None, delivery.state)
+        and wanted.source in (None, delivery.source)
+        and wanted.destination in (None, delivery.destination)
+        and wanted.type in (None, delivery.type)
+        and wanted.key in (None, delivery.key)
+        and (wanted.received_since_ms or 0) <= delivery.received_at_ms
+        and (wanted.received_until_ms is None or delivery.received_at_ms < wanted.received_until_ms)
+    )
