@@ -10,6 +10,7 @@ import pytest
 
 from longstop.model.append import Append
 from longstop.model.delivery import DeadReason, Outcome, OutcomeKind, State
+from longstop.model.ids import format_uuid7
 from longstop.model.listing import Counts, DeliveryFilter, EventFilter, Listing, Page
 from longstop.model.retention import Cutoffs, Forgettable, Kind
 from longstop.ports import Store
@@ -46,7 +47,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for walk in (sqlite_walk, postgres_walk):
         monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
     for find in (sqlite_find, postgres_find):
-        monkeypatch.setattr(find, "FEW", 5)
+        for name, count in (("EVENTS_FIRST", 2), ("NEAR", 4), ("FEW", 9)):
+            monkeypatch.setattr(find, name, count)
 
 
 @pytest.fixture
@@ -55,6 +57,11 @@ async def store(place: Place) -> AsyncIterator[Store]:
     await made.open()
     yield made
     await made.close()
+
+
+def _id(number: int) -> str:
+    """Of an event that arrives when it should: as far from the next as their arrivals are."""
+    return event_id(10 * number)
 
 
 class Life:
@@ -91,16 +98,25 @@ class Life:
     def _new(self) -> Append:
         number, choice = self.events, self.rng.choice
         if self.rng.random() < 0.1:
-            return make_quarantined(number, received_at_ms=AT_MS + number * 10)
+            return make_quarantined(number, id=_id(number), received_at_ms=AT_MS + number * 10)
         made = make_append(
             number,
+            id=_id(number),
             source=choice(("shop", "till")),
             type=choice(("paid", "sent", None, "a\x00b")),
             key=choice(("a", "b", "ж", None)),
             to=choice((("crm",), ("crm", "lake"), ("lake",), ())),
-            received_at_ms=AT_MS + number * 10 + choice((0, 0, 0, -500, 300)),
+            received_at_ms=AT_MS + number * 10 + choice((0, 0, 0, -50, 30)),
         )
-        return in_lane(made) if self.rng.random() < 0.3 else made
+        return in_lane(made) if self.rng.random() < 0.3 else self._skewed(made)
+
+    def _skewed(self, made: Append) -> Append:
+        """With deliveries whose ids others made, in another order than those of their events."""
+        number = 4 * self.events
+        ids = [format_uuid7(made.event.received_at_ms + self.rng.choice((-40, 0, 0, 60)), number + n) for n in (1, 2)]
+        return replace(
+            made, deliveries=tuple(replace(each, id=id_) for each, id_ in zip(made.deliveries, ids, strict=False))
+        )
 
     async def _try_some(self, at_ms: int) -> None:
         room = {"crm": self.rng.randint(0, 2), "lake": 1}
@@ -146,7 +162,7 @@ class Life:
             await self.both(lambda store, id_=id_: store.history(id_))  # type: ignore[misc]
             await self.both(lambda store, id_=id_: store.ahead(id_))  # type: ignore[misc]
             await self.both(lambda store, id_=id_: store.find_ids(id_[-8:], 500))  # type: ignore[misc]
-        for id_ in map(event_id, range(self.events + 1)):
+        for id_ in map(_id, range(self.events + 1)):
             await self.both(lambda store, id_=id_: store.event(id_))  # type: ignore[misc]
         await self.both(_counts)
         await self.both(_groups)
@@ -245,7 +261,7 @@ async def test_a_store_answers_as_memory_does(seed: int, store: Store) -> None:
     for _ in range(QUESTIONS):
         await life.ask()
     await life.look_at_all()
-    everything = [event_id(number) for number in range(life.events + 1)]
+    everything = [_id(number) for number in range(life.events + 1)]
     before = Cutoffs(*(life.rng.choice(TIMES) for _ in range(4)))
     assert len(await life.both(lambda store: store.whole(everything))) == life.events
     await life.both(lambda store: store.forget_attempts(everything[::2], AT_MS + 10_300))

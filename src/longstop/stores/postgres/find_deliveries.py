@@ -2,9 +2,10 @@
 
 What waits is in `queue`. Of the dead every filter has an index, most of them by way of the groups: few rows say which
 destinations, reasons, statuses and errors there are. Of what is not dead a filter by source, type or key goes by way of
-the events where those are few; where they are many, going through the deliveries finds them soon.
+the events, which have an index for each, as long as that fills a page soon; otherwise through the deliveries.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,10 +18,14 @@ from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.stores.postgres import find_events
 from longstop.stores.postgres.find_events import received_within
 from longstop.stores.postgres.statements import Condition
-from longstop.stores.postgres.walk import PLANNED_FOR_ITS_VALUES, Each, Ids, Stream, count_up_to, gather, walk
+from longstop.stores.postgres.walk import PLANNED_FOR_ITS_VALUES, Each, Ids, Stream, count_up_to, gather, ids_of, walk
 
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
+EVENTS_FIRST = 64
+"""So many events are gone through in one go, and twice as many in the next."""
+NEAR = 500
+"""After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 GROUPS_MAX = 500
 """Of more groups than that, each is not asked by itself."""
 GROUPS_MAX_BY_KEY = 3_000
@@ -119,7 +124,7 @@ async def _few(connection: asyncpg.Connection, wanted: DeliveryFilter, page: Pag
     if wanted.since_ms is not None or wanted.until_ms is not None:
         return await _few_ended(connection, wanted, conditions, asked, page)
     if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
-        return await _few_events(connection, wanted, asked, page)
+        return await _by_events(connection, wanted, asked, page)
     return None
 
 
@@ -141,14 +146,45 @@ async def _few_ended(
     return await gather(connection, Condition(f"{_DELIVERIES} {_WITH_QUEUE}"), [*when, *asked], page)
 
 
-async def _few_events(
+async def _by_events(
     connection: asyncpg.Connection, wanted: DeliveryFilter, asked: Sequence[Condition], page: Page
 ) -> Ids | None:
-    of_events = EventFilter(source=wanted.source, type=wanted.type, key=wanted.key)
-    found = await find_events.find(connection, of_events, Page(FEW, patience_ms=page.patience_ms // 4))
-    if found.next_after is not None:
-        return None
-    return await gather(connection, Condition(_OF_EVENTS, (found.ids,)), asked, page)
+    """By way of the events, some at a time in the page's order; None where too many have to be looked at for it."""
+    of_events = EventFilter(wanted.source, wanted.type, wanted.key, wanted.received_since_ms, wanted.received_until_ms)
+    times, until_s = await find_events.id_times(connection), time.monotonic() + page.patience_ms / 4_000
+    chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
+    after, looked_at = times.events_behind(page), 0
+    found: list[str] = []
+    while looked_at < FEW and not (looked_at >= NEAR and await _few_stand_so(connection, wanted)):
+        rest = Page(chunk, after, page.newest_first, page.patience_ms // 4)
+        events = await find_events.search(connection, of_events, rest)
+        after = events.next_after
+        if after is not None and not times.are_near:
+            return None
+        found += await _of_these(connection, events.ids, asked, page)
+        whole = found if after is None else times.before_others(found, after, page.newest_first)
+        if after is None or len(whole) > page.limit:
+            return ids_of(page, sorted(whole, reverse=page.newest_first))
+        if time.monotonic() >= until_s:
+            return None
+        looked_at += chunk
+        chunk = min(chunk * 2, FEW - looked_at)
+    return None
+
+
+async def _of_these(
+    connection: asyncpg.Connection, events: Sequence[str], asked: Sequence[Condition], page: Page
+) -> list[str]:
+    """What fits of the deliveries of these events; one more than the page has room for at most."""
+    return (await gather(connection, Condition(_OF_EVENTS, (events,)), asked, replace(page, limit=page.limit + 1))).ids
+
+
+async def _few_stand_so(connection: asyncpg.Connection, wanted: DeliveryFilter) -> bool:
+    """Whether so little is in the filter's state that all of it is gone through soon."""
+    if wanted.state is None:
+        return False
+    query = "SELECT sum(n) FROM counted WHERE subject = 'deliveries' AND state = $1 AND name = coalesce($2, name)"
+    return (await connection.fetchval(query, wanted.state.value, wanted.destination) or 0) <= FEW
 
 
 # -- streams ------------------------------------------------------------------------------------------------

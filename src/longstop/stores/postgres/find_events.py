@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from longstop.model.ids import format_uuid7
+from longstop.model.id_times import IdTimes
 from longstop.model.listing import EventFilter, Page
 from longstop.stores.postgres.statements import Condition
 from longstop.stores.postgres.walk import PLANNED_FOR_ITS_VALUES, Ids, Stream, walk
@@ -13,6 +13,11 @@ _ROWS = "events e"
 async def find(connection: asyncpg.Connection, wanted: EventFilter, page: Page) -> Ids:
     """The ids of one page."""
     await connection.execute(PLANNED_FOR_ITS_VALUES)
+    return await search(connection, wanted, page)
+
+
+async def search(connection: asyncpg.Connection, wanted: EventFilter, page: Page) -> Ids:
+    """The same, in a transaction that plans for its values."""
     within, fits = await received_within(connection, "e", wanted.since_ms, wanted.until_ms)
     # The first of these has the index that is gone through: what has the fewest events of one value.
     given = [
@@ -41,18 +46,15 @@ async def received_within(
     """
     if since_ms is None and until_ms is None and ended_until_ms is None:
         return [], []
-    ahead_ms, behind_ms, early_ms = await connection.fetchrow("SELECT ahead_ms, behind_ms, early_ms FROM marks")
-    within, fits = [], []
-    if since_ms is not None:
-        within.append(Condition(f"{table}.id >= {{}}", (_lowest(since_ms - behind_ms),)))
-        fits.append(Condition(f"{table}.received_at_ms >= {{}}", (since_ms,)))
-    if until_ms is not None:
-        within.append(Condition(f"{table}.id < {{}}", (_lowest(until_ms + ahead_ms),)))
-        fits.append(Condition(f"{table}.received_at_ms < {{}}", (until_ms,)))
-    if ended_until_ms is not None:
-        within.append(Condition(f"{table}.id < {{}}", (_lowest(ended_until_ms + ahead_ms + early_ms),)))
-    return within, fits if ahead_ms or behind_ms else []
+    times = await id_times(connection)
+    low, high = times.received(since_ms, until_ms, ended_until_ms)
+    within = [Condition(f"{table}.id >= {{}}", (low,))] if low is not None else []
+    within += [Condition(f"{table}.id < {{}}", (high,))] if high is not None else []
+    fits = [Condition(f"{table}.received_at_ms >= {{}}", (since_ms,))] if since_ms is not None else []
+    fits += [Condition(f"{table}.received_at_ms < {{}}", (until_ms,))] if until_ms is not None else []
+    return within, fits if times.apart_ms else []
 
 
-def _lowest(at_ms: int) -> str:
-    return format_uuid7(min(max(at_ms, 0), (1 << 48) - 1), 0)
+async def id_times(connection: asyncpg.Connection) -> IdTimes:
+    """How far ids' times lie from those of arrival."""
+    return IdTimes(*await connection.fetchrow("SELECT ahead_ms, behind_ms, early_ms FROM marks"))

@@ -72,7 +72,7 @@ async def walk(connection: asyncpg.Connection, streams: Sequence[Stream], page: 
     """One page of several streams, which have no row in common."""
     streams = [each for each in streams if each.width]
     if not any(each.fits for each in streams):
-        return _page(page, await _ids(connection, streams, page, page.after, None, page.limit + 1) if streams else [])
+        return ids_of(page, await _ids(connection, streams, page, page.after, None, page.limit + 1) if streams else [])
     until_s = time.monotonic() + page.patience_ms / 1000
     chunk_max = max(FIRST_CHUNK, min(CHUNK_MAX, ENTRIES_MAX // sum(each.width for each in streams)))
     found: list[str] = []
@@ -82,7 +82,7 @@ async def walk(connection: asyncpg.Connection, streams: Sequence[Stream], page: 
         bound = await _id_at(connection, streams, page, cursor, chunk)
         found += await _ids(connection, streams, page, cursor, bound, page.limit + 1 - len(found))
         if bound is None or len(found) > page.limit:
-            return _page(page, found)
+            return ids_of(page, found)
         cursor = bound
         now_s = time.monotonic()
         if now_s >= until_s:
@@ -91,8 +91,8 @@ async def walk(connection: asyncpg.Connection, streams: Sequence[Stream], page: 
             chunk = min(chunk * 2, chunk_max)
 
 
-def _page(page: Page, found: list[str]) -> Ids:
-    """`found`: one more than asked for where there are more."""
+def ids_of(page: Page, found: list[str]) -> Ids:
+    """found: ids in the page's order, one more than it has room for, or several, where there are more."""
     shown = found[: page.limit]
     return Ids(shown, shown[-1] if len(found) > page.limit else None, None)
 
@@ -163,7 +163,7 @@ async def gather(connection: asyncpg.Connection, rows: Condition, conditions: Se
         WITH few AS MATERIALIZED (SELECT d.id FROM {joined} WHERE {where})
         SELECT id FROM few ORDER BY id {order(page)} LIMIT {limit}
     """
-    return _page(page, [id_ for (id_,) in await connection.fetch(query, *values.given)])
+    return ids_of(page, [id_ for (id_,) in await connection.fetch(query, *values.given)])
 
 
 async def count_up_to(connection: asyncpg.Connection, most: int, rows: str, *conditions: Condition) -> int:

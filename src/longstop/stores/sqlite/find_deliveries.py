@@ -15,7 +15,7 @@ import apsw
 from longstop.model.delivery import State
 from longstop.model.error_group import OTHER, has_variables, may_say
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
-from longstop.stores.sqlite import find_events, walk
+from longstop.stores.sqlite import find_events
 from longstop.stores.sqlite.event_deliveries import rows_of
 from longstop.stores.sqlite.rows import Row
 from longstop.stores.sqlite.walk import (
@@ -32,6 +32,8 @@ from longstop.stores.sqlite.walk import (
 
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
+EVENTS_FIRST = 64
+"""So many events are gone through in one go, and twice as many in the next."""
 NEAR = 500
 """After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 GROUPS_MAX = 500
@@ -132,7 +134,7 @@ def _by_events(
     """By way of the events, some at a time in the page's order; None where too many have to be looked at for it."""
     of_events = EventFilter(wanted.source, wanted.type, wanted.key, wanted.received_since_ms, wanted.received_until_ms)
     times, until_s = find_events.id_times(connection), patience(page, 0.25)
-    chunk = min(max(walk.FIRST_CHUNK, page.limit + 1), FEW) if times.are_near else FEW
+    chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
     after, looked_at = times.events_behind(page), 0
     found: list[str] = []
     while looked_at < FEW and not (looked_at >= NEAR and _few_stand_so(connection, wanted)):
