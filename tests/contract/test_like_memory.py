@@ -17,6 +17,8 @@ from longstop.ports import Store
 from longstop.stores.memory import MemoryStore
 from longstop.stores.postgres import find_deliveries as postgres_find
 from longstop.stores.postgres import walk as postgres_walk
+from longstop.stores.redis import find_deliveries as redis_find
+from longstop.stores.redis import walk as redis_walk
 from longstop.stores.sqlite import find_deliveries as sqlite_find
 from longstop.stores.sqlite import walk as sqlite_walk
 from longstop.testing.builders import AT_MS, event_id, make_append, make_quarantined
@@ -44,9 +46,9 @@ TIMES = tuple(AT_MS + at for at in (0, 50, 100, 200, 300, 10_000, 10_100, 10_300
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows count as many, so that every way of finding something is gone."""
-    for walk in (sqlite_walk, postgres_walk):
+    for walk in (sqlite_walk, postgres_walk, redis_walk):
         monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
-    for find in (sqlite_find, postgres_find):
+    for find in (sqlite_find, postgres_find, redis_find):
         for name, count in (("EVENTS_FIRST", 2), ("NEAR", 4), ("FEW", 9)):
             monkeypatch.setattr(find, name, count)
 

@@ -123,7 +123,7 @@ async def _few(connection: asyncpg.Connection, wanted: DeliveryFilter, page: Pag
         return await gather(connection, Condition(f"{_QUEUE} {_WITH_DELIVERY}"), [_LEASED, *asked], page)
     if wanted.since_ms is not None or wanted.until_ms is not None:
         return await _few_ended(connection, wanted, conditions, asked, page)
-    if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
+    if wanted.state is not State.DEAD and (wanted.source, wanted.type, wanted.key) != (None, None, None):
         return await _by_events(connection, wanted, asked, page)
     return None
 

@@ -1,22 +1,28 @@
 """Which sorted sets answer a listing of deliveries.
 
-Of the dead every filter has a set, most of them by way of the groups. What ended between two times, and what is of a
-source, type or key, is gathered where that is few; where it is much, going through the deliveries finds it soon.
+Of the dead every filter has a set, most of them by way of the groups. What ended between two times is gathered where
+that is few. What is not dead, and of a source, type or key, is found by way of the events, which have a set for each,
+as long as that fills a page soon; otherwise through the deliveries.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from longstop.model.delivery import Delivery, State
 from longstop.model.error_group import says
-from longstop.model.listing import DeliveryFilter, Listing, Page
+from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
 from longstop.stores.redis import dead_groups
-from longstop.stores.redis.find_events import RedisFindEvents, of_key
+from longstop.stores.redis.find_events import RedisFindEvents, given, of_key
 from longstop.stores.redis.reply import texts
-from longstop.stores.redis.walk import Question, Range
+from longstop.stores.redis.walk import Question, Range, behind
 
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
+EVENTS_FIRST = 64
+"""So many events are gone through in one go, and twice as many in the next."""
+NEAR = 500
+"""After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 RANGES_MAX = 500
 """More groups than that are not asked one by one."""
 
@@ -30,6 +36,8 @@ class RedisFindDeliveries(RedisFindEvents):
 
     async def _find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         wanted = _implied(wanted)
+        if _is_of_events(wanted) and (found := await self._by_events(wanted, page)) is not None:
+            return found
         asked, is_whole = await self._question(wanted)
         if not asked.ranges and not asked.gathered:
             return Listing((), None)
@@ -58,8 +66,6 @@ class RedisFindDeliveries(RedisFindEvents):
             return await self._few_held(wanted)
         if wanted.since_ms is not None or wanted.until_ms is not None:
             return await self._few_ended(wanted)
-        if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
-            return await self._few_events(wanted)
         return None
 
     async def _few_held(self, wanted: DeliveryFilter) -> list[str] | None:
@@ -82,12 +88,38 @@ class RedisFindDeliveries(RedisFindEvents):
         found = await self.pipeline(*(("ZRANGE", order, least, most, "BYSCORE") for order in orders))
         return [id_ for ids in found for id_ in texts(ids)]
 
-    async def _few_events(self, wanted: DeliveryFilter) -> list[str] | None:
-        ranges = [of_key("events:key", wanted.key)] if wanted.key is not None else []
-        ranges += [Range(f"events:type:{wanted.type}")] if wanted.type is not None else []
-        ranges += [Range(f"events:source:{wanted.source}")] if wanted.source is not None else []
-        events = await self._all_ids(await self._smallest(ranges), FEW)
-        return None if events is None else await self._delivery_ids(events)
+    # -- by way of the events -----------------------------------------------------------------
+
+    async def _by_events(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery] | None:
+        """Some events at a time in the page's order; None where too many have to be looked at for it."""
+        times, until_s = await self._id_times(), time.monotonic() + page.patience_ms / 4_000
+        low, high = times.received(wanted.received_since_ms, wanted.received_until_ms)
+        asked = Question(
+            tuple(await self._smallest(given(EventFilter(wanted.source, wanted.type, wanted.key)))), low=low, high=high
+        )
+        chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
+        rest, looked_at = replace(page, after=times.events_behind(page)), 0
+        found: dict[str, Delivery] = {}
+        while looked_at < FEW and not (looked_at >= NEAR and await self._few_stand_so(wanted)):
+            events = await self._next_ids(asked, rest, chunk)
+            is_all = len(events) < chunk
+            if not is_all and not times.are_near:
+                return None
+            ids = behind(sorted(await self._delivery_ids(events)), page)
+            found |= {each.id: each for each in await self._fitting(ids, wanted) if each is not None}
+            whole = list(found) if is_all else times.before_others(found, events[-1], page.newest_first)
+            if is_all or len(whole) > page.limit:
+                shown = sorted(whole, reverse=page.newest_first)[: page.limit]
+                return Listing(tuple(found[id_] for id_ in shown), shown[-1] if len(whole) > page.limit else None)
+            if time.monotonic() >= until_s:
+                return None
+            rest, looked_at = replace(rest, after=events[-1]), looked_at + chunk
+            chunk = min(chunk * 2, FEW - looked_at)
+        return None
+
+    async def _few_stand_so(self, wanted: DeliveryFilter) -> bool:
+        """Whether so little is in the filter's state that all of it is gone through soon."""
+        return sum(await self._sizes(await self._of_lists(wanted))) <= FEW
 
     # -- many: walked -------------------------------------------------------------------------
 
@@ -152,6 +184,13 @@ def _implied(wanted: DeliveryFilter) -> DeliveryFilter:
     if wanted.held and wanted.state is None:
         return replace(wanted, state=State.SCHEDULED)
     return wanted
+
+
+def _is_of_events(wanted: DeliveryFilter) -> bool:
+    """Whether it asks for what events have, and no better set answers it."""
+    if wanted.held or wanted.state is State.DEAD or (wanted.since_ms, wanted.until_ms) != (None, None):
+        return False
+    return (wanted.source, wanted.type, wanted.key) != (None, None, None)
 
 
 def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:

@@ -22,8 +22,8 @@ class RedisFindEvents(RedisReading, RedisWalk):
 
     async def _find_events(self, wanted: EventFilter, page: Page) -> Listing[KeptEvent]:
         low, high = await self._received_within(wanted.since_ms, wanted.until_ms)
-        given = _given(wanted)
-        ranges = await self._smallest(given) if given else await self._of_all_sources()
+        named = given(wanted)
+        ranges = await self._smallest(named) if named else await self._of_all_sources()
         if not ranges:
             return Listing((), None)
         is_whole = _names_one(wanted)
@@ -83,7 +83,7 @@ def of_key(order: str, key: str) -> Range:
     return Range(order, hash_of(key))
 
 
-def _given(wanted: EventFilter) -> list[Range]:
+def given(wanted: EventFilter) -> list[Range]:
     """The sets of what a filter names. What is unrouted stands in its own alone; it is mostly small."""
     if wanted.unrouted:
         return [Range("events:unrouted")]

@@ -83,8 +83,9 @@ class RedisReading(LargeBodies):
 
     async def _delivery_ids(self, event_ids: Sequence[str]) -> list[str]:
         """The ids of the deliveries of these events."""
-        heads = await self._values("event", event_ids)
-        return [id_ for head in heads if head is not None for id_ in delivery_ids(head)]
+        heads = zip(await self._values("event", event_ids), event_ids, strict=True)
+        found = (readable(delivery_ids, head, id_) for head, id_ in heads if head is not None)
+        return [id_ for ids in found if ids is not None for id_ in ids]
 
     async def _values(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = []

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from longstop.model.ids import format_uuid7, id_ms
+from longstop.model.id_times import IdTimes
+from longstop.model.ids import id_ms
 from longstop.model.listing import Listing, Page
 from longstop.stores.redis.database import RedisDatabase
 from longstop.stores.redis.keys import wire
@@ -78,7 +79,7 @@ class RedisWalk(RedisDatabase):
     async def _next_ids(self, asked: Question, page: Page, n: int) -> list[str]:
         """The next ids of a page, at most so many; fewer where there are no more."""
         if not asked.ranges:
-            return _behind(asked.gathered, page)[:n]
+            return behind(asked.gathered, page)[:n]
         order = ("BYLEX", *(("REV",) if page.newest_first else ()), "LIMIT", 0, n)
         found = await self.pipeline(
             *(
@@ -92,11 +93,6 @@ class RedisWalk(RedisDatabase):
             for member in texts(members)
         ]
         return sorted(ids, reverse=page.newest_first)[:n]
-
-    async def _all_ids(self, ranges: Sequence[Range], limit: int) -> list[str] | None:
-        """All ids of these, where they are no more than so many."""
-        ids = await self._next_ids(Question(tuple(ranges)), Page(limit, newest_first=False), limit + 1)
-        return ids if len(ids) <= limit else None
 
     async def _sizes(self, ranges: Sequence[Range]) -> list[int]:
         """How many ids are in each."""
@@ -141,12 +137,12 @@ class RedisWalk(RedisDatabase):
         """
         if since_ms is None and until_ms is None and ended_until_ms is None:
             return None, None
+        return (await self._id_times()).received(since_ms, until_ms, ended_until_ms)
+
+    async def _id_times(self) -> IdTimes:
+        """How far ids' times lie from those of arrival."""
         (kept,) = await self.pipeline(("HMGET", f"{self._prefix}marks", "ahead", "behind", "early"))
-        ahead_ms, behind_ms, early_ms = (int(each or 0) for each in kept)
-        ends_ms = [] if until_ms is None else [until_ms + ahead_ms]
-        ends_ms += [] if ended_until_ms is None else [ended_until_ms + ahead_ms + early_ms]
-        low = None if since_ms is None else _lowest(since_ms - behind_ms)
-        return low, _lowest(min(ends_ms)) if ends_ms else None
+        return IdTimes(*(int(each or 0) for each in kept))
 
 
 def split_pair(text: str) -> tuple[str, str]:
@@ -156,14 +152,10 @@ def split_pair(text: str) -> tuple[str, str]:
     return first, rest[len(first) :]
 
 
-def _behind(ids: Sequence[str], page: Page) -> list[str]:
+def behind(ids: Sequence[str], page: Page) -> list[str]:
     """Sorted ids in the page's direction, from behind its cursor."""
     if page.newest_first:
         end = len(ids) if page.after is None else bisect_left(ids, page.after)
         return list(ids[:end])[::-1]
     start = 0 if page.after is None else bisect_right(ids, page.after)
     return list(ids[start:])
-
-
-def _lowest(at_ms: int) -> str:
-    return format_uuid7(min(max(at_ms, 0), (1 << 48) - 1), 0)

@@ -105,7 +105,7 @@ def _few(connection: apsw.Connection, wanted: DeliveryFilter, page: Page) -> Ids
         return gather(connection, f"SELECT id FROM {_TABLE} INDEXED BY deliveries_lease", asked, page)
     if wanted.since_ms is not None or wanted.until_ms is not None:
         return _few_ended(connection, wanted, conditions, asked, page)
-    if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
+    if wanted.state is not State.DEAD and (wanted.source, wanted.type, wanted.key) != (None, None, None):
         return _by_events(connection, wanted, asked, page)
     return None
 
