@@ -10,7 +10,7 @@ from longstop.model.listing import EventFilter, Page
 from longstop.stores.sqlite.key_places import key_hash
 from longstop.stores.sqlite.walk import QUICK_S, Condition, Found, Ids, Stream, merge, patience, walk, walk_all
 
-SEGMENTS_FIRST = 16
+SEGMENTS_FIRST = 64
 """So many segments of a key are looked at in one go, and more where that was quick."""
 
 
