@@ -14,6 +14,7 @@ from longstop.model.error_group import says
 from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
 from longstop.stores.redis import dead_groups
 from longstop.stores.redis.find_events import RedisFindEvents, given, of_key
+from longstop.stores.redis.keys import wire
 from longstop.stores.redis.reply import texts
 from longstop.stores.redis.walk import Question, Range, behind
 
@@ -157,7 +158,7 @@ class RedisFindDeliveries(RedisFindEvents):
     # -- what fits ----------------------------------------------------------------------------
 
     async def _fitting(self, ids: Sequence[str], wanted: DeliveryFilter) -> list[Delivery | None]:
-        found = await self._deliveries(ids)
+        found = await self._deliveries(ids, _texts(wanted))
         fitting = [each if each is not None and _fits(each, wanted) else None for each in found]
         if wanted.held is not None:
             held = await self._held({each.id: each for each in fitting if each is not None})
@@ -191,6 +192,12 @@ def _is_of_events(wanted: DeliveryFilter) -> bool:
     if wanted.held or wanted.state is State.DEAD or (wanted.since_ms, wanted.until_ms) != (None, None):
         return False
     return (wanted.source, wanted.type, wanted.key) != (None, None, None)
+
+
+def _texts(wanted: DeliveryFilter) -> list[bytes]:
+    """What stands in the row of whatever fits, as it stands there."""
+    given = (wanted.source, wanted.destination, wanted.type, wanted.key)
+    return [wire(text) for text in given if text is not None]
 
 
 def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:
