@@ -49,7 +49,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for walk in (sqlite_walk, postgres_walk, redis_walk):
         monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
     for find in (sqlite_find, postgres_find, redis_find):
-        for name, count in (("EVENTS_FIRST", 2), ("NEAR", 4), ("FEW", 9)):
+        for name, count in (("EVENTS_FIRST", 2), ("FEW", 9)):
             monkeypatch.setattr(find, name, count)
 
 

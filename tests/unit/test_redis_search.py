@@ -30,7 +30,7 @@ ALL_GONE = Cutoffs(*[AT_MS + 10**9] * 4)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
-    for name, count in (("EVENTS_FIRST", 3), ("NEAR", 8), ("FEW", 20)):
+    for name, count in (("EVENTS_FIRST", 3), ("FEW", 20)):
         monkeypatch.setattr(find_deliveries, name, count)
     monkeypatch.setattr(find_events, "SEARCHED_AT_ONCE", 4)
 

@@ -36,7 +36,7 @@ from longstop.testing.store_contract.steps import LEASE_MS, dead_of
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "FIRST_CHUNK", 3)
-    for name, count in (("EVENTS_FIRST", 3), ("NEAR", 8), ("FEW", 20)):
+    for name, count in (("EVENTS_FIRST", 3), ("FEW", 20)):
         monkeypatch.setattr(find_deliveries, name, count)
     block = f"/ {key_places.SEGMENT_EVENTS}"
     assert key_places.END_OF_BATCH.count(block) == 2

@@ -5,6 +5,7 @@ destinations, reasons, statuses and errors there are. Of what is not dead a filt
 the events, which have an index for each, as long as that fills a page soon; otherwise through the deliveries.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +25,6 @@ FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
 EVENTS_FIRST = 64
 """So many events are gone through in one go, and twice as many in the next."""
-NEAR = 500
-"""After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 GROUPS_MAX = 500
 """Of more groups than that, each is not asked by itself."""
 GROUPS_MAX_BY_KEY = 3_000
@@ -155,7 +154,7 @@ async def _by_events(
     chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
     after, looked_at = times.events_behind(page), 0
     found: list[str] = []
-    while looked_at < FEW and not (looked_at >= NEAR and await _few_stand_so(connection, wanted)):
+    while looked_at < FEW:
         rest = Page(chunk, after, page.newest_first, page.patience_ms // 4)
         events = await find_events.search(connection, of_events, rest)
         after = events.next_after
@@ -165,9 +164,9 @@ async def _by_events(
         whole = found if after is None else times.before_others(found, after, page.newest_first)
         if after is None or len(whole) > page.limit:
             return ids_of(page, sorted(whole, reverse=page.newest_first))
-        if time.monotonic() >= until_s:
-            return None
         looked_at += chunk
+        if time.monotonic() >= until_s or await _in_state(connection, wanted) <= looked_at:
+            return None
         chunk = min(chunk * 2, FEW - looked_at)
     return None
 
@@ -179,12 +178,12 @@ async def _of_these(
     return (await gather(connection, Condition(_OF_EVENTS, (events,)), asked, replace(page, limit=page.limit + 1))).ids
 
 
-async def _few_stand_so(connection: asyncpg.Connection, wanted: DeliveryFilter) -> bool:
-    """Whether so little is in the filter's state that all of it is gone through soon."""
+async def _in_state(connection: asyncpg.Connection, wanted: DeliveryFilter) -> float:
+    """How many there are in the filter's state: what would have to be looked at else."""
     if wanted.state is None:
-        return False
+        return math.inf
     query = "SELECT sum(n) FROM counted WHERE subject = 'deliveries' AND state = $1 AND name = coalesce($2, name)"
-    return (await connection.fetchval(query, wanted.state.value, wanted.destination) or 0) <= FEW
+    return int(await connection.fetchval(query, wanted.state.value, wanted.destination) or 0)
 
 
 # -- streams ------------------------------------------------------------------------------------------------

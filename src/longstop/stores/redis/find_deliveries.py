@@ -22,8 +22,6 @@ FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
 EVENTS_FIRST = 64
 """So many events are gone through in one go, and twice as many in the next."""
-NEAR = 500
-"""After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 RANGES_MAX = 500
 """More groups than that are not asked one by one."""
 
@@ -101,7 +99,7 @@ class RedisFindDeliveries(RedisFindEvents):
         chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
         rest, looked_at = replace(page, after=times.events_behind(page)), 0
         found: dict[str, Delivery] = {}
-        while looked_at < FEW and not (looked_at >= NEAR and await self._few_stand_so(wanted)):
+        while looked_at < FEW:
             events = await self._next_ids(asked, rest, chunk)
             is_all = len(events) < chunk
             if not is_all and not times.are_near:
@@ -112,15 +110,15 @@ class RedisFindDeliveries(RedisFindEvents):
             if is_all or len(whole) > page.limit:
                 shown = sorted(whole, reverse=page.newest_first)[: page.limit]
                 return Listing(tuple(found[id_] for id_ in shown), shown[-1] if len(whole) > page.limit else None)
-            if time.monotonic() >= until_s:
-                return None
             rest, looked_at = replace(rest, after=events[-1]), looked_at + chunk
+            if time.monotonic() >= until_s or await self._in_state(wanted) <= looked_at:
+                return None
             chunk = min(chunk * 2, FEW - looked_at)
         return None
 
-    async def _few_stand_so(self, wanted: DeliveryFilter) -> bool:
-        """Whether so little is in the filter's state that all of it is gone through soon."""
-        return sum(await self._sizes(await self._of_lists(wanted))) <= FEW
+    async def _in_state(self, wanted: DeliveryFilter) -> int:
+        """How many there are in the filter's state: what would have to be looked at else."""
+        return sum(await self._sizes(await self._of_lists(wanted)))
 
     # -- many: walked -------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ for each, as long as that fills a page soon; otherwise through the deliveries.
 """
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,8 +35,6 @@ FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
 EVENTS_FIRST = 64
 """So many events are gone through in one go, and twice as many in the next."""
-NEAR = 500
-"""After so many events in vain, what stands in the filter's state is gone through where that is not much."""
 GROUPS_MAX = 500
 """Of more groups than that, each is not asked by itself."""
 GROUPS_MAX_BY_KEY = 3_000
@@ -137,7 +136,7 @@ def _by_events(
     chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
     after, looked_at = times.events_behind(page), 0
     found: list[str] = []
-    while looked_at < FEW and not (looked_at >= NEAR and _few_stand_so(connection, wanted)):
+    while looked_at < FEW:
         events = find_events.find(connection, of_events, Page(chunk, after, page.newest_first, page.patience_ms // 4))
         after = events.next_after
         if after is not None and not times.are_near:
@@ -146,9 +145,9 @@ def _by_events(
         whole = found if after is None else times.before_others(found, after, page.newest_first)
         if after is None or len(whole) > page.limit:
             return merge(page, [Found(whole)])
-        if time.monotonic() >= until_s:
-            return None
         looked_at += chunk
+        if time.monotonic() >= until_s or _in_state(connection, wanted) <= looked_at:
+            return None
         chunk = min(chunk * 2, FEW - looked_at)
     return None
 
@@ -159,12 +158,12 @@ def _of_these(connection: apsw.Connection, events: Sequence[str], asked: Sequenc
     return gather(connection, f"SELECT id FROM {_TABLE}", [of_events, *asked], replace(page, limit=page.limit + 1)).ids
 
 
-def _few_stand_so(connection: apsw.Connection, wanted: DeliveryFilter) -> bool:
-    """Whether so little is in the filter's state that all of it is gone through soon."""
+def _in_state(connection: apsw.Connection, wanted: DeliveryFilter) -> float:
+    """How many there are in the filter's state: what would have to be looked at else."""
     if wanted.state is None:
-        return False
+        return math.inf
     query = "SELECT sum(n) FROM counters WHERE subject = 'deliveries' AND state = ?1 AND name = ifnull(?2, name)"
-    return (connection.execute(query, (wanted.state.value, wanted.destination)).get or 0) <= FEW
+    return int(connection.execute(query, (wanted.state.value, wanted.destination)).get or 0)
 
 
 # -- streams ------------------------------------------------------------------------------------------------
