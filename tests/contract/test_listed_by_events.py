@@ -30,9 +30,9 @@ async def store(place: Place) -> AsyncIterator[Store]:
     await made.close()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How often it was asked what comes before the deliveries of the events behind some; few of them are many here."""
+    """What was asked of the deliveries of some events: whether those behind have others before. Few are many here."""
     for find, (name, count) in itertools.product(
         (sqlite_find, postgres_find, redis_find), (("EVENTS_FIRST", 4), ("FEW", 60))
     ):
@@ -88,3 +88,13 @@ async def test_where_ids_lie_far_apart_no_deliveries_are_looked_up_by_many_event
     await store.append([make_append(1_000, received_at_ms=AT_MS - 3_600_000)])
     assert await waiting(store, 3) == [event_id(number) for number in (1_000, 99, 98)]
     assert ways == []
+
+
+async def test_where_ids_lie_far_apart_few_events_are_all_looked_at(store: Store) -> None:
+    """More than patience would have gone through of what waits."""
+    await keep(store, range(30))
+    await keep(store, range(1_000, 1_100), "order.sent")
+    await store.append([make_append(40, received_at_ms=AT_MS - 3_600_000)])
+    listing = await store.find_deliveries(OF_A_TYPE, Page(3, patience_ms=0))
+    assert [row.event_id for row in listing.rows] == [event_id(number) for number in (40, 29, 28)]
+    assert listing.searched_to_ms is None
