@@ -81,15 +81,16 @@ def test_what_happens_is_heard_and_a_stop_ends_the_stream(site: Site) -> None:
 
 def test_listeners_who_went_make_room(site: Site) -> None:
     site.serve()
+
+    def joins(many: contextlib.ExitStack) -> bool:
+        with contextlib.suppress(AssertionError):
+            many.enter_context(listening(site))
+            return True
+        return False
+
     for _ in range(2):
         with contextlib.ExitStack() as many:
             for _ in range(LISTENERS_MAX):
-                many.enter_context(listening(site))
+                # Those who went are noticed one by one.
+                wait_until(lambda: joins(many), "room for a listener")  # noqa: B023
             assert site.look(f"{API}/stream").status == 429
-
-        def room() -> bool:
-            with contextlib.suppress(AssertionError), listening(site):
-                return True
-            return False
-
-        wait_until(room, "room for a listener")

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import longstop
+from acceptance.harness import free_port
 
 pytestmark = pytest.mark.any_store
 
@@ -54,19 +54,10 @@ def judge(event):
 """
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture
 def folder(tmp_path: Path, new_store: Callable[[], str]) -> Path:
-    port, admin_port = _free_ports(2)
     (tmp_path / "longstop.toml").write_text(
-        CONFIGURATION.format(port=port, admin_port=admin_port, store_url=new_store())
+        CONFIGURATION.format(port=free_port(), admin_port=free_port(), store_url=new_store())
     )
     (tmp_path / "judge.py").write_text(JUDGE)
     return tmp_path

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import longstop
-from acceptance.harness import LIMIT_S, free_port, listens, wait_until
+from acceptance.harness import LIMIT_S, READY, free_port, wait_until
 
 pytestmark = pytest.mark.any_store
 
@@ -63,7 +63,8 @@ def gateway(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*PROGRAM, "serve"], cwd=folder, env=environ, stdout=log, stderr=log)
     try:
-        wait_until(lambda: listens(port(folder)) or process.poll() is not None, "a gateway")
+        # Its port is open before it takes anything, and before its node is in the store.
+        wait_until(lambda: READY in (folder / "log").read_text() or process.poll() is not None, "a gateway")
         assert process.poll() is None, (folder / "log").read_text()
         yield process
     finally:

@@ -38,12 +38,13 @@ def streams_of(pid: int) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into /proc")
 @pytest.mark.parametrize("closed", COMBINATIONS, ids=str)
 def test_it_serves_and_no_file_of_its_own_takes_their_place(closed: tuple[int, ...], tmp_path: Path) -> None:
-    port = free_port()
-    text = STARTER.replace("port = 8080", f"port = {port}").replace("admin_port = 8081", f"admin_port = {free_port()}")
+    port, admin_port = free_port(), free_port()
+    text = STARTER.replace("port = 8080", f"port = {port}").replace("admin_port = 8081", f"admin_port = {admin_port}")
     (tmp_path / "longstop.toml").write_text(text)
     process = start(tmp_path, closed, "serve")
     try:
-        wait_until(lambda: listens(port) or process.poll() is not None, "a gateway")
+        # The other port is open before anything is taken.
+        wait_until(lambda: listens(admin_port) or process.poll() is not None, "a gateway")
         assert process.poll() is None, (tmp_path / "out").read_text()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/webhooks/hello", b'{"id": "1"}')
         with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:

@@ -6,20 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from acceptance.harness import BEARER_TOKEN, SQLITE, Answer, Process, Site, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def start(site: Site) -> Process:
+def start(site: Site, lease: str = "15s") -> Process:
     """The example as a person runs it, in a folder of its own."""
     for name in ("fastapi_app.py", "fastapi_app.toml"):
         shutil.copy(EXAMPLES / name, site.folder)
     config = site.folder / "fastapi_app.toml"
-    # What a killed application held comes back after a second, not after fifteen.
-    config.write_text(config.read_text().replace(SQLITE, site.store_url) + '\n[worker]\nlease = "1s"\n')
+    config.write_text(config.read_text().replace(SQLITE, site.store_url) + f'\n[worker]\nlease = "{lease}"\n')
     command = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--port", str(site.port)]
     return site.run_in_background(command, "uvicorn", ORDERS_TOKEN=BEARER_TOKEN).ready(says="Uvicorn running")
 
@@ -29,13 +26,8 @@ def post(site: Site, order: dict[str, Any], token: str = BEARER_TOKEN) -> Answer
     return site.request("POST", "/webhooks/orders", json.dumps(order).encode(), {"Authorization": f"Bearer {token}"})
 
 
-@pytest.fixture
-def app(site: Site) -> Process:
-    """The example, running."""
-    return start(site)
-
-
-def test_the_handler_is_called_with_what_was_posted(site: Site, app: Process) -> None:
+def test_the_handler_is_called_with_what_was_posted(site: Site) -> None:
+    app = start(site)
     order = {"id": "1", "type": "order.paid", "conversationId": "c-1"}
     answer = post(site, order)
     assert (answer.status, answer.json["status"]) == (200, "accepted")
@@ -53,9 +45,11 @@ def test_the_handler_is_called_with_what_was_posted(site: Site, app: Process) ->
     assert "Traceback" not in app.err
 
 
-def test_what_was_accepted_before_a_kill_is_handled_after_it(site: Site, app: Process) -> None:
+def test_what_was_accepted_before_a_kill_is_handled_after_it(site: Site) -> None:
+    # What a killed application held comes back after a second, not after fifteen.
+    app = start(site, lease="1s")
     ids = [post(site, {"id": str(number), "conversationId": "c-1"}).json["id"] for number in range(20)]
     app.kill()
     seen = app.out
-    again = start(site)
+    again = start(site, lease="1s")
     wait_until(lambda: all(f"event {id_}," in seen + again.out for id_ in ids), "every event to be handled")
