@@ -92,5 +92,5 @@ def test_listeners_who_went_make_room(site: Site) -> None:
         with contextlib.ExitStack() as many:
             for _ in range(LISTENERS_MAX):
                 # Those who went are noticed one by one.
-                wait_until(lambda: joins(many), "room for a listener")  # noqa: B023
+                wait_until(lambda: joins(many), "room for a listener")
             assert site.look(f"{API}/stream").status == 429

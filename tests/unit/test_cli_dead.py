@@ -88,6 +88,13 @@ def test_a_name_that_only_the_store_knows_is_one(destination: str, program: Fake
     assert len(rows(program, capsys, "dead", "list", "--destination", destination)) == 1
 
 
+@pytest.mark.parametrize("argv", [("events", "list"), ("dead", "list")])
+def test_alerts_are_looked_for_before_there_is_one(
+    argv: tuple[str, ...], program: FakeProgram, capsys: Capture
+) -> None:
+    assert rows(program, capsys, *argv, "--source", "longstop") == []
+
+
 # -- edits ----------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cli_program import NOW_MS, FakeProgram, StandingClock, make_dead
 
+from longstop.edges.cli import job_run
 from longstop.edges.rows.jobs import eta_s, filter_row, job_row
 from longstop.model.action import Pause
 from longstop.model.delivery import DeadReason, State
@@ -183,6 +184,18 @@ def test_interrupted_it_stays_in_the_store(program: FakeProgram, capsys: Capture
 
     gateway(program, interrupts)
     assert program.cli("replay", "--all") == 130
+    assert "stays as it is in the store" in capsys.readouterr().err
+    assert jobs(program)[0].state is JobState.RUNNING
+
+
+def test_interrupted_before_it_knows_who_carries_it_out_it_stays_there_too(
+    program: FakeProgram, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupts(_desk: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job_run, "_delivering", interrupts)
+    assert program.cli("replay", "--all", "--rate", "20/s") == 130
     assert "stays as it is in the store" in capsys.readouterr().err
     assert jobs(program)[0].state is JobState.RUNNING
 

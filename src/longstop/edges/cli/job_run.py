@@ -82,9 +82,9 @@ async def make_and_follow(desk: Desk, asked: "JobRequest", how: How) -> int:
 
 async def follow(desk: Desk, job: Row, how: How) -> int:
     """Show how a job gets on until it has ended or was stopped; FAILED where not all of it is done."""
-    if not how.wait or (job["rate"] is not None and not await _delivering(desk)):
-        return await _leave(desk, job, how)
     try:
+        if not how.wait or (job["rate"] is not None and not await _delivering(desk)):
+            return await _leave(desk, job, how)
         with output.job_bar(f"{VERBS[job['action']]} by job {short(job['id'])}") as bar:
             job = await _watch(desk, job, bar)
     except (asyncio.CancelledError, KeyboardInterrupt):

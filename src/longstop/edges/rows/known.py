@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Collection
 
 from longstop.edges.rows.looking import Looking
+from longstop.model.alert import LONGSTOP
 from longstop.model.errors import LongstopError
 
 QUARANTINE = "quarantine"
@@ -15,9 +16,12 @@ class UnknownNameError(LongstopError):
 
 
 async def expect_known(parts: Looking, source: str | None, destination: str | None) -> None:
-    """Raise UnknownNameError for a source or destination that neither the configuration nor the store has."""
+    """Raise UnknownNameError for a source or destination that neither the configuration nor the store has.
+
+    Alerts have a source that every store knows, also before the first of them.
+    """
     counts = await parts.store.counts()
-    if source is not None:
+    if source not in (None, LONGSTOP):
         expect_one_of("source", source, {*(each.name for each in parts.config.sources), *counts.sources})
     if destination:
         in_store = set(counts.deliveries) - {""}
