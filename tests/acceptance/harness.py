@@ -225,6 +225,11 @@ class Process:
         """What it has written to standard error so far: its log."""
         return self._err.read_text(errors="replace")
 
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """What it has logged so far; of a line that is just being written, nothing yet."""
+        return [json.loads(line) for line in self.err.rpartition("\n")[0].splitlines() if line.startswith("{")]
+
     def ready(self, says: str = READY, limit_s: float = LIMIT_S) -> "Process":
         """Returns itself when it has said that it runs."""
         started = "the program to run"

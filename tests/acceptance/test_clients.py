@@ -184,7 +184,8 @@ def jobs(site: Site, name: str) -> list[Job]:
 def ran(command: list[str], stdin: Path | None = None) -> str:
     """What a program wrote, that has to leave with 0."""
     with (stdin or Path(os.devnull)).open("rb") as given:
-        done = subprocess.run(command, stdin=given, capture_output=True, timeout=2 * LIMIT_S, check=False)
+        # Go compiles its whole library first.
+        done = subprocess.run(command, stdin=given, capture_output=True, timeout=3 * LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return done.stdout.decode()
 

@@ -94,8 +94,7 @@ def damaged(site: Site) -> dict[str, str]:
 
 
 def events_of(program: Process, *names: str) -> list[dict[str, str]]:
-    lines = [json.loads(line) for line in program.err.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] in names]
+    return [line for line in program.log if line["event"] in names]
 
 
 def test_the_gateway_delivers_all_that_can_be_read(site: Site, damaged: dict[str, str]) -> None:

@@ -155,7 +155,9 @@ class Scene:
 
     def _moving(self) -> bool:
         waiting = [
-            each for each in self.deliveries("scheduled") if each["waits_for"] not in ("held", "pause", "retry_after")
+            each
+            for each in self.deliveries("scheduled")
+            if each["waits_for"] not in ("held", "pause", "retry_after", "circuit")
         ]
         return bool(waiting or self.deliveries("leased"))
 

@@ -11,7 +11,7 @@ import pytest
 from acceptance.needs import absent
 from console.outage import TOKEN, Outage, outage
 from console.scene import CANARY
-from console.visit import NARROW, Visit
+from console.visit import NARROW, Held, Visit
 
 AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -172,17 +172,11 @@ def test_who_may_not_see_it_is_told_which_scope_is_missing(
 
 @pytest.mark.parametrize(("path", "asked"), ASKS.items())
 def test_a_slow_answer_shows_where_rows_will_be(look: Visit, night_of_outage: Outage, path: str, asked: str) -> None:
-    wanted, held = at(asked, night_of_outage), []
-
-    def hold(route: Any) -> None:
-        held.append(route)
-
-    look.page.route(lambda url: url.partition("?")[0].endswith(f"/api/v1/{wanted}"), hold)
+    wanted, held = at(asked, night_of_outage), Held()
+    look.page.route(lambda url: url.partition("?")[0].endswith(f"/api/v1/{wanted}"), held)
     page = look.go(at(path, night_of_outage))
     page.get_by_role("status", name="loading").wait_for()
-    for route in held:
-        route.continue_()
-    look.page.unroute_all()
+    held.release()
     page.get_by_role("status", name="loading").wait_for(state="detached")
 
 

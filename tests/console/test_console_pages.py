@@ -10,7 +10,7 @@ import pytest
 
 from acceptance.needs import absent
 from console.scene import CANARY, HELD_KEY, MENDABLE, Scene
-from console.visit import NARROW, Visit
+from console.visit import NARROW, Held, Visit
 
 AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -369,16 +369,11 @@ def test_who_may_not_see_it_is_told_which_scope_is_missing(visit: Visit) -> None
 
 
 def test_a_quick_answer_shows_no_skeleton_and_a_slow_one_does(visit: Visit) -> None:
-    held: list[Any] = []
-
-    def hold(route: Any) -> None:
-        held.append(route)
-
-    visit.page.route("**/api/v1/events?**", hold)
-    visit.page.route("**/api/v1/events", hold)
+    held = Held()
+    visit.page.route("**/api/v1/events?**", held)
+    visit.page.route("**/api/v1/events", held)
     page = visit.go("/events")
     page.get_by_role("status", name="loading").wait_for()
-    for route in held:
-        route.continue_()
+    held.release()
     page.get_by_role("row").nth(1).wait_for()
     assert page.get_by_role("status", name="loading").count() == 0

@@ -41,3 +41,23 @@ class Visit:
     def _opened(self, dialog: Any) -> None:
         self.complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
+
+
+class Held:
+    """Requests whose answers are held back until they are let go; those that come later are not held any more."""
+
+    def __init__(self) -> None:
+        self._routes: list[Any] | None = []
+
+    def __call__(self, route: Any) -> None:
+        """Hold a request, as a handler of Playwright's `route`."""
+        if self._routes is None:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def release(self) -> None:
+        """Let all of them go, and whatever comes."""
+        routes, self._routes = self._routes or [], None
+        for route in routes:
+            route.continue_()
