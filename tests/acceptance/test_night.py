@@ -20,6 +20,9 @@ import longstop
 from acceptance.harness import LIMIT_S, wait_until
 from acceptance.night import FULL_ID, Night, Page, night
 
+# Some hundred programs are started one after the other: on a busy machine that took 105 s, of the usual 120.
+pytestmark = pytest.mark.timeout(360)
+
 SHELL = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": str(Path(longstop.__file__).parents[1]),

@@ -11,6 +11,9 @@ from acceptance.harness import wait_until
 from acceptance.night import Night, night, section
 from console.visit import Visit
 
+# Some hundred programs are started one after the other: on a busy machine that took 105 s, of the usual 120.
+pytestmark = pytest.mark.timeout(360)
+
 
 @pytest.fixture
 def here(browser: Any, tmp_path: Path) -> Iterator[Night]:

@@ -33,7 +33,7 @@ log = structlog.get_logger("longstop.operating.alerts")
 
 LOOK_EVERY_S = 15.0
 OUTBOX_EVERY_S = 1.0
-"""How soon what another process has decided is put into the queue, at the earliest."""
+"""How soon what another process has decided is put into the queue: not every store wakes for a change of the book."""
 TRIES = 5
 JOBS_LOOKED_AT = 20
 _TOLD_JOBS = (JobState.DONE, JobState.FAILED)
@@ -90,7 +90,6 @@ class Alerts:
         self._silences = SilenceWatch(store, clock)
         self._changes: list[CircuitChange] = []
         self._wake = asyncio.Event()
-        self._arrived = False
 
     # -- what goes on ------------------------------------------------------------------------------
 
@@ -101,11 +100,9 @@ class Alerts:
 
     async def run(self) -> None:
         """Look for ever, and put into the queue at once what this process or another has decided."""
-        self._store.on_arrival(self._arrival)
         next_look_ms = self._clock.monotonic_ms()
         while True:
             self._wake.clear()
-            self._arrived = False
             try:
                 await self._circuits()
                 if self._clock.monotonic_ms() >= next_look_ms:
@@ -114,19 +111,13 @@ class Alerts:
                 await self.send()
             except StoreUnavailableError as error:
                 log.debug("alerts_failed", error=str(error))
-            await self._pause(next_look_ms)
+            await self._pause()
 
-    def _arrival(self) -> None:
-        self._arrived = True
-
-    async def _pause(self, next_look_ms: int) -> None:
-        """Until a circuit changes, a look is due, or another process may have decided something."""
-        while not self._wake.is_set() and self._clock.monotonic_ms() < next_look_ms:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(OUTBOX_EVERY_S):
-                    await self._wake.wait()
-            if self._arrived:
-                return
+    async def _pause(self) -> None:
+        """Until a circuit changes, or another process may have decided something."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OUTBOX_EVERY_S):
+                await self._wake.wait()
 
     async def stop(self) -> None:
         """Put what is decided into the queue; the next start sends it."""
