@@ -20,7 +20,7 @@ import longstop
 from acceptance.harness import LIMIT_S, wait_until
 from acceptance.night import FULL_ID, Night, Page, night
 
-# Some hundred programs are started one after the other: on a busy machine that took 105 s, of the usual 120.
+# A night has many steps: on a busy machine one took 105 s of the usual 120.
 pytestmark = pytest.mark.timeout(360)
 
 SHELL = {

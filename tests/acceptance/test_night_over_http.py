@@ -17,7 +17,7 @@ from acceptance.harness import LIMIT_S, wait_until
 from acceptance.needs import needs
 from acceptance.night import FULL_ID, Night, Page, night
 
-# Some hundred programs are started one after the other: on a busy machine that took 105 s, of the usual 120.
+# A night has many steps: on a busy machine one took 105 s of the usual 120.
 pytestmark = pytest.mark.timeout(360)
 
 PORT = "127.0.0.1:8081"

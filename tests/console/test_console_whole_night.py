@@ -11,7 +11,7 @@ from acceptance.harness import wait_until
 from acceptance.night import Night, night, section
 from console.visit import Visit
 
-# Some hundred programs are started one after the other: on a busy machine that took 105 s, of the usual 120.
+# A night has many steps: on a busy machine one took 105 s of the usual 120.
 pytestmark = pytest.mark.timeout(360)
 
 
