@@ -4,7 +4,7 @@ import json
 import urllib.request
 from pathlib import Path
 
-from acceptance.harness import Site, wait_until
+from acceptance.harness import LIMIT_S, Site, wait_until
 from redis_server import RedisServer
 
 SAID = "may be lost in a crash, for Redis has appendonly no, appendfsync everysec"
@@ -25,6 +25,6 @@ def test_it_is_said_in_readiness_in_status_and_in_the_log(tmp_path: Path, redis_
 
 
 def warnings(site: Site) -> list[dict[str, str]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/readyz", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/readyz", timeout=LIMIT_S) as answer:
         found: list[dict[str, str]] = json.load(answer).get("warnings", [])
         return found

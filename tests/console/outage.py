@@ -11,7 +11,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from acceptance.destination import Arrival, Destination, Reply
-from acceptance.harness import free_port, wait_until
+from acceptance.harness import LIMIT_S, free_port, wait_until
 from console.scene import Scene
 
 TOKEN = "of-another-gateway-5f0c9a0e"
@@ -85,7 +85,7 @@ class Outage(Scene):
         """POST to the API, as a script does."""
         headers = {"content-type": "application/json"}
         request = Request(f"{self.url}/api/v1/{path}", json.dumps(asked).encode(), headers, method="POST")
-        with urlopen(request, timeout=10) as answer:
+        with urlopen(request, timeout=LIMIT_S) as answer:
             return json.load(answer)
 
     def _erp(self, _arrival: Arrival) -> Reply:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acceptance.destination import Arrival, Destination, Reply
-from acceptance.harness import BEARER_TOKEN, Site, free_port, hex_signature, wait_until
+from acceptance.harness import BEARER_TOKEN, LIMIT_S, Site, free_port, hex_signature, wait_until
 
 CANARY = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 """Where it is anything but text, the page's policy is violated, or a dialog opens: both fail a test."""
@@ -150,7 +150,7 @@ class Scene:
         return list(self.get(f"deliveries?{asked}")["items"])
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=LIMIT_S) as answer:
             return json.load(answer)
 
     def _moving(self) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-LIMIT_MS = 15_000
+LIMIT_MS = 30_000
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 360, "height": 740}
 
