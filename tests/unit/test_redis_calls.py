@@ -276,6 +276,21 @@ async def test_whoever_is_cancelled_in_the_midst_of_a_call_is(server: RedisServe
     assert (await store.counts()).events == 0, "no answer is left for the next caller"
 
 
+async def test_whoever_is_cancelled_before_it_calls_is(server: RedisServer) -> None:
+    """As a command that Ctrl-C comes to while it draws on the terminal, and that then waits for a call."""
+    store = RedisStore(server.url)
+    await store.open()
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await store.counts()
+    # Who cleans up after that may call all the same.
+    await store.counts()
+    task.uncancel()
+    await store.close()
+
+
 @pytest.mark.parametrize("torn", [60, 200, 400])
 async def test_half_of_a_call_in_a_torn_log_does_nothing_twice(server: RedisServer, torn: int) -> None:
     """Redis 7.0 carries that half out when it reads its log the second time."""

@@ -8,7 +8,8 @@ is made again, under the same number, until it is answered or PATIENCE_S is over
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+import types
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool
@@ -255,6 +256,9 @@ class RedisDatabase:
         if not self._open:
             raise _AwayError("the store is closed")
         cancelled = _cancelled()
+        if cancelled:
+            # Asked for while this task ran, it comes where the task first waits: here, and not within the driver.
+            await _turn()
         pool = self._pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
@@ -314,6 +318,12 @@ class _LostError(StoreUnavailableError):
 
 class _NoLibraryError(StoreUnavailableError):
     """The server does not know the function."""
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let the loop go round once."""
+    yield
 
 
 def _cancelled() -> int:
