@@ -162,7 +162,7 @@ def test_a_night_is_got_through_from_python(here: Night) -> None:
 def run(here: Night, code: str) -> str:
     """What a program of the page writes."""
     code = code.replace(f"http://{PORT}", here.url)
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
     print(ran.stdout)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
