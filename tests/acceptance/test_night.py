@@ -20,9 +20,6 @@ import longstop
 from acceptance.harness import LIMIT_S, wait_until
 from acceptance.night import FULL_ID, Night, Page, night
 
-# A night has many steps: on a busy machine one took 105 s of the usual 120.
-pytestmark = pytest.mark.timeout(360)
-
 SHELL = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": str(Path(longstop.__file__).parents[1]),

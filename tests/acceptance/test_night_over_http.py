@@ -17,9 +17,6 @@ from acceptance.harness import LIMIT_S, wait_until
 from acceptance.needs import needs
 from acceptance.night import FULL_ID, Night, Page, night
 
-# A night has many steps: on a busy machine one took 105 s of the usual 120.
-pytestmark = pytest.mark.timeout(360)
-
 PORT = "127.0.0.1:8081"
 
 

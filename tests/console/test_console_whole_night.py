@@ -11,9 +11,6 @@ from acceptance.harness import wait_until
 from acceptance.night import Night, night, section
 from console.visit import Visit
 
-# A night has many steps: on a busy machine one took 105 s of the usual 120.
-pytestmark = pytest.mark.timeout(360)
-
 
 @pytest.fixture
 def here(browser: Any, tmp_path: Path) -> Iterator[Night]:
