@@ -20,7 +20,7 @@ SECONDS = float(os.environ.get("STRANGERS_SECONDS", "2"))
 P99_MS, WORST_MS = 50.0, 250.0
 """What no stranger may delay the quiet one by, wherever the machine is quick enough for it; else these ratios."""
 TIMES_CALM = 8
-ROUNDS = 2
+ROUNDS = 3
 """A disk or a machine that stands still for a moment does so once; what a stranger does to a gateway it does again."""
 CROWDED_MAX = 4.0
 """Where the program shares its core with others, it is allowed for, up to this."""

@@ -24,6 +24,8 @@ from longstop.model.retention import ArchivedEvent, WholeEvent
 
 PRIVATE = 0o600
 CHUNK = 1 << 20
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999; an id may name a later time."""
 LEVEL = 3
 """Of compression: half the time of the usual 6, for a tenth more bytes."""
 
@@ -144,7 +146,7 @@ def _day(at_ms: int) -> str:
 
 def _days_about(at_ms: int) -> list[str]:
     day_ms = 86_400_000
-    return [_day(max(0, at_ms + days * day_ms)) for days in (0, -1, 1)]
+    return [_day(min(max(0, at_ms + days * day_ms), LAST_MS)) for days in (0, -1, 1)]
 
 
 def _sync_folder(folder: Path) -> None:
