@@ -21,7 +21,7 @@ from longstop.stores.redis.walk import Question, Range, behind
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
 EVENTS_FIRST = 64
-"""So many events are gone through in one go, and twice as many in the next."""
+"""So many events are gone through in one go, and twice as many in the next; then all that are left, if they are few."""
 RANGES_MAX = 500
 """More groups than that are not asked one by one."""
 
@@ -97,12 +97,12 @@ class RedisFindDeliveries(RedisFindEvents):
             tuple(await self._smallest(given(EventFilter(wanted.source, wanted.type, wanted.key)))), low=low, high=high
         )
         chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
-        rest, looked_at = replace(page, after=times.events_behind(page)), 0
+        rest, looked_at, tried = replace(page, after=times.events_behind(page)), 0, 2 * chunk
         found: dict[str, Delivery] = {}
         while looked_at < FEW:
             events = await self._next_ids(asked, rest, chunk)
             is_all = len(events) < chunk
-            if not is_all and not times.are_near:
+            if not is_all and not (times.are_near and looked_at < tried):
                 return None
             ids = behind(sorted(await self._delivery_ids(events)), page)
             found |= {each.id: each for each in await self._fitting(ids, wanted) if each is not None}
@@ -113,7 +113,7 @@ class RedisFindDeliveries(RedisFindEvents):
             rest, looked_at = replace(rest, after=events[-1]), looked_at + chunk
             if time.monotonic() >= until_s or await self._in_state(wanted) <= looked_at:
                 return None
-            chunk = min(chunk * 2, FEW - looked_at)
+            chunk = min(chunk * 2, FEW - looked_at) if looked_at < tried else FEW - looked_at
         return None
 
     async def _in_state(self, wanted: DeliveryFilter) -> int:

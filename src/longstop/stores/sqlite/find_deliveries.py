@@ -34,7 +34,7 @@ from longstop.stores.sqlite.walk import (
 FEW = 4_000
 """So many rows are fetched and sorted in some milliseconds."""
 EVENTS_FIRST = 64
-"""So many events are gone through in one go, and twice as many in the next."""
+"""So many events are gone through in one go, and twice as many in the next; then all that are left, if they are few."""
 GROUPS_MAX = 500
 """Of more groups than that, each is not asked by itself."""
 GROUPS_MAX_BY_KEY = 3_000
@@ -134,12 +134,12 @@ def _by_events(
     of_events = EventFilter(wanted.source, wanted.type, wanted.key, wanted.received_since_ms, wanted.received_until_ms)
     times, until_s = find_events.id_times(connection), patience(page, 0.25)
     chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
-    after, looked_at = times.events_behind(page), 0
+    after, looked_at, tried = times.events_behind(page), 0, 2 * chunk
     found: list[str] = []
     while looked_at < FEW:
         events = find_events.find(connection, of_events, Page(chunk, after, page.newest_first, page.patience_ms // 4))
         after = events.next_after
-        if after is not None and not times.are_near:
+        if after is not None and not (times.are_near and looked_at < tried):
             return None
         found += _of_these(connection, events.ids, asked, page)
         whole = found if after is None else times.before_others(found, after, page.newest_first)
@@ -148,7 +148,7 @@ def _by_events(
         looked_at += chunk
         if time.monotonic() >= until_s or _in_state(connection, wanted) <= looked_at:
             return None
-        chunk = min(chunk * 2, FEW - looked_at)
+        chunk = min(chunk * 2, FEW - looked_at) if looked_at < tried else FEW - looked_at
     return None
 
 
