@@ -1,11 +1,22 @@
-"""A database on PostgreSQL of a test's own, and a store on it: for what is about that store alone."""
+"""A store on a test's own place; and a database on PostgreSQL, and a store on it, for what is about that alone."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 import postgres_server
+from longstop.ports import Store
 from longstop.stores.postgres import PostgresStore, ServerSettings
+from stores_at_hand import Place
+
+
+@pytest.fixture
+async def opened(place: Place) -> AsyncIterator[Store]:
+    """On an empty place of the kind that a test is run on."""
+    made = place()
+    await made.open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 by a seed, is led on both, and then both are asked the same."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from longstop.testing.store_contract.steps import (
     replay,
     to_retry,
 )
-from stores_at_hand import PERSISTING, Place
+from stores_at_hand import PERSISTING
 
 T = TypeVar("T")
 Maybe = Callable[..., Any]
@@ -54,11 +54,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def store(place: Place) -> AsyncIterator[Store]:
-    made = place()
-    await made.open()
-    yield made
-    await made.close()
+def store(opened: Store) -> Store:
+    return opened
 
 
 def _id(number: int) -> str:

@@ -1,7 +1,7 @@
 """When a store goes by way of the events to list deliveries, and when it does not."""
 
 import itertools
-from collections.abc import AsyncIterator, Container, Iterable
+from collections.abc import Container, Iterable
 
 import pytest
 
@@ -14,7 +14,7 @@ from longstop.stores.redis import find_deliveries as redis_find
 from longstop.stores.sqlite import find_deliveries as sqlite_find
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.steps import discard
-from stores_at_hand import PERSISTING, Place
+from stores_at_hand import PERSISTING
 
 SOME = range(100)
 OF_A_TYPE = DeliveryFilter(state=State.SCHEDULED, type="order.paid")
@@ -23,11 +23,8 @@ pytestmark = pytest.mark.parametrize("place", PERSISTING, indirect=True)
 
 
 @pytest.fixture
-async def store(place: Place) -> AsyncIterator[Store]:
-    made = place()
-    await made.open()
-    yield made
-    await made.close()
+def store(opened: Store) -> Store:
+    return opened
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """The store contract, on every store."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from longstop.ports import Store
@@ -10,11 +8,8 @@ from stores_at_hand import PERSISTING, STORES, Place
 
 
 @pytest.fixture
-async def store(place: Place) -> AsyncIterator[Store]:
-    made = place()
-    await made.open()
-    yield made
-    await made.close()
+def store(opened: Store) -> Store:
+    return opened
 
 
 @pytest.mark.parametrize("place", STORES, indirect=True)
