@@ -8,7 +8,7 @@ TESTS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run console console-check console-types screenshots test demo check format lint types bench kill clean
+.PHONY: aws-emulators help run console console-check console-types screenshots test demo check format lint types bench kill clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -22,6 +22,14 @@ $(VENV)/.run: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+# They pin other versions of what the program needs, and so have an environment of their own.
+$(VENV)/aws/.made: tests/aws_emulators.txt
+	$(PYTHON) -m venv $(VENV)/aws
+	$(VENV)/aws/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+aws-emulators: $(VENV)/aws/.made ## the emulators of AWS that tests of S3 need
 
 run: $(VENV)/.run console ## start a gateway on SQLite with the starter configuration
 	@test -f longstop.toml || $(BIN)/longstop init

@@ -21,5 +21,8 @@ class ArchiveInMemory:
         self.written.append(len(events))
         self.events += [each.kept.event.id for each in events]
 
+    async def close(self) -> None:
+        """It holds nothing open."""
+
     async def find(self, id_: str) -> None:
         raise AssertionError(id_)

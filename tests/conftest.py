@@ -15,7 +15,7 @@ from acceptance.harness import Site
 # example took a fifth of a second, or whose examples are slow to make.
 settings.register_profile("longstop", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("longstop")
-pytest_plugins = ["stores_at_hand", "nothing_missing"]
+pytest_plugins = ["stores_at_hand", "s3_at_hand", "nothing_missing"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script that runs tests in its background has them ignore Ctrl-C, and all that they start: some tests type it.

@@ -320,13 +320,14 @@ def test_what_empties_a_store_does_not_mistake_one_for_another(
 
 
 def test_beside_the_store_nothing_is_loaded_for_the_other_way(tmp_path: Path) -> None:
-    (tmp_path / "longstop.toml").write_text('[store]\nurl = "sqlite:///longstop.db"\n')
+    archive = '[retention]\narchive = "s3://bucket/kept"\n'
+    (tmp_path / "longstop.toml").write_text(f'[store]\nurl = "sqlite:///longstop.db"\n{archive}')
     program = (
         "import sys\n"
         "from longstop.__main__ import command\n"
         "sys.argv = ['longstop', 'status', '--json']\n"
         "assert command() == 0\n"
-        "heavy = {'httpx', 'fastapi', 'starlette', 'mcp', 'uvicorn', 'longstop.client'}\n"
+        "heavy = {'httpx', 'fastapi', 'starlette', 'mcp', 'uvicorn', 'botocore', 'longstop.client'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, timeout=60, check=False)

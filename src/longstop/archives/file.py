@@ -13,19 +13,17 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from longstop.archives.lines import from_lines, to_line
+from longstop.archives.days import day_of, days_about
+from longstop.archives.lines import from_lines, is_of, to_line
 from longstop.model.errors import ArchiveError
 from longstop.model.ids import id_ms, is_id
 from longstop.model.retention import ArchivedEvent, WholeEvent
 
 PRIVATE = 0o600
 CHUNK = 1 << 20
-LAST_MS = 253_402_300_799_999
-"""The end of the year 9999; an id may name a later time."""
 LEVEL = 3
 """Of compression: half the time of the usual 6, for a tenth more bytes."""
 
@@ -43,6 +41,10 @@ class FileArchive:
         """See ports.Archive."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, events)
 
+    async def close(self) -> None:
+        """See ports.Archive."""
+        self._thread.shutdown(wait=False)
+
     async def find(self, id_: str) -> ArchivedEvent | None:
         """See ports.Archive. Goes through the files of the day that the id names, and of the days beside it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._find, id_)
@@ -52,7 +54,7 @@ class FileArchive:
     def _write(self, events: Sequence[WholeEvent]) -> None:
         days: dict[str, list[bytes]] = {}
         for whole in events:
-            days.setdefault(_day(whole.kept.event.received_at_ms), []).append(to_line(whole))
+            days.setdefault(day_of(whole.kept.event.received_at_ms), []).append(to_line(whole))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for day, lines in days.items():
@@ -102,19 +104,13 @@ class FileArchive:
         found: list[bytes] = []
         places: list[Path] = []
         try:
-            for path in (path for day in _days_about(id_ms(id_)) for path in self._of_day(day)):
-                lines = [line for line in _lines(path) if id_.encode() in line and _is_of(line, id_)]
+            for path in (path for day in days_about(id_ms(id_)) for path in self._of_day(day)):
+                lines = [line for line in _lines(path) if is_of(line, id_)]
                 found += lines
                 places += [path] * bool(lines)
         except OSError as error:
             raise ArchiveError(f"{self._folder}: the archive cannot be read: {error}") from error
         return ArchivedEvent(from_lines(found), ", ".join(map(str, places))) if found else None
-
-
-def _is_of(line: bytes, id_: str) -> bool:
-    """Whether the line is of the event of this id or of a delivery of it: an id may stand in any body too."""
-    kept = from_lines([line]).kept
-    return id_ == kept.event.id or any(id_ == each.id for each in kept.deliveries)
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -138,15 +134,6 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
             data = unpack.unused_data
             if unpack.eof:
                 unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
-
-
-def _day(at_ms: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%d")
-
-
-def _days_about(at_ms: int) -> list[str]:
-    day_ms = 86_400_000
-    return [_day(min(max(0, at_ms + days * day_ms), LAST_MS)) for days in (0, -1, 1)]
 
 
 def _sync_folder(folder: Path) -> None:

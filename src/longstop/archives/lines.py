@@ -113,6 +113,14 @@ def _check(row: _Line) -> None:
             raise ValueError(f"found the delivery {each.id}, {each.state}, with the reason {each.reason} to be dead")
 
 
+def is_of(line: bytes, id_: str) -> bool:
+    """Whether a line is of the event of this id or of a delivery of it: an id may stand in any body too."""
+    if id_.encode() not in line:
+        return False
+    kept = from_line(line).kept
+    return id_ == kept.event.id or any(id_ == each.id for each in kept.deliveries)
+
+
 def from_lines(lines: Iterable[bytes]) -> WholeEvent:
     """The event of one or more lines about it, the oldest first: what the last says, with the attempts of all."""
     found = [from_line(line) for line in lines]

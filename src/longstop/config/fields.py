@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
 
-from longstop.config import store_urls, values
+from longstop.config import s3_url, store_urls, values
 from longstop.config.values import Surroundings
+from longstop.model.s3_place import S3Place
 
 DURATION = 'a duration such as "10s", "5m" or "3d"'
 REFERENCE = "${VAR} or file:PATH"
@@ -21,6 +22,11 @@ def _store_url(text: str, info: ValidationInfo) -> str:
     return store_urls.store(text, _around(info)).url
 
 
+def _archive(text: str, info: ValidationInfo) -> str | S3Place:
+    read = s3_url.s3 if text.startswith("s3:") else values.archive_folder
+    return read(text, _around(info))
+
+
 Duration = Annotated[int, BeforeValidator(values.duration)]
 PositiveDuration = Annotated[int, BeforeValidator(values.positive_duration)]
 SpoolAfter = Annotated[int, BeforeValidator(values.spool_after)]
@@ -28,7 +34,8 @@ Size = Annotated[int, BeforeValidator(values.size)]
 DiskSize = Annotated[int, BeforeValidator(values.disk_size)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Host = Annotated[str, AfterValidator(values.host)]
-ArchiveFolder = Annotated[str, AfterValidator(lambda text, info: values.archive(text, _around(info)))]
+ArchivePlace = Annotated[str, AfterValidator(_archive)]
+"""Read, it is a folder's absolute path or an S3Place."""
 SpoolPath = Annotated[str, AfterValidator(lambda text, info: store_urls.spool(text, _around(info)))]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Credential = Annotated[str, AfterValidator(lambda text, info: values.credential(text, _around(info)))]

@@ -22,7 +22,7 @@ from longstop.config.errors import Fault, Loc, Problem, listed, nearest, shown
 from longstop.config.fields import (
     DURATION,
     REFERENCE,
-    ArchiveFolder,
+    ArchivePlace,
     BearerToken,
     Condition,
     Credential,
@@ -164,7 +164,7 @@ class RetentionTable(Table):
     rejections_ms: PositiveDuration = Field(default=_RETENTION.rejections_ms, alias="rejections", description=DURATION)
     attempts_ms: PositiveDuration | None = Field(default=None, alias="attempts", description=DURATION)
     audit_ms: PositiveDuration = Field(default=_RETENTION.audit_ms, alias="audit", description=DURATION)
-    archive: ArchiveFolder | None = Field(default=None, description=values.ARCHIVE)
+    archive: ArchivePlace | None = Field(default=None, description=values.ARCHIVE)
 
 
 class VerifyTable(Table):

@@ -44,7 +44,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _VISIBLE = re.compile(r"[!-~]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
-ARCHIVE = 'text such as "file:archive/"'
+ARCHIVE = 'text such as "file:archive/" or "s3://BUCKET/PREFIX"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,11 +435,9 @@ def handler(text: str) -> str:
 # -- archives -------------------------------------------------------------------------------------
 
 
-def archive(text: str, around: Surroundings) -> str:
+def archive_folder(text: str, around: Surroundings) -> str:
     """The folder that `file:…` names, as an absolute path."""
     scheme, found, path = text.partition(":")
-    if found and scheme == "s3":
-        raise Fault("found an archive of s3:, which is not part of this version", ARCHIVE)
     if not found or scheme != "file":
         raise Fault(f"found {shown(text)}", ARCHIVE)
     path = expand(path, around.environ, "it to hold a part of the path")

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from longstop.model.delivery import Delivery, State
 from longstop.model.listing import History, KeptEvent
+from longstop.model.s3_place import S3Place
 
 DAY_MS = 86_400_000
 CATCH_UP = 1.05
@@ -26,8 +27,8 @@ class RetentionSettings:
     """The attempts of what has ended; None: for as long as their delivery."""
     audit_ms: int = 400 * DAY_MS
     """Entries of the audit log, counted from when they were noted: a year, and some time to look back at it."""
-    archive: str | None = None
-    """The folder where what is forgotten is kept; None: nowhere."""
+    archive: str | S3Place | None = None
+    """Where what is forgotten is kept: a folder's absolute path, or a place in S3; None: nowhere."""
 
 
 class Kind(StrEnum):

@@ -204,6 +204,9 @@ class _MaskedArchive:
     async def write(self, events: Sequence[WholeEvent]) -> None:
         await self._archive.write(events)
 
+    async def close(self) -> None:
+        await self._archive.close()
+
     async def find(self, id_: str) -> ArchivedEvent | None:
         found = await self._archive.find(id_)
         if found is None:

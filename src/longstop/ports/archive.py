@@ -12,5 +12,8 @@ class Archive(Protocol):
     async def write(self, events: Sequence[WholeEvent]) -> None:
         """Keep them; they are durable when this returns. Raises ArchiveError, and then they are not forgotten."""
 
+    async def close(self) -> None:
+        """Let go of what it holds open."""
+
     async def find(self, id_: str) -> ArchivedEvent | None:
         """The event of this id, or the one that a delivery of this id was of. Raises ArchiveError."""

@@ -82,6 +82,8 @@ class Gateway:
         self._role = role
         # On a clock that jumps, a process of its own would never be in time.
         self._reader = reader(config) if clock is None else None
+        # What is missing for it shows now, and not when something is to be forgotten.
+        self._archive = self._parts.archive
         clock, rng = self._parts.clock, self._parts.rng
         if Role.INGEST in role:
             self._put_spool(config, clock)
@@ -177,7 +179,7 @@ class Gateway:
         if self._traces is not None:
             await self._traces.stop()
         await self._heartbeat.leave()
-        await self._parts.store.close()
+        await self._parts.close()
 
     @property
     def store(self) -> Store:
@@ -212,7 +214,7 @@ class Gateway:
             ids=made.ids,
             why_not_ready=why_not_ready,
             alerts=self._alerts,
-            archive=masked_archive(made.archive, shown),
+            archive=masked_archive(self._archive, shown),
             spool=made.spool,
         )
 

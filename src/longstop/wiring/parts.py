@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from longstop.archives.file import FileArchive
 from longstop.archives.lines import from_line, to_line
 from longstop.clock import SystemClock
 from longstop.config import SOURCE_KINDS, Config
@@ -46,6 +45,7 @@ from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
 from longstop.stores.spool import SpooledStore
+from longstop.wiring.archives import make_archive
 from longstop.wiring.spool import facts_of, told
 from longstop.wiring.stores import is_there, make_store
 
@@ -165,9 +165,15 @@ class Parts:
 
     @cached_property
     def archive(self) -> Archive | None:
-        """Where what is forgotten is kept, if anywhere."""
-        folder = self.config.retention.archive
-        return None if folder is None else FileArchive(folder)
+        """Where what is forgotten is kept, if anywhere. Raises ConfigurationError."""
+        return make_archive(self.config.retention.archive)
+
+    async def close(self) -> None:
+        """Close the store, and the archive where anybody has asked for it."""
+        made: Archive | None = vars(self).get("archive")
+        if made is not None:
+            await made.close()
+        await self.store.close()
 
     def backups(self) -> Backups | None:
         """What copies the store, where it is one file."""
@@ -287,4 +293,4 @@ async def opened(config: Config) -> AsyncIterator[Parts]:
     try:
         yield made
     finally:
-        await made.store.close()
+        await made.close()

@@ -1,0 +1,95 @@
+"""Emulators of AWS, for tests: two programs of others, in an environment of their own, started on the loopback.
+
+`make aws-emulators` makes the environment. What one of them does not do as AWS does, the other may; what neither does
+is listed in docs/s3.md.
+"""
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from child_servers import ending_with_us, spawn
+
+KINDS = ("ministack", "moto")
+ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLEOFTESTS01", "the-secret-key-of-these-tests"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": "eu-central-1"}
+"""What a program of a test is told; the emulators take any."""
+_PYTHON = Path(sys.prefix, "aws", "bin", "python")
+_NUMBERS = itertools.count()
+
+
+def needed() -> None:
+    """Skip where there is no emulator, and fail where there has to be."""
+    if _PYTHON.exists():
+        return
+    missing = f"no {_PYTHON}: make aws-emulators"
+    if os.environ.get("LONGSTOP_CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+class AwsServer:
+    """One emulator. folder: where it may write."""
+
+    def __init__(self, kind: str, folder: Path, port: int) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        program = {
+            "ministack": ["-m", "ministack"],
+            "moto": ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+        }[self.kind]
+        place = {"HOME": str(self.folder), "TMPDIR": str(self.folder), "PATH": os.environ["PATH"]}
+        with (self.folder / "log").open("wb") as log:
+            self._process = spawn(
+                [*ending_with_us(), str(_PYTHON), *program],
+                cwd=self.folder,
+                env={**place, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until_s = time.monotonic() + 60
+        while not self._answers():
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < until_s, f"{self.kind} does not start"
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Let it end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def bucket(self) -> str:
+        """The name of a new bucket with nothing in it."""
+        name = f"longstop-test-{next(_NUMBERS)}"
+        asked = urllib.request.Request(f"{self.url}/{name}", method="PUT")
+        urllib.request.urlopen(asked, timeout=30).close()
+        return name
