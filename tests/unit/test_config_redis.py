@@ -72,12 +72,12 @@ def test_large_bodies_may_lie_in_a_folder_and_then_the_sources_decide() -> None:
 
 
 REFUSED = {
-    "redis://h?bodies=s3://bucket": 'found bodies="s3://bucket"; expected file:///ABSOLUTE/FOLDER, which every machine of '
-    "this store sees",
+    "redis://h?bodies=gs://bucket": 'found bodies="gs://bucket"; expected file:///ABSOLUTE/FOLDER, which every machine of '
+    "this store sees, or s3://BUCKET/PREFIX",
     "redis://h?bodies=file://host/x": 'found bodies="file://host/x"; expected file:///ABSOLUTE/FOLDER, which every machine '
-    "of this store sees",
-    "redis://h?bodies_over=1KiB": "found bodies_over without bodies; expected bodies=file:///FOLDER, where the larger ones "
-    "go",
+    "of this store sees, or s3://BUCKET/PREFIX",
+    "redis://h?bodies_over=1KiB": "found bodies_over without bodies; expected bodies=file:///FOLDER or "
+    "s3://BUCKET/PREFIX, where the larger ones go",
     "redis://": f"found a URL of Redis without a host, or with more than a number behind it; expected {EXPECTED}",
     "redis://h/a": f"found a URL of Redis without a host, or with more than a number behind it; expected {EXPECTED}",
     "redis://h:port": f"found a URL of Redis that cannot be read; expected {EXPECTED}",

@@ -5,8 +5,10 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from longstop.config import s3_url
 from longstop.config.errors import Fault, listed, nearest, quoted
 from longstop.config.values import NAME, Surroundings, expand, size, url_of_hosts
+from longstop.model.s3_place import S3Place
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 """With an s at the end: over TLS."""
@@ -39,8 +41,9 @@ class RedisSettings:
     """So many have a write before it is acknowledged."""
     body_bytes_max: int | None = BODY_BYTES_MAX
     """None: as each source says."""
-    bodies: str | None = None
-    """The absolute path of a folder for those that are larger than `bodies_over` bytes; None: all are in memory."""
+    bodies: str | S3Place | None = None
+    """Where those are that are larger than `bodies_over` bytes: a folder's absolute path, or a place in S3; None: all
+    are in memory."""
     bodies_over: int = BODIES_OVER
 
 
@@ -71,7 +74,7 @@ def redis(text: str, around: Surroundings) -> RedisSettings:
         relaxed=_relaxed(options.get("durability", "strict")),
         replicas=_replicas(options.get("replicas", "0")),
         body_bytes_max=_body_max(options),
-        bodies=_bodies(options["bodies"]) if "bodies" in options else None,
+        bodies=_bodies(options["bodies"], around) if "bodies" in options else None,
         bodies_over=_bodies_over(options),
     )
 
@@ -82,10 +85,13 @@ def _body_max(options: dict[str, str]) -> int | None:
     return size(options["body_max"], BODY_BYTES_MOST, "16MiB") if "body_max" in options else BODY_BYTES_MAX
 
 
-def _bodies(text: str) -> str:
+def _bodies(text: str, around: Surroundings) -> str | S3Place:
+    if text.startswith("s3:"):
+        return s3_url.s3(text, around)
     path = text.removeprefix("file://")
     if path == text or not path.startswith("/") or "\0" in path or os.path.normpath(path) in ("/", "//"):
-        raise Fault(f"found bodies={quoted(text)}", "file:///ABSOLUTE/FOLDER, which every machine of this store sees")
+        expected = "file:///ABSOLUTE/FOLDER, which every machine of this store sees, or s3://BUCKET/PREFIX"
+        raise Fault(f"found bodies={quoted(text)}", expected)
     return os.path.normpath(path)
 
 
@@ -93,7 +99,9 @@ def _bodies_over(options: dict[str, str]) -> int:
     if "bodies_over" not in options:
         return BODIES_OVER
     if "bodies" not in options:
-        raise Fault("found bodies_over without bodies", "bodies=file:///FOLDER, where the larger ones go")
+        raise Fault(
+            "found bodies_over without bodies", "bodies=file:///FOLDER or s3://BUCKET/PREFIX, where the larger ones go"
+        )
     return size(options["bodies_over"], BODY_BYTES_MOST, "16MiB")
 
 

@@ -52,7 +52,13 @@ class StoreSettings:
     @property
     def disk(self) -> str | None:
         """The folder on whose disk there has to be room; None: what it keeps is on none of this machine's."""
-        return os.path.dirname(self.path) if self.path is not None else self.redis.bodies if self.redis else None
+        return os.path.dirname(self.path) if self.path is not None else self.bodies_folder
+
+    @property
+    def bodies_folder(self) -> str | None:
+        """The folder of the large bodies, where they are apart, and in one."""
+        bodies = self.redis.bodies if self.redis else None
+        return bodies if isinstance(bodies, str) else None
 
     @property
     def body_bytes_max(self) -> int | None:

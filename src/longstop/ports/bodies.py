@@ -17,6 +17,9 @@ class Bodies(Protocol):
     async def open(self) -> str:
         """What this place is known by, whoever opens it: made where it is new. So that another one is noticed."""
 
+    async def close(self) -> None:
+        """Let go of what is held open."""
+
     async def look(self) -> None:
         """Whether the place can be reached, and is the one that was opened: it costs next to nothing."""
 

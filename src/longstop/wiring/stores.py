@@ -6,7 +6,10 @@ from pathlib import Path
 
 from longstop.config import StoreSettings
 from longstop.model.errors import ConfigurationError
+from longstop.model.s3_place import S3Place
 from longstop.ports import Store
+from longstop.ports.bodies import Bodies
+from longstop.stores.bodies import FolderBodies
 
 
 def make_store(settings: StoreSettings) -> Store:
@@ -46,7 +49,6 @@ def _postgresql(settings: StoreSettings) -> Store:
 
 def _redis(settings: StoreSettings) -> Store:
     try:
-        from longstop.stores.bodies import FolderBodies
         from longstop.stores.redis import RedisStore
     except ImportError:
         problem = "store.url: found redis://…, without its driver; expected the extra; pip install 'longstop[redis]'"
@@ -57,8 +59,19 @@ def _redis(settings: StoreSettings) -> Store:
         asked.url, others=asked.others, prefix=asked.prefix, relaxed=asked.relaxed, replicas=asked.replicas
     )
     if asked.bodies is not None:
-        store.keep_apart(FolderBodies(Path(asked.bodies)), asked.bodies_over)
+        store.keep_apart(_bodies(asked.bodies), asked.bodies_over)
     return store
+
+
+def _bodies(place: str | S3Place) -> Bodies:
+    if not isinstance(place, S3Place):
+        return FolderBodies(Path(place))
+    try:
+        from longstop.stores.bodies.s3 import S3Bodies
+    except ImportError:
+        problem = "store.url: found bodies=s3://…, without aiobotocore; expected the extra; pip install 'longstop[aws]'"
+        raise ConfigurationError((problem,)) from None
+    return S3Bodies(place)
 
 
 _MAKE: dict[str, Callable[[StoreSettings], Store]] = {

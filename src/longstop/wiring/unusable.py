@@ -8,6 +8,7 @@ from longstop.clock import SystemClock
 from longstop.config import Config
 from longstop.model.errors import ConfigurationError
 from longstop.model.settings import DestinationSettings
+from longstop.wiring.archives import make_archive
 from longstop.wiring.destinations import Handlers, channel_sender, handler_of
 from longstop.wiring.parts import parts
 from longstop.wiring.tracing import expect_extra
@@ -15,7 +16,11 @@ from longstop.wiring.tracing import expect_extra
 
 def unusable(config: Config, handlers: Handlers) -> tuple[str, ...]:
     """Problems that keep a gateway from starting, or every event of a destination from arriving. Nothing is opened."""
-    checks: list[Callable[[], object]] = [partial(parts, config), partial(_store_folder, config)]
+    checks: list[Callable[[], object]] = [
+        partial(parts, config),
+        partial(_store_folder, config),
+        partial(make_archive, config.retention.archive),
+    ]
     checks += [
         partial(_handler, each, handlers) for each in config.destinations if each.handler or each.name in handlers
     ]
@@ -45,7 +50,7 @@ def _handler(destination: DestinationSettings, handlers: Handlers) -> None:
 
 def _store_folder(config: Config) -> None:
     """Raise ConfigurationError where the store's file, or its folder of bodies, cannot be made or written."""
-    path = config.store.path or (config.store.redis.bodies if config.store.redis else None)
+    path = config.store.path or config.store.bodies_folder
     if path is None:
         return
     folder = os.path.dirname(path)

@@ -38,6 +38,9 @@ class FolderBodies:
         self._mark = await self._in_thread(self._made)
         return self._mark
 
+    async def close(self) -> None:
+        """See ports.Bodies. Nothing is held open."""
+
     async def look(self) -> None:
         """See ports.Bodies."""
         await self._in_thread(self._look)

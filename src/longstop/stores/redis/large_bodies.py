@@ -40,13 +40,19 @@ class LargeBodies(RedisDatabase):
             await self.close()
             raise
 
+    async def close(self) -> None:
+        """See ports.Store."""
+        await super().close()
+        if self._bodies is not None:
+            await self._bodies.close()
+
     async def _find_place(self) -> None:
         key = (f"{self._prefix}marks", "bodies")
         (known,) = await self.pipeline(("HGET", *key))
         if self._bodies is None:
             if known is not None:
                 raise SchemaError(
-                    "this store keeps large bodies elsewhere: found store.url without bodies=; expected bodies=file:///…"
+                    "this store keeps large bodies elsewhere: found store.url without bodies=; expected that of before"
                 )
             return
         here = await self._bodies.open()
@@ -56,7 +62,7 @@ class LargeBodies(RedisDatabase):
         if known.decode() != here:
             raise SchemaError(
                 f"{self._bodies.place} is not where this store's large bodies are; expected the place that was used"
-                f" before, which every machine has to see (its file longstop-bodies says {known.decode()})"
+                f" before, which every machine has to see (its longstop-bodies says {known.decode()})"
             )
 
     async def _put_bodies(self, appends: Iterable[Append]) -> dict[str, str]:
