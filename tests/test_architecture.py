@@ -24,9 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": {"model"},
     "group_commit": {"model", "ports"},
     **{name: {"model", "ports", "group_commit"} for name in SERVICES},
-    **{name: {"model", "ports", "aws"} for name in ADAPTERS},
+    **{name: {"model", "ports", "aws_api"} for name in ADAPTERS},
     # What all adapters of one provider share.
-    "aws": {"model"},
+    "aws_api": {"model"},
     "clock": set(),
     "telemetry": {"model", "ports"},
     "config": {"model"},

@@ -11,7 +11,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from longstop.aws.errors import CALL_ERRORS, what_is_wrong
+from longstop.aws_api.errors import CALL_ERRORS, what_is_wrong
 
 ALLOWED = "s3:PutObject on arn:aws:s3:::bucket/*"
 CREDENTIALS = "credentials in the environment, a profile, a web identity, or of the container or machine"

@@ -102,7 +102,7 @@ def test_what_cannot_be_meant_is_refused(archive: str) -> None:
 def test_without_the_extra_it_is_refused_before_anything_starts(
     name: str, path: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in [each for each in sys.modules if each.startswith("longstop.aws") or each.endswith(".s3")]:
+    for each in [each for each in sys.modules if each.startswith("longstop.aws_api") or each.endswith(".s3")]:
         monkeypatch.delitem(sys.modules, each)
     monkeypatch.setitem(sys.modules, f"{name}.config", None)
     monkeypatch.setitem(sys.modules, f"{name}.exceptions", None)

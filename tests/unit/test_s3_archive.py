@@ -14,7 +14,7 @@ from aws_server import ACCESS_KEY, SECRET_KEY
 from longstop.archives import s3 as archives_s3
 from longstop.archives.lines import from_line
 from longstop.archives.s3 import S3Archive
-from longstop.aws import s3 as aws_s3
+from longstop.aws_api import s3 as aws_s3
 from longstop.model.delivery import Delivery
 from longstop.model.errors import ArchiveError
 from longstop.model.ids import format_uuid7

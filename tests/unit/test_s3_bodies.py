@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from longstop.aws import s3 as aws_s3
+from longstop.aws_api import s3 as aws_s3
 from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.model.listing import EventFilter, Page
 from longstop.model.retention import Cutoffs

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from longstop.archives.days import day_of, days_about
 from longstop.archives.lines import from_lines, is_of, to_line
-from longstop.aws.client import Patience
-from longstop.aws.s3 import Bucket, Listed, Listing, together
+from longstop.aws_api.client import Patience
+from longstop.aws_api.s3 import Bucket, Listed, Listing, together
 from longstop.model.errors import ArchiveError
 from longstop.model.ids import format_uuid7, id_ms, is_id
 from longstop.model.retention import ArchivedEvent, WholeEvent

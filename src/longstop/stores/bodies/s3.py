@@ -9,8 +9,8 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 
-from longstop.aws.client import Patience
-from longstop.aws.s3 import Bucket, together
+from longstop.aws_api.client import Patience
+from longstop.aws_api.s3 import Bucket, together
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.s3_place import S3Place
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from longstop.aws.client import AwsClient, Patience
-from longstop.aws.errors import CALL_ERRORS, code_of, status_of, what_is_wrong
+from longstop.aws_api.client import AwsClient, Patience
+from longstop.aws_api.errors import CALL_ERRORS, code_of, status_of, what_is_wrong
 from longstop.model.errors import LongstopError
 from longstop.model.s3_place import S3Place
 
