@@ -1,0 +1,1 @@
+"""Events in DynamoDB, for servers and functions on AWS."""

@@ -1,0 +1,158 @@
+"""What a delivery is in the table, and the one place that changes one: its row, its place in line, the counters.
+
+One that is scheduled or leased lies in a shard, whose local index says whose turn it is. One that has ended lies by
+itself. One that stands in a lane has a row there too, and the lane's head says which of it is in line: the first, where
+none is leased. Whoever changes a lane writes its head, so that two never do at once.
+"""
+
+from typing import Any
+
+from longstop.model.delivery import Delivery, State
+from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item, Key
+from longstop.stores.aws.packing import pack_delivery, to_delivery
+from longstop.stores.aws.table import Keys
+from longstop.stores.aws.units import View
+
+LIVE = frozenset({State.SCHEDULED, State.LEASED})
+IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
+_FIRST_ID = "0"
+"""A lane's ids are behind this, and its head is before."""
+
+
+class Deliveries:
+    """Reads and changes deliveries."""
+
+    def __init__(self, shards: Keys) -> None:
+        self._keys = shards
+
+    def keys(self, delivery_id: str) -> tuple[Key, Key]:
+        """Where it lies: while it waits, and when it has ended."""
+        return self._keys.live(delivery_id), keys.ended(delivery_id)
+
+    async def get(self, view: View[Any], delivery_id: str) -> Delivery | None:
+        """A delivery as it stands. Raises UnreadableRowError."""
+        for key in self.keys(delivery_id):
+            item = await view.get(key)
+            if item is not None:
+                return to_delivery(item)
+        return None
+
+    async def change(self, view: View[Any], old: Delivery | None, new: Delivery) -> None:
+        """Put `new` in the place of `old`; None: it is a new one."""
+        count(view, old, -1)
+        count(view, new, 1)
+        was_live, is_live = old is not None and old.state in LIVE, new.state in LIVE
+        if old is not None and was_live != is_live:
+            await view.drop(self._keys.live(old.id) if was_live else keys.ended(old.id))
+        free = await self._change_lanes(view, old, new)
+        item = self.live(new, listed=new.lane is None or free) if is_live else self.ended(new)
+        if old is None:
+            view.put_new(item)
+        else:
+            await view.put(item)
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    def live(self, delivery: Delivery, listed: bool) -> Item:
+        """The row of one that is scheduled or leased. listed: it stands in line."""
+        partition, order = self._keys.live(delivery.id)
+        to, id_ = delivery.destination, delivery.id
+        item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery)}
+        item["of_all"] = f"L#waiting#{to}#{self._keys.shard_of(id_)}"
+        if delivery.state is State.LEASED:
+            return item | {"turn": f"{leased_until(delivery.lease_until_ms or 0)}#{id_}"}
+        if not listed:
+            return item | {"of_group": f"H#{to}#{self._keys.shard_of(id_)}", "at": number(delivery.due_at_ms)}
+        due = f"{number(delivery.due_at_ms)}#{id_}"
+        item["turn"] = f"{to}#{'t' if delivery.attempts else 'u'}#{due}"
+        if delivery.attempts:
+            item["tries"] = f"{to}#{number(delivery.tries)}#{due}"
+        if delivery.expires_at_ms is not None:
+            item["expires"] = f"{to}#{number(delivery.expires_at_ms)}#{id_}"
+        return item
+
+    def ended(self, delivery: Delivery) -> Item:
+        """The row of one that has ended."""
+        partition, order = keys.ended(delivery.id)
+        shard, id_ = self._keys.shard_of(delivery.id), delivery.id
+        item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery)}
+        item["of_all"] = f"L#{delivery.state}#{delivery.destination}#{shard}"
+        item["of_end"] = f"X#{delivery.state}#{shard}"
+        item["at"] = f"{number(delivery.ended_at_ms or 0)}#{id_}"
+        if delivery.state is State.DEAD:
+            item["of_source"] = f"D#{delivery.source}#{shard}"
+            if delivery.type is not None:
+                item["of_type"] = f"D#{keys.short(delivery.type)}#{shard}"
+            if delivery.key is not None:
+                item["of_key"] = f"D#{keys.short(delivery.key)}"
+        return item
+
+    # -- lanes --------------------------------------------------------------------------------
+
+    async def _change_lanes(self, view: View[Any], old: Delivery | None, new: Delivery) -> bool:
+        """Whether the new one stands in line, as far as its lane decides that."""
+        left, joined = _lane(old), _lane(new)
+        if left is not None and left != joined:
+            await view.drop((left, new.id))
+            await self._advance(view, left, new, stays=False)
+        if joined is None:
+            return False
+        await view.put({"pk": joined, "sk": new.id, "state": str(new.state)})
+        return await self._advance(view, joined, new, stays=True)
+
+    async def _advance(self, view: View[Any], lane: str, new: Delivery, stays: bool) -> bool:
+        """Let the first of a lane stand in line where none is leased; whether that is the new one."""
+        head = await view.get((lane, keys.LANE_HEAD))
+        free = "" if head is None else str(head["free"])
+        leased = "" if head is None else str(head["leased"])
+        leased = new.id if stays and new.state is State.LEASED else "" if leased == new.id else leased
+        first = await self._first(view, lane, head, new, stays)
+        now_free = first.id if first is not None and first.state is State.SCHEDULED and not leased else ""
+        for id_, listed in ((free, False), (now_free, True)):
+            if free != now_free and id_ not in ("", new.id):
+                await self._relist(view, id_, listed)
+        if first is None:
+            await view.drop((lane, keys.LANE_HEAD))
+        else:
+            await view.put({"pk": lane, "sk": keys.LANE_HEAD, "free": now_free, "leased": leased, "first": first.id})
+        return now_free == new.id
+
+    async def _first(
+        self, view: View[Any], lane: str, head: Item | None, new: Delivery, stays: bool
+    ) -> Delivery | None:
+        """The first of the lane, with the new one in it if it stays."""
+        if head is None or (stays and new.id <= str(head["first"])):
+            return new if stays else None
+        if str(head["first"]) != new.id:
+            return await self.get(view, str(head["first"]))
+        rows = await view.query(lane, _FIRST_ID, limit=2)
+        others = [str(row["sk"]) for row in rows if row["sk"] != new.id]
+        return await self.get(view, others[0]) if others else None
+
+    async def _relist(self, view: View[Any], delivery_id: str, listed: bool) -> None:
+        delivery = await self.get(view, delivery_id)
+        if delivery is not None and delivery.state is State.SCHEDULED:
+            await view.put(self.live(delivery, listed))
+
+
+def _lane(delivery: Delivery | None) -> str | None:
+    if delivery is None or delivery.lane is None or delivery.state not in IN_LANE:
+        return None
+    return keys.lane(delivery.destination, delivery.lane)
+
+
+def count(view: View[Any], delivery: Delivery | None, amount: int) -> None:
+    """Add to the counter of a delivery's destination and state."""
+    if delivery is not None:
+        view.count((keys.COUNTERS, f"d#{delivery.destination}"), str(delivery.state), amount)
+
+
+def number(value: int) -> str:
+    """A number of at most 15 digits as text in the order of numbers."""
+    return f"{max(0, value):015}"
+
+
+def leased_until(at_ms: int) -> str:
+    """What is leased stands behind all destinations in line, by when its lease runs out."""
+    return f"~#{number(at_ms)}"

@@ -1,0 +1,89 @@
+"""What people decide: ports.Decisions over DynamoDB."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from longstop.model.action import Action, ActionRecord, Edit, Pause
+from longstop.model.append import Append
+from longstop.model.delivery import Delivery
+from longstop.model.errors import TransitionError
+from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item
+from longstop.stores.aws.packing import pack, unpack_values
+from longstop.stores.aws.store.inbox import AwsInbox
+from longstop.stores.aws.units import View
+
+
+class AwsDecisions(AwsInbox):
+    """See ports.Decisions."""
+
+    async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
+        """See ports.Decisions."""
+        units = [self._acting(each) for each in actions]
+        results = await self.units.run(
+            units, [key for each in actions for key in self.deliveries.keys(each.delivery_id)]
+        )
+        self.arrived()
+        return results
+
+    def _acting(self, action: Action) -> Callable[[View[Delivery | None]], Awaitable[Delivery | None]]:
+        async def unit(view: View[Delivery | None]) -> Delivery | None:
+            return await self.carry_out(view, action)
+
+        return unit
+
+    async def carry_out(self, view: View[Delivery | None], action: Action) -> Delivery | None:
+        """Carry out one decision; None where there is no such delivery, or it is not one that this can be done with."""
+        old = await self.deliveries.get(view, action.delivery_id)
+        if old is None:
+            return None
+        try:
+            new = old.after(action.transition)
+        except TransitionError:
+            return None
+        await self.deliveries.change(view, old, new)
+        record = ActionRecord(action.transition.trigger, action.transition.at_ms, action.by, action.why)
+        await self._record(view, action.delivery_id, record)
+        return new
+
+    async def _record(self, view: View[Delivery | None], delivery_id: str, record: ActionRecord) -> None:
+        """Number it, behind the last one: a row of the delivery says which that was."""
+        last = await view.get((f"A#{delivery_id}", "n"))
+        n = 1 + (0 if last is None else int(last["n"]))
+        await view.put({"pk": f"A#{delivery_id}", "sk": "n", "n": n})
+        row = pack((record.trigger, record.at_ms, record.by, record.why))
+        view.put_new({"pk": f"A#{delivery_id}", "sk": f"x#{n:08}", "row": row})
+
+    async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
+        """See ports.Decisions."""
+        raise NotImplementedError
+
+    async def pause(self, pause: Pause) -> bool:
+        """See ports.Decisions."""
+
+        async def unit(view: View[bool]) -> bool:
+            kept = await view.get(keys.pause(pause.destination))
+            earlier = None if kept is None else Pause(*unpack_values("a pause", kept))
+            await view.put(_pause_item(pause if earlier is None else replace(pause, at_ms=earlier.at_ms)))
+            return earlier is None
+
+        (new,) = await self.units.run([unit])
+        return new
+
+    async def resume(self, destination: str) -> bool:
+        """See ports.Decisions."""
+
+        async def unit(view: View[bool]) -> bool:
+            kept = await view.get(keys.pause(destination))
+            await view.drop(keys.pause(destination))
+            return kept is not None
+
+        (ended,) = await self.units.run([unit])
+        if ended:
+            self.arrived()
+        return ended
+
+
+def _pause_item(pause: Pause) -> Item:
+    partition, order = keys.pause(pause.destination)
+    return {"pk": partition, "sk": order, "row": pack((pause.destination, pause.at_ms, pause.by, pause.why))}

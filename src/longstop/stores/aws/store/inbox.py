@@ -1,0 +1,323 @@
+"""The way of every event: ports.Inbox over DynamoDB."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from itertools import chain, islice, zip_longest
+
+from longstop.model.append import Append
+from longstop.model.breaker import PROBE_CANDIDATES, Circuit
+from longstop.model.dedup import dedup_digest
+from longstop.model.delivery import Delivery, State
+from longstop.model.errors import LeaseLostError
+from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
+from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item, Key, key_of
+from longstop.stores.aws.database import AwsDatabase
+from longstop.stores.aws.deliveries import leased_until, number
+from longstop.stores.aws.packing import (
+    pack_attempt,
+    pack_circuit,
+    pack_event,
+    to_circuit,
+    to_delivery,
+    to_event,
+)
+from longstop.stores.aws.units import View
+
+RACES_MAX = 10
+"""So often a lease looks for more where others have taken what it found."""
+TTL_AFTER_S = 86_400
+"""A dedup key is the service's to delete a day after its window: it deletes late, or never, and is never asked."""
+
+
+class AwsInbox(AwsDatabase):
+    """See ports.Inbox."""
+
+    commits_at_once = 4
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
+        """See ports.Inbox. Raises ValueError where an id is taken."""
+        units = [self._appending(each) for each in appends]
+        needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
+        receipts = await self.units.run(units, needs)
+        if any(each.status is ReceiptStatus.ACCEPTED for each in receipts):
+            self.arrived()
+        return receipts
+
+    def _appending(self, append: Append) -> Callable[[View[Receipt]], Awaitable[Receipt]]:
+        event, key = append.event, _dedup_key(append.event)
+
+        async def unit(view: View[Receipt]) -> Receipt:
+            kept = None if key is None else await view.get(key)
+            if kept is not None and event.received_at_ms < int(kept["until_ms"]):
+                return await self._duplicate(view, event, str(kept["event_id"]))
+            if key is not None:
+                of_key = {"event_id": event.id, "until_ms": append.dedup_until_ms}
+                expires: Item = {"ttl": append.dedup_until_ms // 1000 + TTL_AFTER_S}
+                await view.put({"pk": key[0], "sk": key[1], **of_key, **expires})
+            await self.keep(view, append)
+            return Receipt(ReceiptStatus.ACCEPTED, event.id)
+
+        return unit
+
+    async def _duplicate(self, view: View[Receipt], event: Event, first: str) -> Receipt:
+        if first == event.id:
+            # Kept by a try whose answer was lost.
+            return Receipt(ReceiptStatus.ACCEPTED, event.id)
+        kept = await view.get(keys.event(first))
+        if kept is not None:
+            # The first may have been forgotten while its window lasts.
+            await view.put(kept | {"redeliveries": int(kept.get("redeliveries", 0)) + 1})
+        return Receipt(ReceiptStatus.DUPLICATE, first)
+
+    async def keep(self, view: View[Receipt], append: Append) -> None:
+        """Keep an event with its deliveries."""
+        view.put_new(self.event_item(append))
+        view.count((keys.COUNTERS, f"e#{append.event.source}"), "n")
+        if not append.deliveries:
+            view.count((keys.COUNTERS, "u"), "n")
+        for delivery in append.deliveries:
+            await self.deliveries.change(view, None, delivery)
+
+    def event_item(self, append: Append) -> Item:
+        """An event's row."""
+        event = append.event
+        shard = self.keys.shard_of(event.id)
+        partition, order = keys.event(event.id)
+        ids = sorted(each.id for each in append.deliveries)
+        item: Item = {"pk": partition, "sk": order, "id": event.id, "row": pack_event(event, ids), "body": event.body}
+        item["of_all"] = f"E#{shard}"
+        item["of_source"] = f"E#{event.source}#{shard}"
+        if event.type is not None:
+            item["of_type"] = f"E#{keys.short(event.type)}#{shard}"
+        if event.key is not None:
+            item["of_key"] = f"E#{keys.short(event.key)}"
+        if not ids:
+            item["of_group"], item["at"] = f"U#{shard}", f"{number(event.received_at_ms)}#{event.id}"
+        return item
+
+    # -- leasing ------------------------------------------------------------------------------
+
+    async def lease(self, request: LeaseRequest) -> LeaseBatch:
+        """See ports.Inbox."""
+        circuits, paused = await self.standing()
+        names = [name for name in request.room if name not in paused]
+        opened = {name: circuits[name] for name in names if name in circuits}
+        due = [name for name in names if name not in opened]
+        leased, next_due = await self._lease_due(due, request)
+        over = await asyncio.gather(*(self._expired_of(name, request) for name in opened))
+        leased += await self._lease_rows([row for rows in over for row in rows], request)
+        probed = [await self._lease_probe(circuit, request) for circuit in opened.values()]
+        leased += [delivery for _, delivery in probed if delivery is not None]
+        opened = {circuit.destination: circuit for circuit, _ in probed}
+        next_due += [await self._next_of_open(circuit, request) for circuit in opened.values()]
+        claims = await self._claims(leased)
+        return LeaseBatch(claims, min((each for each in next_due if each is not None), default=None), opened)
+
+    async def _lease_due(self, names: Sequence[str], request: LeaseRequest) -> tuple[list[Delivery], list[int | None]]:
+        """What is due of these destinations, and when each has more. Where others were quicker it is what is behind."""
+        leased: list[Delivery] = []
+        for _ in range(RACES_MAX):
+            parts = await asyncio.gather(*(self._due(name, request, leased) for name in names))
+            rows = sorted((row for rows, _ in parts for row in rows), key=_turn)
+            taken = await self._lease_rows(rows, request)
+            leased += taken
+            if len(taken) == len(rows):
+                return leased, [due for _, due in parts]
+        return leased, [request.now_ms]
+
+    async def _due(self, name: str, request: LeaseRequest, leased: Sequence[Delivery]) -> tuple[list[Item], int | None]:
+        """What is to be leased of a destination beside what is already, and when the next is due that is not yet."""
+        mine = [each for each in leased if each.destination == name]
+        room = request.room[name] - len(mine)
+        retries = min(room, request.retries.get(name, room) - sum(each.attempts > 0 for each in mine))
+        line = await asyncio.gather(self._in_line(name, "u", room), self._in_line(name, "t", retries))
+        untried, tried = ([row for row in rows if _due_at(row) <= request.now_ms] for rows in line)
+        later = [_due_at(row) for rows in line for row in rows if _due_at(row) > request.now_ms]
+        for kind, rows, wanted in (("u", line[0], room), ("t", line[1], retries)):
+            if len(rows) > wanted and _due_at(rows[-1]) <= request.now_ms:
+                later += [_due_at(row) for row in await self._later(name, kind, request.now_ms)]
+        tried = tried[: max(0, retries)]
+        pair = (tried, untried) if name in request.retries_first else (untried, tried)
+        turns = chain.from_iterable(zip_longest(*pair))
+        return list(islice((row for row in turns if row is not None), max(0, room))), min(later, default=None)
+
+    async def _in_line(self, name: str, kind: str, limit: int) -> list[Item]:
+        """The first of a destination's line, one more than asked for, whether they are due or not."""
+        return await self.of_shards("turn", f"{name}#{kind}#", f"{name}#{kind}~", max(0, limit) + 1)
+
+    async def _lease_rows(self, rows: Sequence[Item], request: LeaseRequest) -> list[Delivery]:
+        units = [self._leasing(key_of(row), request) for row in rows]
+        # They are written only if they stand as they were found.
+        seen: dict[Key, Item | None] = {key_of(row): row for row in rows}
+        return [each for each in await self.units.run(units, seen=seen) if each is not None]
+
+    def _leasing(
+        self, key: Key, request: LeaseRequest
+    ) -> Callable[[View[Delivery | None]], Awaitable[Delivery | None]]:
+        async def unit(view: View[Delivery | None]) -> Delivery | None:
+            row = await view.get(key)
+            if row is None or str(row.get("turn", "~")).startswith("~"):
+                return None
+            old = to_delivery(row)
+            if old.due_at_ms > request.now_ms and (old.expires_at_ms or request.over_ms + 1) > request.over_ms:
+                return None
+            new = old.leased(request.worker, request.now_ms, request.until_ms)
+            await self.deliveries.change(view, old, new)
+            return new
+
+        return unit
+
+    async def _claims(self, leased: Sequence[Delivery]) -> tuple[Claim, ...]:
+        found = await self.table.get([keys.event(each.event_id) for each in leased])
+        claims = [Claim(each, self.to_event(found[keys.event(each.event_id)])) for each in leased]
+        return tuple(sorted(claims, key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id)))
+
+    def to_event(self, item: Item) -> Event:
+        """The event of an item."""
+        body = item["body"]
+        assert isinstance(body, bytes)
+        return to_event(item, body)
+
+    # -- an open circuit ----------------------------------------------------------------------
+
+    async def _expired_of(self, name: str, request: LeaseRequest) -> list[Item]:
+        """What has expired: it will not be sent."""
+        return await self.of_shards("expires", f"{name}#", f"{name}#{number(request.over_ms)}~", request.room[name])
+
+    async def _next_of_open(self, circuit: Circuit, request: LeaseRequest) -> int | None:
+        if circuit.probe_at_ms > request.now_ms:
+            return circuit.probe_at_ms
+        line = await asyncio.gather(*(self._later(circuit.destination, kind, request.now_ms) for kind in "ut"))
+        return min((_due_at(row) for rows in line for row in rows), default=None)
+
+    async def _later(self, name: str, kind: str, now_ms: int) -> list[Item]:
+        return await self.of_shards("turn", f"{name}#{kind}#{number(now_ms + 1)}", f"{name}#{kind}~", 1)
+
+    async def _lease_probe(self, circuit: Circuit, request: LeaseRequest) -> tuple[Circuit, Delivery | None]:
+        """The circuit as it is then, and the delivery that finds out best whether the destination is back."""
+        row = None if circuit.probe_at_ms > request.now_ms else await self._probe(circuit, request)
+        if row is None:
+            return circuit, None
+        probe = to_delivery(row)
+        probed = circuit.probed(request.now_ms, probe.key)
+        leasing = self._leasing(key_of(row), request)
+
+        async def unit(view: View[Delivery | None]) -> Delivery | None:
+            kept = await view.get(keys.circuit(circuit.destination))
+            if kept is None or to_circuit(kept).version != circuit.version:
+                return None
+            leased = await leasing(view)
+            if leased is not None:
+                await view.put(circuit_item(probed))
+            return leased
+
+        (leased,) = await self.units.run([unit])
+        return (probed if leased else circuit), leased
+
+    async def _probe(self, circuit: Circuit, request: LeaseRequest) -> Item | None:
+        name, now = circuit.destination, number(request.now_ms)
+        untried = await self.of_shards(
+            "turn", f"{name}#u#", f"{name}#u#{now}~", PROBE_CANDIDATES, backward=circuit.newest_first
+        )
+        if untried:
+            candidates = [to_delivery(row) for row in untried]
+            return untried[candidates.index(circuit.probe(candidates))]
+        # Those with the fewest tries first; of these the few that are not due are passed over.
+        tried = await self.of_shards("tries", f"{name}#", f"{name}~", None)
+        return next((row for row in tried if _due_at(row) <= request.now_ms), None)
+
+    # -- the end of a lease -------------------------------------------------------------------
+
+    async def extend(self, leases: Sequence[LeaseRef], until_ms: int) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        units = [self._extending(each, until_ms) for each in leases]
+        return await self.units.run(units, [self.keys.live(each.delivery_id) for each in leases])
+
+    def _extending(
+        self, lease: LeaseRef, until_ms: int
+    ) -> Callable[[View[LeaseLostError | None]], Awaitable[LeaseLostError | None]]:
+        async def unit(view: View[LeaseLostError | None]) -> LeaseLostError | None:
+            held = await self._held(view, lease)
+            if held is None:
+                return LeaseLostError(lease.delivery_id, lease.token)
+            await view.put(self.deliveries.live(replace(held, lease_until_ms=until_ms), listed=True))
+            return None
+
+        return unit
+
+    async def _held(self, view: View[LeaseLostError | None], lease: LeaseRef) -> Delivery | None:
+        """The delivery, if this token still holds it."""
+        row = await view.get(self.keys.live(lease.delivery_id))
+        delivery = None if row is None else to_delivery(row)
+        holds = delivery is not None and delivery.state is State.LEASED and delivery.token == lease.token
+        return delivery if holds else None
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
+        """See ports.Inbox."""
+        units = [self._settling(each) for each in settlements]
+        lost = await self.units.run(units, [self.keys.live(each.delivery.id) for each in settlements])
+        self.arrived()
+        return lost
+
+    def _settling(
+        self, settlement: Settlement
+    ) -> Callable[[View[LeaseLostError | None]], Awaitable[LeaseLostError | None]]:
+        settled = settlement.delivery
+        lease = LeaseRef(settled.id, settled.token)
+
+        async def unit(view: View[LeaseLostError | None]) -> LeaseLostError | None:
+            held = await self._held(view, lease)
+            if held is None:
+                return LeaseLostError(lease.delivery_id, lease.token)
+            await self.deliveries.change(view, held, replace(settled, replaced_by=held.replaced_by))
+            if settlement.attempt is not None:
+                partition, order = keys.attempt(settled.id, settlement.attempt.number)
+                view.put_new({"pk": partition, "sk": order, "row": pack_attempt(settlement.attempt)})
+            return None
+
+        return unit
+
+    async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """See ports.Inbox."""
+        rows = await self.of_shards("turn", leased_until(0), f"{leased_until(now_ms)}~", limit)
+        return [to_delivery(row) for row in rows]
+
+    async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
+        """See ports.Inbox."""
+
+        async def unit(view: View[bool]) -> bool:
+            kept = await view.get(keys.circuit(destination))
+            if (0 if kept is None else to_circuit(kept).version) != version:
+                return False
+            if circuit is None:
+                await view.drop(keys.circuit(destination))
+            else:
+                await view.put(circuit_item(circuit))
+            return True
+
+        (changed,) = await self.units.run([unit])
+        if changed:
+            self.arrived()
+        return changed
+
+
+def circuit_item(circuit: Circuit) -> Item:
+    """An open circuit's row."""
+    partition, order = keys.circuit(circuit.destination)
+    return {"pk": partition, "sk": order, "row": pack_circuit(circuit)}
+
+
+def _dedup_key(event: Event) -> Key | None:
+    return None if event.dedup is None else keys.dedup(dedup_digest(event.source, event.dedup))
+
+
+def _turn(row: Item) -> tuple[int, str]:
+    return _due_at(row), str(row["sk"])
+
+
+def _due_at(row: Item) -> int:
+    """When a row in line is due: from its turn, unread."""
+    return int(str(row["turn"]).split("#")[2])

@@ -1,0 +1,138 @@
+"""The table's keys and indexes: the one place that says what is found by what.
+
+One table. `pk` and `sk` are its key. SHARD is a number of two digits that an id's hash gives: what all senders write to
+is spread over so many partitions, each of which takes 1,000 writes a second.
+
+| pk | sk | what |
+|---|---|---|
+| `M` | `store` | what this table holds, and how: format, shards |
+| `E#EVENT` | `e` | an event, with its body (or where that lies) and the ids of its deliveries |
+| `K#DIGEST` | `k` | a dedup key: its first event, the end of its window (`ttl`: a day after that) |
+| `D#SHARD` | DELIVERY | a delivery that is scheduled or leased; `turn`, `expires`, `tries`: see the local indexes |
+| `A#DELIVERY` | `d` | a delivery that has ended |
+| `A#DELIVERY` | `a#NUMBER`, `x#NUMBER` | an attempt, an action |
+| `N#DESTINATION#HASH` | `#` | a lane: which of it stands in line (`free`), which is leased (`leased`) |
+| `N#DESTINATION#HASH` | DELIVERY | one of the lane that is scheduled, leased or dead |
+| `S` | `c#DESTINATION`, `p#DESTINATION` | an open circuit, a pause |
+| `C` | `e#SOURCE#SLOT`, `d#DESTINATION#SLOT` | counters, each in so many slots that commits do not meet in one |
+
+What decides anything is read from the table or from a local index, consistently. The global indexes may be late, and
+serve lists only.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+from longstop.stores.aws.attributes import Key
+
+FORMAT = 1
+SLOTS = 16
+"""Of a counter: a transaction that meets another one at an item fails, so each takes a slot of its own."""
+
+LOCAL_INDEXES = ("turn", "expires", "tries")
+"""Of what waits, in a shard: `turn` DESTINATION#u|t#DUE#ID (u: never tried) and ~#LEASE_UNTIL#ID; `expires`
+DESTINATION#EXPIRES#ID; `tries` DESTINATION#TRIES#DUE#ID, of what was tried. What is held in its lane is in none."""
+GLOBAL_INDEXES: Mapping[str, tuple[str, str]] = {
+    "everything": ("of_all", "id"),
+    "by_source": ("of_source", "id"),
+    "by_type": ("of_type", "id"),
+    "by_key": ("of_key", "id"),
+    "by_group": ("of_group", "id"),
+    "by_end": ("of_end", "at"),
+    "by_group_end": ("of_group", "at"),
+}
+"""Index to its key. Each has an item's keys and nothing else; an item without the attributes is not in it."""
+
+
+def definition(name: str) -> dict[str, Any]:
+    """What CreateTable takes: the table with its indexes."""
+    local = [
+        {"IndexName": each, "KeySchema": _schema("pk", each), "Projection": {"ProjectionType": "ALL"}}
+        for each in LOCAL_INDEXES
+    ]
+    far = [
+        {"IndexName": each, "KeySchema": _schema(*keys), "Projection": {"ProjectionType": "KEYS_ONLY"}}
+        for each, keys in GLOBAL_INDEXES.items()
+    ]
+    names = dict.fromkeys(["pk", "sk", *LOCAL_INDEXES, *(key for keys in GLOBAL_INDEXES.values() for key in keys)])
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": each, "AttributeType": "S"} for each in names],
+        "KeySchema": _schema("pk", "sk"),
+        "LocalSecondaryIndexes": local,
+        "GlobalSecondaryIndexes": far,
+    }
+
+
+def _schema(partition: str, order: str) -> list[dict[str, str]]:
+    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": order, "KeyType": "RANGE"}]
+
+
+class Keys:
+    """The keys of a table of so many shards."""
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+
+    def shard_of(self, id_: str) -> str:
+        """Which of them an id is in."""
+        return f"{crc32(id_.encode()) % self.shards:02}"
+
+    def all_shards(self) -> list[str]:
+        """Every one of them."""
+        return [f"{number:02}" for number in range(self.shards)]
+
+    def live(self, delivery_id: str) -> Key:
+        """A delivery that is scheduled or leased."""
+        return f"D#{self.shard_of(delivery_id)}", delivery_id
+
+
+STORE: Key = ("M", "store")
+STANDING = "S"
+"""The partition of circuits and pauses."""
+COUNTERS = "C"
+"""The partition of the counters."""
+LANE_HEAD = "#"
+
+
+def event(id_: str) -> Key:
+    """An event."""
+    return f"E#{id_}", "e"
+
+
+def dedup(digest: bytes) -> Key:
+    """A dedup key."""
+    return f"K#{digest.hex()}", "k"
+
+
+def ended(delivery_id: str) -> Key:
+    """A delivery that has ended."""
+    return f"A#{delivery_id}", "d"
+
+
+def attempt(delivery_id: str, number: int) -> Key:
+    """One of its attempts."""
+    return f"A#{delivery_id}", f"a#{number:08}"
+
+
+def lane(destination: str, name: str) -> str:
+    """A lane's partition."""
+    return f"N#{destination}#{short(name)}"
+
+
+def circuit(destination: str) -> Key:
+    """An open circuit."""
+    return STANDING, f"c#{destination}"
+
+
+def pause(destination: str) -> Key:
+    """A pause."""
+    return STANDING, f"p#{destination}"
+
+
+def short(text: str) -> str:
+    """What stands for a text of any length in a key, which holds 2,048 bytes."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

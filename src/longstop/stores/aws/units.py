@@ -1,0 +1,291 @@
+"""Many callers' changes, each whole or not at all, in few transactions.
+
+A *unit* is what one caller wants: a function that reads items and writes items, and says what came of it. Units run one
+after the other, and each sees what those before it wrote. What they wrote goes to the table in transactions, as many
+units in one as it takes; units that have an item in common go in the same, in their order. Every item that was written
+has to stand as it was read. Where one does not, somebody else was quicker: then the units of that transaction are run
+again on what stands there now.
+
+So the rules stay in the model, and there is no moment at which half of a unit has been done.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from longstop.model.errors import StoreUnavailableError
+from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item, Key, key_of, size_of, to_wire, wire_key
+from longstop.stores.aws.dynamodb import BYTES_MAX, ITEMS_MAX, ContentionError, Table
+
+T = TypeVar("T")
+
+TURNS_MAX = 40
+"""So often a unit is run again where others are quicker; of those who race one wins each time."""
+AT_ONCE = 8
+"""So many transactions are under way together."""
+COUNTERS_MAX = 12
+"""Room that is kept for counters in each transaction: those of a few sources and destinations."""
+
+
+class LaterError(Exception):
+    """What was read is about to be changed by a unit of the same turn: this one has to wait for the next."""
+
+
+@dataclass
+class _Transaction:
+    """Units that go together, and what they write."""
+
+    base: dict[Key, Item | None] = field(default_factory=dict)
+    """The items that are written, as they were read."""
+    items: dict[Key, Item | None] = field(default_factory=dict)
+    """As they are to be; None: gone."""
+    checks: set[Key] = field(default_factory=set)
+    """Have to be there."""
+    counts: dict[Key, dict[str, int]] = field(default_factory=dict)
+    """Counters, without their slot, to what is added to each attribute."""
+    places: list[int] = field(default_factory=list)
+    """Which units."""
+    bytes: int = 0
+
+    def has_room(self, more: "View[Any]") -> bool:
+        """Whether another unit fits in."""
+        items = len(self.items.keys() | more.items.keys()) + len(self.checks | more.checks)
+        counters = len(self.counts.keys() | more.counts.keys())
+        return items + max(counters, COUNTERS_MAX) <= ITEMS_MAX and self.bytes + more.bytes <= BYTES_MAX
+
+    def take(self, place: int, more: "View[Any]") -> None:
+        """Take a unit in."""
+        for key, item in more.items.items():
+            self.base.setdefault(key, more.base[key])
+            self.items[key] = item
+        self.checks |= more.checks
+        self.bytes += more.bytes
+        for key, amounts in more.counts.items():
+            kept = self.counts.setdefault(key, {})
+            for name, amount in amounts.items():
+                kept[name] = kept.get(name, 0) + amount
+        self.places.append(place)
+
+    def operations(self, table: str, stamp: str, slot: int) -> list[dict[str, Any]]:
+        """What the service is asked for."""
+        made = [_write(table, key, self.base[key], item, stamp) for key, item in self.items.items()]
+        made += [_check(table, key) for key in self.checks - self.items.keys()]
+        for (partition, order), amounts in self.counts.items():
+            changed = {name: amount for name, amount in amounts.items() if amount}
+            if changed:
+                made.append(_add(table, (partition, f"{order}#{slot:02}"), changed))
+        return [each for each in made if each]
+
+
+def _write(table: str, key: Key, base: Item | None, item: Item | None, stamp: str) -> dict[str, Any]:
+    if base is None and item is None:
+        return {}
+    condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+    if base is not None:
+        values = {":v": {"S": str(base.get("v", ""))}}
+        condition = {"ConditionExpression": "v = :v", "ExpressionAttributeValues": values}
+    if item is None:
+        return {"Delete": {"TableName": table, "Key": wire_key(key), **condition}}
+    return {"Put": {"TableName": table, "Item": to_wire(item | {"v": stamp}), **condition}}
+
+
+def _check(table: str, key: Key) -> dict[str, Any]:
+    exists = "attribute_exists(pk)"
+    return {"ConditionCheck": {"TableName": table, "Key": wire_key(key), "ConditionExpression": exists}}
+
+
+def _add(table: str, key: Key, amounts: dict[str, int]) -> dict[str, Any]:
+    names = list(amounts)
+    expression = "ADD " + ", ".join(f"#a{place} :a{place}" for place in range(len(names)))
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": wire_key(key),
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": {f"#a{place}": name for place, name in enumerate(names)},
+            "ExpressionAttributeValues": {f":a{place}": {"N": str(amounts[name])} for place, name in enumerate(names)},
+        }
+    }
+
+
+class View(Generic[T]):
+    """What a unit reads and writes by."""
+
+    def __init__(self, turn: "_Turn") -> None:
+        self._turn = turn
+        self.items: dict[Key, Item | None] = {}
+        self.base: dict[Key, Item | None] = {}
+        self.checks: set[Key] = set()
+        self.counts: dict[Key, dict[str, int]] = {}
+        self.read: set[Key] = set()
+        self.bytes = 0
+
+    async def get(self, key: Key) -> Item | None:
+        """An item as it stands, with what earlier units of this turn and this one have made of it."""
+        if key in self.items:
+            return self.items[key]
+        self.read.add(key)
+        if key in self._turn.written:
+            return self._turn.written[key]
+        return await self._turn.fetched(key)
+
+    async def put(self, item: Item) -> None:
+        """Write an item, in the place of the one that `get` shows, if any."""
+        key = key_of(item)
+        await self._keep_base(key)
+        self.items[key] = item
+        self.bytes += size_of(item)
+
+    def put_new(self, item: Item) -> None:
+        """Write an item that nobody has written yet: it is not read, and it is contention where it is there."""
+        key = key_of(item)
+        self.base.setdefault(key, None)
+        self.items[key] = item
+        self.bytes += size_of(item)
+
+    async def drop(self, key: Key) -> None:
+        """Delete an item, where it is there."""
+        await self._keep_base(key)
+        self.items[key] = None
+
+    async def _keep_base(self, key: Key) -> None:
+        if key not in self.base:
+            self.base[key] = await self.get(key)
+
+    def require(self, key: Key) -> None:
+        """This item has to be there still when all of it is done."""
+        self.checks.add(key)
+
+    def count(self, counter: Key, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        amounts = self.counts.setdefault(counter, {})
+        amounts[name] = amounts.get(name, 0) + amount
+
+    async def query(self, partition: str, low: str | None = None, limit: int | None = None) -> list[Item]:
+        """Items of a partition in order. Raises LaterError where an earlier unit of this turn writes in it.
+
+        This unit's own writes are not in it.
+        """
+        if any(key[0] == partition for key in self._turn.written):
+            raise LaterError
+        return await self._turn.table.query(partition, low, limit=limit)
+
+
+class _Turn:
+    """One run over the units that are left."""
+
+    def __init__(self, table: Table, seen: dict[Key, Item | None]) -> None:
+        self.table = table
+        self._fetched = seen
+        self.written: dict[Key, Item | None] = {}
+        self.blocked: set[Key] = set()
+        self.home: dict[Key, _Transaction] = {}
+        self.transactions: list[_Transaction] = []
+
+    async def prefetch(self, wanted: Iterable[Key]) -> None:
+        missing = [key for key in wanted if key not in self._fetched]
+        found = await self.table.get(missing) if missing else {}
+        self._fetched.update((key, found.get(key)) for key in missing)
+
+    async def fetched(self, key: Key) -> Item | None:
+        await self.prefetch([key])
+        return self._fetched[key]
+
+    def accept(self, place: int, view: View[Any]) -> bool:
+        """Give a unit its transaction; False: it has to wait for the next turn, and so has whatever meets it."""
+        touched = view.read | view.items.keys() | view.checks
+        homes = {id(home): home for key in touched if (home := self.home.get(key)) is not None}
+        if touched & self.blocked or len(homes) > 1:
+            return self._refuse(touched)
+        if homes:
+            (home,) = homes.values()
+            if not home.has_room(view):
+                return self._refuse(touched)
+        else:
+            home = self._with_room(view)
+        home.take(place, view)
+        self.written.update(view.items)
+        self.home.update((key, home) for key in view.items)
+        return True
+
+    def _with_room(self, view: View[Any]) -> _Transaction:
+        if not self.transactions or not self.transactions[-1].has_room(view):
+            self.transactions.append(_Transaction())
+        return self.transactions[-1]
+
+    def _refuse(self, touched: Collection[Key]) -> bool:
+        self.blocked.update(touched)
+        return False
+
+    def block(self, view: View[Any]) -> None:
+        """This unit has to wait for the next turn."""
+        self._refuse(view.read | view.items.keys() | view.checks)
+
+
+class Units:
+    """Runs units on one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._slot = secrets.randbelow(keys.SLOTS)
+        self._slots_taken = asyncio.Semaphore(AT_ONCE)
+
+    async def run(
+        self,
+        units: Sequence[Callable[[View[T]], Awaitable[T]]],
+        needs: Iterable[Key] = (),
+        seen: dict[Key, Item | None] | None = None,
+    ) -> list[T]:
+        """Carry out units; what each came to, in order. All of it is durable on return.
+
+        needs: items that they will ask for, which are read together. seen: items as they were read a moment ago.
+        Raises StoreUnavailableError: then some may have been carried out, and some not.
+        """
+        results: dict[int, T] = {}
+        left = list(range(len(units)))
+        known = dict(seen or {})
+        for _ in range(TURNS_MAX):
+            turn = _Turn(self._table, known)
+            await turn.prefetch(needs)
+            again = await self._run_turn(turn, units, left, results)
+            if not again:
+                return [results[place] for place in range(len(units))]
+            left, known = again, {}
+        raise StoreUnavailableError(f"DynamoDB: {len(left)} changes met others' {TURNS_MAX} times in a row")
+
+    async def _run_turn(
+        self,
+        turn: _Turn,
+        units: Sequence[Callable[[View[T]], Awaitable[T]]],
+        left: Sequence[int],
+        results: dict[int, T],
+    ) -> list[int]:
+        again = []
+        for place in left:
+            view: View[T] = View(turn)
+            try:
+                results[place] = await units[place](view)
+            except LaterError:
+                turn.block(view)
+                again.append(place)
+                continue
+            if not turn.accept(place, view):
+                again.append(place)
+        outcomes = await asyncio.gather(*map(self._commit, turn.transactions), return_exceptions=True)
+        for outcome, each in zip(outcomes, turn.transactions, strict=True):
+            if isinstance(outcome, ContentionError):
+                again += each.places
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        return sorted(again)
+
+    async def _commit(self, transaction: _Transaction) -> None:
+        async with self._slots_taken:
+            self._slot = (self._slot + 1) % keys.SLOTS
+            stamp = secrets.token_hex(16)
+            operations = transaction.operations(self._table.name, stamp, self._slot)
+            if operations:
+                await self._table.transact(operations, stamp)
