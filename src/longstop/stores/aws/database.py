@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from aiobotocore.config import AioConfig
@@ -10,14 +11,37 @@ from aiobotocore.session import get_session
 
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
+from longstop.model.delivery import Delivery, State
 from longstop.model.errors import StoreUnavailableError
+from longstop.model.ids import id_ms
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.deliveries import Deliveries
 from longstop.stores.aws.dynamodb import Table
 from longstop.stores.aws.packing import to_circuit, unpack_values
 from longstop.stores.aws.table import Keys
-from longstop.stores.aws.units import Units
+from longstop.stores.aws.units import Units, View
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far ids' times are ahead of and behind arrivals, and ends before them, at most, in milliseconds."""
+
+    ahead_ms: int = 0
+    behind_ms: int = 0
+    early_ms: int = 0
+
+    def with_delivery(self, delivery: Delivery) -> "Marks":
+        """With this one, too."""
+        early_ms = 0 if delivery.ended_at_ms is None else delivery.received_at_ms - delivery.ended_at_ms
+        return self.with_id(delivery.id, delivery.received_at_ms, early_ms)
+
+    def with_id(self, id_: str, received_at_ms: int, early_ms: int = 0) -> "Marks":
+        """With this id, too."""
+        ahead_ms = id_ms(id_) - received_at_ms
+        if ahead_ms <= self.ahead_ms and -ahead_ms <= self.behind_ms and early_ms <= self.early_ms:
+            return self
+        return Marks(max(self.ahead_ms, ahead_ms), max(self.behind_ms, -ahead_ms), max(self.early_ms, early_ms))
 
 
 class AwsDatabase:
@@ -30,6 +54,8 @@ class AwsDatabase:
         self._name = table
         self._stack: AsyncExitStack | None = None
         self._wakes: list[Callable[[], None]] = []
+        self._marks = Marks()
+        """As last seen; they only grow."""
         self.keys = Keys(shards)
         self.deliveries = Deliveries(self.keys)
         self.table: Table
@@ -76,6 +102,49 @@ class AwsDatabase:
         rows.sort(key=lambda row: str(row[index]), reverse=backward)
         return rows if limit is None else rows[:limit]
 
+    async def marks(self) -> Marks:
+        """As they are kept."""
+        found = await self.table.get([keys.MARKS])
+        return _marks(found.get(keys.MARKS))
+
+    async def note_marks(self, view: View[Any], with_it: Callable[[Marks], Marks]) -> None:
+        """Write the marks where something goes beyond them, which is rare: what was seen of them is enough to know."""
+        if with_it(self._marks) == self._marks:
+            return
+        kept = await view.get(keys.MARKS)
+        self._marks = _marks(kept)
+        wider = with_it(self._marks)
+        if wider != self._marks:
+            await view.put((kept or {"pk": keys.MARKS[0], "sk": keys.MARKS[1]}) | asdict(wider))
+
+    async def counted(self) -> tuple[dict[str, int], dict[str, dict[State, int]], int]:
+        """How many events of each source, deliveries of each destination and state, and unrouted events there are."""
+        sources: dict[str, int] = {}
+        deliveries: dict[str, dict[State, int]] = {}
+        unrouted = 0
+        for row in await self.table.query(keys.COUNTERS):
+            kind, *named, _ = str(row["sk"]).split("#")
+            if kind == "e":
+                sources[named[0]] = sources.get(named[0], 0) + int(row["n"])
+            elif kind == "u":
+                unrouted += int(row["n"])
+            else:
+                states = deliveries.setdefault(named[0], {})
+                for state in State:
+                    if state.value in row:
+                        states[state] = states.get(state, 0) + int(row[state.value])
+        there = {name: {state: n for state, n in states.items() if n} for name, states in deliveries.items()}
+        return (
+            {name: n for name, n in sources.items() if n},
+            {name: states for name, states in there.items() if states},
+            unrouted,
+        )
+
+    async def destinations(self) -> list[str]:
+        """Those of which anything is kept."""
+        _, deliveries, _ = await self.counted()
+        return sorted(deliveries)
+
     async def standing(self) -> tuple[dict[str, Circuit], dict[str, Pause]]:
         """The circuits that are open and the destinations that are paused, by name."""
         circuits: dict[str, Circuit] = {}
@@ -88,6 +157,11 @@ class AwsDatabase:
                 pause = Pause(*unpack_values("a pause", item))
                 pauses[pause.destination] = pause
         return circuits, pauses
+
+
+def _marks(item: Item | None) -> Marks:
+    kept = item or {}
+    return Marks(*(int(kept.get(name, 0)) for name in ("ahead_ms", "behind_ms", "early_ms")))
 
 
 def missing(what: Sequence[str]) -> StoreUnavailableError:

@@ -8,10 +8,11 @@ none is leased. Whoever changes a lane writes its head, so that two never do at 
 from typing import Any
 
 from longstop.model.delivery import Delivery, State
+from longstop.stores.aws import dead_groups
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key
 from longstop.stores.aws.packing import pack_delivery, to_delivery
-from longstop.stores.aws.table import Keys
+from longstop.stores.aws.table import Keys, number
 from longstop.stores.aws.units import View
 
 LIVE = frozenset({State.SCHEDULED, State.LEASED})
@@ -42,15 +43,30 @@ class Deliveries:
         """Put `new` in the place of `old`; None: it is a new one."""
         count(view, old, -1)
         count(view, new, 1)
+        # While the row that says its group is there.
+        group = await dead_groups.change(view, old, new)
         was_live, is_live = old is not None and old.state in LIVE, new.state in LIVE
         if old is not None and was_live != is_live:
             await view.drop(self._keys.live(old.id) if was_live else keys.ended(old.id))
         free = await self._change_lanes(view, old, new)
-        item = self.live(new, listed=new.lane is None or free) if is_live else self.ended(new)
+        item = self.live(new, listed=new.lane is None or free) if is_live else self.ended(new, group)
         if old is None:
             view.put_new(item)
         else:
             await view.put(item)
+
+    async def rewrite(self, view: View[Any], new: Delivery) -> None:
+        """Write what changes neither where it lies nor its place in line."""
+        for key in self.keys(new.id):
+            item = await view.get(key)
+            if item is not None:
+                await view.put(item | {"row": pack_delivery(new)})
+
+    async def forget(self, view: View[Any], old: Delivery) -> None:
+        """Let go of a delivery that has ended, and of what is in its lane's row."""
+        count(view, old, -1)
+        await dead_groups.change(view, old, None)
+        await view.drop(keys.ended(old.id))
 
     # -- rows ---------------------------------------------------------------------------------
 
@@ -72,15 +88,16 @@ class Deliveries:
             item["expires"] = f"{to}#{number(delivery.expires_at_ms)}#{id_}"
         return item
 
-    def ended(self, delivery: Delivery) -> Item:
-        """The row of one that has ended."""
+    def ended(self, delivery: Delivery, group: str | None) -> Item:
+        """The row of one that has ended. group: of one that is dead."""
         partition, order = keys.ended(delivery.id)
         shard, id_ = self._keys.shard_of(delivery.id), delivery.id
         item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery)}
         item["of_all"] = f"L#{delivery.state}#{delivery.destination}#{shard}"
         item["of_end"] = f"X#{delivery.state}#{shard}"
         item["at"] = f"{number(delivery.ended_at_ms or 0)}#{id_}"
-        if delivery.state is State.DEAD:
+        if group is not None:
+            item["group"], item["of_group"] = group, f"G#{group}#{shard}"
             item["of_source"] = f"D#{delivery.source}#{shard}"
             if delivery.type is not None:
                 item["of_type"] = f"D#{keys.short(delivery.type)}#{shard}"
@@ -146,11 +163,6 @@ def count(view: View[Any], delivery: Delivery | None, amount: int) -> None:
     """Add to the counter of a delivery's destination and state."""
     if delivery is not None:
         view.count((keys.COUNTERS, f"d#{delivery.destination}"), str(delivery.state), amount)
-
-
-def number(value: int) -> str:
-    """A number of at most 15 digits as text in the order of numbers."""
-    return f"{max(0, value):015}"
 
 
 def leased_until(at_ms: int) -> str:

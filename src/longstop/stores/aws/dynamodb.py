@@ -39,21 +39,24 @@ class Table:
             answer: dict[str, Any] = await getattr(self._client, operation)(**given)
         except ClientError as error:
             raise _translated(operation, error) from error
-        except (BotoCoreError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, BotoCoreError, OSError) as error:
             raise StoreUnavailableError(f"DynamoDB, {operation}: {error}") from error
         return answer
 
-    async def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        """Those of these items that are there, as they are now."""
+    async def get(self, keys: Sequence[Key], without: str | None = None) -> dict[Key, Item]:
+        """Those of these items that are there, as they are now. without: an attribute that stays there."""
         distinct = list(dict.fromkeys(keys))
         chunks = [distinct[start : start + ITEMS_MAX] for start in range(0, len(distinct), ITEMS_MAX)]
         found: dict[Key, Item] = {}
-        for some in await asyncio.gather(*(self._get_some(chunk) for chunk in chunks)):
+        for some in await asyncio.gather(*(self._get_some(chunk, without) for chunk in chunks)):
             found.update(some)
         return found
 
-    async def _get_some(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        asked: Mapping[str, Any] = {self.name: {"Keys": [wire_key(each) for each in keys], "ConsistentRead": True}}
+    async def _get_some(self, keys: Sequence[Key], without: str | None) -> dict[Key, Item]:
+        wanted: dict[str, Any] = {"Keys": [wire_key(each) for each in keys], "ConsistentRead": True}
+        if without is not None:
+            wanted |= _all_but(without)
+        asked: Mapping[str, Any] = {self.name: wanted}
         found: dict[Key, Item] = {}
         while asked:
             answer = await self.call("batch_get_item", RequestItems=asked)
@@ -111,6 +114,15 @@ class Table:
     async def transact(self, operations: Sequence[dict[str, Any]], token: str) -> None:
         """All of these or none. Raises ContentionError, StoreUnavailableError: whether it was done is not known."""
         await self.call("transact_write_items", TransactItems=list(operations), ClientRequestToken=token)
+
+
+_HEAD = ("pk", "sk", "v", "row", "size", "redeliveries", "edited", "kept_in")
+"""What an event's item has besides its body and its places in indexes."""
+
+
+def _all_but(without: str) -> dict[str, Any]:
+    names = {f"#n{place}": name for place, name in enumerate(_HEAD) if name != without}
+    return {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
 
 
 def _translated(operation: str, error: ClientError) -> Exception:

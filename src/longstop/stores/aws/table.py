@@ -6,15 +6,21 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | pk | sk | what |
 |---|---|---|
 | `M` | `store` | what this table holds, and how: format, shards |
+| `M` | `marks` | how far ids' times are ahead of and behind arrivals, at most; until when the store has lived |
 | `E#EVENT` | `e` | an event, with its body (or where that lies) and the ids of its deliveries |
 | `K#DIGEST` | `k` | a dedup key: its first event, the end of its window (`ttl`: a day after that) |
 | `D#SHARD` | DELIVERY | a delivery that is scheduled or leased; `turn`, `expires`, `tries`: see the local indexes |
 | `A#DELIVERY` | `d` | a delivery that has ended |
-| `A#DELIVERY` | `a#NUMBER`, `x#NUMBER` | an attempt, an action |
+| `A#DELIVERY` | `a#NUMBER`, `x#NUMBER`, `n` | an attempt, an action, the last action's number |
+| `V#PARENT` | EVENT | an edit: the event that was sent in the place of PARENT |
 | `N#DESTINATION#HASH` | `#` | a lane: which of it stands in line (`free`), which is leased (`leased`) |
 | `N#DESTINATION#HASH` | DELIVERY | one of the lane that is scheduled, leased or dead |
 | `S` | `c#DESTINATION`, `p#DESTINATION` | an open circuit, a pause |
-| `C` | `e#SOURCE#SLOT`, `d#DESTINATION#SLOT` | counters, each in so many slots that commits do not meet in one |
+| `C` | `e#SOURCE#SLOT`, `u#SLOT`, `d#DESTINATION#SLOT` | counters, in slots in which commits do not meet |
+| `G` | GROUP | what the dead of a group have in common |
+| `CG` | `GROUP#SLOT` | how many are in it, and how many keys |
+| `GK#GROUP` | HASH | how many of a key are in it |
+| `GH#GROUP` | `QUARTER#SLOT` | how many of it died in a quarter of an hour |
 
 What decides anything is read from the table or from a local index, consistently. The global indexes may be late, and
 serve lists only.
@@ -91,6 +97,11 @@ class Keys:
 
 
 STORE: Key = ("M", "store")
+MARKS: Key = ("M", "marks")
+GROUPS = "G"
+"""The partition of the groups of the dead."""
+GROUP_COUNTERS = "CG"
+"""The partition of how many are in each, and how many keys."""
 STANDING = "S"
 """The partition of circuits and pauses."""
 COUNTERS = "C"
@@ -123,6 +134,11 @@ def lane(destination: str, name: str) -> str:
     return f"N#{destination}#{short(name)}"
 
 
+def edit(parent: str, event_id: str) -> Key:
+    """What was sent in an event's place."""
+    return f"V#{parent}", event_id
+
+
 def circuit(destination: str) -> Key:
     """An open circuit."""
     return STANDING, f"c#{destination}"
@@ -136,3 +152,8 @@ def pause(destination: str) -> Key:
 def short(text: str) -> str:
     """What stands for a text of any length in a key, which holds 2,048 bytes."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def number(value: int) -> str:
+    """A number of at most 15 digits as text in the order of numbers."""
+    return f"{max(0, value):015}"

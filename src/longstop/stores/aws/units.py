@@ -116,6 +116,8 @@ class View(Generic[T]):
 
     def __init__(self, turn: "_Turn") -> None:
         self._turn = turn
+        self.again = turn.number > 0
+        """It has been run before: what it wrote met another's, or was done and the answer was lost."""
         self.items: dict[Key, Item | None] = {}
         self.base: dict[Key, Item | None] = {}
         self.checks: set[Key] = set()
@@ -171,14 +173,17 @@ class View(Generic[T]):
         """
         if any(key[0] == partition for key in self._turn.written):
             raise LaterError
-        return await self._turn.table.query(partition, low, limit=limit)
+        found = await self._turn.table.query(partition, low, limit=limit)
+        self._turn.know(found)
+        return found
 
 
 class _Turn:
     """One run over the units that are left."""
 
-    def __init__(self, table: Table, seen: dict[Key, Item | None]) -> None:
+    def __init__(self, table: Table, seen: dict[Key, Item | None], number: int) -> None:
         self.table = table
+        self.number = number
         self._fetched = seen
         self.written: dict[Key, Item | None] = {}
         self.blocked: set[Key] = set()
@@ -189,6 +194,11 @@ class _Turn:
         missing = [key for key in wanted if key not in self._fetched]
         found = await self.table.get(missing) if missing else {}
         self._fetched.update((key, found.get(key)) for key in missing)
+
+    def know(self, items: Iterable[Item]) -> None:
+        """These were read: they need not be fetched."""
+        for item in items:
+            self._fetched.setdefault(key_of(item), item)
 
     async def fetched(self, key: Key) -> Item | None:
         await self.prefetch([key])
@@ -247,8 +257,8 @@ class Units:
         results: dict[int, T] = {}
         left = list(range(len(units)))
         known = dict(seen or {})
-        for _ in range(TURNS_MAX):
-            turn = _Turn(self._table, known)
+        for number in range(TURNS_MAX):
+            turn = _Turn(self._table, known, number)
             await turn.prefetch(needs)
             again = await self._run_turn(turn, units, left, results)
             if not again:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from longstop.model.action import Action, ActionRecord, Edit, Pause
 from longstop.model.append import Append
@@ -11,6 +12,7 @@ from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.packing import pack, unpack_values
 from longstop.stores.aws.store.inbox import AwsInbox
+from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
 
 
@@ -51,12 +53,40 @@ class AwsDecisions(AwsInbox):
         last = await view.get((f"A#{delivery_id}", "n"))
         n = 1 + (0 if last is None else int(last["n"]))
         await view.put({"pk": f"A#{delivery_id}", "sk": "n", "n": n})
+        view.put_new(self.action_item(delivery_id, n, record))
+
+    def action_item(self, delivery_id: str, n: int, record: ActionRecord) -> Item:
+        """An action's row."""
         row = pack((record.trigger, record.at_ms, record.by, record.why))
-        view.put_new({"pk": f"A#{delivery_id}", "sk": f"x#{n:08}", "row": row})
+        item: Item = {"pk": f"A#{delivery_id}", "sk": f"x#{n:08}", "row": row}
+        at = f"{number(record.at_ms)}#{delivery_id}#x#{n:08}"
+        return item | {"of_end": f"R#x#{self.keys.shard_of(delivery_id)}", "at": at}
 
     async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
-        """See ports.Decisions."""
-        raise NotImplementedError
+        """See ports.Decisions. Raises ValueError where an id is taken."""
+
+        async def unit(view: View[Any]) -> None:
+            await self.keep_edited(view, append, edit)
+            for id_ in delivery_ids:
+                old = await self.deliveries.get(view, id_)
+                if old is not None:
+                    await self.deliveries.rewrite(view, replace(old, replaced_by=edit.event_id))
+
+        needs = [key for id_ in delivery_ids for key in self.deliveries.keys(id_)]
+        await self.units.run([unit], needs)
+        self.arrived()
+
+    async def keep_edited(self, view: View[Any], append: Append, edit: Edit) -> None:
+        """Keep an event that a person sends in the place of another. Raises ValueError where its id is taken."""
+        if await view.get(keys.event(append.event.id)) is not None:
+            raise ValueError(f"{append.event.id} is an event already")
+        await self.keep(view, append)
+        row = pack((edit.event_id, edit.parent, edit.at_ms, edit.by, edit.why))
+        partition, order = keys.edit(edit.parent, edit.event_id)
+        await view.put({"pk": partition, "sk": order, "row": row})
+        parent = await view.get(keys.event(edit.parent))
+        if parent is not None and "edited" not in parent:
+            await view.put(parent | {"edited": 1})
 
     async def pause(self, pause: Pause) -> bool:
         """See ports.Decisions."""
@@ -69,6 +99,11 @@ class AwsDecisions(AwsInbox):
 
         (new,) = await self.units.run([unit])
         return new
+
+    async def pauses(self) -> Sequence[Pause]:
+        """See ports.Decisions."""
+        _, paused = await self.standing()
+        return [paused[name] for name in sorted(paused)]
 
     async def resume(self, destination: str) -> bool:
         """See ports.Decisions."""

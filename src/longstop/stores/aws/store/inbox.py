@@ -4,26 +4,28 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
+from typing import Any
 
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
-from longstop.model.dedup import dedup_digest
-from longstop.model.delivery import Delivery, State
+from longstop.model.dedup import DedupKey, dedup_digest
+from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.database import AwsDatabase
-from longstop.stores.aws.deliveries import leased_until, number
+from longstop.stores.aws.database import Marks
+from longstop.stores.aws.deliveries import leased_until
 from longstop.stores.aws.packing import (
     pack_attempt,
     pack_circuit,
     pack_event,
     to_circuit,
     to_delivery,
-    to_event,
 )
+from longstop.stores.aws.reading import AwsReading
+from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
 
 RACES_MAX = 10
@@ -32,7 +34,7 @@ TTL_AFTER_S = 86_400
 """A dedup key is the service's to delete a day after its window: it deletes late, or never, and is never asked."""
 
 
-class AwsInbox(AwsDatabase):
+class AwsInbox(AwsReading):
     """See ports.Inbox."""
 
     commits_at_once = 4
@@ -42,7 +44,7 @@ class AwsInbox(AwsDatabase):
         units = [self._appending(each) for each in appends]
         needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
         receipts = await self.units.run(units, needs)
-        if any(each.status is ReceiptStatus.ACCEPTED for each in receipts):
+        if any(each.state is State.SCHEDULED for append in appends for each in append.deliveries):
             self.arrived()
         return receipts
 
@@ -53,10 +55,11 @@ class AwsInbox(AwsDatabase):
             kept = None if key is None else await view.get(key)
             if kept is not None and event.received_at_ms < int(kept["until_ms"]):
                 return await self._duplicate(view, event, str(kept["event_id"]))
-            if key is not None:
-                of_key = {"event_id": event.id, "until_ms": append.dedup_until_ms}
-                expires: Item = {"ttl": append.dedup_until_ms // 1000 + TTL_AFTER_S}
-                await view.put({"pk": key[0], "sk": key[1], **of_key, **expires})
+            if view.again and await self.is_kept(view, append):
+                return Receipt(ReceiptStatus.ACCEPTED, event.id)
+            if event.dedup is not None:
+                digest = dedup_digest(event.source, event.dedup)
+                await view.put(self.dedup_item(DedupKey(digest, event.id, append.dedup_until_ms)))
             await self.keep(view, append)
             return Receipt(ReceiptStatus.ACCEPTED, event.id)
 
@@ -72,14 +75,35 @@ class AwsInbox(AwsDatabase):
             await view.put(kept | {"redeliveries": int(kept.get("redeliveries", 0)) + 1})
         return Receipt(ReceiptStatus.DUPLICATE, first)
 
-    async def keep(self, view: View[Receipt], append: Append) -> None:
+    async def keep(self, view: View[Any], append: Append) -> None:
         """Keep an event with its deliveries."""
         view.put_new(self.event_item(append))
+        await self.note_marks(view, lambda marks: _with(marks, append))
         view.count((keys.COUNTERS, f"e#{append.event.source}"), "n")
         if not append.deliveries:
             view.count((keys.COUNTERS, "u"), "n")
         for delivery in append.deliveries:
             await self.deliveries.change(view, None, delivery)
+
+    def dedup_item(self, key: DedupKey) -> Item:
+        """A dedup key's row."""
+        partition, order = keys.dedup(key.digest)
+        digest = key.digest.hex()
+        item: Item = {"pk": partition, "sk": order, "event_id": key.event_id, "until_ms": key.until_ms}
+        return item | {
+            "id": digest,
+            "of_all": f"K#{self.keys.shard_of(digest)}",
+            "ttl": key.until_ms // 1000 + TTL_AFTER_S,
+        }
+
+    async def is_kept(self, view: View[Receipt], append: Append) -> bool:
+        """Whether it was kept by a try whose answer was lost. Raises ValueError where its id is another's."""
+        kept = await view.get(keys.event(append.event.id))
+        if kept is None:
+            return False
+        if kept["row"] != self.event_item(append)["row"]:
+            raise ValueError(f"{append.event.id} is another event's id already")
+        return True
 
     def event_item(self, append: Append) -> Item:
         """An event's row."""
@@ -88,6 +112,7 @@ class AwsInbox(AwsDatabase):
         partition, order = keys.event(event.id)
         ids = sorted(each.id for each in append.deliveries)
         item: Item = {"pk": partition, "sk": order, "id": event.id, "row": pack_event(event, ids), "body": event.body}
+        item["size"] = len(event.body)
         item["of_all"] = f"E#{shard}"
         item["of_source"] = f"E#{event.source}#{shard}"
         if event.type is not None:
@@ -174,12 +199,6 @@ class AwsInbox(AwsDatabase):
         found = await self.table.get([keys.event(each.event_id) for each in leased])
         claims = [Claim(each, self.to_event(found[keys.event(each.event_id)])) for each in leased]
         return tuple(sorted(claims, key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id)))
-
-    def to_event(self, item: Item) -> Event:
-        """The event of an item."""
-        body = item["body"]
-        assert isinstance(body, bytes)
-        return to_event(item, body)
 
     # -- an open circuit ----------------------------------------------------------------------
 
@@ -273,12 +292,19 @@ class AwsInbox(AwsDatabase):
             if held is None:
                 return LeaseLostError(lease.delivery_id, lease.token)
             await self.deliveries.change(view, held, replace(settled, replaced_by=held.replaced_by))
+            await self.note_marks(view, lambda marks: marks.with_delivery(settled))
             if settlement.attempt is not None:
-                partition, order = keys.attempt(settled.id, settlement.attempt.number)
-                view.put_new({"pk": partition, "sk": order, "row": pack_attempt(settlement.attempt)})
+                view.put_new(self.attempt_item(settled.id, settlement.attempt))
             return None
 
         return unit
+
+    def attempt_item(self, delivery_id: str, attempt: Attempt) -> Item:
+        """An attempt's row."""
+        partition, order = keys.attempt(delivery_id, attempt.number)
+        item: Item = {"pk": partition, "sk": order, "row": pack_attempt(attempt)}
+        at = f"{number(attempt.ended_at_ms)}#{delivery_id}#{order}"
+        return item | {"of_end": f"R#a#{self.keys.shard_of(delivery_id)}", "at": at}
 
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
@@ -308,6 +334,13 @@ def circuit_item(circuit: Circuit) -> Item:
     """An open circuit's row."""
     partition, order = keys.circuit(circuit.destination)
     return {"pk": partition, "sk": order, "row": pack_circuit(circuit)}
+
+
+def _with(marks: Marks, append: Append) -> Marks:
+    marks = marks.with_id(append.event.id, append.event.received_at_ms)
+    for each in append.deliveries:
+        marks = marks.with_delivery(each)
+    return marks
 
 
 def _dedup_key(event: Event) -> Key | None:

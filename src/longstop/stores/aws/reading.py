@@ -1,0 +1,97 @@
+"""Reading what is kept by its ids, many at a time, as it stands in the table."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from longstop.model.action import ActionRecord, Edit
+from longstop.model.delivery import Attempt, Delivery, Trigger
+from longstop.model.event import Event
+from longstop.model.listing import History, KeptEvent
+from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item
+from longstop.stores.aws.database import AwsDatabase
+from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery, to_event, unpack_values
+
+
+class AwsReading(AwsDatabase):
+    """What several parts of the store read."""
+
+    async def kept_events(self, ids: Sequence[str], with_bodies: bool = True) -> list[KeptEvent | None]:
+        """Events with their deliveries; None for what is not there."""
+        found = await self.table.get([keys.event(id_) for id_ in ids], without=None if with_bodies else "body")
+        rows = [found.get(keys.event(id_)) for id_ in ids]
+        of_event = [[] if row is None else delivery_ids(row) for row in rows]
+        deliveries = await self.kept_deliveries([each for some in of_event for each in some])
+        made = (
+            self._kept(row, [deliveries[each] for each in some if each in deliveries], with_bodies)
+            for row, some in zip(rows, of_event, strict=True)
+        )
+        return list(await asyncio.gather(*made))
+
+    async def _kept(self, row: Item | None, deliveries: Sequence[Delivery], with_body: bool) -> KeptEvent | None:
+        if row is None:
+            return None
+        event = self.to_event(row) if with_body else to_event(row, b"")
+        edits = await self._edits(event.id) if "edited" in row else []
+        made_by = await self._edit(event.parent, event.id) if event.parent is not None else None
+        listed_bytes = None if with_body else int(row.get("size", 0))
+        return KeptEvent(event, int(row.get("redeliveries", 0)), tuple(deliveries), made_by, tuple(edits), listed_bytes)
+
+    def to_event(self, item: Item) -> Event:
+        """The event of an item."""
+        body = item["body"]
+        assert isinstance(body, bytes)
+        return to_event(item, body)
+
+    def listed(self, kept: KeptEvent) -> KeptEvent:
+        """As a listing shows it: without the body, of which it says how large it is."""
+        return replace(kept, event=replace(kept.event, body=b""), listed_bytes=len(kept.event.body))
+
+    async def _edits(self, parent: str) -> list[Edit]:
+        return [_to_edit(row) for row in await self.table.query(f"V#{parent}")]
+
+    async def _edit(self, parent: str, event_id: str) -> Edit | None:
+        found = await self.table.get([keys.edit(parent, event_id)])
+        return next((_to_edit(row) for row in found.values()), None)
+
+    async def kept_deliveries(self, ids: Sequence[str]) -> dict[str, Delivery]:
+        """Those of these deliveries that are there, by id."""
+        return {id_: to_delivery(row) for id_, row in (await self.delivery_rows(ids)).items()}
+
+    async def delivery_rows(self, ids: Sequence[str]) -> dict[str, Item]:
+        """Their rows. One that is on its way from one place to the other is in both or in neither: it is read again."""
+        found = await self._rows_of(ids)
+        missing = [id_ for id_ in ids if id_ not in found]
+        return found | (await self._rows_of(missing) if missing else {})
+
+    async def _rows_of(self, ids: Sequence[str]) -> dict[str, Item]:
+        found = await self.table.get([key for id_ in ids for key in self.deliveries.keys(id_)])
+        # Where both are there, it had ended after the other was read, or was sent again: the live one is the later one
+        # or as late.
+        rows = sorted(found.items(), key=lambda each: each[0][0].startswith("D#"))
+        return {str(row["id"]): row for _, row in rows}
+
+    async def histories(self, ids: Sequence[str]) -> list[History]:
+        """What is recorded of each delivery."""
+        return list(await asyncio.gather(*map(self._history, ids)))
+
+    async def _history(self, delivery_id: str) -> History:
+        rows = await self.table.query(f"A#{delivery_id}")
+        attempts = [to_attempt(row) for row in rows if str(row["sk"]).startswith("a#")]
+        actions = [to_action(row) for row in rows if str(row["sk"]).startswith("x#")]
+        return History(tuple(attempts), tuple(actions))
+
+    async def attempts_at(self, rows: Sequence[Item]) -> list[Attempt]:
+        """The attempts of rows."""
+        return [to_attempt(row) for row in rows]
+
+
+def to_action(row: Item) -> ActionRecord:
+    """The action of a row."""
+    trigger, *rest = unpack_values("an action", row)
+    return ActionRecord(Trigger(trigger), *rest)
+
+
+def _to_edit(row: Item) -> Edit:
+    return Edit(*unpack_values("an edit", row))
