@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from longstop.config import postgresql_url, redis_url
+from longstop.config import aws_url, postgresql_url, redis_url
+from longstop.config.aws_url import AwsSettings
 from longstop.config.errors import Fault, nearest, quoted
 from longstop.config.postgresql_url import PostgresqlSettings
 from longstop.config.redis_url import RedisSettings
 from longstop.config.values import Surroundings, expand
 
-_LATER = ("aws",)
 _EXPECTED = (
     "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, "
-    "redis://HOST or memory://"
+    "redis://HOST, aws://REGION?table=NAME or memory://"
 )
 SPOOL_EXPECTED = "sqlite:///FILE or sqlite:////ABSOLUTE/FILE"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20}):", re.IGNORECASE)
@@ -27,11 +27,12 @@ class StoreSettings:
 
     url: str = field(repr=False)
     """As written."""
-    kind: Literal["sqlite", "memory", "postgresql", "redis"]
+    kind: Literal["sqlite", "memory", "postgresql", "redis", "aws"]
     path: str | None = None
     """sqlite: the absolute path of the database file."""
     postgresql: PostgresqlSettings | None = None
     redis: RedisSettings | None = None
+    aws: AwsSettings | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -46,7 +47,7 @@ class StoreSettings:
     @property
     def place(self) -> str:
         """Where it is, for people. It shows no secret."""
-        server = self.postgresql or self.redis
+        server = self.postgresql or self.redis or self.aws
         return server.place if server else self.path or "in memory: gone when the program ends"
 
     @property
@@ -63,7 +64,8 @@ class StoreSettings:
     @property
     def body_bytes_max(self) -> int | None:
         """How large a body may be; None: as its source says."""
-        return self.redis.body_bytes_max if self.redis else None
+        server = self.redis or self.aws
+        return server.body_bytes_max if server else None
 
 
 def store(text: str, around: Surroundings) -> StoreSettings:
@@ -111,17 +113,19 @@ def _redis(text: str, around: Surroundings) -> StoreSettings:
     return StoreSettings(text, "redis", redis=redis_url.redis(text, around))
 
 
+def _aws(text: str, around: Surroundings) -> StoreSettings:
+    return StoreSettings(text, "aws", aws=aws_url.aws(text, around))
+
+
 _READ: dict[str, Callable[[str, Surroundings], StoreSettings]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **dict.fromkeys(postgresql_url.SCHEMES, _postgresql),
     **dict.fromkeys(redis_url.SCHEMES, _redis),
+    **dict.fromkeys(aws_url.SCHEMES, _aws),
 }
 
 
 def _not_a_store(scheme: str) -> Fault:
-    if scheme in _LATER:
-        found = f"found a store of {scheme}://, which is not part of this version"
-        return Fault(found, _EXPECTED, "SQLite needs no server of its own")
     begins = f"found a URL that begins with {quoted(scheme + ':')}" if scheme else "found text that is not a URL"
     return Fault(begins, _EXPECTED, nearest(scheme, _READ))

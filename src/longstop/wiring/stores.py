@@ -74,9 +74,21 @@ def _bodies(place: str | S3Place) -> Bodies:
     return S3Bodies(place)
 
 
+def _aws(settings: StoreSettings) -> Store:
+    try:
+        from longstop.stores.aws import AwsStore
+    except ImportError:
+        problem = "store.url: found aws://…, without its driver; expected the extra; pip install 'longstop[aws]'"
+        raise ConfigurationError((problem,)) from None
+    asked = settings.aws
+    assert asked is not None
+    return AwsStore(asked.region, asked.table, queue=asked.queue, endpoint=asked.endpoint, shards=asked.shards)
+
+
 _MAKE: dict[str, Callable[[StoreSettings], Store]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "redis": _redis,
+    "aws": _aws,
 }

@@ -12,13 +12,14 @@ from aiobotocore.session import get_session
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, State
-from longstop.model.errors import StoreUnavailableError
+from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.model.ids import id_ms
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.deliveries import Deliveries
 from longstop.stores.aws.dynamodb import Table
 from longstop.stores.aws.packing import to_circuit, unpack_values
+from longstop.stores.aws.queue import Queue
 from longstop.stores.aws.table import Keys
 from longstop.stores.aws.units import Units, View
 
@@ -45,10 +46,17 @@ class Marks:
 
 
 class AwsDatabase:
-    """One table. region, endpoint: of the service. shards: of a table that is new."""
+    """One table.
 
-    def __init__(self, region: str, table: str, *, endpoint: str | None = None, shards: int = 8) -> None:
+    region, endpoint: of the services. queue: its name; None: nobody is woken. shards: of a table that is new.
+    """
+
+    def __init__(
+        self, region: str, table: str, *, queue: str | None = None, endpoint: str | None = None, shards: int = 8
+    ) -> None:
         super().__init__()
+        self._queue_name = queue
+        self.queue: Queue | None = None
         self._region = region
         self._endpoint = endpoint
         self._name = table
@@ -62,19 +70,50 @@ class AwsDatabase:
         self.units: Units
 
     async def open(self) -> None:
-        """See ports.Store."""
+        """See ports.Store. Raises SchemaError where the table is not there, or is another program's."""
         stack = AsyncExitStack()
-        config = AioConfig(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 4})
-        client: Any = get_session().create_client(
-            "dynamodb", region_name=self._region, endpoint_url=self._endpoint, config=config
-        )
-        self.table = Table(await stack.enter_async_context(client), self._name)
-        self.units = Units(self.table)
+        try:
+            client = await stack.enter_async_context(self._client("dynamodb"))
+            self.table = Table(client, self._name)
+            self.units = Units(self.table)
+            self.keys.shards = await self._shards_of_table()
+            if self._queue_name is not None:
+                self.queue = Queue(await stack.enter_async_context(self._client("sqs")), self._queue_name)
+                await self.queue.open()
+        except BaseException:
+            await stack.aclose()
+            raise
         self._stack = stack
+
+    def _client(self, service: str) -> Any:
+        config = AioConfig(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 4})
+        return get_session().create_client(
+            service, region_name=self._region, endpoint_url=self._endpoint, config=config
+        )
+
+    async def _shards_of_table(self) -> int:
+        """What the table was made with; of one that is new, what is asked for."""
+
+        async def unit(view: View[Item]) -> Item:
+            kept = await view.get(keys.STORE)
+            if kept is not None:
+                return kept
+            new: Item = {"pk": keys.STORE[0], "sk": keys.STORE[1], "format": keys.FORMAT, "shards": self.keys.shards}
+            await view.put(new)
+            return new
+
+        (kept,) = await self.units.run([unit])
+        if kept.get("format") != keys.FORMAT:
+            found = f"the table {self._name} has format {kept.get('format')}"
+            raise SchemaError(f"{found}; this version of Longstop reads format {keys.FORMAT}: use the newer one")
+        return int(kept["shards"])
 
     async def close(self) -> None:
         """See ports.Store."""
         stack, self._stack = self._stack, None
+        queue, self.queue = self.queue, None
+        if queue is not None:
+            await queue.close()
         if stack is not None:
             await stack.aclose()
 
@@ -85,9 +124,16 @@ class AwsDatabase:
     def on_arrival(self, wake: Callable[[], None]) -> None:
         """See ports.Inbox."""
         self._wakes.append(wake)
+        if self.queue is not None:
+            self.queue.listen(self._wake)
 
-    def arrived(self) -> None:
-        """There may be something to lease."""
+    def arrived(self, deliveries: Sequence[Delivery] = ()) -> None:
+        """There may be something to lease. deliveries: what others are to be told of."""
+        self._wake()
+        if self.queue is not None and deliveries:
+            self.queue.tell(deliveries)
+
+    def _wake(self) -> None:
         for wake in self._wakes:
             asyncio.get_running_loop().call_soon(wake)
 

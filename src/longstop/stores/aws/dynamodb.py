@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from longstop.model.errors import StoreUnavailableError
+from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.stores.aws.attributes import Item, Key, from_wire, key_of, to_wire, wire_key
 
 ITEMS_MAX = 100
@@ -134,5 +134,7 @@ def _translated(operation: str, error: ClientError) -> Exception:
         return StoreUnavailableError(f"DynamoDB, {operation}: {', '.join(sorted(reasons - _CONTENDED))}")
     if code in ("ConditionalCheckFailedException", "TransactionConflictException", "TransactionInProgressException"):
         return ContentionError()
+    if code == "ResourceNotFoundException":
+        return SchemaError("the table is not there; expected it to have been made: longstop aws init")
     said = error.response.get("Error", {}).get("Message", "")
     return StoreUnavailableError(f"DynamoDB, {operation}: {code}: {said}")

@@ -44,8 +44,11 @@ class AwsInbox(AwsReading):
         units = [self._appending(each) for each in appends]
         needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
         receipts = await self.units.run(units, needs)
-        if any(each.state is State.SCHEDULED for append in appends for each in append.deliveries):
-            self.arrived()
+        kept = {each.event_id for each in receipts if each.status is ReceiptStatus.ACCEPTED}
+        new = [each for append in appends if append.event.id in kept for each in append.deliveries]
+        waiting = [each for each in new if each.state is State.SCHEDULED]
+        if waiting:
+            self.arrived(waiting)
         return receipts
 
     def _appending(self, append: Append) -> Callable[[View[Receipt]], Awaitable[Receipt]]:
