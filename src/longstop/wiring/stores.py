@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from longstop.clock import SystemClock
 from longstop.config import StoreSettings
 from longstop.model.errors import ConfigurationError
 from longstop.model.s3_place import S3Place
@@ -82,7 +83,14 @@ def _aws(settings: StoreSettings) -> Store:
         raise ConfigurationError((problem,)) from None
     asked = settings.aws
     assert asked is not None
-    return AwsStore(asked.region, asked.table, queue=asked.queue, endpoint=asked.endpoint, shards=asked.shards)
+    return AwsStore(
+        asked.region,
+        asked.table,
+        queue=asked.queue,
+        endpoint=asked.endpoint,
+        shards=asked.shards,
+        now_ms=SystemClock().now_ms,
+    )
 
 
 _MAKE: dict[str, Callable[[StoreSettings], Store]] = {

@@ -49,12 +49,21 @@ class AwsDatabase:
     """One table.
 
     region, endpoint: of the services. queue: its name; None: nobody is woken. shards: of a table that is new.
+    now_ms: the wall clock, by which a message is put off until its delivery is due.
     """
 
     def __init__(
-        self, region: str, table: str, *, queue: str | None = None, endpoint: str | None = None, shards: int = 8
+        self,
+        region: str,
+        table: str,
+        *,
+        queue: str | None = None,
+        endpoint: str | None = None,
+        shards: int = 8,
+        now_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__()
+        self._now_ms = now_ms
         self._queue_name = queue
         self.queue: Queue | None = None
         self._region = region
@@ -75,10 +84,11 @@ class AwsDatabase:
         try:
             client = await stack.enter_async_context(self._client("dynamodb"))
             self.table = Table(client, self._name)
-            self.units = Units(self.table)
+            self.units = Units(self.table, self.lined_up)
             self.keys.shards = await self._shards_of_table()
             if self._queue_name is not None:
-                self.queue = Queue(await stack.enter_async_context(self._client("sqs")), self._queue_name)
+                client = await stack.enter_async_context(self._client("sqs"))
+                self.queue = Queue(client, self._queue_name, self._now_ms)
                 await self.queue.open()
         except BaseException:
             await stack.aclose()
@@ -86,7 +96,12 @@ class AwsDatabase:
         self._stack = stack
 
     def _client(self, service: str) -> Any:
-        config = AioConfig(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 4})
+        config = AioConfig(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "max_attempts": 4},
+            parameter_validation=False,
+        )
         return get_session().create_client(
             service, region_name=self._region, endpoint_url=self._endpoint, config=config
         )
@@ -125,15 +140,16 @@ class AwsDatabase:
         """See ports.Inbox."""
         self._wakes.append(wake)
         if self.queue is not None:
-            self.queue.listen(self._wake)
+            self.queue.listen(self.wake)
 
-    def arrived(self, deliveries: Sequence[Delivery] = ()) -> None:
-        """There may be something to lease. deliveries: what others are to be told of."""
-        self._wake()
-        if self.queue is not None and deliveries:
+    def lined_up(self, deliveries: Sequence[Delivery]) -> None:
+        """These stand in line from now on."""
+        self.wake()
+        if self.queue is not None:
             self.queue.tell(deliveries)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """There may be something to lease."""
         for wake in self._wakes:
             asyncio.get_running_loop().call_soon(wake)
 
@@ -199,7 +215,7 @@ class AwsDatabase:
             if str(item["sk"]).startswith("c#"):
                 circuit = to_circuit(item)
                 circuits[circuit.destination] = circuit
-            else:
+            elif str(item["sk"]).startswith("p#"):
                 pause = Pause(*unpack_values("a pause", item))
                 pauses[pause.destination] = pause
         return circuits, pauses

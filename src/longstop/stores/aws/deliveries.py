@@ -5,6 +5,7 @@ itself. One that stands in a lane has a row there too, and the lane's head says 
 none is leased. Whoever changes a lane writes its head, so that two never do at once.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from longstop.model.delivery import Delivery, State
@@ -26,6 +27,8 @@ class Deliveries:
 
     def __init__(self, shards: Keys) -> None:
         self._keys = shards
+        self.seats: Mapping[str, int] = {}
+        """Destination to how many attempts may be under way in all processes together, where that is to hold."""
 
     def keys(self, delivery_id: str) -> tuple[Key, Key]:
         """Where it lies: while it waits, and when it has ended."""
@@ -49,7 +52,11 @@ class Deliveries:
         if old is not None and was_live != is_live:
             await view.drop(self._keys.live(old.id) if was_live else keys.ended(old.id))
         free = await self._change_lanes(view, old, new)
-        item = self.live(new, listed=new.lane is None or free) if is_live else self.ended(new, group)
+        listed = new.lane is None or free
+        item = self.live(new, listed) if is_live else self.ended(new, group)
+        if listed and new.state is State.SCHEDULED:
+            view.lined_up.append(new)
+        await self._change_seats(view, old, new)
         if old is None:
             view.put_new(item)
         else:
@@ -105,6 +112,25 @@ class Deliveries:
                 item["of_key"] = f"D#{keys.short(delivery.key)}"
         return item
 
+    # -- seats --------------------------------------------------------------------------------
+
+    async def has_seat(self, view: View[Any], destination: str) -> bool:
+        """Whether one more may be leased."""
+        if destination not in self.seats:
+            return True
+        return await self._seats_taken(view, destination) < self.seats[destination]
+
+    async def _seats_taken(self, view: View[Any], destination: str) -> int:
+        row = await view.get(keys.seats(destination))
+        return 0 if row is None else int(row["n"])
+
+    async def _change_seats(self, view: View[Any], old: Delivery | None, new: Delivery) -> None:
+        was, is_ = old is not None and old.state is State.LEASED, new.state is State.LEASED
+        if was != is_ and new.destination in self.seats:
+            taken = await self._seats_taken(view, new.destination) + (1 if is_ else -1)
+            partition, order = keys.seats(new.destination)
+            await view.put({"pk": partition, "sk": order, "n": max(0, taken)})
+
     # -- lanes --------------------------------------------------------------------------------
 
     async def _change_lanes(self, view: View[Any], old: Delivery | None, new: Delivery) -> bool:
@@ -151,6 +177,8 @@ class Deliveries:
         delivery = await self.get(view, delivery_id)
         if delivery is not None and delivery.state is State.SCHEDULED:
             await view.put(self.live(delivery, listed))
+            if listed:
+                view.lined_up.append(delivery)
 
 
 def _lane(delivery: Delivery | None) -> str | None:

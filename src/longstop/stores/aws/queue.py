@@ -9,6 +9,7 @@ again what should have been claimed by now.
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from longstop.model.errors import SchemaError, StoreUnavailableError
 ENTRIES_MAX = 10
 """Of one call.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"""
+DELAY_MAX_S = 900
+"""Of a message; what is due later is put off again.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html"""
 WAIT_S = 20
 """A long poll."""
 AGAIN_S = 1.0
@@ -28,17 +32,23 @@ AGAIN_S = 1.0
 WAITING_MAX = 5_000
 """So many messages are to be sent at most; more of them would wake nobody sooner."""
 
+Entry = dict[str, Any]
+"""A message as it is sent."""
+
 log = structlog.get_logger("longstop.store")
 
 
 class Queue:
-    """One queue. client: aiobotocore's, of SQS."""
+    """One queue. client: aiobotocore's, of SQS. now_ms: the wall clock."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, name: str, now_ms: Callable[[], int]) -> None:
         self._client = client
+        self._now_ms = now_ms
+        self.reminds = False
+        """Whether it is told what is due later, too: functions are called for it, and servers look by themselves."""
         self._name = name
         self._url = ""
-        self._waiting: list[tuple[str, str]] = []
+        self._waiting: list[Entry] = []
         self._sending: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
 
@@ -63,10 +73,12 @@ class Queue:
                 await self._listening
         await self.sent()
 
-    def tell(self, deliveries: Sequence[Delivery]) -> None:
-        """These stand in line. Soon told, and not waited for."""
-        room = WAITING_MAX - len(self._waiting)
-        self._waiting += [(each.id, each.destination) for each in deliveries[: max(0, room)]]
+    def tell(self, deliveries: Sequence[Delivery], least_s: int = 0) -> None:
+        """These stand in line. Soon told, and not waited for. least_s: not before that."""
+        now_ms = self._now_ms()
+        entries = [_entry(each, now_ms, least_s) for each in deliveries]
+        now = [each for each in entries if self.reminds or each["DelaySeconds"] == 0]
+        self._waiting += now[: max(0, WAITING_MAX - len(self._waiting))]
         if self._waiting and (self._sending is None or self._sending.done()):
             self._sending = asyncio.create_task(self._send())
 
@@ -78,10 +90,7 @@ class Queue:
     async def _send(self) -> None:
         while self._waiting:
             some, self._waiting = self._waiting[:ENTRIES_MAX], self._waiting[ENTRIES_MAX:]
-            entries = [
-                {"Id": str(place), "MessageBody": json.dumps({"delivery": id_, "destination": to})}
-                for place, (id_, to) in enumerate(some)
-            ]
+            entries = [each | {"Id": str(place)} for place, each in enumerate(some)]
             try:
                 await self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             except (ClientError, BotoCoreError, OSError) as error:
@@ -110,3 +119,10 @@ class Queue:
     async def _delete(self, messages: Sequence[dict[str, Any]]) -> None:
         entries = [{"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]} for place, each in enumerate(messages)]
         await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+
+def _entry(delivery: Delivery, now_ms: int, least_s: int) -> Entry:
+    """The message for a delivery, put off until it is due, or for as long as can be: whoever gets it looks again."""
+    wait_s = min(DELAY_MAX_S, max(least_s, math.ceil((delivery.due_at_ms - now_ms) / 1000), 0))
+    said = {"delivery": delivery.id, "destination": delivery.destination}
+    return {"MessageBody": json.dumps(said), "DelaySeconds": wait_s}

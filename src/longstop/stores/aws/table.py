@@ -16,6 +16,7 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | `N#DESTINATION#HASH` | `#` | a lane: which of it stands in line (`free`), which is leased (`leased`) |
 | `N#DESTINATION#HASH` | DELIVERY | one of the lane that is scheduled, leased or dead |
 | `S` | `c#DESTINATION`, `p#DESTINATION` | an open circuit, a pause |
+| `S` | `l#DESTINATION` | how many attempts are under way, where functions are to hold a limit |
 | `C` | `e#SOURCE#SLOT`, `u#SLOT`, `d#DESTINATION#SLOT` | counters, in slots in which commits do not meet |
 | `G` | GROUP | what the dead of a group have in common |
 | `CG` | `GROUP#SLOT` | how many are in it, and how many keys |
@@ -147,6 +148,11 @@ def circuit(destination: str) -> Key:
 def pause(destination: str) -> Key:
     """A pause."""
     return STANDING, f"p#{destination}"
+
+
+def seats(destination: str) -> Key:
+    """How many attempts at a destination are under way, where that is limited."""
+    return STANDING, f"l#{destination}"
 
 
 def short(text: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from longstop.model.delivery import Delivery
 from longstop.model.errors import StoreUnavailableError
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of, size_of, to_wire, wire_key
@@ -48,6 +49,8 @@ class _Transaction:
     """Counters, without their slot, to what is added to each attribute."""
     places: list[int] = field(default_factory=list)
     """Which units."""
+    lined_up: list[Delivery] = field(default_factory=list)
+    """What stands in line by them."""
     bytes: int = 0
 
     def has_room(self, more: "View[Any]") -> bool:
@@ -68,6 +71,7 @@ class _Transaction:
             for name, amount in amounts.items():
                 kept[name] = kept.get(name, 0) + amount
         self.places.append(place)
+        self.lined_up += more.lined_up
 
     def operations(self, table: str, stamp: str, slot: int) -> list[dict[str, Any]]:
         """What the service is asked for."""
@@ -123,6 +127,8 @@ class View(Generic[T]):
         self.checks: set[Key] = set()
         self.counts: dict[Key, dict[str, int]] = {}
         self.read: set[Key] = set()
+        self.lined_up: list[Delivery] = []
+        """What stands in line by this unit: who delivers is told when it is done."""
         self.bytes = 0
 
     async def get(self, key: Key) -> Item | None:
@@ -236,10 +242,11 @@ class _Turn:
 
 
 class Units:
-    """Runs units on one table."""
+    """Runs units on one table. lined_up: is called with what stands in line from then on."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, lined_up: Callable[[Sequence[Delivery]], object]) -> None:
         self._table = table
+        self._lined_up = lined_up
         self._slot = secrets.randbelow(keys.SLOTS)
         self._slots_taken = asyncio.Semaphore(AT_ONCE)
 
@@ -299,3 +306,5 @@ class Units:
             operations = transaction.operations(self._table.name, stamp, self._slot)
             if operations:
                 await self._table.transact(operations, stamp)
+        if transaction.lined_up:
+            self._lined_up(transaction.lined_up)

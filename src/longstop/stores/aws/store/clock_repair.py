@@ -24,8 +24,6 @@ class AwsClockRepair(AwsInbox, AwsWalk):
         found = await self._over_long_leases(repair) + await self._over_long_waits(repair)
         units = [self._mending(id_, repair) for id_ in found[:REPAIRS_MAX]]
         mended = sum(await self.units.run(units))
-        if mended:
-            self.arrived()
         circuits, _ = await self.standing()
         for circuit in circuits.values():
             repaired = repair.repaired_circuit(circuit)

@@ -22,11 +22,7 @@ class AwsDecisions(AwsInbox):
     async def act(self, actions: Sequence[Action]) -> Sequence[Delivery | None]:
         """See ports.Decisions."""
         units = [self._acting(each) for each in actions]
-        results = await self.units.run(
-            units, [key for each in actions for key in self.deliveries.keys(each.delivery_id)]
-        )
-        self.arrived()
-        return results
+        return await self.units.run(units, [key for each in actions for key in self.deliveries.keys(each.delivery_id)])
 
     def _acting(self, action: Action) -> Callable[[View[Delivery | None]], Awaitable[Delivery | None]]:
         async def unit(view: View[Delivery | None]) -> Delivery | None:
@@ -74,7 +70,6 @@ class AwsDecisions(AwsInbox):
 
         needs = [key for id_ in delivery_ids for key in self.deliveries.keys(id_)]
         await self.units.run([unit], needs)
-        self.arrived()
 
     async def keep_edited(self, view: View[Any], append: Append, edit: Edit) -> None:
         """Keep an event that a person sends in the place of another. Raises ValueError where its id is taken."""
@@ -115,7 +110,7 @@ class AwsDecisions(AwsInbox):
 
         (ended,) = await self.units.run([unit])
         if ended:
-            self.arrived()
+            self.wake()
         return ended
 
 

@@ -43,13 +43,7 @@ class AwsInbox(AwsReading):
         """See ports.Inbox. Raises ValueError where an id is taken."""
         units = [self._appending(each) for each in appends]
         needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
-        receipts = await self.units.run(units, needs)
-        kept = {each.event_id for each in receipts if each.status is ReceiptStatus.ACCEPTED}
-        new = [each for append in appends if append.event.id in kept for each in append.deliveries]
-        waiting = [each for each in new if each.state is State.SCHEDULED]
-        if waiting:
-            self.arrived(waiting)
-        return receipts
+        return await self.units.run(units, needs)
 
     def _appending(self, append: Append) -> Callable[[View[Receipt]], Awaitable[Receipt]]:
         event, key = append.event, _dedup_key(append.event)
@@ -192,6 +186,8 @@ class AwsInbox(AwsReading):
             old = to_delivery(row)
             if old.due_at_ms > request.now_ms and (old.expires_at_ms or request.over_ms + 1) > request.over_ms:
                 return None
+            if not await self.deliveries.has_seat(view, old.destination):
+                return None
             new = old.leased(request.worker, request.now_ms, request.until_ms)
             await self.deliveries.change(view, old, new)
             return new
@@ -280,9 +276,7 @@ class AwsInbox(AwsReading):
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
         units = [self._settling(each) for each in settlements]
-        lost = await self.units.run(units, [self.keys.live(each.delivery.id) for each in settlements])
-        self.arrived()
-        return lost
+        return await self.units.run(units, [self.keys.live(each.delivery.id) for each in settlements])
 
     def _settling(
         self, settlement: Settlement
@@ -329,7 +323,7 @@ class AwsInbox(AwsReading):
 
         (changed,) = await self.units.run([unit])
         if changed:
-            self.arrived()
+            self.wake()
         return changed
 
 

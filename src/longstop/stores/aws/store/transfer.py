@@ -21,11 +21,9 @@ class AwsTransfer(AwsRetention):
         """See ports.Transfer."""
         for each in events:
             await self._restore_long_history(each)
-        put_in = await self.units.run(
+        return await self.units.run(
             [self._restoring(each) for each in events], [keys.event(each.kept.event.id) for each in events]
         )
-        self.arrived()
-        return put_in
 
     def _restoring(self, whole: WholeEvent) -> Callable[[View[bool]], Awaitable[bool]]:
         event, kept = whole.kept.event, whole.kept
