@@ -75,6 +75,27 @@ class Dispatch:
                 next_due_at_ms = await self._lease()
             await self._wait(next_due_at_ms)
 
+    async def run_dry(self, limit_s: float) -> None:
+        """Lease and deliver until nothing is due; for so long at most, and what is under way then is broken off.
+
+        For a process that lives from one call to the next. In the place of `run`.
+        """
+        until_ms = self._clock.monotonic_ms() + int(limit_s * 1000)
+        while (left_s := (until_ms - self._clock.monotonic_ms()) / 1000) > 0:
+            async with self._leasing:
+                await self._lease()
+            if not self._running:
+                return
+            await asyncio.wait(self._running.values(), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        await self._break_off()
+
+    async def _break_off(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        if self._running:
+            log.warning("interrupted", attempts=len(self._running), after_s=0.0)
+            await asyncio.wait(self._running.values())
+
     async def keep_leases(self) -> None:
         """Extend the leases of what is under way, for ever. A third of a lease apart: one failure loses none."""
         while True:

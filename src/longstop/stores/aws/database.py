@@ -66,6 +66,7 @@ class AwsDatabase:
         self._now_ms = now_ms
         self._queue_name = queue
         self.queue: Queue | None = None
+        self._reminds = False
         self._region = region
         self._endpoint = endpoint
         self._name = table
@@ -89,6 +90,7 @@ class AwsDatabase:
             if self._queue_name is not None:
                 client = await stack.enter_async_context(self._client("sqs"))
                 self.queue = Queue(client, self._queue_name, self._now_ms)
+                self.queue.reminds = self._reminds
                 await self.queue.open()
         except BaseException:
             await stack.aclose()
@@ -147,6 +149,22 @@ class AwsDatabase:
         self.wake()
         if self.queue is not None:
             self.queue.tell(deliveries)
+
+    def tell_later(self, deliveries: Sequence[Delivery], least_s: int) -> None:
+        """Have these looked at again, when they are due and no sooner than so."""
+        if self.queue is not None:
+            self.queue.tell(deliveries, least_s)
+
+    def remind_later(self) -> None:
+        """From now on what is due later is told, too: nobody looks by himself."""
+        self._reminds = True
+        if self.queue is not None:
+            self.queue.reminds = True
+
+    async def told(self) -> None:
+        """When all that is told has been sent, or could not be."""
+        if self.queue is not None:
+            await self.queue.sent()
 
     def wake(self) -> None:
         """There may be something to lease."""

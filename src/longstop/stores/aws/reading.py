@@ -65,6 +65,11 @@ class AwsReading(AwsDatabase):
         missing = [id_ for id_ in ids if id_ not in found]
         return found | (await self._rows_of(missing) if missing else {})
 
+    async def in_line(self, ids: Sequence[str]) -> list[Delivery]:
+        """Those of these that are scheduled, and whose turn it is in their lane."""
+        rows = (await self.delivery_rows(ids)).values()
+        return [to_delivery(row) for row in rows if not str(row.get("turn", "~")).startswith("~")]
+
     async def _rows_of(self, ids: Sequence[str]) -> dict[str, Item]:
         found = await self.table.get([key for id_ in ids for key in self.deliveries.keys(id_)])
         # Where both are there, it had ended after the other was read, or was sent again: the live one is the later one
