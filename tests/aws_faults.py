@@ -1,0 +1,267 @@
+"""A small world over the AWS store, in which any call to the service may fail: before it is done, or after."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from longstop.model.action import Action
+from longstop.model.append import Append
+from longstop.model.delivery import Attempt, DeadReason, Delivery, Outcome, OutcomeKind, State, Transition, Trigger
+from longstop.model.errors import StoreUnavailableError
+from longstop.model.event import Event
+from longstop.model.ids import IdFactory
+from longstop.model.lease import Claim, LeaseRequest, Settlement
+from longstop.model.listing import DeliveryFilter, Page
+from longstop.stores.aws import AwsStore
+
+LEASE_MS = 30_000
+BEGAN_MS = 1_767_225_600_000
+PAGE = Page(1_000, newest_first=False)
+CODES = ("ProvisionedThroughputExceededException", "InternalServerError", "RequestLimitExceeded", "ThrottlingException")
+
+
+class Faults:
+    """A client some of whose calls fail. share: of all calls. Which, the seed says."""
+
+    def __init__(self, client: Any, rng: random.Random, share: float) -> None:
+        self._client = client
+        self._rng = rng
+        self.share = share
+        self.injected: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+
+        async def call(**given: Any) -> Any:
+            dice = self._rng.random()
+            if dice >= self.share:
+                return await real(**given)
+            if dice < self.share * 0.4:
+                self.injected[f"{name}: refused"] += 1
+                code = self._rng.choice(CODES)
+                raise ClientError({"Error": {"Code": code, "Message": "injected"}}, name)
+            if dice < self.share * 0.5 and name == "batch_get_item":
+                self.injected[f"{name}: partly"] += 1
+                return await self._partly(real, given)
+            answer = await real(**given)
+            if dice < self.share * 0.8:
+                self.injected[f"{name}: answer lost"] += 1
+                raise ReadTimeoutError(endpoint_url="injected")
+            if name == "transact_write_items":
+                # The service carries out one of a token once; a client that lost the answer asks again.
+                self.injected[f"{name}: twice"] += 1
+                return await real(**given)
+            return answer
+
+        return call
+
+    async def _partly(self, real: Callable[..., Any], given: dict[str, Any]) -> Any:
+        ((table, asked),) = given["RequestItems"].items()
+        keys = asked["Keys"]
+        answer = await real(RequestItems={table: asked | {"Keys": keys[: max(1, len(keys) // 2)]}})
+        if keys[max(1, len(keys) // 2) :]:
+            answer["UnprocessedKeys"] = {table: asked | {"Keys": keys[max(1, len(keys) // 2) :]}}
+        return answer
+
+
+@dataclass
+class World:
+    """Senders, workers and a person, on a part of a table of their own."""
+
+    store: AwsStore
+    faults: Faults
+    seed: int
+    rng: random.Random
+    now_ms: int = BEGAN_MS
+    acknowledged: dict[bytes, str] = field(default_factory=dict)
+    """Dedup key to the event that its sender was told of."""
+    sent: Counter[str] = field(default_factory=Counter)
+    """Delivery to how often its destination got it."""
+    order: dict[str, list[str]] = field(default_factory=dict)
+    """Lane to the deliveries that its destination took."""
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ids = IdFactory(self.rng)
+        self.source, self.destination = f"s{self.seed}", f"d{self.seed}"
+        self._claims: list[Claim] = []
+        self._tried: list[bytes] = []
+
+    # -- steps --------------------------------------------------------------------------------
+
+    async def step(self) -> None:
+        """Something happens."""
+        self.now_ms += self.rng.randrange(2_000)
+        steps = (self.post, self.post, self.post_again, self.lease, self.lease, self.settle, self.settle, self.settle)
+        others = (self.crash, self.rescue, self.replay, self.extend)
+        try:
+            await self.rng.choice((*steps, *others))()
+        except StoreUnavailableError:
+            pass
+
+    async def post(self) -> None:
+        """Events come, some for a lane."""
+        await self._post(
+            [self._append(b"%d-%d" % (self.seed, len(self._tried) + n)) for n in range(self.rng.choice((1, 1, 3)))]
+        )
+
+    async def post_again(self) -> None:
+        """A sender that was not answered, or was, tries again."""
+        if self._tried:
+            await self._post([self._append(self.rng.choice(self._tried))])
+
+    def _append(self, dedup: bytes) -> Append:
+        if dedup not in self._tried:
+            self._tried.append(dedup)
+        key = f"k{hash(dedup) % 3}" if int(dedup.rpartition(b"-")[2]) % 2 else None
+        id_ = self.ids.make(self.now_ms)
+        event = Event(id_, self.source, self.now_ms, b"{}", type="t", key=key, dedup=dedup)
+        named = (self.ids.make(self.now_ms), id_, self.source, "t", key, self.now_ms, self.destination, State.SCHEDULED)
+        delivery = Delivery(*named, due_at_ms=self.now_ms, lane=key, round_at_ms=self.now_ms)
+        return Append(event, (delivery,), self.now_ms + 10**9)
+
+    async def _post(self, appends: list[Append]) -> None:
+        receipts = await self.store.append(appends)
+        for append, receipt in zip(appends, receipts, strict=True):
+            dedup = append.event.dedup or b""
+            told = self.acknowledged.setdefault(dedup, receipt.event_id)
+            if told != receipt.event_id:
+                self.problems.append(f"two events of {dedup!r}: {told}, {receipt.event_id}")
+
+    async def lease(self, room: int = 3) -> None:
+        """A worker takes what is due, and delivers it."""
+        request = LeaseRequest("w", {self.destination: room}, self.now_ms, self.now_ms + LEASE_MS)
+        claims = (await self.store.lease(request)).claims
+        for claim in claims:
+            self.sent[claim.delivery.id] += 1
+        self._claims += claims
+
+    async def settle(self) -> None:
+        """A worker says what came of it."""
+        if not self._claims:
+            return
+        claim = self._claims.pop(self.rng.randrange(len(self._claims)))
+        dice = self.rng.random()
+        if dice < 0.6:
+            settlement = self.settlement(
+                claim, Outcome(OutcomeKind.SUCCESS, 204), Transition(Trigger.SUCCEED, self.now_ms)
+            )
+        elif dice < 0.9:
+            later = Transition(Trigger.RETRY, self.now_ms, due_at_ms=self.now_ms + self.rng.randrange(5_000))
+            settlement = self.settlement(claim, Outcome(OutcomeKind.RETRY, 503, "busy"), later)
+        else:
+            park = Transition(Trigger.PARK, self.now_ms, reason=DeadReason.REJECTED)
+            settlement = self.settlement(claim, Outcome(OutcomeKind.REJECT, 422, "no"), park)
+        while True:
+            # As a worker does: until it is known.
+            try:
+                await self.store.settle([settlement])
+            except StoreUnavailableError:
+                continue
+            return
+
+    def settlement(self, claim: Claim, outcome: Outcome, transition: Transition) -> Settlement:
+        """The end of a claim's lease."""
+        tried = claim.delivery.tried(outcome)
+        began_ms = claim.delivery.leased_at_ms or 0
+        attempt = Attempt(tried.attempts, tried.round, began_ms, 5, outcome.kind, outcome.status, outcome.error)
+        return Settlement(tried.after(transition), attempt)
+
+    async def crash(self) -> None:
+        """A worker is gone, with what it had; its leases run out."""
+        self._claims.clear()
+        self.now_ms += LEASE_MS
+
+    async def extend(self) -> None:
+        """A worker holds what it has."""
+        if self._claims:
+            from longstop.model.lease import LeaseRef
+
+            refs = [LeaseRef(each.delivery.id, each.delivery.token) for each in self._claims]
+            await self.store.extend(refs, self.now_ms + LEASE_MS)
+
+    async def rescue(self) -> None:
+        """What nobody reports comes back."""
+        for delivery in await self.store.expired(self.now_ms, 500):
+            if delivery.destination != self.destination:
+                continue
+            lost = Outcome(OutcomeKind.LOST, error="the lease ran out")
+            again = Transition(Trigger.RETRY, self.now_ms, due_at_ms=self.now_ms)
+            event = Event(delivery.event_id, self.source, self.now_ms, b"")
+            await self.store.settle([self.settlement(Claim(delivery, event), lost, again)])
+
+    async def replay(self) -> None:
+        """A person sends the dead again."""
+        dead = await self.store.find_deliveries(DeliveryFilter(state=State.DEAD, destination=self.destination), PAGE)
+        again = Transition(Trigger.REPLAY, self.now_ms, due_at_ms=self.now_ms)
+        await self.store.act([Action(each.id, again, "ada") for each in dead.rows])
+
+    # -- the end ------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """No fault any more: all that waits goes out, and everything is compared."""
+        self.faults.share = 0.0
+        self._claims.clear()
+        for _ in range(200):
+            self.now_ms += LEASE_MS + 10_000
+            await self.rescue()
+            await self.replay()
+            await self.lease(50)
+            for claim in self._claims:
+                done = Transition(Trigger.SUCCEED, self.now_ms)
+                await self.store.settle([self.settlement(claim, Outcome(OutcomeKind.SUCCESS, 204), done)])
+            if not self._claims:
+                break
+            self._claims.clear()
+        await self._compare()
+
+    async def _compare(self) -> None:
+        rows = (await self.store.find_deliveries(DeliveryFilter(destination=self.destination), PAGE)).rows
+        by_event = {each.event_id: each for each in rows}
+        if len(by_event) != len(rows):
+            self.problems.append("an event has two deliveries")
+        for dedup, event_id in self.acknowledged.items():
+            found = by_event.get(event_id)
+            if found is None or found.state is not State.DELIVERED:
+                self.problems.append(f"lost: {dedup!r}, {event_id}: {found and found.state}")
+        histories = await self.store.histories([each.id for each in rows])
+        for row, history in zip(rows, histories, strict=True):
+            if len(history.attempts) != row.attempts:
+                self.problems.append(f"{row.id}: {row.attempts} attempts, {len(history.attempts)} recorded")
+            if self.sent[row.id] > row.attempts:
+                self.problems.append(f"{row.id}: sent {self.sent[row.id]} times, {row.attempts} recorded")
+        sources, deliveries, _ = await self.store.counted()
+        states = Counter(each.state for each in rows)
+        if deliveries.get(self.destination, {}) != dict(states):
+            self.problems.append(f"counted {deliveries.get(self.destination)}, found {dict(states)}")
+        if sources.get(self.source, 0) != len(by_event):
+            self.problems.append(f"counted {sources.get(self.source)} events, found {len(by_event)}")
+
+
+async def run_seed(store: AwsStore, seed: int, share: float = 0.1, steps: int = 40) -> World:
+    """One run; its problems are in `problems`. store: open; its client is replaced for the time."""
+    rng = random.Random(seed)
+    real = store.table._client
+    faults = Faults(real, rng, share)
+    store.table._client = faults
+    try:
+        world = World(store, faults, seed, rng)
+        for _ in range(steps):
+            await world.step()
+        await world.end()
+    finally:
+        store.table._client = real
+    return world
+
+
+async def run_seeds(store: AwsStore, seeds: range) -> list[World]:
+    """Runs, one after the other."""
+    return [await run_seed(store, seed) for seed in seeds]
+
+
+__all__ = ["World", "asyncio", "run_seed", "run_seeds"]
