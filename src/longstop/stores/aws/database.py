@@ -121,7 +121,7 @@ class AwsDatabase:
 
         (kept,) = await self.units.run([unit])
         if kept.get("format") != keys.FORMAT:
-            found = f"the table {self._name} has format {kept.get('format')}"
+            found = f"the table {self._name} has format {int(kept.get('format', 0))}"
             raise SchemaError(f"{found}; this version of Longstop reads format {keys.FORMAT}: use the newer one")
         return int(kept["shards"])
 

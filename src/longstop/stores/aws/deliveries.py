@@ -14,7 +14,7 @@ from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key
 from longstop.stores.aws.packing import pack_delivery, to_delivery
 from longstop.stores.aws.table import Keys, number
-from longstop.stores.aws.units import View
+from longstop.stores.aws.units import LaterError, View
 
 LIVE = frozenset({State.SCHEDULED, State.LEASED})
 IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
@@ -40,6 +40,9 @@ class Deliveries:
             item = await view.get(key)
             if item is not None:
                 return to_delivery(item)
+        if not view.again:
+            # It may have gone from one place to the other between the two looks.
+            raise LaterError
         return None
 
     async def change(self, view: View[Any], old: Delivery | None, new: Delivery) -> None:

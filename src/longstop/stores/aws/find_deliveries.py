@@ -136,7 +136,8 @@ class AwsFindDeliveries(AwsFindEvents):
             return fitting
         events = list(dict.fromkeys(each.event_id for each in fitting if each is not None))
         found = await self.table.get([keys.event(id_) for id_ in events])
-        having = {id_ for (id_, _), row in found.items() if wanted.contains in self.to_event(row).body}
+        read = await asyncio.gather(*map(self.event_of, found.values()))
+        having = {f"E#{each.id}" for each in read if wanted.contains in each.body}
         return [each if each is not None and f"E#{each.event_id}" in having else None for each in fitting]
 
     async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:

@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from longstop.model.action import ActionRecord, Edit
 from longstop.model.delivery import Attempt, Delivery, Trigger
-from longstop.model.event import Event
 from longstop.model.listing import History, KeptEvent
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
-from longstop.stores.aws.database import AwsDatabase
+from longstop.stores.aws.large_bodies import AwsLargeBodies
 from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery, to_event, unpack_values
 
 
-class AwsReading(AwsDatabase):
+class AwsReading(AwsLargeBodies):
     """What several parts of the store read."""
 
     async def kept_events(self, ids: Sequence[str], with_bodies: bool = True) -> list[KeptEvent | None]:
@@ -32,17 +31,11 @@ class AwsReading(AwsDatabase):
     async def _kept(self, row: Item | None, deliveries: Sequence[Delivery], with_body: bool) -> KeptEvent | None:
         if row is None:
             return None
-        event = self.to_event(row) if with_body else to_event(row, b"")
+        event = await self.event_of(row) if with_body else to_event(row, b"")
         edits = await self._edits(event.id) if "edited" in row else []
         made_by = await self._edit(event.parent, event.id) if event.parent is not None else None
         listed_bytes = None if with_body else int(row.get("size", 0))
         return KeptEvent(event, int(row.get("redeliveries", 0)), tuple(deliveries), made_by, tuple(edits), listed_bytes)
-
-    def to_event(self, item: Item) -> Event:
-        """The event of an item."""
-        body = item["body"]
-        assert isinstance(body, bytes)
-        return to_event(item, body)
 
     def listed(self, kept: KeptEvent) -> KeptEvent:
         """As a listing shows it: without the body, of which it says how large it is."""

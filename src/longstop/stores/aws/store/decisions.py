@@ -61,8 +61,10 @@ class AwsDecisions(AwsInbox):
     async def replace(self, append: Append, edit: Edit, delivery_ids: Sequence[str]) -> None:
         """See ports.Decisions. Raises ValueError where an id is taken."""
 
+        apart = (await self.put_bodies([append])).get(append.event.id)
+
         async def unit(view: View[Any]) -> None:
-            await self.keep_edited(view, append, edit)
+            await self.keep_edited(view, append, edit, apart)
             for id_ in delivery_ids:
                 old = await self.deliveries.get(view, id_)
                 if old is not None:
@@ -71,11 +73,11 @@ class AwsDecisions(AwsInbox):
         needs = [key for id_ in delivery_ids for key in self.deliveries.keys(id_)]
         await self.units.run([unit], needs)
 
-    async def keep_edited(self, view: View[Any], append: Append, edit: Edit) -> None:
+    async def keep_edited(self, view: View[Any], append: Append, edit: Edit, apart: str | None = None) -> None:
         """Keep an event that a person sends in the place of another. Raises ValueError where its id is taken."""
         if await view.get(keys.event(append.event.id)) is not None:
             raise ValueError(f"{append.event.id} is an event already")
-        await self.keep(view, append)
+        await self.keep(view, append, apart)
         row = pack((edit.event_id, edit.parent, edit.at_ms, edit.by, edit.why))
         partition, order = keys.edit(edit.parent, edit.event_id)
         await view.put({"pk": partition, "sk": order, "row": row})

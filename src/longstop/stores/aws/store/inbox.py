@@ -41,11 +41,15 @@ class AwsInbox(AwsReading):
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox. Raises ValueError where an id is taken."""
-        units = [self._appending(each) for each in appends]
+        apart = await self.put_bodies(appends)
+        units = [self._appending(each, apart.get(each.event.id)) for each in appends]
         needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
-        return await self.units.run(units, needs)
+        receipts = await self.units.run(units, needs)
+        kept = {each.event_id for each in receipts}
+        await self.drop_bodies([name for id_, name in apart.items() if id_ not in kept])
+        return receipts
 
-    def _appending(self, append: Append) -> Callable[[View[Receipt]], Awaitable[Receipt]]:
+    def _appending(self, append: Append, apart: str | None) -> Callable[[View[Receipt]], Awaitable[Receipt]]:
         event, key = append.event, _dedup_key(append.event)
 
         async def unit(view: View[Receipt]) -> Receipt:
@@ -57,7 +61,7 @@ class AwsInbox(AwsReading):
             if event.dedup is not None:
                 digest = dedup_digest(event.source, event.dedup)
                 await view.put(self.dedup_item(DedupKey(digest, event.id, append.dedup_until_ms)))
-            await self.keep(view, append)
+            await self.keep(view, append, apart)
             return Receipt(ReceiptStatus.ACCEPTED, event.id)
 
         return unit
@@ -72,9 +76,9 @@ class AwsInbox(AwsReading):
             await view.put(kept | {"redeliveries": int(kept.get("redeliveries", 0)) + 1})
         return Receipt(ReceiptStatus.DUPLICATE, first)
 
-    async def keep(self, view: View[Any], append: Append) -> None:
-        """Keep an event with its deliveries."""
-        view.put_new(self.event_item(append))
+    async def keep(self, view: View[Any], append: Append, apart: str | None = None) -> None:
+        """Keep an event with its deliveries. apart: the name of its body, where that lies in the bucket."""
+        view.put_new(self.event_item(append, apart))
         await self.note_marks(view, lambda marks: _with(marks, append))
         view.count((keys.COUNTERS, f"e#{append.event.source}"), "n")
         if not append.deliveries:
@@ -102,13 +106,14 @@ class AwsInbox(AwsReading):
             raise ValueError(f"{append.event.id} is another event's id already")
         return True
 
-    def event_item(self, append: Append) -> Item:
+    def event_item(self, append: Append, apart: str | None = None) -> Item:
         """An event's row."""
         event = append.event
         shard = self.keys.shard_of(event.id)
         partition, order = keys.event(event.id)
         ids = sorted(each.id for each in append.deliveries)
-        item: Item = {"pk": partition, "sk": order, "id": event.id, "row": pack_event(event, ids), "body": event.body}
+        item: Item = {"pk": partition, "sk": order, "id": event.id, "row": pack_event(event, ids)}
+        item |= {"body": event.body} if apart is None else {"kept_in": apart}
         item["size"] = len(event.body)
         item["of_all"] = f"E#{shard}"
         item["of_source"] = f"E#{event.source}#{shard}"
@@ -196,7 +201,8 @@ class AwsInbox(AwsReading):
 
     async def _claims(self, leased: Sequence[Delivery]) -> tuple[Claim, ...]:
         found = await self.table.get([keys.event(each.event_id) for each in leased])
-        claims = [Claim(each, self.to_event(found[keys.event(each.event_id)])) for each in leased]
+        events = await asyncio.gather(*(self.event_of(found[keys.event(each.event_id)]) for each in leased))
+        claims = [Claim(each, event) for each, event in zip(leased, events, strict=True)]
         return tuple(sorted(claims, key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id)))
 
     # -- an open circuit ----------------------------------------------------------------------

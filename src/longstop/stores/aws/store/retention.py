@@ -12,7 +12,7 @@ from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, eve
 from longstop.ports import WithoutSpans
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, key_of
-from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery
+from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery, to_event
 from longstop.stores.aws.store.decisions import AwsDecisions
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
@@ -86,23 +86,27 @@ class AwsRetention(AwsDecisions, AwsWalk, WithoutSpans):
     async def forget(self, event_ids: Sequence[str], before: Cutoffs) -> int:
         """See ports.Retention."""
         units = [self._forgetting(id_, before) for id_ in dict.fromkeys(event_ids)]
-        return sum(await self.units.run(units))
+        gone = await self.units.run(units)
+        await self.drop_bodies([name for name in gone if name])
+        return sum(name is not None for name in gone)
 
-    def _forgetting(self, event_id: str, before: Cutoffs) -> Callable[[View[bool]], Awaitable[bool]]:
-        async def unit(view: View[bool]) -> bool:
+    def _forgetting(self, event_id: str, before: Cutoffs) -> Callable[[View[str | None]], Awaitable[str | None]]:
+        """Of one that is forgotten the name of its body in the bucket, or nothing where it has none there."""
+
+        async def unit(view: View[str | None]) -> str | None:
             row = await view.get(keys.event(event_id))
             if row is None:
-                return False
+                return None
             found = [await self.deliveries.get(view, id_) for id_ in delivery_ids(row)]
             deliveries = [each for each in found if each is not None]
-            event = self.to_event(row)
+            event = to_event(row, b"")
             if not event_may_go(event.received_at_ms, deliveries, before):
-                return False
+                return None
             for each in deliveries:
                 await self._drop_history(view, each.id)
                 await self.deliveries.forget(view, each)
             await self._drop_event(view, event, unrouted=not found)
-            return True
+            return str(row.get("kept_in", ""))
 
         return unit
 
@@ -183,10 +187,6 @@ class AwsRetention(AwsDecisions, AwsWalk, WithoutSpans):
                 await view.put(kept | {"lived_ms": at_ms})
 
         await self.units.run([unit])
-
-    async def give_back(self) -> bool:
-        """See ports.Retention. The service gives room back by itself."""
-        return False
 
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Retention. A thousand at a time, from where it got to: the service deletes them by itself, but late

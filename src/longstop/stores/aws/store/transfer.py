@@ -21,19 +21,23 @@ class AwsTransfer(AwsRetention):
         """See ports.Transfer."""
         for each in events:
             await self._restore_long_history(each)
+        apart = await self.put_bodies([Append(each.kept.event) for each in events])
         return await self.units.run(
-            [self._restoring(each) for each in events], [keys.event(each.kept.event.id) for each in events]
+            [self._restoring(each, apart.get(each.kept.event.id)) for each in events],
+            [keys.event(each.kept.event.id) for each in events],
         )
 
-    def _restoring(self, whole: WholeEvent) -> Callable[[View[bool]], Awaitable[bool]]:
+    def _restoring(self, whole: WholeEvent, apart: str | None) -> Callable[[View[bool]], Awaitable[bool]]:
         event, kept = whole.kept.event, whole.kept
         append = Append(event, kept.deliveries, whole.dedup_until_ms or 0)
 
         async def unit(view: View[bool]) -> bool:
             if await view.get(keys.event(event.id)) is not None:
                 return False
-            await self.keep(view, append)
-            changes: Item = {"redeliveries": kept.redeliveries} | ({"edited": 1} if kept.edits else {})
+            await self.keep(view, append, apart)
+            changes: Item = {"redeliveries": kept.redeliveries}
+            if kept.edits:
+                changes["edited"] = 1
             await view.put((await view.get(keys.event(event.id)) or {}) | changes)
             if kept.made_by is not None:
                 made = kept.made_by
