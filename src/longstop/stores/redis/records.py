@@ -5,15 +5,12 @@ says what stood there when it was read (`Change.seen`), and asks again where som
 the model, and the function on the server compares bytes.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
-
-from longstop.model.event import Headers
 from longstop.model.listing import Listing, Page
+from longstop.stores.record_json import unpacked
 from longstop.stores.redis.database import RedisDatabase
 from longstop.stores.redis.keys import wire
 from longstop.stores.redis.lex import bounds
@@ -26,30 +23,6 @@ ANYTHING = object()
 """Whatever stands there."""
 TURNS_MAX = 100
 """So often is asked again what somebody else was quicker with; one of those who race wins each time."""
-
-
-def packed(record: Any) -> bytes:
-    """A dataclass of the model as JSON. Text may hold anything: what no UTF-8 can is escaped."""
-    return json.dumps(msgspec.to_builtins(record, enc_hook=_encode), separators=(",", ":")).encode()
-
-
-def unpacked(raw: bytes, type_: type[T]) -> T:
-    """The record again. Raises ValueError where it is none."""
-    return msgspec.convert(json.loads(raw), type_, dec_hook=_decode)
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, Headers):
-        return [[each.decode("latin-1") for each in pair] for pair in value.raw]
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise NotImplementedError(f"{type(value)} has no form in JSON")
-
-
-def _decode(type_: type, value: Any) -> Any:
-    if type_ is Headers:
-        return Headers.from_wire(tuple((name.encode("latin-1"), text.encode("latin-1")) for name, text in value))
-    raise NotImplementedError(f"{type_} has no form in JSON")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from longstop.model.accounts import Session, Token, User
 from longstop.model.listing import Listing, Page
-from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords, packed, unpacked
+from longstop.stores.record_json import packed, unpacked
+from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords
 
 AT_ONCE = 500
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from longstop.model.audit import AuditEntry, AuditFilter
 from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
-from longstop.stores.redis.records import Change, RedisRecords, packed, unpacked
+from longstop.stores.record_json import packed, unpacked
+from longstop.stores.redis.records import Change, RedisRecords
 
 
 class RedisAudit(RedisRecords):

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.keyed_request import KeptAnswer, KeyedRequest
-from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords, packed, unpacked
+from longstop.stores.record_json import packed, unpacked
+from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords
 
 EXPIRED_AT_ONCE = 20
 """More than one, so that they become fewer than come."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from longstop.model.node import FORGOTTEN_AFTER_MS, Node
-from longstop.stores.redis.records import Change, RedisRecords, packed, unpacked
+from longstop.stores.record_json import packed, unpacked
+from longstop.stores.redis.records import Change, RedisRecords
 
 NODES_MAX = 10_000
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.listing import Listing, Page
 from longstop.model.rejection import SAMPLES_KEPT, HeldCount, HeldRequest, HoldSettings, Rejection, RejectionCount
+from longstop.stores.record_json import packed, unpacked
 from longstop.stores.redis.keys import wire
 from longstop.stores.redis.packing import pack
-from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords, packed, unpacked
+from longstop.stores.redis.records import TURNS_MAX, Change, RedisRecords
 from longstop.stores.redis.reply import pairs, texts
 
 AT_ONCE = 500
