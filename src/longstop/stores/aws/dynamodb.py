@@ -17,6 +17,8 @@ from longstop.stores.aws.attributes import Item, Key, from_wire, key_of, to_wire
 ITEMS_MAX = 100
 """Of one transaction, and of one BatchGetItem.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+DELETES_MAX = 25
+"""Of one BatchWriteItem."""
 BYTES_MAX = 3_500_000
 """Of one transaction; the service's limit is 4 MB."""
 _CONTENDED = frozenset({"ConditionalCheckFailed", "TransactionConflict", "None"})
@@ -110,6 +112,15 @@ class Table:
             "ExpressionAttributeNames": called,
             "ExpressionAttributeValues": to_wire(values),
         }
+
+    async def delete(self, keys: Sequence[Key]) -> None:
+        """Delete items, each by itself, whatever they say. Raises StoreUnavailableError: some may be gone."""
+        asked = [{"DeleteRequest": {"Key": wire_key(each)}} for each in keys]
+        for start in range(0, len(asked), DELETES_MAX):
+            some: Mapping[str, Any] = {self.name: asked[start : start + DELETES_MAX]}
+            while some:
+                answer = await self.call("batch_write_item", RequestItems=some)
+                some = answer.get("UnprocessedItems") or {}
 
     async def transact(self, operations: Sequence[dict[str, Any]], token: str) -> None:
         """All of these or none. Raises ContentionError, StoreUnavailableError: whether it was done is not known."""

@@ -22,6 +22,19 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | `CG` | `GROUP#SLOT` | how many are in it, and how many keys |
 | `GK#GROUP` | HASH | how many of a key are in it |
 | `GH#GROUP` | `QUARTER#SLOT` | how many of it died in a quarter of an hour |
+| `users`, `tokens`, `nodes` | KEY, ID, NAME | a record of each |
+| `sessions` | ID | a session; `turn` USER#ID, `expires` EXPIRES#ID, `tries` SEEN#ID |
+| `jobs` | ID | a job; `turn` STATE#ID, `expires` END#ID of one that is over |
+| `keyed` | HASH | a request with an Idempotency-Key (`ttl`: a day after it expires) |
+| `alerts` | `book` | what people were told |
+| `audit#ID` | `a` | an entry of the audit log |
+| `refused` | `c#SOURCE#REASON`, `s#SOURCE` | how many requests were refused; the ids of the samples |
+| `refused#SOURCE` | ID | a sample |
+| `held` | SOURCE | how many held requests there are, and how many bytes |
+| `held#SOURCE` | ID | a held request without its body; `expires` RECEIVED#ID |
+| `held#SOURCE#ID` | `b` | its body |
+| `holders#SOURCE` | HASH | how many there are of a sender |
+| `statistics#STEP#SERIES#SLOT` | `TIME#NAMES` | numbers of a minute or an hour |
 
 What decides anything is read from the table or from a local index, consistently. The global indexes may be late, and
 serve lists only.
@@ -37,6 +50,11 @@ from longstop.stores.aws.attributes import Key
 FORMAT = 1
 SLOTS = 16
 """Of a counter: a transaction that meets another one at an item fails, so each takes a slot of its own."""
+
+STATISTICS_SLOTS = 4
+"""Of a bucket: what one process adds is in one of them, and whoever asks reads all."""
+TTL_AFTER_S = 86_400
+"""What has expired is the service's to delete a day later: it deletes late, or never, and is never asked."""
 
 LOCAL_INDEXES = ("turn", "expires", "tries")
 """Of what waits, in a shard: `turn` DESTINATION#u|t#DUE#ID (u: never tried) and ~#LEASE_UNTIL#ID; `expires`
@@ -107,6 +125,18 @@ STANDING = "S"
 """The partition of circuits and pauses."""
 COUNTERS = "C"
 """The partition of the counters."""
+USERS = "users"
+TOKENS = "tokens"
+SESSIONS = "sessions"
+JOBS = "jobs"
+NODES = "nodes"
+KEYED = "keyed"
+"""The partition of requests with an Idempotency-Key."""
+ALERT_BOOK: Key = ("alerts", "book")
+REFUSED = "refused"
+"""The partition of how many requests were refused, and of which there are samples."""
+HELD = "held"
+"""The partition of how much is held of each source."""
 LANE_HEAD = "#"
 
 
@@ -153,6 +183,41 @@ def pause(destination: str) -> Key:
 def seats(destination: str) -> Key:
     """How many attempts at a destination are under way, where that is limited."""
     return STANDING, f"l#{destination}"
+
+
+def audit(id_: str) -> Key:
+    """An entry of the audit log."""
+    return f"audit#{id_}", "a"
+
+
+def refused(source: str, id_: str) -> Key:
+    """A sample of a refused request."""
+    return f"refused#{source}", id_
+
+
+def held(source: str, id_: str) -> Key:
+    """A held request."""
+    return f"held#{source}", id_
+
+
+def held_body(source: str, id_: str) -> Key:
+    """The body of one."""
+    return f"held#{source}#{id_}", "b"
+
+
+def holder(source: str, sender: str) -> Key:
+    """What is held of one sender."""
+    return f"holders#{source}", short(sender)
+
+
+def statistics(step_ms: int, series: str, slot: int) -> str:
+    """The partition of a series' numbers of one resolution."""
+    return f"statistics#{step_ms}#{series}#{slot}"
+
+
+def ttl_after(expires_at_ms: int) -> int:
+    """When the service may delete what expires then."""
+    return expires_at_ms // 1000 + TTL_AFTER_S
 
 
 def short(text: str) -> str:

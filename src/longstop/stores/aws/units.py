@@ -80,7 +80,7 @@ class _Transaction:
         for (partition, order), amounts in self.counts.items():
             changed = {name: amount for name, amount in amounts.items() if amount}
             if changed:
-                made.append(_add(table, (partition, f"{order}#{slot:02}"), changed))
+                made.append(adding(table, (partition, f"{order}#{slot:02}"), changed))
         return [each for each in made if each]
 
 
@@ -101,7 +101,8 @@ def _check(table: str, key: Key) -> dict[str, Any]:
     return {"ConditionCheck": {"TableName": table, "Key": wire_key(key), "ConditionExpression": exists}}
 
 
-def _add(table: str, key: Key, amounts: dict[str, int]) -> dict[str, Any]:
+def adding(table: str, key: Key, amounts: dict[str, int]) -> dict[str, Any]:
+    """The operation that adds to an item's numbers, which is made where there is none."""
     names = list(amounts)
     expression = "ADD " + ", ".join(f"#a{place} :a{place}" for place in range(len(names)))
     return {

@@ -1,9 +1,27 @@
 """The store: a part for each subject of the ports, over one table."""
 
+from longstop.stores.aws.store.accounts import AwsAccounts
+from longstop.stores.aws.store.alerts import AwsAlertBooks
+from longstop.stores.aws.store.audit import AwsAudit
 from longstop.stores.aws.store.clock_repair import AwsClockRepair
+from longstop.stores.aws.store.health import AwsHealth
+from longstop.stores.aws.store.keyed_requests import AwsKeyedRequests
 from longstop.stores.aws.store.lookups import AwsLookups
+from longstop.stores.aws.store.nodes import AwsNodes
+from longstop.stores.aws.store.statistics import AwsStatistics
 from longstop.stores.aws.store.transfer import AwsTransfer
 
 
-class AwsStore(AwsLookups, AwsTransfer, AwsClockRepair):
+class AwsStore(
+    AwsLookups,
+    AwsTransfer,
+    AwsClockRepair,
+    AwsNodes,
+    AwsHealth,
+    AwsKeyedRequests,
+    AwsStatistics,
+    AwsAccounts,
+    AwsAudit,
+    AwsAlertBooks,
+):
     """Inbox and Ledger on DynamoDB; see AwsDatabase for its arguments."""

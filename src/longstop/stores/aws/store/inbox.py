@@ -30,8 +30,6 @@ from longstop.stores.aws.units import View
 
 RACES_MAX = 10
 """So often a lease looks for more where others have taken what it found."""
-TTL_AFTER_S = 86_400
-"""A dedup key is the service's to delete a day after its window: it deletes late, or never, and is never asked."""
 
 
 class AwsInbox(AwsReading):
@@ -94,7 +92,7 @@ class AwsInbox(AwsReading):
         return item | {
             "id": digest,
             "of_all": f"K#{self.keys.shard_of(digest)}",
-            "ttl": key.until_ms // 1000 + TTL_AFTER_S,
+            "ttl": keys.ttl_after(key.until_ms),
         }
 
     async def is_kept(self, view: View[Receipt], append: Append) -> bool:
