@@ -13,6 +13,7 @@ from longstop.model.action import Pause
 from longstop.model.audit import AuditEntry, AuditFilter
 from longstop.model.breaker import Circuit
 from longstop.model.dedup import DedupKey
+from longstop.model.errors import StoreUnavailableError
 from longstop.model.job import Job
 from longstop.model.rejection import HeldRequest, HoldSettings, Rejection, RejectionCount
 from longstop.model.statistics import RESOLUTIONS, Bucket, Series, StatisticsQuery
@@ -164,8 +165,9 @@ async def _held(store: Store) -> AsyncIterator[HeldRequest]:
 
 
 async def _hold(store: Store, row: HeldRequest, there: HeldRequest | None) -> None:
-    if there is None:
-        await store.hold([row], {row.source: NO_LIMIT})
+    if there is None and not all(await store.hold([row], {row.source: NO_LIMIT})):
+        found = f"the held request {row.id} of {row.source} has {row.size} bytes"
+        raise StoreUnavailableError(f"{found}, which the new store does not hold; release it, or let it expire")
 
 
 def _of_source_by_id(row: Rejection | HeldRequest) -> tuple[str, str]:

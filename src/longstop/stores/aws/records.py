@@ -5,7 +5,7 @@ them in it. All of that is read consistently. A change is a unit, so that the ru
 """
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -120,7 +120,10 @@ class AwsRecords(AwsDatabase):
 
     async def _page(self, order: Order, page: Page, make: Callable[[Item], T]) -> Listing[T]:
         """One page of records."""
-        rows = await self._rows(order, page)
+        return self._page_of(await self._rows(order, page), page, make)
+
+    def _page_of(self, rows: Sequence[Item], page: Page, make: Callable[[Item], T]) -> Listing[T]:
+        """A page of the rows that `_rows` has found."""
         shown = rows[: page.limit]
         return Listing(tuple(readable(shown, make)), str(shown[-1]["sk"]) if len(rows) > page.limit else None)
 
@@ -163,12 +166,12 @@ class AwsRecords(AwsDatabase):
         return await self.table.query(partition, None, high, index=index, names=("pk", index), limit=limit)
 
 
-def dropping(key: Key, seen: Item | None = None, index: str = "") -> Callable[[View[bool]], Awaitable[bool]]:
-    """A unit: drop an item, and whether it was there. seen: only where it stands at the same place in the index."""
+def dropping(key: Key, seen: Item | None = None, attribute: str = "") -> Callable[[View[bool]], Awaitable[bool]]:
+    """A unit: drop an item, and whether it was there. seen: only where this attribute is as it was seen."""
 
     async def unit(view: View[bool]) -> bool:
         kept = await view.get(key)
-        if kept is None or (seen is not None and kept.get(index) != seen.get(index)):
+        if kept is None or (seen is not None and kept.get(attribute) != seen.get(attribute)):
             return False
         await view.drop(key)
         return True

@@ -206,8 +206,8 @@ def held_body(source: str, id_: str) -> Key:
 
 
 def holder(source: str, sender: str) -> Key:
-    """What is held of one sender."""
-    return f"holders#{source}", short(sender)
+    """How much is held of a sender, by its `short`."""
+    return f"holders#{source}", sender
 
 
 def statistics(step_ms: int, series: str, slot: int) -> str:

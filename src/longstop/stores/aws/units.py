@@ -160,6 +160,11 @@ class View(Generic[T]):
         await self._keep_base(key)
         self.items[key] = None
 
+    def drop_unread(self, key: Key, like: Item) -> None:
+        """Delete an item that was written together with this one, and neither ever since: it need not be read."""
+        self.base.setdefault(key, like)
+        self.items[key] = None
+
     async def _keep_base(self, key: Key) -> None:
         if key not in self.base:
             self.base[key] = await self.get(key)

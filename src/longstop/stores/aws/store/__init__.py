@@ -5,9 +5,11 @@ from longstop.stores.aws.store.alerts import AwsAlertBooks
 from longstop.stores.aws.store.audit import AwsAudit
 from longstop.stores.aws.store.clock_repair import AwsClockRepair
 from longstop.stores.aws.store.health import AwsHealth
+from longstop.stores.aws.store.held_requests import AwsHeldRequests
 from longstop.stores.aws.store.keyed_requests import AwsKeyedRequests
 from longstop.stores.aws.store.lookups import AwsLookups
 from longstop.stores.aws.store.nodes import AwsNodes
+from longstop.stores.aws.store.rejections import AwsRejections
 from longstop.stores.aws.store.statistics import AwsStatistics
 from longstop.stores.aws.store.transfer import AwsTransfer
 
@@ -18,6 +20,8 @@ class AwsStore(
     AwsClockRepair,
     AwsNodes,
     AwsHealth,
+    AwsRejections,
+    AwsHeldRequests,
     AwsKeyedRequests,
     AwsStatistics,
     AwsAccounts,
