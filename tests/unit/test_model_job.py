@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from longstop.model.delivery import State
+from longstop.model.action import Action
+from longstop.model.delivery import State, Transition, Trigger
 from longstop.model.errors import TransitionError
 from longstop.model.job import (
     JOB_TRANSITIONS,
@@ -14,6 +15,8 @@ from longstop.model.job import (
     Job,
     JobAction,
     JobChange,
+    JobDecision,
+    JobError,
     JobState,
     JobStep,
     JobTrigger,
@@ -119,3 +122,30 @@ def test_what_it_waits_for_is_kept_over_a_pause_and_not_beyond_its_end() -> None
     assert (paused.state_by, paused.state_why, paused.ended_at_ms) == ("bob", "why", None)
     over = held.advanced(JobStep("j", held.token, AT_MS + 9, AT_MS + 9, {}, waiting=("a",)), [])
     assert (over.state, over.waiting, over.ended_at_ms) == (DONE, (), AT_MS + 9)
+
+
+def a_step_about_two(job: Job) -> JobStep:
+    """Five decisions about two destinations, one passed over between them, one behind; the second ends with it."""
+    seen = [make_delivery(make_event(n), ("crm", "erp")[n % 2]) for n in range(1, 6)]
+    action = Transition(Trigger.REPLAY, AT_MS, due_at_ms=AT_MS)
+    decisions = tuple(JobDecision(Action(each.id, action, "ada"), each) for each in seen)
+    errors = tuple(JobError(make_delivery(make_event(n), at).id, "no") for n, at in ((2, "zzz"), (8, "crm")))
+    return JobStep(job.id, 1, AT_MS, AT_MS + 9, {"crm": "end"}, decisions, errors, ("earlier",), full=("crm",))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_a_step_in_two_comes_to_the_same_as_one(n: int) -> None:
+    job = a_job(places={"crm": "", "erp": ""}, waiting=("earlier",), token=1, lease_until_ms=AT_MS)
+    whole, done = a_step_about_two(job), [True, False, True, True, False]
+    between = job.advanced(whole.first(n, job), done[:n])
+    assert between.advanced(whole.rest(n, between), done[n:]) == job.advanced(whole, done)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_between_the_two_it_says_where_to_go_on(n: int) -> None:
+    job = a_job(places={"crm": "", "erp": ""}, token=1, lease_until_ms=AT_MS)
+    whole = a_step_about_two(job)
+    between = job.advanced(whole.first(n, job), [True] * n)
+    left = [each.seen for each in whole.decisions if each.seen.id > between.places[each.seen.destination]]
+    assert left == [each.seen for each in whole.decisions[n:]]
+    assert (between.state, between.done, between.failed) == (RUNNING, n, 1 if n > 2 else 0)

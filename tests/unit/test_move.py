@@ -1,7 +1,7 @@
 """A store is moved into another whole: every kind of row, nothing twice, from wherever it was broken off."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from longstop.archives.lines import to_line
 from longstop.model.action import Pause
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.node import Node
-from longstop.model.rejection import RejectionCount, RejectionReason
+from longstop.model.rejection import HeldRequest, HoldSettings, RejectionCount, RejectionReason
 from longstop.model.retention import WholeEvent
 from longstop.model.statistics import BINS, Bucket, Series
 from longstop.operating import event_streams
@@ -166,6 +166,17 @@ async def test_of_numbers_only_what_is_missing_is_added(pair: list[Store]) -> No
     ])  # fmt: skip
     await a_move(source, target).copy(quiet)
     assert all_agree(await a_move(source, target).verify(quiet))
+
+
+async def test_a_held_request_that_the_new_store_does_not_take_is_not_left_behind_unsaid() -> None:
+    class NoRoom(MemoryStore):
+        async def hold(self, requests: Sequence[HeldRequest], limits: Mapping[str, HoldSettings]) -> Sequence[bool]:
+            return [False] * len(requests)
+
+    source = MemoryStore()
+    await fill_numbers(source)
+    with pytest.raises(StoreUnavailableError, match=rf"the held request {event_id(81)} of shop has \d+ bytes, which"):
+        await a_move(source, NoRoom()).copy(quiet)
 
 
 async def test_an_event_that_cannot_be_read_is_not_taken_for_moved() -> None:

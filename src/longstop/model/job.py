@@ -19,8 +19,8 @@ from longstop.model.listing import DeliveryFilter
 from longstop.model.value import value
 
 WRITES_MAX = 40
-"""How much a step decides at most, in deliveries. With a record each, the job and the counters that is less than the
-100 items of DynamoDB's TransactWriteItems, and a few milliseconds of SQLite's writer."""
+"""How much a step decides at most, in deliveries: a few milliseconds of SQLite's writer, and a few of the transactions
+of DynamoDB, which write 100 items each."""
 WRITES_OF_A_NEW_EVENT = 5
 """What counts for so many of them: event, edit, dead letter, and a delivery or two."""
 ERRORS_KEPT = 20
@@ -173,6 +173,24 @@ class JobStep:
     next_at_ms: float = 0.0
     fails: str | None = None
     """Why the job cannot go on."""
+
+    def first(self, n: int, job: "Job") -> Self:
+        """A smaller step, of the first `n` decisions and what was passed over before the last of them. job: as it is.
+
+        For a store whose transaction does not take all of them. The places are behind what this one decides.
+        """
+        decisions = self.decisions[:n]
+        last = decisions[-1].action.delivery_id
+        behind = {each.seen.destination: each.action.delivery_id for each in decisions}
+        places = {name: behind.get(name, place) for name, place in job.places.items()}
+        errors = tuple(each for each in self.errors if each.delivery_id < last)
+        return replace(self, decisions=decisions, places=places, errors=errors, fails=None)
+
+    def rest(self, n: int, job: "Job") -> Self:
+        """What is left when that one was taken. job: as it is then."""
+        last = self.decisions[n - 1].action.delivery_id
+        errors = tuple(each for each in self.errors if each.delivery_id >= last)
+        return replace(self, decisions=self.decisions[n:], errors=errors, waiting=job.waiting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from longstop.model.listing import Listing, Page
 class Jobs(Protocol):
     """Jobs, each of which one worker has at a time.
 
-    A step is one transaction, so that after a kill nothing is done twice and nothing passed over. It writes at most
-    WRITES_MAX deliveries, which is what every store can do at once: a transaction on SQLite and PostgreSQL, a script on
-    Redis, one TransactWriteItems on DynamoDB, where what was changed meanwhile is left out and the rest tried again.
+    A step is one transaction, so that after a kill nothing is done twice and nothing passed over: of SQLite or
+    PostgreSQL, a script of Redis. It decides on at most WRITES_MAX deliveries. A store whose transaction does not take
+    that many, such as DynamoDB's, makes smaller steps of it (`JobStep.first`), one after the other, each of them whole.
     """
 
     async def add_job(self, job: Job) -> None:
@@ -36,7 +36,8 @@ class Jobs(Protocol):
         """Take the oldest running jobs that nobody has (`Job.is_free`), at most so many; or only this one."""
 
     async def advance_job(self, step: JobStep) -> Job | None:
-        """Carry out a step, all of it or nothing; the job as it stands now (`Job.advanced`).
+        """Carry out a step, all of it or nothing; the job as it stands now (`Job.advanced`). Where the store makes
+        several of it, it may be stopped between two: then the job says how far it came.
 
         Each decision is carried out where its delivery stands as it was seen, with who made it on record as of `act`.
         None where the step's token is not the one of the job's lease, or it is not running: then nothing was changed.

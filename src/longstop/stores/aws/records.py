@@ -107,8 +107,10 @@ class AwsRecords(AwsDatabase):
         """Keep a new record. False where there is one of its key; that one stays."""
 
         async def unit(view: View[bool]) -> bool:
-            if await view.get(key_of(item)) is not None:
-                return False
+            kept = await view.get(key_of(item))
+            if kept is not None:
+                # Where it was kept by a try whose answer was lost, it is the same.
+                return view.again and kept["row"] == item["row"]
             await view.put(item)
             return True
 

@@ -160,6 +160,11 @@ def attempt(delivery_id: str, number: int) -> Key:
     return f"A#{delivery_id}", f"a#{number:08}"
 
 
+def last_action(delivery_id: str) -> Key:
+    """The number of its last action."""
+    return f"A#{delivery_id}", "n"
+
+
 def lane(destination: str, name: str) -> str:
     """A lane's partition."""
     return f"N#{destination}#{short(name)}"

@@ -178,16 +178,24 @@ class View(Generic[T]):
         amounts = self.counts.setdefault(counter, {})
         amounts[name] = amounts.get(name, 0) + amount
 
-    async def query(self, partition: str, low: str | None = None, limit: int | None = None) -> list[Item]:
-        """Items of a partition in order. Raises LaterError where an earlier unit of this turn writes in it.
+    def has_room(self, items: int, size: int) -> bool:
+        """Whether so many more items, counters among them, of so many bytes fit into one transaction with these."""
+        written = len(self.items.keys() | self.checks) + len(self.counts)
+        return written + items <= ITEMS_MAX and self.bytes + size <= BYTES_MAX
 
-        This unit's own writes are not in it.
+    async def query(self, partition: str, low: str | None = None, limit: int | None = None) -> list[Item]:
+        """Items of a partition in order, as this unit has made them.
+
+        Raises LaterError where an earlier unit of this turn writes in it.
         """
         if any(key[0] == partition for key in self._turn.written):
             raise LaterError
-        found = await self._turn.table.query(partition, low, limit=limit)
+        own = {key: item for key, item in self.items.items() if key[0] == partition and key[1] >= (low or "")}
+        more = None if limit is None else limit + len(own)
+        found = await self._turn.table.query(partition, low, limit=more)
         self._turn.know(found)
-        return found
+        standing = {key_of(row): row for row in found} | own
+        return [row for _, row in sorted(standing.items()) if row is not None][:limit]
 
 
 class _Turn:

@@ -13,6 +13,7 @@ from longstop.model.ids import format_uuid7
 from longstop.model.job import (
     ERRORS_KEPT,
     LEASE_MS,
+    WRITES_MAX,
     Job,
     JobAction,
     JobChange,
@@ -29,6 +30,7 @@ from longstop.testing.builders import AT_MS, make_append, make_quarantined
 from longstop.testing.store_contract.arrival import expect_wake
 from longstop.testing.store_contract.check import expect, expect_equal
 from longstop.testing.store_contract.steps import (
+    delivered,
     discard,
     expect_unchanged,
     in_lane,
@@ -326,8 +328,7 @@ async def check_a_replay_by_hand_is_not_given_up(store: Store) -> None:
     (dead,) = await _dead(store)
     job = await _taken(store, action=JobAction.DISCARD)
     waiting = await _one(store, replay(dead.id, NOW_MS + 1))
-    let_go = Action(dead.id, Transition(Trigger.DISCARD, NOW_MS), "ada", "x")
-    after = await _advanced(store, make_step(job, [make_decision(dead, action=let_go)]))
+    after = await _advanced(store, make_step(job, [_let_go(dead)]))
     expect_equal((after.done, after.skipped), (0, 1), "done and skipped")
     expect_equal(await standing(store, dead.id), waiting, "what was sent again")
 
@@ -335,6 +336,34 @@ async def check_a_replay_by_hand_is_not_given_up(store: Store) -> None:
 async def _one(store: Store, action: Action) -> Delivery | None:
     (result,) = await store.act([action])
     return result
+
+
+async def check_a_full_step_is_done_whole(store: Store) -> None:
+    """As many deliveries as a step may decide on, each with a key and a lane of its own."""
+    appends = [in_lane(make_append(n, key=f"key {n}"), f"lane {n}") for n in range(1, WRITES_MAX + 1)]
+    await store.append(appends)
+    job = await _taken(store, action=JobAction.DISCARD)
+    decisions = [_let_go(each.deliveries[0]) for each in appends]
+    step = make_step(job, decisions, places={})
+    expect_equal(await _advanced(store, step), job.advanced(step, [True] * WRITES_MAX), "the job")
+    states = {(await standing(store, each.seen.id)).state for each in decisions}
+    expect_equal(states, {State.DISCARDED}, "states")
+
+
+async def check_a_step_lets_a_lane_go_on(store: Store) -> None:
+    """What it gives up of a lane, one behind the other, is in nobody's way then."""
+    appends = [in_lane(make_append(n)) for n in range(1, 6)]
+    await store.append(appends)
+    job = await _taken(store, action=JobAction.DISCARD)
+    await _advanced(store, make_step(job, [_let_go(each.deliveries[0]) for each in appends[:3]]))
+    for each in appends[3:]:
+        claim = await lease_one(store, NOW_MS)
+        expect_equal(claim.delivery.id, each.deliveries[0].id, "the one whose turn it is")
+        await settled(store, delivered(claim))
+
+
+def _let_go(delivery: Delivery) -> JobDecision:
+    return make_decision(delivery, action=Action(delivery.id, Transition(Trigger.DISCARD, NOW_MS), "ada", "x"))
 
 
 async def check_a_new_event_comes_with_its_decision(store: Store) -> None:

@@ -6,6 +6,7 @@ from longstop.stores.aws.store.audit import AwsAudit
 from longstop.stores.aws.store.clock_repair import AwsClockRepair
 from longstop.stores.aws.store.health import AwsHealth
 from longstop.stores.aws.store.held_requests import AwsHeldRequests
+from longstop.stores.aws.store.jobs import AwsJobs
 from longstop.stores.aws.store.keyed_requests import AwsKeyedRequests
 from longstop.stores.aws.store.lookups import AwsLookups
 from longstop.stores.aws.store.nodes import AwsNodes
@@ -16,6 +17,7 @@ from longstop.stores.aws.store.transfer import AwsTransfer
 
 class AwsStore(
     AwsLookups,
+    AwsJobs,
     AwsTransfer,
     AwsClockRepair,
     AwsNodes,

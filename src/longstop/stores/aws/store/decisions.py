@@ -46,9 +46,10 @@ class AwsDecisions(AwsInbox):
 
     async def _record(self, view: View[Delivery | None], delivery_id: str, record: ActionRecord) -> None:
         """Number it, behind the last one: a row of the delivery says which that was."""
-        last = await view.get((f"A#{delivery_id}", "n"))
+        partition, order = keys.last_action(delivery_id)
+        last = await view.get((partition, order))
         n = 1 + (0 if last is None else int(last["n"]))
-        await view.put({"pk": f"A#{delivery_id}", "sk": "n", "n": n})
+        await view.put({"pk": partition, "sk": order, "n": n})
         view.put_new(self.action_item(delivery_id, n, record))
 
     def action_item(self, delivery_id: str, n: int, record: ActionRecord) -> Item:

@@ -1,6 +1,7 @@
 """Requests with an Idempotency-Key: ports.KeyedRequests over DynamoDB."""
 
 import json
+import secrets
 from dataclasses import replace
 
 from longstop.model.keyed_request import KeptAnswer, KeyedRequest
@@ -16,14 +17,17 @@ class AwsKeyedRequests(AwsRecords):
 
     async def begin_keyed(self, request: KeyedRequest) -> KeyedRequest | None:
         """See ports.KeyedRequests."""
+        item = _item(request) | {"begun": secrets.token_hex(8)}
 
         async def unit(view: View[KeyedRequest | None]) -> KeyedRequest | None:
-            item = await view.get(_key(request))
-            kept = None if item is None else to_record(item, KeyedRequest)
-            if kept is not None and kept.expires_at_ms > request.began_at_ms:
-                return kept
-            await view.put(_item(request))
-            return None
+            row = await view.get(_key(request))
+            kept = None if row is None else to_record(row, KeyedRequest)
+            if kept is None or kept.expires_at_ms <= request.began_at_ms:
+                await view.put(item)
+                return None
+            # By a try whose answer was lost; two may ask for the very same in the same millisecond.
+            is_own = view.again and row is not None and row.get("begun") == item["begun"]
+            return None if is_own else kept
 
         return await self._run(unit)
 
