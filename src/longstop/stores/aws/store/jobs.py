@@ -95,7 +95,6 @@ class AwsJobs(AwsRecords, AwsDecisions):
             if job is None or done is None:
                 break
             left = left.rest(done, job)
-        self.arrived()
         return job
 
     def _needs(self, step: JobStep) -> list[Key]:
