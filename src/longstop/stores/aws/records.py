@@ -4,6 +4,7 @@ Those of a kind are a partition, in the order of their ids; where they are asked
 them in it. All of that is read consistently. A change is a unit, so that the rules stay in the model.
 """
 
+import secrets
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ _ZLIB = b"\x78"
 """What zlib's bytes begin with, and JSON never does. https://www.rfc-editor.org/rfc/rfc1950"""
 
 log = structlog.get_logger("longstop.store")
+
+
+Making = Callable[[Item | None], Item | None]
+"""What is to stand in the place of what stands there, if anything does; None: nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +108,13 @@ class AwsRecords(AwsDatabase):
         found = await self.table.get([key])
         return to_record(found[key], type_) if key in found else None
 
+    async def _change(self, key: Key, make: Making) -> Item | None:
+        """Put in place what is made of an item; the new one."""
+        return await self._run(changing(key, make))
+
     async def _add(self, item: Item) -> bool:
         """Keep a new record. False where there is one of its key; that one stays."""
-
-        async def unit(view: View[bool]) -> bool:
-            kept = await view.get(key_of(item))
-            if kept is not None:
-                # Where it was kept by a try whose answer was lost, it is the same.
-                return view.again and kept["row"] == item["row"]
-            await view.put(item)
-            return True
-
-        return await self._run(unit)
+        return await self._change(key_of(item), unless_there(item)) is not None
 
     async def _remove(self, key: Key) -> bool:
         """Drop a record. False where there is none."""
@@ -166,6 +166,30 @@ class AwsRecords(AwsDatabase):
         # Behind every time of before, and before every row of this very time.
         high = number(until_ms)
         return await self.table.query(partition, None, high, index=index, names=("pk", index), limit=limit)
+
+
+def unless_there(item: Item) -> Making:
+    """This one, where there is none."""
+    return lambda kept: item if kept is None else None
+
+
+def changing(key: Key, make: Making) -> Callable[[View[Item | None]], Awaitable[Item | None]]:
+    """A unit: put in place what is made of an item; the new one.
+
+    It bears a mark, by which a unit that is run again knows what it wrote itself, when the answer was lost.
+    """
+    mark = secrets.token_hex(8)
+
+    async def unit(view: View[Item | None]) -> Item | None:
+        kept = await view.get(key)
+        if view.again and kept is not None and kept.get("made") == mark:
+            return kept
+        new = make(kept)
+        if new is not None:
+            await view.put(new | {"made": mark})
+        return new
+
+    return unit
 
 
 def dropping(key: Key, seen: Item | None = None, attribute: str = "") -> Callable[[View[bool]], Awaitable[bool]]:

@@ -9,7 +9,6 @@ from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.records import AwsRecords, Order, dropping, record_item, to_record
 from longstop.stores.aws.table import number, ttl_after
-from longstop.stores.aws.units import View
 
 
 class AwsAccounts(AwsRecords):
@@ -29,16 +28,12 @@ class AwsAccounts(AwsRecords):
 
     async def change_user(self, user: User, stamp: str) -> bool:
         """See ports.Accounts."""
-        key = (keys.USERS, user.key)
+        new = record_item((keys.USERS, user.key), user)
 
-        async def unit(view: View[bool]) -> bool:
-            kept = await view.get(key)
-            if kept is None or _user(kept).stamp != stamp:
-                return False
-            await view.put(record_item(key, user))
-            return True
+        def changed(kept: Item | None) -> Item | None:
+            return new if kept is not None and _user(kept).stamp == stamp else None
 
-        return await self._run(unit)
+        return await self._change((keys.USERS, user.key), changed) is not None
 
     async def remove_user(self, key: str) -> bool:
         """See ports.Accounts."""
@@ -76,12 +71,10 @@ class AwsAccounts(AwsRecords):
     async def see_session(self, id_: str, at_ms: int) -> None:
         """See ports.Accounts."""
 
-        async def unit(view: View[None]) -> None:
-            kept = await view.get((keys.SESSIONS, id_))
-            if kept is not None:
-                await view.put(_session_item(replace(_session(kept), seen_at_ms=at_ms)))
+        def seen(kept: Item | None) -> Item | None:
+            return None if kept is None else _session_item(replace(_session(kept), seen_at_ms=at_ms))
 
-        await self._run(unit)
+        await self._change((keys.SESSIONS, id_), seen)
 
     async def end_sessions(self, ids: Sequence[str]) -> int:
         """See ports.Accounts."""

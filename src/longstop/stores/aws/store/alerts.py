@@ -4,7 +4,6 @@ from longstop.model.alert_book import AlertBook
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.records import AwsRecords, compressed, raw_of
-from longstop.stores.aws.units import View
 
 
 class AwsAlertBooks(AwsRecords):
@@ -20,14 +19,10 @@ class AwsAlertBooks(AwsRecords):
         item: Item = {"pk": partition, "sk": order, "version": book.version + 1}
         item["row"] = compressed(book.dumped().encode())
 
-        async def unit(view: View[bool]) -> bool:
-            kept = await view.get(keys.ALERT_BOOK)
-            if (0 if kept is None else kept["version"]) != book.version:
-                return False
-            await view.put(item)
-            return True
+        def next_one(kept: Item | None) -> Item | None:
+            return item if (0 if kept is None else kept["version"]) == book.version else None
 
-        return await self._run(unit)
+        return await self._change(keys.ALERT_BOOK, next_one) is not None
 
 
 def _book(item: Item | None) -> AlertBook:

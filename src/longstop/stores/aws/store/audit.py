@@ -4,15 +4,14 @@ It may become large: an entry lies by itself, and the lists are those of global 
 moment after it was noted, mostly less than a second.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from longstop.model.audit import AuditAction, AuditEntry, AuditFilter
 from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, key_of
-from longstop.stores.aws.records import AwsRecords, dropping, readable, record_item, to_record
-from longstop.stores.aws.units import View
+from longstop.stores.aws.records import AwsRecords, changing, dropping, readable, record_item, to_record, unless_there
 from longstop.stores.aws.walk import AwsWalk, Question, Range
 
 
@@ -22,7 +21,7 @@ class AwsAudit(AwsRecords, AwsWalk):
     async def note(self, entries: Sequence[AuditEntry]) -> None:
         """See ports.AuditLog."""
         items = [self._entry_item(each) for each in entries]
-        await self.units.run([_noting(each) for each in items], map(key_of, items))
+        await self.units.run([changing(key_of(each), unless_there(each)) for each in items], map(key_of, items))
 
     def _entry_item(self, entry: AuditEntry) -> Item:
         shard = self.keys.shard_of(entry.id)
@@ -66,11 +65,3 @@ def _orders(entry: AuditEntry) -> list[tuple[str, str]]:
 
 _PLACES = {index: attribute for index, (attribute, _) in keys.GLOBAL_INDEXES.items()}
 """Index to the attribute that says where in it an item is."""
-
-
-def _noting(item: Item) -> Callable[[View[None]], Awaitable[None]]:
-    async def unit(view: View[None]) -> None:
-        if await view.get(key_of(item)) is None:
-            await view.put(item)
-
-    return unit

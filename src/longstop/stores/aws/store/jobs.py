@@ -52,7 +52,20 @@ class AwsJobs(AwsRecords, AwsDecisions):
 
     async def change_job(self, change: JobChange) -> Job | None:
         """See ports.Jobs."""
-        return await self._run(_changing(change.job_id, lambda job: job.after(change)))
+        return await self._change_job(change.job_id, lambda job: job.after(change))
+
+    async def _change_job(self, job_id: str, changed: Callable[[Job], Job | None]) -> Job | None:
+        """Put in place what `changed` makes of a job; None where it makes nothing of it, or there is none."""
+
+        def make(kept: Item | None) -> Item | None:
+            try:
+                after = None if kept is None else changed(_job(kept))
+            except TransitionError:
+                return None
+            return None if after is None else _item(after)
+
+        item = await self._change(_key(job_id), make)
+        return None if item is None else _job(item)
 
     async def lease_jobs(
         self, worker: str, now_ms: int, until_ms: int, limit: int, job_id: str | None = None
@@ -63,8 +76,8 @@ class AwsJobs(AwsRecords, AwsDecisions):
         for free in [each for each in readable(rows, _job) if each.is_free(now_ms)]:
             if len(taken) >= limit:
                 break
-            job = await self._run(
-                _changing(free.id, lambda job: job.leased(worker, now_ms, until_ms) if job.is_free(now_ms) else None)
+            job = await self._change_job(
+                free.id, lambda job: job.leased(worker, now_ms, until_ms) if job.is_free(now_ms) else None
             )
             taken += [] if job is None else [job]
         return taken
@@ -75,7 +88,7 @@ class AwsJobs(AwsRecords, AwsDecisions):
 
     async def give_up_job(self, job_id: str, token: int) -> None:
         """See ports.Jobs."""
-        await self._run(_changing(job_id, lambda job: job.given_up() if job.is_held_by(token) else None))
+        await self._change_job(job_id, lambda job: job.given_up() if job.is_held_by(token) else None)
 
     async def forget_jobs(self, before_ms: int) -> int:
         """See ports.Jobs."""
@@ -153,28 +166,6 @@ class AwsJobs(AwsRecords, AwsDecisions):
         """See ports.Jobs."""
         rows = await self.delivery_rows(delivery_ids)
         return list(readable(rows.values(), _released))
-
-
-def _changing(job_id: str, changed: Callable[[Job], Job | None]) -> Callable[[View[Job | None]], Awaitable[Job | None]]:
-    """A unit: put in place what is made of a job; None where nothing is made of it, or there is none."""
-
-    made: Job | None = None
-
-    async def unit(view: View[Job | None]) -> Job | None:
-        nonlocal made
-        kept = await view.get(_key(job_id))
-        before = None if kept is None else _job(kept)
-        if before is None or (view.again and before == made):
-            return before
-        try:
-            made = changed(before)
-        except TransitionError:
-            return None
-        if made is not None:
-            await view.put(_item(made))
-        return made
-
-    return unit
 
 
 def _has_room(view: View[Any], decision: JobDecision) -> bool:

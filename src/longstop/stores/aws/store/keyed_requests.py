@@ -1,7 +1,6 @@
 """Requests with an Idempotency-Key: ports.KeyedRequests over DynamoDB."""
 
 import json
-import secrets
 from dataclasses import replace
 
 from longstop.model.keyed_request import KeptAnswer, KeyedRequest
@@ -17,43 +16,33 @@ class AwsKeyedRequests(AwsRecords):
 
     async def begin_keyed(self, request: KeyedRequest) -> KeyedRequest | None:
         """See ports.KeyedRequests."""
-        item = _item(request) | {"begun": secrets.token_hex(8)}
+        kept: KeyedRequest | None = None
 
-        async def unit(view: View[KeyedRequest | None]) -> KeyedRequest | None:
-            row = await view.get(_key(request))
+        def begun(row: Item | None) -> Item | None:
+            nonlocal kept
             kept = None if row is None else to_record(row, KeyedRequest)
-            if kept is None or kept.expires_at_ms <= request.began_at_ms:
-                await view.put(item)
-                return None
-            # By a try whose answer was lost; two may ask for the very same in the same millisecond.
-            is_own = view.again and row is not None and row.get("begun") == item["begun"]
-            return None if is_own else kept
+            return _item(request) if kept is None or kept.expires_at_ms <= request.began_at_ms else None
 
-        return await self._run(unit)
+        return kept if await self._change(_key(request), begun) is None else None
 
     async def answer_keyed(self, request: KeyedRequest, answer: KeptAnswer) -> None:
         """See ports.KeyedRequests."""
-
-        async def unit(view: View[None]) -> None:
-            if await _is_under_way(view, request):
-                await view.put(_item(replace(request, answer=answer)))
-
-        await self._run(unit)
+        answered = _item(replace(request, answer=answer))
+        await self._change(_key(request), lambda row: answered if _is_under_way(row, request) else None)
 
     async def drop_keyed(self, request: KeyedRequest) -> None:
         """See ports.KeyedRequests."""
 
         async def unit(view: View[None]) -> None:
-            if await _is_under_way(view, request):
+            if _is_under_way(await view.get(_key(request)), request):
                 await view.drop(_key(request))
 
         await self._run(unit)
 
 
-async def _is_under_way(view: View[None], request: KeyedRequest) -> bool:
+def _is_under_way(row: Item | None, request: KeyedRequest) -> bool:
     """Whether it is what its key is taken by, without an answer."""
-    kept = await view.get(_key(request))
-    return kept is not None and to_record(kept, KeyedRequest) == request
+    return row is not None and to_record(row, KeyedRequest) == request
 
 
 def _key(request: KeyedRequest) -> Key:

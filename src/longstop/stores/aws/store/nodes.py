@@ -6,7 +6,6 @@ from longstop.model.node import FORGOTTEN_AFTER_MS, Node
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.records import AwsRecords, readable, record_item, to_record
 from longstop.stores.aws.table import number
-from longstop.stores.aws.units import View
 
 
 class AwsNodes(AwsRecords):
@@ -15,11 +14,7 @@ class AwsNodes(AwsRecords):
     async def beat(self, node: Node) -> None:
         """See ports.Nodes."""
         item = record_item((keys.NODES, node.name), node, expires=f"{number(node.seen_at_ms)}#{node.name}")
-
-        async def unit(view: View[None]) -> None:
-            await view.put(item)
-
-        await self._run(unit)
+        await self._change((keys.NODES, node.name), lambda _: item)
         # One that has said meanwhile that it is there stands elsewhere in the index, and stays.
         await self._drop_over(keys.NODES, "expires", node.seen_at_ms - FORGOTTEN_AFTER_MS)
 

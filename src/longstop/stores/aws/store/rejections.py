@@ -8,7 +8,7 @@ from longstop.model.listing import Listing, Page
 from longstop.model.rejection import SAMPLES_KEPT, Rejection, RejectionCount
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.records import AwsRecords, Order, dropping, readable, record_item, to_record
+from longstop.stores.aws.records import AwsRecords, Order, changing, dropping, readable, record_item, to_record
 from longstop.stores.aws.units import View
 
 Times = dict[str, int]
@@ -51,13 +51,11 @@ def _count(item: Item) -> RejectionCount:
     return to_record(item, RejectionCount)
 
 
-def _counting(more: RejectionCount) -> Callable[[View[None]], Awaitable[None]]:
-    async def unit(view: View[None]) -> None:
-        item = await view.get(_count_key(more))
-        total = more if item is None else _sum(_count(item), more)
-        await view.put(record_item(_count_key(more), total))
+def _counting(more: RejectionCount) -> Callable[[View[Any]], Awaitable[object]]:
+    def added(item: Item | None) -> Item:
+        return record_item(_count_key(more), more if item is None else _sum(_count(item), more))
 
-    return unit
+    return changing(_count_key(more), added)
 
 
 def _sum(kept: RejectionCount, more: RejectionCount) -> RejectionCount:
@@ -88,7 +86,7 @@ async def _keep_times(view: View[Any], source: str, times: Times) -> None:
         await view.drop(_times_key(source))
 
 
-def _sampling(sample: Rejection) -> Callable[[View[None]], Awaitable[None]]:
+def _sampling(sample: Rejection) -> Callable[[View[Any]], Awaitable[object]]:
     source = sample.source
 
     async def unit(view: View[None]) -> None:
