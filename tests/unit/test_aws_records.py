@@ -26,7 +26,7 @@ pytest.importorskip("aiobotocore", reason="aiobotocore is not installed")
 
 from aws_table import StoreInMemory, TableInMemory
 from longstop.stores.aws.dynamodb import ContentionError
-from longstop.stores.aws.store.held_requests import HELD_BODY_BYTES_MAX
+from longstop.stores.aws.large_bodies import ITEM_BODY_MAX
 
 ALL = Page(1_000, newest_first=False)
 ROOM = {"shop": HoldSettings()}
@@ -184,7 +184,7 @@ async def test_no_more_is_held_than_there_is_room_for_and_nothing_is_left_of_it(
 
 async def test_a_body_that_no_item_holds_has_no_room_and_one_beside_it_has() -> None:
     store = StoreInMemory()
-    bodies = [b"x" * (HELD_BODY_BYTES_MAX + 1), b"y" * HELD_BODY_BYTES_MAX]
+    bodies = [b"x" * (ITEM_BODY_MAX + 1), b"y" * ITEM_BODY_MAX]
     assert await store.hold([held_requests.make_held(n, body) for n, body in enumerate(bodies)], ROOM) == [False, True]
     (kept,) = (await store.held_requests("shop", ALL)).rows
     assert kept.request.body == bodies[1]

@@ -9,19 +9,20 @@ from longstop.model.listing import Listing, Page
 from longstop.model.rejection import HeldCount, HeldRequest, HoldRoom, HoldSettings
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
+from longstop.stores.aws.large_bodies import ITEM_BODY_MAX
 from longstop.stores.aws.records import AT_ONCE, AwsRecords, Order, record_item, to_record
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
-
-HELD_BODY_BYTES_MAX = 400_000
-"""An item holds 409,600 bytes. There is no room for a request with a larger body."""
 
 Sums = tuple[int, int]
 """Requests, and their bytes."""
 
 
 class AwsHeldRequests(AwsRecords):
-    """What is held. Of each source and of each sender it is kept how much that is."""
+    """What is held. Of each source and of each sender it is kept how much that is.
+
+    There is no room for one whose body an item does not hold: the bucket is for those of events.
+    """
 
     async def hold(self, requests: Sequence[HeldRequest], limits: Mapping[str, HoldSettings]) -> Sequence[bool]:
         """See ports.Rejections."""
@@ -70,7 +71,7 @@ def _holding(request: HeldRequest, limit: HoldSettings) -> Callable[[View[bool]]
         all_, own = _sums(await view.get(of_source)), _sums(await view.get(of_sender))
         others = (all_[0] - own[0], all_[1] - own[1])
         room = HoldRoom(limit, {sender: own, f"not {sender}": others})
-        if len(request.request.body) > HELD_BODY_BYTES_MAX or not room.take(sender, size):
+        if len(request.request.body) > ITEM_BODY_MAX or not room.take(sender, size):
             return False
         await _keep_sums(view, of_source, all_, (1, size))
         await _keep_sums(view, of_sender, own, (1, size))

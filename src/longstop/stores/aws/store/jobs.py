@@ -1,7 +1,7 @@
 """What is done with many: ports.Jobs over DynamoDB."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from longstop.model.delivery import State
@@ -28,6 +28,7 @@ NEW_DELIVERY_ITEMS = 6
 """Of each of that one's deliveries: it, its lane and whom that lets go, its counter."""
 _JOB_ITEMS = 1
 
+_Names = Mapping[str, str]
 _Advance = tuple[Job | None, int | None]
 """A job after some of a step's decisions, and how many; None: all. No job: the step was not taken."""
 
@@ -102,9 +103,10 @@ class AwsJobs(AwsRecords, AwsDecisions):
         A transaction writes 100 items, which may be less than the step. Then it is several smaller ones, each whole and
         each with the places behind what it decided: whoever goes on after a kill in between begins there.
         """
+        apart = await self.put_bodies([each.instead for each in step.decisions if each.instead is not None])
         left = step
         while True:
-            job, done = await self._run(self._advancing(left), self._needs(left))
+            job, done = await self._run(self._advancing(left, apart), self._needs(left))
             if job is None or done is None:
                 break
             left = left.rest(done, job)
@@ -119,8 +121,8 @@ class AwsJobs(AwsRecords, AwsDecisions):
             needs += [] if partition is None else [(partition, id_), (partition, keys.LANE_HEAD)]
         return needs
 
-    def _advancing(self, step: JobStep) -> Callable[[View[_Advance]], Awaitable[_Advance]]:
-        """A unit: as many of a step's decisions as a transaction takes."""
+    def _advancing(self, step: JobStep, apart: _Names) -> Callable[[View[_Advance]], Awaitable[_Advance]]:
+        """A unit: as many of a step's decisions as a transaction takes. apart: see `keep_edited`, by event."""
         made: _Advance = (None, None)
 
         async def unit(view: View[Any]) -> _Advance:
@@ -131,7 +133,7 @@ class AwsJobs(AwsRecords, AwsDecisions):
                 return made
             if job is None or not job.is_held_by(step.token):
                 return None, None
-            carried_out = await self._decide_some(view, step.decisions)
+            carried_out = await self._decide_some(view, step.decisions, apart)
             done = len(carried_out)
             part = step if done == len(step.decisions) else step.first(done, job)
             after = job.advanced(part, carried_out)
@@ -141,16 +143,16 @@ class AwsJobs(AwsRecords, AwsDecisions):
 
         return unit
 
-    async def _decide_some(self, view: View[Any], decisions: Sequence[JobDecision]) -> list[bool]:
+    async def _decide_some(self, view: View[Any], decisions: Sequence[JobDecision], apart: _Names) -> list[bool]:
         """Carry out the first of these, as many as there is room for; for each, whether its delivery was as seen."""
         carried_out: list[bool] = []
         for each in decisions:
             if carried_out and not _has_room(view, each):
                 break
-            carried_out.append(await self._decide(view, each))
+            carried_out.append(await self._decide(view, each, apart))
         return carried_out
 
-    async def _decide(self, view: View[Any], decision: JobDecision) -> bool:
+    async def _decide(self, view: View[Any], decision: JobDecision, apart: _Names) -> bool:
         """Carry out one, if its delivery stands as it was seen."""
         try:
             now = await self.deliveries.get(view, decision.action.delivery_id)
@@ -159,7 +161,7 @@ class AwsJobs(AwsRecords, AwsDecisions):
         if not decision.holds(now) or await self.carry_out(view, decision.action) is None:
             return False
         if decision.instead is not None and decision.edit is not None:
-            await self.keep_edited(view, decision.instead, decision.edit)
+            await self.keep_edited(view, decision.instead, decision.edit, apart.get(decision.edit.event_id))
         return True
 
     async def released(self, delivery_ids: Sequence[str]) -> Sequence[Released]:
