@@ -1,6 +1,6 @@
 """A small world over the AWS store, in which any call to the service may fail: before it is done, or after."""
 
-import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from longstop.model.delivery import Attempt, DeadReason, Delivery, Outcome, Outc
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Event
 from longstop.model.ids import IdFactory
-from longstop.model.lease import Claim, LeaseRequest, Settlement
+from longstop.model.lease import Claim, LeaseRef, LeaseRequest, Settlement
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.stores.aws import AwsStore
 
@@ -99,10 +99,8 @@ class World:
         self.now_ms += self.rng.randrange(2_000)
         steps = (self.post, self.post, self.post_again, self.lease, self.lease, self.settle, self.settle, self.settle)
         others = (self.crash, self.rescue, self.replay, self.extend)
-        try:
+        with contextlib.suppress(StoreUnavailableError):
             await self.rng.choice((*steps, *others))()
-        except StoreUnavailableError:
-            pass
 
     async def post(self) -> None:
         """Events come, some for a lane."""
@@ -180,8 +178,6 @@ class World:
     async def extend(self) -> None:
         """A worker holds what it has."""
         if self._claims:
-            from longstop.model.lease import LeaseRef
-
             refs = [LeaseRef(each.delivery.id, each.delivery.token) for each in self._claims]
             await self.store.extend(refs, self.now_ms + LEASE_MS)
 
@@ -257,11 +253,3 @@ async def run_seed(store: AwsStore, seed: int, share: float = 0.1, steps: int = 
     finally:
         store.table._client = real
     return world
-
-
-async def run_seeds(store: AwsStore, seeds: range) -> list[World]:
-    """Runs, one after the other."""
-    return [await run_seed(store, seed) for seed in seeds]
-
-
-__all__ = ["World", "asyncio", "run_seed", "run_seeds"]

@@ -5,6 +5,7 @@ is listed in docs/s3.md.
 """
 
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -13,10 +14,12 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from child_servers import ending_with_us, spawn
+from longstop.stores.aws.table import definition
 
 KINDS = ("ministack", "moto")
 ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLEOFTESTS01", "the-secret-key-of-these-tests"
@@ -93,3 +96,21 @@ class AwsServer:
         asked = urllib.request.Request(f"{self.url}/{name}", method="PUT")
         urllib.request.urlopen(asked, timeout=30).close()
         return name
+
+    def table(self) -> str:
+        """The name of a new table with nothing in it."""
+        name = f"longstop-test-{next(_NUMBERS)}"
+        self.call("DynamoDB_20120810.CreateTable", definition(name))
+        return name
+
+    def call(self, target: str, given: dict[str, Any]) -> Any:
+        """Ask it something of a service whose protocol is JSON."""
+        service = "sqs" if target.startswith("AmazonSQS") else "dynamodb"
+        headers = {
+            "X-Amz-Target": target,
+            "Content-Type": "application/x-amz-json-1.0",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/eu-central-1/{service}/aws4_request",
+        }
+        asked = urllib.request.Request(self.url, json.dumps(given).encode(), headers)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return json.loads(answer.read())

@@ -19,6 +19,7 @@ from typing import cast
 
 import pytest
 
+import aws_server
 import postgres_server
 from acceptance.harness import SQLITE, free_port
 from longstop.ports import Store
@@ -33,6 +34,8 @@ Place = Callable[[], Store]
 
 PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
+CLOUD = ("aws",)
+"""Likewise, and each call takes milliseconds."""
 STORES = ("memory", *PERSISTING)
 CUT_AT_MS = (2, 3, 5, 9, 100_000, 400_000, 1_600_000, 2**46)
 """Where the spans of a PostgreSQL store end, behind AT_MS: what a test appends is in several of them, and nobody cuts
@@ -196,3 +199,23 @@ def redis_server() -> Iterator[RedisServer]:
 def redis_place(redis_server: RedisServer) -> Place:
     prefix = f"test-{next(_NUMBERS)}"
     return lambda: RedisStore(redis_server.url, prefix=prefix, relaxed=True)
+
+
+@pytest.fixture(scope="session")
+def aws_emulator() -> Iterator[aws_server.AwsServer]:
+    """The session's emulator of AWS: the one that is closer to it."""
+    aws_server.needed()
+    with tempfile.TemporaryDirectory(prefix="longstop-aws-") as folder:
+        server = aws_server.AwsServer("ministack", Path(folder), free_port())
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def aws_place(aws_emulator: aws_server.AwsServer, aws_credentials: None) -> Iterator[Place]:
+    from longstop.stores.aws import AwsStore
+
+    table = aws_emulator.table()
+    yield lambda: AwsStore("eu-central-1", table, endpoint=aws_emulator.url, shards=2)
+    aws_emulator.call("DynamoDB_20120810.DeleteTable", {"TableName": table})

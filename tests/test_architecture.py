@@ -16,7 +16,7 @@ ROOT = SRC / "longstop"
 
 SERVICES = {"accepting", "delivering", "operating"}
 ADAPTERS = {"archives", "identity", "sources", "stores", "senders", "vendors"}
-TOP = {"wiring", "embed", "demo", "__main__"}
+TOP = {"wiring", "aws", "embed", "demo", "__main__"}
 
 # Room -> the rooms it may import, besides itself. The rooms of services know each other by ports and model alone.
 MAY_IMPORT: dict[str, set[str]] = {

@@ -29,10 +29,19 @@ class Patience:
 
 
 class AwsClient:
-    """Made when it is first needed, one for all who need it; `close` ends its connections."""
+    """Made when it is first needed, one for all who need it; `close` ends its connections.
+
+    validated: whether what is asked is looked through before it is sent.
+    """
 
     def __init__(
-        self, service: str, region: str | None, endpoint: str | None, patience: Patience, connections: int
+        self,
+        service: str,
+        region: str | None,
+        endpoint: str | None,
+        patience: Patience,
+        connections: int,
+        validated: bool = True,
     ) -> None:
         self._service = service
         self._region = region
@@ -42,6 +51,8 @@ class AwsClient:
             read_timeout=patience.read_s,
             retries={"mode": "standard", "total_max_attempts": patience.attempts},
             max_pool_connections=connections,
+            # A quarter of what a call of a hundred items costs this process; what is wrong the service finds, too.
+            parameter_validation=validated,
             # A bucket as the first part of a host name is Amazon's way; who else speaks S3 has one host.
             s3={"addressing_style": "path"} if endpoint is not None else {},
         )

@@ -179,4 +179,4 @@ def _as_functions(gateway: Gateway, settings: Config) -> None:
 
 def _left_s(context: Any) -> float:
     """How long a call may go on delivering."""
-    return max(1.0, context.get_remaining_time_in_millis() / 1000 - RESERVED_S)
+    return max(1.0, float(context.get_remaining_time_in_millis()) / 1000 - RESERVED_S)

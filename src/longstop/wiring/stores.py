@@ -83,14 +83,13 @@ def _aws(settings: StoreSettings) -> Store:
         raise ConfigurationError((problem,)) from None
     asked = settings.aws
     assert asked is not None
-    return AwsStore(
-        asked.region,
-        asked.table,
-        queue=asked.queue,
-        endpoint=asked.endpoint,
-        shards=asked.shards,
-        now_ms=SystemClock().now_ms,
-    )
+    now_ms = SystemClock().now_ms
+    beside = {"queue": asked.queue, "endpoint": asked.endpoint}
+    store = AwsStore(asked.region, asked.table, **beside, shards=asked.shards, now_ms=now_ms)
+    if asked.bucket is not None:
+        place = S3Place(asked.bucket, "bodies", asked.region, asked.endpoint)
+        store.keep_apart(_bodies(place), asked.bodies_over)
+    return store
 
 
 _MAKE: dict[str, Callable[[StoreSettings], Store]] = {

@@ -6,9 +6,8 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-
+from longstop.aws_api.client import AwsClient, Patience
+from longstop.aws_api.errors import CALL_ERRORS, what_is_wrong
 from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, State
@@ -19,9 +18,14 @@ from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.deliveries import Deliveries
 from longstop.stores.aws.dynamodb import Table
 from longstop.stores.aws.packing import to_circuit, unpack_values
-from longstop.stores.aws.queue import Queue
+from longstop.stores.aws.queue import WAIT_S, Queue
 from longstop.stores.aws.table import Keys
 from longstop.stores.aws.units import Units, View
+
+PATIENCE = Patience(read_s=1.5, attempts=3)
+"""A sender is answered within four seconds."""
+LONG_POLL = Patience(read_s=WAIT_S + 5, attempts=2)
+CONNECTIONS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,11 @@ class AwsDatabase:
         """See ports.Store. Raises SchemaError where the table is not there, or is another program's."""
         stack = AsyncExitStack()
         try:
-            client = await stack.enter_async_context(self._client("dynamodb"))
-            self.table = Table(client, self._name)
+            self.table = Table(await self._client("dynamodb", PATIENCE, stack), self._name)
             self.units = Units(self.table, self.lined_up)
             self.keys.shards = await self._shards_of_table()
             if self._queue_name is not None:
-                client = await stack.enter_async_context(self._client("sqs"))
+                client = await self._client("sqs", LONG_POLL, stack)
                 self.queue = Queue(client, self._queue_name, self._now_ms)
                 self.queue.reminds = self._reminds
                 await self.queue.open()
@@ -97,16 +100,13 @@ class AwsDatabase:
             raise
         self._stack = stack
 
-    def _client(self, service: str) -> Any:
-        config = AioConfig(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "max_attempts": 4},
-            parameter_validation=False,
-        )
-        return get_session().create_client(
-            service, region_name=self._region, endpoint_url=self._endpoint, config=config
-        )
+    async def _client(self, service: str, patience: Patience, stack: AsyncExitStack) -> Any:
+        client = AwsClient(service, self._region, self._endpoint, patience, CONNECTIONS, validated=False)
+        stack.push_async_callback(client.close)
+        try:
+            return await client.get()
+        except CALL_ERRORS as error:
+            raise StoreUnavailableError(what_is_wrong(error, service, "the store's permissions")) from error
 
     async def _shards_of_table(self) -> int:
         """What the table was made with; of one that is new, what is asked for."""

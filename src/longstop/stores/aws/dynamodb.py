@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from longstop.aws_api.errors import CALL_ERRORS, what_is_wrong
 from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.stores.aws.attributes import Item, Key, from_wire, key_of, to_wire, wire_key
 
@@ -22,6 +23,9 @@ DELETES_MAX = 25
 BYTES_MAX = 3_500_000
 """Of one transaction; the service's limit is 4 MB."""
 _CONTENDED = frozenset({"ConditionalCheckFailed", "TransactionConflict", "None"})
+
+
+_PERMISSION = "what `longstop aws template` lists for its role"
 
 
 class ContentionError(Exception):
@@ -41,8 +45,8 @@ class Table:
             answer: dict[str, Any] = await getattr(self._client, operation)(**given)
         except ClientError as error:
             raise _translated(operation, error) from error
-        except (TimeoutError, BotoCoreError, OSError) as error:
-            raise StoreUnavailableError(f"DynamoDB, {operation}: {error}") from error
+        except CALL_ERRORS as error:
+            raise StoreUnavailableError(what_is_wrong(error, operation, _PERMISSION)) from error
         return answer
 
     async def get(self, keys: Sequence[Key], without: str | None = None) -> dict[Key, Item]:
@@ -147,5 +151,4 @@ def _translated(operation: str, error: ClientError) -> Exception:
         return ContentionError()
     if code == "ResourceNotFoundException":
         return SchemaError("the table is not there; expected it to have been made: longstop aws init")
-    said = error.response.get("Error", {}).get("Message", "")
-    return StoreUnavailableError(f"DynamoDB, {operation}: {code}: {said}")
+    return StoreUnavailableError(what_is_wrong(error, operation, _PERMISSION))

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from longstop.aws_api.errors import CALL_ERRORS, what_is_wrong
 from longstop.model.delivery import Delivery
 from longstop.model.errors import SchemaError, StoreUnavailableError
 
@@ -60,9 +61,9 @@ class Queue:
             code = error.response.get("Error", {}).get("Code", "")
             if code.endswith(("NonExistentQueue", "QueueDoesNotExist")):
                 raise SchemaError(f"the queue {self._name} is not there; longstop aws init makes one") from error
-            raise StoreUnavailableError(f"SQS, get_queue_url: {code}") from error
-        except (BotoCoreError, OSError) as error:
-            raise StoreUnavailableError(f"SQS, get_queue_url: {error}") from error
+            raise StoreUnavailableError(what_is_wrong(error, "GetQueueUrl", "sqs:GetQueueUrl")) from error
+        except CALL_ERRORS as error:
+            raise StoreUnavailableError(what_is_wrong(error, "GetQueueUrl", "sqs:GetQueueUrl")) from error
         self._url = answer["QueueUrl"]
 
     async def close(self) -> None:
@@ -93,8 +94,12 @@ class Queue:
             entries = [each | {"Id": str(place)} for place, each in enumerate(some)]
             try:
                 await self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            except (ClientError, BotoCoreError, OSError) as error:
-                log.warning("queue_failed", call="send_message_batch", error=str(error))
+            except CALL_ERRORS as error:
+                log.warning(
+                    "queue_failed",
+                    call="send_message_batch",
+                    error=_told(error),
+                )
                 self._waiting = []
 
     def listen(self, wake: Callable[[], None]) -> None:
@@ -112,13 +117,21 @@ class Queue:
                 if messages:
                     wake()
                     await self._delete(messages)
-            except (ClientError, BotoCoreError, OSError) as error:
-                log.debug("queue_failed", call="receive_message", error=str(error))
+            except CALL_ERRORS as error:
+                log.debug(
+                    "queue_failed",
+                    call="receive_message",
+                    error=_told(error),
+                )
                 await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=AGAIN_S)
 
     async def _delete(self, messages: Sequence[dict[str, Any]]) -> None:
         entries = [{"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]} for place, each in enumerate(messages)]
         await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+
+def _told(error: BaseException) -> str:
+    return what_is_wrong(error, "the queue", "sqs:SendMessage, sqs:ReceiveMessage and sqs:DeleteMessage")
 
 
 def _entry(delivery: Delivery, now_ms: int, least_s: int) -> Entry:
