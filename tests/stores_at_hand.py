@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
+from unittest import mock
 
 import pytest
 
@@ -50,9 +51,10 @@ def chosen(possible: Sequence[str], otherwise: Sequence[str] | None = None) -> l
     if named is None:
         return list(possible if otherwise is None else otherwise)
     wanted = named.split(",")
-    if unknown := set(wanted) - set(STORES):
-        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join(STORES)}")
-    return [name for name in possible if name in wanted]
+    if unknown := set(wanted) - {*STORES, *CLOUD}:
+        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join((*STORES, *CLOUD))}")
+    # What runs on every store that persists runs on those, too, where they are named.
+    return [name for name in (*possible, *(CLOUD if set(PERSISTING) <= set(possible) else ())) if name in wanted]
 
 
 @pytest.fixture
@@ -89,6 +91,10 @@ def new_store(request: pytest.FixtureRequest, store_kind: str) -> Iterator[Calla
             port = request.getfixturevalue("redis_server").port
             options = "durability=relaxed&body_max=16MiB"
             yield lambda: f"redis://127.0.0.1:{port}?{options}&prefix=test-{next(_NUMBERS)}"
+        elif store_kind == "aws":
+            emulator: aws_server.AwsServer = request.getfixturevalue("aws_emulator")
+            stack.enter_context(mock.patch.dict(os.environ, aws_server.CREDENTIALS))
+            yield lambda: f"aws://eu-central-1?table={emulator.table()}&shards=2&endpoint={emulator.url}"
         else:
             yield lambda: SQLITE
 
@@ -142,7 +148,19 @@ def _virtual(
         prefix, server = f"test-{next(_NUMBERS)}", request.getfixturevalue("redis_server")
         return lambda: cast(Store, StandingStill(RedisStore(server.url, prefix=prefix, relaxed=True)))
 
-    return {"memory": memory, "sqlite": sqlite, "postgresql": postgresql, "redis": redis}[request.param]
+    def aws() -> Place:
+        from longstop.stores.aws import AwsStore
+
+        request.getfixturevalue("aws_credentials")
+        emulator: aws_server.AwsServer = request.getfixturevalue("aws_emulator")
+        table = emulator.table()
+        return lambda: cast(
+            Store,
+            StandingStill(AwsStore("eu-central-1", table, endpoint=emulator.url, shards=2)),  # type: ignore[arg-type]
+        )
+
+    makers = {"memory": memory, "sqlite": sqlite, "postgresql": postgresql, "redis": redis, "aws": aws}
+    return makers[request.param]
 
 
 @pytest.fixture(scope="session")

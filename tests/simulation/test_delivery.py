@@ -52,7 +52,7 @@ from longstop.testing.fakes import FaultyStore
 from longstop.testing.tasks import end_tasks
 from stores_at_hand import STORES, Place, chosen
 
-SEEDS = {"memory": 800, "sqlite": 200, "postgresql": 8, "redis": 8}
+SEEDS = {"memory": 800, "sqlite": 200, "postgresql": 8, "redis": 8, "aws": 4}
 SHARE = {"memory": 200, "sqlite": 50}
 """So many seeds are one test; on the other stores it is one."""
 LEASE_MS = 10_000
