@@ -29,7 +29,13 @@ $(VENV)/aws/.made: tests/aws_emulators.txt
 	$(VENV)/aws/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-aws-emulators: $(VENV)/aws/.made ## the emulators of AWS that tests of S3 need
+# What looks at templates; what it asks for besides is a hundred times as much, and is not needed.
+$(VENV)/cfn/.made: tests/cfn_tools.txt
+	$(PYTHON) -m venv $(VENV)/cfn
+	$(VENV)/cfn/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+aws-emulators: $(VENV)/aws/.made $(VENV)/cfn/.made ## what tests of AWS need: emulators, and what looks at templates
 
 run: $(VENV)/.run console ## start a gateway on SQLite with the starter configuration
 	@test -f longstop.toml || $(BIN)/longstop init

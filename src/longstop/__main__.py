@@ -18,6 +18,7 @@ from longstop.edges.cli.program import Parts, RoleName
 
 if TYPE_CHECKING:
     from longstop.config import Config
+    from longstop.edges.cli.program import AwsAccount
     from longstop.edges.cli.where import Remote
     from longstop.edges.desk.remote_desk import RemoteDesk
     from longstop.model.routing import Router
@@ -77,6 +78,12 @@ class _Program:
 
         made = wiring.parts(config)
         return made.sources, made.router
+
+    def aws_account(self, config: "Config", path: Path) -> "AwsAccount":
+        from longstop.config import variables_of
+        from longstop.wiring.aws_setup import aws_account
+
+        return aws_account(config, variables_of(path), self.clock)
 
     def run(self, main: Coroutine[Any, Any, int]) -> int:
         from longstop.wiring import serve

@@ -13,6 +13,7 @@ import httpx
 from longstop import config, wiring
 from longstop.client import AsyncClient
 from longstop.edges.cli import app
+from longstop.edges.cli.program import AwsAccount
 from longstop.edges.cli.where import Remote
 from longstop.edges.desk.remote_desk import RemoteDesk
 from longstop.edges.operators.access.guarding import guarded
@@ -23,6 +24,7 @@ from longstop.model.routing import Router
 from longstop.ports import Source, Store
 from longstop.stores.memory import MemoryStore
 from longstop.testing.builders import AT_MS, make_append
+from longstop.wiring.aws_setup import aws_account
 
 NOW_MS = AT_MS + 3_600_000
 """An hour after the builders' events arrived."""
@@ -71,6 +73,9 @@ class FakeProgram:
     services: dict[str, Any] = field(default_factory=dict)
     """Of the gateway that --url leads to, where they are others."""
     rng: random.Random = field(default_factory=lambda: random.Random(1))
+
+    def aws_account(self, settings: config.Config, path: Path) -> AwsAccount:
+        return aws_account(settings, ("SHOP_SECRET",), self.clock)
 
     def load(self, path: Path, app: str | None = None, more_in_code: bool = False) -> config.Config:
         return config.parse(self.text, where=str(path), environ={}, base=Path("/nowhere"))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from longstop.model.exchange import Request
 from longstop.model.lease import LeaseRequest, Settlement
 from longstop.model.node import Node
 from longstop.model.rejection import Rejection, RejectionReason
+from longstop.model.setup import Finding, Step
 from longstop.model.waiting import WaitsFor
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append
 
@@ -133,8 +135,13 @@ def test_every_reason_to_wait_is_described() -> None:
 
 
 def test_no_table_is_left_out() -> None:
-    beside = {"`events show`", "What a delivery waits for", "`sources rejections`"}
+    beside = {"`events show`", "What a delivery waits for", "`sources rejections`", "`aws init`", "`aws check`"}
     assert set(SECTIONS) == {*SHOWN, *beside}
+
+
+def test_what_is_said_of_an_account_is_described() -> None:
+    assert SECTIONS["`aws init`"] == [each.name for each in fields(Step)]
+    assert SECTIONS["`aws check`"] == [each.name for each in fields(Finding)]
 
 
 def test_a_rejection_is_described() -> None:

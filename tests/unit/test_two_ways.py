@@ -292,6 +292,7 @@ BESIDE = [
     *("init", "check", "demo", "serve", "ingest", "work", "completion", "sources release", "backup", "purge"),
     *("export", "import", "migrate-store"),
     "alerts test",
+    *("aws template", "aws init", "aws check"),
 ]
 
 

@@ -53,6 +53,7 @@ __all__ = [
     "parse",
     "parse_for_store",
     "placed_in",
+    "variables_of",
 ]
 
 
@@ -186,6 +187,14 @@ def load_for_store(
     except ConfigurationError as error:
         raise ConfigurationError(_placed(error.problems, text, where)) from None
     return replace(made, passed_over=_placed(made.passed_over, text, where))
+
+
+def variables_of(path: Path) -> tuple[str, ...]:
+    """The variables that a file takes from the environment, by name. Raises ConfigurationError."""
+    try:
+        return tuple(sorted(values.variables(tomllib.loads(_text_of(path)))))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError((f"{path}: {error}",)) from None
 
 
 def placed_in(path: Path, problems: Collection[str]) -> tuple[str, ...]:

@@ -60,6 +60,9 @@ def aws(text: str, around: Surroundings) -> AwsSettings:
     options = _options(parts.query)
     if "table" not in options:
         raise Fault("found a store of aws:// without table=", EXPECTED, "longstop aws init makes one")
+    if options.get("queue", "").endswith(".fifo"):
+        why = "the table keeps the order, and one of FIFO takes 300 messages a second"
+        raise Fault(f"found queue={quoted(options['queue'])}, which is FIFO", f"a standard queue: {why}")
     return AwsSettings(
         region=parts.netloc,
         table=_named("table", options["table"], _TABLE, "3 to 255 letters, digits, _ . -"),

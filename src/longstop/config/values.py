@@ -130,6 +130,14 @@ def url_of_hosts(text: str) -> SplitResult:
     return urlsplit(head + slashes + rest.removeprefix(netloc))._replace(netloc=netloc)
 
 
+def variables(document: object) -> set[str]:
+    """The variables that any text in it takes from the environment."""
+    if isinstance(document, str):
+        return {match[1] for match in _VARIABLE.finditer(document) if match[1]}
+    inner = document.values() if isinstance(document, Mapping) else document if isinstance(document, list) else ()
+    return set().union(*map(variables, inner))
+
+
 def expand(text: str, environ: Mapping[str, str], expected: str, hint: str = "set it before the start") -> str:
     """`text` with every `${NAME}` replaced; `expected` says what an unset variable should hold."""
     found = [match[1] for match in _VARIABLE.finditer(text)]

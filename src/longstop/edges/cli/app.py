@@ -95,6 +95,9 @@ COMMANDS = (
     Command("alerts unsilence", "longstop.edges.cli.alerts:unsilence", "End such a silence"),
     Command("alerts silences", "longstop.edges.cli.alerts:list_silences", "List what is silenced, by whom and why"),
     Command("tail", "longstop.edges.cli.tail:tail", "Show what happens, as it happens"),
+    Command("aws template", "longstop.edges.cli.aws:template", "Write a template of what the store needs in AWS"),
+    Command("aws init", "longstop.edges.cli.aws:init", "Make what the store needs in AWS, for a first try"),
+    Command("aws check", "longstop.edges.cli.aws:check", "Say what is missing there or too wide"),
     Command("mcp", "longstop.edges.cli.mcp:mcp", "Serve tools to the assistant that you work with"),
     Command("completion", "longstop.edges.cli.completion:completion", "Let a shell complete command lines"),
 )
@@ -108,6 +111,7 @@ _GROUPS = {
     "users": "Who may sign in.",
     "tokens": "What programs show.",
     "alerts": "What people are told of.",
+    "aws": "What the store needs in an account of AWS.",
 }
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What standard output says where a disk is full, or a terminal is gone."""
@@ -119,6 +123,7 @@ _BESIDE_THE_STORE = {
     "alerts test": "puts a test into the store's queue itself",
     **dict.fromkeys(("purge", "export", "import"), "works on the store itself"),
     "migrate-store": "works on the stores themselves",
+    **dict.fromkeys(("aws template", "aws init", "aws check"), "is for the account that the store is in"),
 }
 """Commands that have only one way, and why."""
 _DECIDE_BESIDE = ("sources release", "backup", "purge", "export", "import")

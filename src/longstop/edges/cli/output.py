@@ -17,6 +17,12 @@ def line(text: str = "") -> None:
     sys.stdout.write(f"{printable(text)}\n")
 
 
+def text(lines: str) -> None:
+    """Write lines to standard output, control characters escaped."""
+    for each in lines.splitlines():
+        line(each)
+
+
 def json_line(row: Any) -> None:
     """Write one object as one line of JSON. Everything but ASCII is escaped, so it is safe on a terminal too."""
     sys.stdout.write(json.dumps(row) + "\n")

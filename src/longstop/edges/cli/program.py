@@ -4,7 +4,7 @@ The commands see only these protocols: so they need no import of the composition
 until a command asks for it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from longstop.model.caller import Caller
     from longstop.model.ids import IdFactory
     from longstop.model.routing import Router
+    from longstop.model.setup import Finding, Step
     from longstop.model.spool import SpoolFacts
     from longstop.operating.accounts import Accounts
     from longstop.operating.alerts import Alerts
@@ -119,6 +120,22 @@ class Parts(Protocol):
         """Have people told of a circuit that a person changed; what went wrong, None where nothing did."""
 
 
+class AwsAccount(Protocol):
+    """An account of AWS, or a place in one, that a store is in or is to be in."""
+
+    def template(self, *, sam: bool, kms: bool) -> dict[str, Any]:
+        """A template of CloudFormation. sam: the functions are SAM's; kms: all is encrypted by a key of its own."""
+
+    def as_text(self, made: dict[str, Any]) -> str:
+        """A template for people."""
+
+    def init(self) -> "AsyncIterator[Step]":
+        """Make what is missing. Raises StoreUnavailableError."""
+
+    def check(self) -> "AsyncIterator[Finding]":
+        """Look at everything. Raises StoreUnavailableError."""
+
+
 class Program(Protocol):
     """The whole program, as a command sees it."""
 
@@ -156,6 +173,9 @@ class Program(Protocol):
 
     def built(self, config: "Config") -> "tuple[Mapping[str, Source], Router]":
         """The sources by name, and the routes, without a store. Raises ConfigurationError."""
+
+    def aws_account(self, config: "Config", path: Path) -> AwsAccount:
+        """Where the store of a configuration is. path: of its file. Raises ConfigurationError where that is not AWS."""
 
     def desk_at(self, remote: "Remote") -> "AbstractAsyncContextManager[RemoteDesk]":
         """The desk over a gateway's API. Raises InsecureError, UnreachableError."""
