@@ -47,6 +47,8 @@ class _Transaction:
     """Have to be there."""
     counts: dict[Key, dict[str, int]] = field(default_factory=dict)
     """Counters, without their slot, to what is added to each attribute."""
+    bumps: dict[Key, dict[str, int]] = field(default_factory=dict)
+    """Items that have to be there, to what is added to each attribute."""
     places: list[int] = field(default_factory=list)
     """Which units."""
     lined_up: list[Delivery] = field(default_factory=list)
@@ -56,6 +58,7 @@ class _Transaction:
     def has_room(self, more: "View[Any]") -> bool:
         """Whether another unit fits in."""
         items = len(self.items.keys() | more.items.keys()) + len(self.checks | more.checks)
+        items += len(self.bumps.keys() | more.bumps.keys())
         counters = len(self.counts.keys() | more.counts.keys())
         return items + max(counters, COUNTERS_MAX) <= ITEMS_MAX and self.bytes + more.bytes <= BYTES_MAX
 
@@ -66,17 +69,17 @@ class _Transaction:
             self.items[key] = item
         self.checks |= more.checks
         self.bytes += more.bytes
-        for key, amounts in more.counts.items():
-            kept = self.counts.setdefault(key, {})
-            for name, amount in amounts.items():
-                kept[name] = kept.get(name, 0) + amount
+        for mine, others in ((self.counts, more.counts), (self.bumps, more.bumps)):
+            for key, amounts in others.items():
+                _add(mine.setdefault(key, {}), amounts)
         self.places.append(place)
         self.lined_up += more.lined_up
 
     def operations(self, table: str, stamp: str, slot: int) -> list[dict[str, Any]]:
         """What the service is asked for."""
         made = [_write(table, key, self.base[key], item, stamp) for key, item in self.items.items()]
-        made += [_check(table, key) for key in self.checks - self.items.keys()]
+        made += [_check(table, key) for key in self.checks - self.items.keys() - self.bumps.keys()]
+        made += [_bump(table, key, amounts) for key, amounts in self.bumps.items()]
         for (partition, order), amounts in self.counts.items():
             changed = {name: amount for name, amount in amounts.items() if amount}
             if changed:
@@ -99,6 +102,17 @@ def _write(table: str, key: Key, base: Item | None, item: Item | None, stamp: st
 def _check(table: str, key: Key) -> dict[str, Any]:
     exists = "attribute_exists(pk)"
     return {"ConditionCheck": {"TableName": table, "Key": wire_key(key), "ConditionExpression": exists}}
+
+
+def _bump(table: str, key: Key, amounts: dict[str, int]) -> dict[str, Any]:
+    made = adding(table, key, amounts)
+    made["Update"]["ConditionExpression"] = "attribute_exists(pk)"
+    return made
+
+
+def _add(kept: dict[str, int], amounts: dict[str, int]) -> None:
+    for name, amount in amounts.items():
+        kept[name] = kept.get(name, 0) + amount
 
 
 def adding(table: str, key: Key, amounts: dict[str, int]) -> dict[str, Any]:
@@ -127,6 +141,7 @@ class View(Generic[T]):
         self.base: dict[Key, Item | None] = {}
         self.checks: set[Key] = set()
         self.counts: dict[Key, dict[str, int]] = {}
+        self.bumps: dict[Key, dict[str, int]] = {}
         self.read: set[Key] = set()
         self.lined_up: list[Delivery] = []
         """What stands in line by this unit: who delivers is told when it is done."""
@@ -175,8 +190,22 @@ class View(Generic[T]):
 
     def count(self, counter: Key, name: str, amount: int = 1) -> None:
         """Add to a counter."""
-        amounts = self.counts.setdefault(counter, {})
-        amounts[name] = amounts.get(name, 0) + amount
+        _add(self.counts.setdefault(counter, {}), {name: amount})
+
+    async def bump(self, key: Key, name: str) -> None:
+        """Add one to a number of an item that is not read for it; where the item is not there, nothing is done.
+
+        Of what is as large as an event reading and writing costs by its size.
+        """
+        written = self.items.get(key) or self._turn.written.get(key)
+        if written is not None:
+            await self.put(written | {name: int(written.get(name, 0)) + 1})
+        elif not self.again or await self.head(key) is not None:
+            _add(self.bumps.setdefault(key, {}), {name: 1})
+
+    async def head(self, key: Key) -> Item | None:
+        """An event's item without its body, as it stands in the table."""
+        return (await self._turn.table.get([key], without="body")).get(key)
 
     def has_room(self, items: int, size: int) -> bool:
         """Whether so many more items, counters among them, of so many bytes fit into one transaction with these."""
@@ -226,19 +255,21 @@ class _Turn:
 
     def accept(self, place: int, view: View[Any]) -> bool:
         """Give a unit its transaction; False: it has to wait for the next turn, and so has whatever meets it."""
-        touched = view.read | view.items.keys() | view.checks
+        touched = view.read | view.items.keys() | view.checks | view.bumps.keys()
         homes = {id(home): home for key in touched if (home := self.home.get(key)) is not None}
         if touched & self.blocked or len(homes) > 1:
             return self._refuse(touched)
         if homes:
             (home,) = homes.values()
-            if not home.has_room(view):
+            # Of one item a transaction takes one operation.
+            twice = home.bumps.keys() & view.items.keys() | home.items.keys() & view.bumps.keys()
+            if twice or not home.has_room(view):
                 return self._refuse(touched)
         else:
             home = self._with_room(view)
         home.take(place, view)
         self.written.update(view.items)
-        self.home.update((key, home) for key in view.items)
+        self.home.update((key, home) for key in (*view.items, *view.bumps))
         return True
 
     def _with_room(self, view: View[Any]) -> _Transaction:
@@ -252,7 +283,7 @@ class _Turn:
 
     def block(self, view: View[Any]) -> None:
         """This unit has to wait for the next turn."""
-        self._refuse(view.read | view.items.keys() | view.checks)
+        self._refuse(view.read | view.items.keys() | view.checks | view.bumps.keys())
 
 
 class Units:

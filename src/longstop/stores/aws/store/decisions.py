@@ -82,9 +82,7 @@ class AwsDecisions(AwsInbox):
         row = pack((edit.event_id, edit.parent, edit.at_ms, edit.by, edit.why))
         partition, order = keys.edit(edit.parent, edit.event_id)
         await view.put({"pk": partition, "sk": order, "row": row})
-        parent = await view.get(keys.event(edit.parent))
-        if parent is not None and "edited" not in parent:
-            await view.put(parent | {"edited": 1})
+        await view.bump(keys.event(edit.parent), "edited")
 
     async def pause(self, pause: Pause) -> bool:
         """See ports.Decisions."""

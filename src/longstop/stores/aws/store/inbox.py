@@ -68,10 +68,8 @@ class AwsInbox(AwsReading):
         if first == event.id:
             # Kept by a try whose answer was lost.
             return Receipt(ReceiptStatus.ACCEPTED, event.id)
-        kept = await view.get(keys.event(first))
-        if kept is not None:
-            # The first may have been forgotten while its window lasts.
-            await view.put(kept | {"redeliveries": int(kept.get("redeliveries", 0)) + 1})
+        # The first may have been forgotten while its window lasts.
+        await view.bump(keys.event(first), "redeliveries")
         return Receipt(ReceiptStatus.DUPLICATE, first)
 
     async def keep(self, view: View[Any], append: Append, apart: str | None = None) -> None:
@@ -97,7 +95,7 @@ class AwsInbox(AwsReading):
 
     async def is_kept(self, view: View[Receipt], append: Append) -> bool:
         """Whether it was kept by a try whose answer was lost. Raises ValueError where its id is another's."""
-        kept = await view.get(keys.event(append.event.id))
+        kept = await view.head(keys.event(append.event.id))
         if kept is None:
             return False
         if kept["row"] != self.event_item(append)["row"]:
