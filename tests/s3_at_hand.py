@@ -23,12 +23,6 @@ def s3_server(request: pytest.FixtureRequest) -> Iterator[aws_server.AwsServer]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def aws_emulator(s3_server: aws_server.AwsServer) -> aws_server.AwsServer:
-    """The same, for those who ask it for more than S3."""
-    return s3_server
-
-
 @pytest.fixture
 def aws_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Those of the tests, and none of who runs them."""

@@ -19,6 +19,7 @@ from longstop.model.errors import ConfigurationError, IngestError, MalformedErro
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.telemetry.logs import configure_logs
+from longstop.wiring.dead_messages import DeadMessages
 from longstop.wiring.gateway import Gateway
 from longstop.wiring.role import Role
 
@@ -143,14 +144,14 @@ class Functions:
     async def _accept(self, gateway: FunctionGateway, body: bytes) -> bool:
         """Keep an event of EventBridge; whether it is kept. One that cannot be read comes again, until the queue gives
         it to its dead letters: a person has to see it."""
-        sources = [each.name for each in self._load().sources if each.kind == "genesys-eventbridge"]
-        if not sources:
+        source = self._eventbridge()
+        if source is None:
             log.error("eventbridge_unexpected", error="no source of kind genesys-eventbridge is configured")
             return False
         try:
-            await gateway.ingest.publish(sources[0], Request(Headers([("content-type", "application/json")]), body))
+            await gateway.ingest.publish(source, Request(Headers([("content-type", "application/json")]), body))
         except (MalformedError, NotFoundError, IngestError) as error:
-            log.error("eventbridge_refused", source=sources[0], error=str(error))
+            log.error("eventbridge_refused", source=source, error=str(error))
             return False
         return True
 
@@ -164,10 +165,19 @@ class Functions:
         _as_functions(gateway, self._load())
         await gateway.start()
         try:
+            seen_to = await self._dead_messages(gateway).see_to()
             await asyncio.sleep(limit_s)
         finally:
             await gateway.stop()
-        return {"swept_s": limit_s}
+        return {"swept_s": limit_s, "dead_messages": seen_to}
+
+    def _dead_messages(self, gateway: Gateway) -> DeadMessages:
+        made = gateway._parts
+        return DeadMessages(made.store, self._eventbridge() or "eventbridge", made.clock, made.ids)
+
+    def _eventbridge(self) -> str | None:
+        """The source that events of EventBridge are of."""
+        return next((each.name for each in self._load().sources if each.kind == "genesys-eventbridge"), None)
 
 
 def _as_functions(gateway: Gateway, settings: Config) -> None:

@@ -15,6 +15,7 @@ from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.model.ids import id_ms
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
+from longstop.stores.aws.dead_queue import DeadQueue
 from longstop.stores.aws.deliveries import Deliveries
 from longstop.stores.aws.dynamodb import Table
 from longstop.stores.aws.packing import to_circuit, unpack_values
@@ -70,6 +71,7 @@ class AwsDatabase:
         self._now_ms = now_ms
         self._queue_name = queue
         self.queue: Queue | None = None
+        self.dead_queue: DeadQueue | None = None
         self._reminds = False
         self._region = region
         self._endpoint = endpoint
@@ -95,6 +97,7 @@ class AwsDatabase:
                 self.queue = Queue(client, self._queue_name, self._now_ms)
                 self.queue.reminds = self._reminds
                 await self.queue.open()
+                self.dead_queue = DeadQueue(client, self._queue_name)
         except BaseException:
             await stack.aclose()
             raise

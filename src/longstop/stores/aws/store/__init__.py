@@ -4,6 +4,7 @@ from longstop.stores.aws.store.accounts import AwsAccounts
 from longstop.stores.aws.store.alerts import AwsAlertBooks
 from longstop.stores.aws.store.audit import AwsAudit
 from longstop.stores.aws.store.clock_repair import AwsClockRepair
+from longstop.stores.aws.store.crashed import AwsCrashed
 from longstop.stores.aws.store.health import AwsHealth
 from longstop.stores.aws.store.held_requests import AwsHeldRequests
 from longstop.stores.aws.store.jobs import AwsJobs
@@ -20,6 +21,7 @@ class AwsStore(
     AwsJobs,
     AwsTransfer,
     AwsClockRepair,
+    AwsCrashed,
     AwsNodes,
     AwsHealth,
     AwsRejections,
