@@ -12,6 +12,9 @@ Procrastinate's enqueue, on Redis beside SAQ's, each in a plain ASGI handler on 
 settings; they neither verify nor deduplicate. For these two, see bench/requirements.txt. SAQ's handler is measured
 twice: with all that makes it quick (uvloop, httptools, no access log, 256 at a time), beside which the ratios are, and
 as `pip install uvicorn saq` has it (asyncio, h11, an access log, 20 at a time).
+
+On AWS it is an emulator that is measured, the same for both: what calls take there, and what they cost, is another
+matter. Beside it is what tutorials end in: a FastAPI route that sends the body to SQS, a call for each.
 """
 
 import argparse
@@ -53,9 +56,13 @@ CONTENDERS = {
         "saq": "plain ASGI handler, SAQ's enqueue",
         "saq-as-it-comes": "the same, as pip installs it",
     },
+    "aws": {
+        "longstop": "Longstop on DynamoDB, SQS to wake",
+        "sqs": "the tutorial's FastAPI handler, SQS by botocore",
+    },
 }
 """By store."""
-BESIDE = {"sqlite": "fastapi", "postgresql": "procrastinate", "redis": "saq"}
+BESIDE = {"sqlite": "fastapi", "postgresql": "procrastinate", "redis": "saq", "aws": "sqs"}
 """Whose rate is 1."""
 OWN = HERE / ".peers" / "bin" / "python"
 QUEUES = ("procrastinate", "saq", "saq-as-it-comes")

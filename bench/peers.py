@@ -6,6 +6,7 @@ third is Longstop itself, embedded in a FastAPI application.
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any, Literal
 
@@ -37,6 +38,27 @@ def embedded_app() -> Any:
     return app
 
 
+def sqs_app() -> Any:
+    """What tutorials end in: each body is a message, sent by the client that boto3 is made of. In FastAPI's threads."""
+    from urllib.parse import parse_qs, urlsplit
+
+    import botocore.session
+    from fastapi import FastAPI
+
+    url = urlsplit(os.environ["BROKER"])
+    asked = parse_qs(url.query)
+    client = botocore.session.get_session().create_client("sqs", url.netloc, endpoint_url=asked["endpoint"][0])
+    queue = client.get_queue_url(QueueName=asked["queue"][0])["QueueUrl"]
+    app = FastAPI()
+
+    @app.post("/webhooks/genesys")
+    def receive(payload: dict[str, Any]) -> dict[str, str]:
+        client.send_message(QueueUrl=queue, MessageBody=json.dumps(payload))
+        return {"status": "queued", "id": payload["id"]}
+
+    return app
+
+
 async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
     """As little as a handler can do: read the body, parse it, answer."""
     body, more = b"", True
@@ -51,7 +73,7 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def main(name: str, port: int) -> None:
-    app = {"fastapi": fastapi_app, "embedded": embedded_app, "asgi": lambda: asgi_app}[name]()
+    app = {"fastapi": fastapi_app, "embedded": embedded_app, "sqs": sqs_app, "asgi": lambda: asgi_app}[name]()
     await uvicorn.Server(uvicorn_config(app, port, "on" if name == "embedded" else "off")).serve()
 
 

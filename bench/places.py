@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import redis as driver
-from servers import DATABASE, postgresql_server, redis
+from servers import DATABASE, emulated_aws, postgresql_server, redis
 
-NEEDS_A_SERVER = ("postgresql", "redis")
+NEEDS_A_SERVER = ("postgresql", "redis", "aws")
 
 
 class Places:
@@ -30,11 +30,24 @@ class Places:
             return self._database()
         if store == "redis":
             return self._keys()
+        if store == "aws":
+            return self._table()
         return "sqlite:///bench.db"
 
     def sql(self, statement: str) -> str:
         """What the PostgreSQL in use answers."""
         return str(self._servers["postgresql"].sql(statement))
+
+    def _table(self) -> str:
+        """A new emulator each time: what the last one holds would slow the next one down."""
+        server = self._stack.enter_context(emulated_aws(self._folder / f"aws-{len(self._servers)}"))
+        before = self._servers.pop("aws", None)
+        if before is not None:
+            before.stop()
+        self._servers["aws"] = self._servers[f"aws-{len(self._servers)}"] = server
+        name = server.table()
+        server.call("AmazonSQS.CreateQueue", {"QueueName": name})
+        return f"aws://eu-central-1?table={name}&queue={name}&endpoint={server.url}"
 
     def _database(self) -> str:
         if "postgresql" not in self._servers:

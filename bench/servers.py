@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from aws_server import CREDENTIALS, AwsServer
 from postgres_server import PostgresServer, program
 from redis_server import SAFE, RedisServer, binary
 
@@ -62,6 +63,23 @@ def redis(folder: Path) -> Iterator[str]:
     try:
         server.start()
         yield f"redis://127.0.0.1:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def emulated_aws(folder: Path) -> Iterator[AwsServer]:
+    """An emulator of AWS, which is not AWS: it says what calls cost here, and nothing of what they take there."""
+    if not Path(sys.prefix, "aws", "bin", "python").exists():
+        raise SystemExit("no emulator of AWS here: make aws-emulators")
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    server = AwsServer("ministack", folder, port)
+    os.environ.update(CREDENTIALS)
+    try:
+        server.start()
+        yield server
     finally:
         server.stop()
 
