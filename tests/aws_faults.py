@@ -1,11 +1,13 @@
 """A small world over the AWS store, in which any call to the service may fail: before it is done, or after."""
 
+import asyncio
 import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
@@ -18,6 +20,7 @@ from longstop.model.ids import IdFactory
 from longstop.model.lease import Claim, LeaseRef, LeaseRequest, Settlement
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.stores.aws import AwsStore
+from longstop.stores.aws.units import Units
 
 LEASE_MS = 30_000
 BEGAN_MS = 1_767_225_600_000
@@ -69,12 +72,39 @@ class Faults:
         return answer
 
 
+class FaultyTable:
+    """A table some of whose calls fail, as one with such a client does; for one that has no client."""
+
+    def __init__(self, table: Any, rng: random.Random, share: float) -> None:
+        self._table = table
+        self._rng = rng
+        self.share = share
+        self.injected: Counter[str] = Counter()
+        self.name = table.name
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._table, name)
+
+        async def call(*given: Any, **named: Any) -> Any:
+            dice = self._rng.random()
+            if dice < self.share / 2:
+                self.injected[f"{name}: refused"] += 1
+                raise StoreUnavailableError("injected")
+            answer = await real(*given, **named)
+            if dice < self.share:
+                self.injected[f"{name}: answer lost"] += 1
+                raise StoreUnavailableError("injected")
+            return answer
+
+        return call
+
+
 @dataclass
 class World:
     """Senders, workers and a person, on a part of a table of their own."""
 
     store: AwsStore
-    faults: Faults
+    faults: Faults | FaultyTable
     seed: int
     rng: random.Random
     now_ms: int = BEGAN_MS
@@ -95,8 +125,11 @@ class World:
     # -- steps --------------------------------------------------------------------------------
 
     async def step(self) -> None:
-        """Something happens."""
+        """Some things happen at the same time."""
         self.now_ms += self.rng.randrange(2_000)
+        await asyncio.gather(*(self._happens() for _ in range(self.rng.choice((1, 2, 3)))))
+
+    async def _happens(self) -> None:
         steps = (self.post, self.post, self.post_again, self.lease, self.lease, self.settle, self.settle, self.settle)
         others = (self.crash, self.rescue, self.replay, self.extend)
         with contextlib.suppress(StoreUnavailableError):
@@ -116,7 +149,7 @@ class World:
     def _append(self, dedup: bytes) -> Append:
         if dedup not in self._tried:
             self._tried.append(dedup)
-        key = f"k{hash(dedup) % 3}" if int(dedup.rpartition(b"-")[2]) % 2 else None
+        key = f"k{crc32(dedup) % 3}" if int(dedup.rpartition(b"-")[2]) % 2 else None
         id_ = self.ids.make(self.now_ms)
         event = Event(id_, self.source, self.now_ms, b"{}", type="t", key=key, dedup=dedup)
         named = (self.ids.make(self.now_ms), id_, self.source, "t", key, self.now_ms, self.destination, State.SCHEDULED)
@@ -237,6 +270,19 @@ class World:
             self.problems.append(f"counted {deliveries.get(self.destination)}, found {dict(states)}")
         if sources.get(self.source, 0) != len(by_event):
             self.problems.append(f"counted {sources.get(self.source)} events, found {len(by_event)}")
+
+
+async def run_in_memory(store: AwsStore, seed: int, share: float = 0.1, steps: int = 60) -> World:
+    """One run over a table in this process; its problems are in `problems`."""
+    rng = random.Random(seed)
+    faults = FaultyTable(store.table, rng, share)
+    store.table = faults  # type: ignore[assignment]
+    store.units = Units(store.table, store.lined_up)
+    world = World(store, faults, seed, rng)
+    for _ in range(steps):
+        await world.step()
+    await world.end()
+    return world
 
 
 async def run_seed(store: AwsStore, seed: int, share: float = 0.1, steps: int = 40) -> World:

@@ -6,6 +6,8 @@ the most ahead and the most behind together, and who goes through events knows w
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Self
 
 from longstop.model.ids import format_uuid7, id_ms, is_id
 from longstop.model.listing import Page
@@ -27,6 +29,15 @@ class IdTimes:
     """How far it is before that."""
     early_ms: int
     """How far a delivery's end lies before its arrival, by a clock that was put back."""
+
+    def wider(self, id_: str, received_at_ms: int, ended_at_ms: int | None = None) -> Self:
+        """With this id, too, of what was received then and has ended then; the same where nothing is further."""
+        ahead_ms = id_ms(id_) - received_at_ms
+        early_ms = 0 if ended_at_ms is None else received_at_ms - ended_at_ms
+        if ahead_ms <= self.ahead_ms and -ahead_ms <= self.behind_ms and early_ms <= self.early_ms:
+            return self
+        wider = max(self.ahead_ms, ahead_ms), max(self.behind_ms, -ahead_ms), max(self.early_ms, early_ms)
+        return replace(self, ahead_ms=wider[0], behind_ms=wider[1], early_ms=wider[2])
 
     @property
     def apart_ms(self) -> int:

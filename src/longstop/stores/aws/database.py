@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from longstop.aws_api.client import AwsClient, Patience
@@ -12,7 +12,7 @@ from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery, State
 from longstop.model.errors import SchemaError, StoreUnavailableError
-from longstop.model.ids import id_ms
+from longstop.model.id_times import IdTimes
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.dead_queue import DeadQueue
@@ -27,27 +27,6 @@ PATIENCE = Patience(read_s=1.5, attempts=3)
 """A sender is answered within four seconds."""
 LONG_POLL = Patience(read_s=WAIT_S + 5, attempts=2)
 CONNECTIONS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """How far ids' times are ahead of and behind arrivals, and ends before them, at most, in milliseconds."""
-
-    ahead_ms: int = 0
-    behind_ms: int = 0
-    early_ms: int = 0
-
-    def with_delivery(self, delivery: Delivery) -> "Marks":
-        """With this one, too."""
-        early_ms = 0 if delivery.ended_at_ms is None else delivery.received_at_ms - delivery.ended_at_ms
-        return self.with_id(delivery.id, delivery.received_at_ms, early_ms)
-
-    def with_id(self, id_: str, received_at_ms: int, early_ms: int = 0) -> "Marks":
-        """With this id, too."""
-        ahead_ms = id_ms(id_) - received_at_ms
-        if ahead_ms <= self.ahead_ms and -ahead_ms <= self.behind_ms and early_ms <= self.early_ms:
-            return self
-        return Marks(max(self.ahead_ms, ahead_ms), max(self.behind_ms, -ahead_ms), max(self.early_ms, early_ms))
 
 
 class AwsDatabase:
@@ -78,7 +57,7 @@ class AwsDatabase:
         self._name = table
         self._stack: AsyncExitStack | None = None
         self._wakes: list[Callable[[], None]] = []
-        self._marks = Marks()
+        self._marks = IdTimes(0, 0, 0)
         """As last seen; they only grow."""
         self.keys = Keys(shards)
         self.deliveries = Deliveries(self.keys)
@@ -185,12 +164,12 @@ class AwsDatabase:
         rows.sort(key=lambda row: str(row[index]), reverse=backward)
         return rows if limit is None else rows[:limit]
 
-    async def marks(self) -> Marks:
+    async def marks(self) -> IdTimes:
         """As they are kept."""
         found = await self.table.get([keys.MARKS])
         return _marks(found.get(keys.MARKS))
 
-    async def note_marks(self, view: View[Any], with_it: Callable[[Marks], Marks]) -> None:
+    async def note_marks(self, view: View[Any], with_it: Callable[[IdTimes], IdTimes]) -> None:
         """Write the marks where something goes beyond them, which is rare: what was seen of them is enough to know."""
         if with_it(self._marks) == self._marks:
             return
@@ -242,9 +221,9 @@ class AwsDatabase:
         return circuits, pauses
 
 
-def _marks(item: Item | None) -> Marks:
+def _marks(item: Item | None) -> IdTimes:
     kept = item or {}
-    return Marks(*(int(kept.get(name, 0)) for name in ("ahead_ms", "behind_ms", "early_ms")))
+    return IdTimes(*(int(kept.get(name, 0)) for name in ("ahead_ms", "behind_ms", "early_ms")))
 
 
 def missing(what: Sequence[str]) -> StoreUnavailableError:

@@ -5,6 +5,7 @@ order of ids where it is much, and gathered where it is little; so is what is of
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ from longstop.stores.aws.walk import LAST_OF_ALL, Question, Range
 
 FEW = 400
 """So many rows are fetched and sorted in some milliseconds."""
+EVENTS_FIRST = 64
+"""So many events are gone through in one go, and twice as many in the next; then all that are left, if they are few."""
 GROUPS_MAX = 50
 """More groups than that are not asked one by one, each in every shard."""
 ENDED = (State.DELIVERED, State.DEAD, State.DISCARDED)
@@ -34,6 +37,8 @@ class AwsFindDeliveries(AwsFindEvents):
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """See ports.Lookups."""
         wanted = _implied(wanted)
+        if _is_of_events(wanted) and (found := await self._by_events(wanted, page)) is not None:
+            return found
         few = await self._few(wanted)
         if few is not None:
             return await self._listed(sorted(few, reverse=page.newest_first), wanted, page)
@@ -47,9 +52,7 @@ class AwsFindDeliveries(AwsFindEvents):
         return await self.walk(Question(tuple(ranges), low, high), page, pick, patient=wanted == served)
 
     async def _listed(self, ids: Sequence[str], wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
-        behind = [
-            id_ for id_ in ids if page.after is None or ((id_ < page.after) is page.newest_first and id_ != page.after)
-        ]
+        behind = [id_ for id_ in ids if _is_behind(id_, page)]
         rows = [each for each in await self._fitting(behind, wanted) if each is not None]
         shown = tuple(rows[: page.limit])
         return Listing(shown, shown[-1].id if len(rows) > page.limit else None)
@@ -62,8 +65,6 @@ class AwsFindDeliveries(AwsFindEvents):
             return None
         if wanted.since_ms is not None or wanted.until_ms is not None:
             return await self._few_ended(wanted)
-        if wanted.state is not State.DEAD and (wanted.key or wanted.type or wanted.source) is not None:
-            return await self._few_events(wanted)
         return None
 
     async def _few_ended(self, wanted: DeliveryFilter) -> list[str] | None:
@@ -85,13 +86,37 @@ class AwsFindDeliveries(AwsFindEvents):
         found = [str(row["at"]).partition("#")[2] for rows in await asyncio.gather(*asked) for row in rows]
         return found if len(found) <= FEW else None
 
-    async def _few_events(self, wanted: DeliveryFilter) -> list[str] | None:
-        of_events = EventFilter(source=wanted.source, type=wanted.type, key=wanted.key)
-        events = await self.next_ids(Question(self._ranges(of_events)), Page(FEW), FEW + 1)
-        if len(events) > FEW:
-            return None
-        found = await self.table.get([keys.event(id_) for id_ in events], without="body")
-        return [id_ for row in found.values() for id_ in delivery_ids(row)]
+    # -- by way of the events -----------------------------------------------------------------
+
+    async def _by_events(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery] | None:
+        """Some events at a time in the page's order; None where too many have to be looked at for it."""
+        times, until_s = await self.marks(), time.monotonic() + page.patience_ms / 4_000
+        low, high = times.received(wanted.received_since_ms, wanted.received_until_ms)
+        asked = Question(self._ranges(EventFilter(wanted.source, wanted.type, wanted.key)), low, high)
+        chunk = min(max(EVENTS_FIRST, page.limit + 1), FEW) if times.are_near else FEW
+        rest, looked_at, tried = replace(page, after=times.events_behind(page)), 0, 2 * chunk
+        found: dict[str, Delivery] = {}
+        while looked_at < FEW:
+            events = await self.next_ids(asked, rest, chunk)
+            is_all = len(events) < chunk
+            if not is_all and not (times.are_near and looked_at < tried):
+                return None
+            found |= await self._of_events(events, wanted, page)
+            whole = list(found) if is_all else times.before_others(found, events[-1], page.newest_first)
+            if is_all or len(whole) > page.limit:
+                shown = sorted(whole, reverse=page.newest_first)[: page.limit]
+                return Listing(tuple(found[id_] for id_ in shown), shown[-1] if len(whole) > page.limit else None)
+            rest, looked_at = replace(rest, after=events[-1]), looked_at + chunk
+            if time.monotonic() >= until_s:
+                return None
+            chunk = min(chunk * 2, FEW - looked_at) if looked_at < tried else FEW - looked_at
+        return None
+
+    async def _of_events(self, events: Sequence[str], wanted: DeliveryFilter, page: Page) -> dict[str, Delivery]:
+        """What fits of the deliveries of these events, behind the page before."""
+        heads = await self.table.get([keys.event(id_) for id_ in events], without="body")
+        ids = [id_ for head in heads.values() for id_ in delivery_ids(head) if _is_behind(id_, page)]
+        return {each.id: each for each in await self._fitting(ids, wanted) if each is not None}
 
     # -- many: walked -------------------------------------------------------------------------
 
@@ -145,6 +170,17 @@ class AwsFindDeliveries(AwsFindEvents):
         lists = [each for name in LISTS for each in await self._lists(None, "everything", f"L#{name}#{{to}}")]
         begins = Question((*self.all_events(), *lists), low=part, high=f"{part}{LAST_OF_ALL}")
         return await self.next_ids(begins, Page(limit), limit)
+
+
+def _is_of_events(wanted: DeliveryFilter) -> bool:
+    """Whether it asks for what events have, and no better index answers it."""
+    if wanted.held or wanted.state is State.DEAD or (wanted.since_ms, wanted.until_ms) != (None, None):
+        return False
+    return (wanted.source, wanted.type, wanted.key) != (None, None, None)
+
+
+def _is_behind(id_: str, page: Page) -> bool:
+    return page.after is None or (id_ < page.after if page.newest_first else id_ > page.after)
 
 
 def is_held(row: Item) -> bool:

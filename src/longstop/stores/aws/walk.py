@@ -12,10 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from longstop.model.ids import format_uuid7, id_ms
+from longstop.model.ids import id_ms
 from longstop.model.listing import Listing, Page
 from longstop.stores.aws import table as keys
-from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.database import AwsDatabase
 
 T = TypeVar("T")
@@ -105,11 +104,7 @@ class AwsWalk(AwsDatabase):
         """
         if since_ms is None and until_ms is None and ended_until_ms is None:
             return None, None
-        marks = await self.marks()
-        ends_ms = [] if until_ms is None else [until_ms + marks.ahead_ms]
-        ends_ms += [] if ended_until_ms is None else [ended_until_ms + marks.ahead_ms + marks.early_ms]
-        low = None if since_ms is None else _lowest(since_ms - marks.behind_ms)
-        return low, _lowest(min(ends_ms)) if ends_ms else None
+        return (await self.marks()).received(since_ms, until_ms, ended_until_ms)
 
 
 def _lower(one: str | None, other: str) -> str:
@@ -118,12 +113,3 @@ def _lower(one: str | None, other: str) -> str:
 
 def _higher(one: str | None, other: str) -> str:
     return other if one is None else max(one, other)
-
-
-def _lowest(at_ms: int) -> str:
-    return format_uuid7(min(max(at_ms, 0), (1 << 48) - 1), 0)
-
-
-def ids_in(items: Sequence[Item]) -> list[str]:
-    """The ids of an index's rows."""
-    return [str(each["id"]) for each in items]

@@ -12,10 +12,10 @@ from longstop.model.dedup import DedupKey, dedup_digest
 from longstop.model.delivery import Attempt, Delivery, State
 from longstop.model.errors import LeaseLostError
 from longstop.model.event import Event, Receipt, ReceiptStatus
+from longstop.model.id_times import IdTimes
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.database import Marks
 from longstop.stores.aws.deliveries import leased_until
 from longstop.stores.aws.packing import (
     pack_attempt,
@@ -75,7 +75,7 @@ class AwsInbox(AwsReading):
     async def keep(self, view: View[Any], append: Append, apart: str | None = None) -> None:
         """Keep an event with its deliveries. apart: the name of its body, where that lies in the bucket."""
         view.put_new(self.event_item(append, apart))
-        await self.note_marks(view, lambda marks: _with(marks, append))
+        await self.note_marks(view, lambda times: _with(times, append))
         view.count((keys.COUNTERS, f"e#{append.event.source}"), "n")
         if not append.deliveries:
             view.count((keys.COUNTERS, "u"), "n")
@@ -291,7 +291,9 @@ class AwsInbox(AwsReading):
             if held is None:
                 return LeaseLostError(lease.delivery_id, lease.token)
             await self.deliveries.change(view, held, replace(settled, replaced_by=held.replaced_by))
-            await self.note_marks(view, lambda marks: marks.with_delivery(settled))
+            await self.note_marks(
+                view, lambda times: times.wider(settled.id, settled.received_at_ms, settled.ended_at_ms)
+            )
             if settlement.attempt is not None:
                 view.put_new(self.attempt_item(settled.id, settlement.attempt))
             return None
@@ -335,11 +337,11 @@ def circuit_item(circuit: Circuit) -> Item:
     return {"pk": partition, "sk": order, "row": pack_circuit(circuit)}
 
 
-def _with(marks: Marks, append: Append) -> Marks:
-    marks = marks.with_id(append.event.id, append.event.received_at_ms)
+def _with(times: IdTimes, append: Append) -> IdTimes:
+    times = times.wider(append.event.id, append.event.received_at_ms)
     for each in append.deliveries:
-        marks = marks.with_delivery(each)
-    return marks
+        times = times.wider(each.id, each.received_at_ms, each.ended_at_ms)
+    return times
 
 
 def _dedup_key(event: Event) -> Key | None:
