@@ -175,7 +175,6 @@ async def deploy(services: Services, wanted: Wanted, kms: bool) -> str:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("s3_server", ["ministack"], indirect=True)
 @pytest.mark.parametrize("kms", [False, True])
 async def test_a_stack_is_made_of_the_template_and_init_adds_what_the_emulator_left_out(
     wanted: Wanted, services: Services, kms: bool
