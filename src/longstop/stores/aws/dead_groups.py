@@ -106,7 +106,7 @@ async def _group(view: View[Any], new: Delivery) -> str:
 
 def _id(delivery: Delivery, text: str) -> str:
     about = pack((delivery.destination, delivery.reason, delivery.last_status, text))
-    return hashlib.blake2b(about, digest_size=8).hexdigest()
+    return hashlib.blake2b(about.encode(), digest_size=8).hexdigest()
 
 
 def _key_row(group: str, key: str) -> Key:

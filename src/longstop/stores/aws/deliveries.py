@@ -46,7 +46,7 @@ class Deliveries:
         return None
 
     async def change(self, view: View[Any], old: Delivery | None, new: Delivery) -> None:
-        """Put `new` in the place of `old`; None: it is a new one."""
+        """Put `new` in the place of `old`; None: it is a new one, whose event is written with it."""
         count(view, old, -1)
         count(view, new, 1)
         # While the row that says its group is there.
@@ -61,7 +61,7 @@ class Deliveries:
             view.lined_up.append(new)
         await self._change_seats(view, old, new)
         if old is None:
-            view.put_new(item)
+            view.put_beside(item)
         else:
             await view.put(item)
 

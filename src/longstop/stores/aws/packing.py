@@ -25,9 +25,10 @@ _STATE, _REASON, _WAIT = (DELIVERY_COLUMNS.index(each) for each in ("state", "re
 _OUTCOME, _ANSWER = (_ATTEMPT_COLUMNS.index(each) for each in ("outcome", "answer"))
 
 
-def pack(values: Sequence[Any]) -> bytes:
-    """A row's values. Text of which some is no UTF-8 is escaped; bytes are text, a character each."""
-    return json.dumps(values, separators=(",", ":"), default=_latin).encode()
+def pack(values: Sequence[Any]) -> str:
+    """A row's values, which a person who looks at the table can read. What is not ASCII is escaped; bytes are text, a
+    character each."""
+    return json.dumps(values, separators=(",", ":"), default=_latin)
 
 
 def _latin(value: Any) -> str:
@@ -51,7 +52,7 @@ def _unpack(what: str, packed: Any) -> list[Any]:
     return values
 
 
-def pack_delivery(delivery: Delivery) -> bytes:
+def pack_delivery(delivery: Delivery) -> str:
     """A delivery's row."""
     return pack(_delivery_values(delivery))
 
@@ -68,7 +69,7 @@ def to_delivery(item: Item) -> Delivery:
         raise UnreadableRowError("a delivery", str(error)) from error
 
 
-def pack_attempt(attempt: Attempt) -> bytes:
+def pack_attempt(attempt: Attempt) -> str:
     """An attempt's row."""
     return pack(_attempt_values(attempt))
 
@@ -84,7 +85,7 @@ def to_attempt(item: Item) -> Attempt:
         raise UnreadableRowError("an attempt", str(error)) from error
 
 
-def pack_circuit(circuit: Circuit) -> bytes:
+def pack_circuit(circuit: Circuit) -> str:
     """A circuit's row."""
     return pack(_circuit_values(circuit))
 
@@ -97,7 +98,7 @@ def to_circuit(item: Item) -> Circuit:
         raise UnreadableRowError("a circuit", str(error)) from error
 
 
-def pack_event(event: Event, delivery_ids: Sequence[str]) -> bytes:
+def pack_event(event: Event, delivery_ids: Sequence[str]) -> str:
     """All of an event but its body."""
     headers = [(name, value) for name, value in event.headers.raw]
     return pack((*_event_values(event), event.dedup, event.origin, headers, list(delivery_ids)))

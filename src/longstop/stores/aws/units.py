@@ -11,7 +11,7 @@ So the rules stay in the model, and there is no moment at which half of a unit h
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +29,10 @@ AT_ONCE = 8
 """So many transactions are under way together."""
 COUNTERS_MAX = 12
 """Room that is kept for counters in each transaction: those of a few sources and destinations."""
+
+
+UNGUARDED: Item = {}
+"""In the place of what an item was when it was read: it is written whatever is there."""
 
 
 class LaterError(Exception):
@@ -91,7 +95,9 @@ def _write(table: str, key: Key, base: Item | None, item: Item | None, stamp: st
     if base is None and item is None:
         return {}
     condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
-    if base is not None:
+    if base is UNGUARDED:
+        condition = {}
+    elif base is not None:
         values = {":v": {"S": str(base.get("v", ""))}}
         condition = {"ConditionExpression": "v = :v", "ExpressionAttributeValues": values}
     if item is None:
@@ -170,6 +176,11 @@ class View(Generic[T]):
         self.items[key] = item
         self.bytes += size_of(item)
 
+    def put_beside(self, item: Item) -> None:
+        """Write an item that comes and goes with another, which this unit writes as a new one: that one is guarded."""
+        self.base.setdefault(key_of(item), UNGUARDED)
+        self.put_new(item)
+
     async def drop(self, key: Key) -> None:
         """Delete an item, where it is there."""
         await self._keep_base(key)
@@ -205,7 +216,7 @@ class View(Generic[T]):
 
     async def head(self, key: Key) -> Item | None:
         """An event's item without its body, as it stands in the table."""
-        return (await self._turn.table.get([key], without="body")).get(key)
+        return await self._turn.head(key)
 
     def has_room(self, items: int, size: int) -> bool:
         """Whether so many more items, counters among them, of so many bytes fit into one transaction with these."""
@@ -234,6 +245,7 @@ class _Turn:
         self.table = table
         self.number = number
         self._fetched = seen
+        self._heads: dict[Key, Item | None] = {}
         self.written: dict[Key, Item | None] = {}
         self.blocked: set[Key] = set()
         self.home: dict[Key, _Transaction] = {}
@@ -243,6 +255,15 @@ class _Turn:
         missing = [key for key in wanted if key not in self._fetched]
         found = await self.table.get(missing) if missing else {}
         self._fetched.update((key, found.get(key)) for key in missing)
+
+    async def prefetch_heads(self, wanted: Sequence[Key]) -> None:
+        found = await self.table.get(wanted, without="body") if wanted else {}
+        self._heads.update((key, found.get(key)) for key in wanted)
+
+    async def head(self, key: Key) -> Item | None:
+        if key not in self._heads:
+            await self.prefetch_heads([key])
+        return self._heads[key]
 
     def know(self, items: Iterable[Item]) -> None:
         """These were read: they need not be fetched."""
@@ -299,11 +320,14 @@ class Units:
         self,
         units: Sequence[Callable[[View[T]], Awaitable[T]]],
         needs: Iterable[Key] = (),
-        seen: dict[Key, Item | None] | None = None,
+        seen: Mapping[Key, Item | None] | None = None,
+        heads: Sequence[Key] = (),
     ) -> list[T]:
         """Carry out units; what each came to, in order. All of it is durable on return.
 
-        needs: items that they will ask for, which are read together. seen: items as they were read a moment ago.
+        needs: items that they will ask for, which are read together. seen: items as they were read a moment ago, or
+        as they are held to be: where one is not so, its unit is run again on what is there. heads: what they ask for
+        without its body, once they are run again.
         Raises StoreUnavailableError: then some may have been carried out, and some not.
         """
         results: dict[int, T] = {}
@@ -312,6 +336,8 @@ class Units:
         for number in range(TURNS_MAX):
             turn = _Turn(self._table, known, number)
             await turn.prefetch(needs)
+            if number:
+                await turn.prefetch_heads(heads)
             again = await self._run_turn(turn, units, left, results)
             if not again:
                 return [results[place] for place in range(len(units))]

@@ -1,7 +1,7 @@
 """The way of every event: ports.Inbox over DynamoDB."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from typing import Any
@@ -36,13 +36,18 @@ class AwsInbox(AwsReading):
     """See ports.Inbox."""
 
     commits_at_once = 4
+    _duplicates_lately = False
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Receipt]:
         """See ports.Inbox. Raises ValueError where an id is taken."""
         apart = await self.put_bodies(appends)
         units = [self._appending(each, apart.get(each.event.id)) for each in appends]
         needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
-        receipts = await self.units.run(units, needs)
+        # Few are sent twice. So a key is held to be new, which the transaction checks, and is not read before it;
+        # but where some were just sent twice, others will be.
+        seen: Mapping[Key, Item | None] = {} if self._duplicates_lately else dict.fromkeys(needs)
+        receipts = await self.units.run(units, needs, seen, [keys.event(each.event.id) for each in appends])
+        self._duplicates_lately = any(each.status is ReceiptStatus.DUPLICATE for each in receipts)
         kept = {each.event_id for each in receipts}
         await self.drop_bodies([name for id_, name in apart.items() if id_ not in kept])
         return receipts
