@@ -13,8 +13,9 @@ settings; they neither verify nor deduplicate. For these two, see bench/requirem
 twice: with all that makes it quick (uvloop, httptools, no access log, 256 at a time), beside which the ratios are, and
 as `pip install uvicorn saq` has it (asyncio, h11, an access log, 20 at a time).
 
-On AWS it is an emulator that is measured, the same for both: what calls take there, and what they cost, is another
-matter. Beside it is what tutorials end in: a FastAPI route that sends the body to SQS, a call for each.
+On AWS it is an emulator that is measured, the same for both: what calls take there is another matter. Beside it is
+what tutorials end in: a FastAPI route that sends the body to SQS, a call for each. What the calls of each come to is
+counted in a run of its own (aws_meter.py).
 """
 
 import argparse
@@ -29,12 +30,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aws_meter import metered
 from places import Places
 
 HERE = Path(__file__).parent
@@ -147,6 +149,15 @@ def measure(name: str, store: str, connections: int, seconds: float) -> dict[str
     return figures
 
 
+def costs(contenders: Iterable[str], places: Places, connections: int, seconds: float) -> dict[str, dict[str, Any]]:
+    """What each one's calls come to, an event."""
+    made = {}
+    for name in contenders:
+        with metered(places.empty("aws")) as (url, meter):
+            made[name] = meter.row(measure(name, url, connections, seconds)["requests"])
+    return made
+
+
 def summary(runs: dict[str, list[dict[str, Any]]], beside: str) -> dict[str, dict[str, Any]]:
     """Medians over the rounds, and the ratios of the rate to that of the one beside, round by round."""
     result = {}
@@ -173,6 +184,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, figures in runs.items():
                 figures.append(measure(name, places.empty(options.store), options.connections, options.seconds))
+        spent = costs(contenders, places, options.connections, options.seconds) if options.store == "aws" else {}
     medians = summary(runs, BESIDE[options.store])
     print(f"{'':44}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}  ratios")
     for name, row in medians.items():
@@ -180,6 +192,8 @@ def main() -> None:
             f"{contenders[name]:44}{row['requests_per_s']:>11.0f}{row['p50_ms']:>9.1f}"
             f"{row['p99_ms']:>9.1f}{row['ratio']:>7.2f}  {min(row['ratios'])} to {max(row['ratios'])}"
         )
+    for name, row in spent.items():
+        print(f"{contenders[name]}, an event: {', '.join(f'{text} {figure}' for text, figure in row.items())}")
     machine = {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
     report = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -188,6 +202,7 @@ def main() -> None:
         "connections": options.connections,
         "seconds": options.seconds,
         "medians": medians,
+        "costs": spent,
         "runs": runs,
     }
     path = options.json or HERE / "results" / (
