@@ -8,7 +8,7 @@ import asyncio
 import json
 import math
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Meter:
     """What has gone through."""
 
     calls: Counter[str] = field(default_factory=Counter)
-    units: Counter[str] = field(default_factory=Counter)
+    units: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def row(self, events: int) -> dict[str, Any]:
         """An event's share, and what a million of them cost."""

@@ -8,7 +8,7 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | `M` | `store` | what this table holds, and how: format, shards |
 | `M` | `marks` | how far ids' times are ahead of and behind arrivals, at most; until when the store has lived |
 | `E#EVENT` | `e` | an event, with its body (or where that lies) and the ids of its deliveries |
-| `K#DIGEST` | `k` | a dedup key: its first event, the end of its window (`ttl`: a day after that) |
+| `K#BUCKET` | DIGEST | a dedup key: its first event, the end of its window (`ttl`: a day after that) |
 | `D#SHARD` | DELIVERY | a delivery that is scheduled or leased; `turn`, `expires`, `tries`: see the local indexes |
 | `A#DELIVERY` | `d` | a delivery that has ended |
 | `A#DELIVERY` | `a#NUMBER`, `x#NUMBER`, `n` | an attempt, an action, the last action's number |
@@ -51,6 +51,8 @@ FORMAT = 1
 SLOTS = 16
 """Of a counter: a transaction that meets another one at an item fails, so each takes a slot of its own."""
 
+DEDUP_BUCKETS = 64
+"""Each takes 500 new keys a second."""
 STATISTICS_SLOTS = 4
 """Of a bucket: what one process adds is in one of them, and whoever asks reads all."""
 TTL_AFTER_S = 86_400
@@ -146,8 +148,13 @@ def event(id_: str) -> Key:
 
 
 def dedup(digest: bytes) -> Key:
-    """A dedup key."""
-    return f"K#{digest.hex()}", "k"
+    """A dedup key. What is in a bucket is in order, and buckets are in the order of what is in them."""
+    return dedup_bucket(digest[0] * DEDUP_BUCKETS // 256), digest.hex()
+
+
+def dedup_bucket(number: int) -> str:
+    """The partition of the dedup keys of a bucket."""
+    return f"K#{number:02}"
 
 
 def ended(delivery_id: str) -> Key:

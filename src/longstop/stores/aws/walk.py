@@ -15,6 +15,7 @@ from typing import TypeVar
 from longstop.model.ids import id_ms
 from longstop.model.listing import Listing, Page
 from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.database import AwsDatabase
 
 T = TypeVar("T")
@@ -91,9 +92,17 @@ class AwsWalk(AwsDatabase):
         ids = [str(row["id"]) for row in rows]
         return [id_ for id_ in ids if id_ not in (page.after, high)][:n]
 
-    async def digests(self, asked: Question, after: str | None, n: int) -> list[str]:
-        """The next digests of dedup keys, in hex, behind one of them."""
-        return await self.next_ids(asked, Page(n, after, newest_first=False), n)
+    async def dedup_rows(self, after: str | None, n: int) -> list[Item]:
+        """The next dedup keys behind a digest (in hex), in the order of these."""
+        found: list[Item] = []
+        first = 0 if after is None else int(after[:2], 16) * keys.DEDUP_BUCKETS // 256
+        low = None if after is None else f"{after}~"
+        for number in range(first, keys.DEDUP_BUCKETS):
+            found += await self.table.query(keys.dedup_bucket(number), low, limit=n - len(found))
+            if len(found) == n:
+                break
+            low = None
+        return found
 
     async def received_within(
         self, since_ms: int | None, until_ms: int | None, ended_until_ms: int | None = None

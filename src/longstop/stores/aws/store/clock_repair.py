@@ -7,13 +7,13 @@ from dataclasses import replace
 from longstop.model.clock_guard import REPAIRS_MAX, ClockRepair
 from longstop.model.delivery import Delivery, State
 from longstop.stores.aws import table as keys
-from longstop.stores.aws.attributes import Key
+from longstop.stores.aws.attributes import Key, key_of
 from longstop.stores.aws.deliveries import leased_until
 from longstop.stores.aws.packing import to_delivery
 from longstop.stores.aws.store.inbox import AwsInbox
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
-from longstop.stores.aws.walk import AwsWalk, Question, Range
+from longstop.stores.aws.walk import AwsWalk
 
 
 class AwsClockRepair(AwsInbox, AwsWalk):
@@ -73,16 +73,14 @@ class AwsClockRepair(AwsInbox, AwsWalk):
 
     async def _mend_dedup(self, repair: ClockRepair) -> int:
         latest_ms = repair.now_ms + repair.dedup_ms
-        ranges = tuple(Range("everything", f"K#{shard}") for shard in self.keys.all_shards())
         after: str | None = None
         over_long: list[Key] = []
         while len(over_long) < REPAIRS_MAX:
-            digests = await self.digests(Question(ranges), after, REPAIRS_MAX)
-            found = await self.table.get([keys.dedup(bytes.fromhex(each)) for each in digests])
-            over_long += [key for key, row in found.items() if int(row["until_ms"]) > latest_ms]
-            if len(digests) < REPAIRS_MAX:
+            rows = await self.dedup_rows(after, REPAIRS_MAX)
+            over_long += [key_of(row) for row in rows if int(row["until_ms"]) > latest_ms]
+            if len(rows) < REPAIRS_MAX:
                 break
-            after = digests[-1]
+            after = str(rows[-1]["sk"])
 
         def mending(key: Key) -> Callable[[View[bool]], Awaitable[bool]]:
             async def unit(view: View[bool]) -> bool:

@@ -90,13 +90,8 @@ class AwsInbox(AwsReading):
     def dedup_item(self, key: DedupKey) -> Item:
         """A dedup key's row."""
         partition, order = keys.dedup(key.digest)
-        digest = key.digest.hex()
         item: Item = {"pk": partition, "sk": order, "event_id": key.event_id, "until_ms": key.until_ms}
-        return item | {
-            "id": digest,
-            "of_all": f"K#{self.keys.shard_of(digest)}",
-            "ttl": keys.ttl_after(key.until_ms),
-        }
+        return item | {"ttl": keys.ttl_after(key.until_ms)}
 
     async def is_kept(self, view: View[Receipt], append: Append) -> bool:
         """Whether it was kept by a try whose answer was lost. Raises ValueError where its id is another's."""

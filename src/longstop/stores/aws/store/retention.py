@@ -11,12 +11,12 @@ from longstop.model.event import Event
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
 from longstop.ports import WithoutSpans
 from longstop.stores.aws import table as keys
-from longstop.stores.aws.attributes import Item, key_of
+from longstop.stores.aws.attributes import Item, Key, key_of
 from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery, to_event
 from longstop.stores.aws.store.decisions import AwsDecisions
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
-from longstop.stores.aws.walk import AwsWalk, Question, Range
+from longstop.stores.aws.walk import AwsWalk
 
 HISTORY_MAX = 60
 """So many attempts and actions of a delivery go in the transaction in which its event does; more go before it."""
@@ -191,13 +191,10 @@ class AwsRetention(AwsDecisions, AwsWalk, WithoutSpans):
     async def forget_dedup(self, now_ms: int) -> int:
         """See ports.Retention. A thousand at a time, from where it got to: the service deletes them by itself, but late
         and not everywhere."""
-        ranges = tuple(Range("everything", f"K#{shard}") for shard in self.keys.all_shards())
-        digests = await self.digests(Question(ranges), self._dedup_after, DEDUP_AT_ONCE)
-        self._dedup_after = digests[-1] if len(digests) == DEDUP_AT_ONCE else None
+        rows = await self.dedup_rows(self._dedup_after, DEDUP_AT_ONCE)
+        self._dedup_after = str(rows[-1]["sk"]) if len(rows) == DEDUP_AT_ONCE else None
 
-        def dropping(digest: str) -> Callable[[View[bool]], Awaitable[bool]]:
-            key = keys.dedup(bytes.fromhex(digest))
-
+        def dropping(key: Key) -> Callable[[View[bool]], Awaitable[bool]]:
             async def unit(view: View[bool]) -> bool:
                 kept = await view.get(key)
                 if kept is None or int(kept["until_ms"]) > now_ms:
@@ -207,5 +204,5 @@ class AwsRetention(AwsDecisions, AwsWalk, WithoutSpans):
 
             return unit
 
-        needs = [keys.dedup(bytes.fromhex(each)) for each in digests]
-        return sum(await self.units.run([dropping(each) for each in digests], needs))
+        over = {key_of(row): row for row in rows if int(row["until_ms"]) <= now_ms}
+        return sum(await self.units.run([dropping(key) for key in over], seen=over))

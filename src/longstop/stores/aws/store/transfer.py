@@ -11,7 +11,6 @@ from longstop.stores.aws.attributes import Item, key_of
 from longstop.stores.aws.packing import pack
 from longstop.stores.aws.store.retention import HISTORY_MAX, AwsRetention
 from longstop.stores.aws.units import View
-from longstop.stores.aws.walk import Question, Range
 
 
 class AwsTransfer(AwsRetention):
@@ -78,15 +77,8 @@ class AwsTransfer(AwsRetention):
 
     async def dedup_keys(self, after: bytes | None, limit: int) -> Sequence[DedupKey]:
         """See ports.Transfer."""
-        ranges = tuple(Range("everything", f"K#{shard}") for shard in self.keys.all_shards())
-        digests = await self.digests(Question(ranges), None if after is None else after.hex(), limit)
-        found = await self.table.get([keys.dedup(bytes.fromhex(each)) for each in digests])
-        rows = [found.get(keys.dedup(bytes.fromhex(each))) for each in digests]
-        return [
-            DedupKey(bytes.fromhex(digest), str(row["event_id"]), int(row["until_ms"]))
-            for digest, row in zip(digests, rows, strict=True)
-            if row is not None
-        ]
+        rows = await self.dedup_rows(None if after is None else after.hex(), limit)
+        return [DedupKey(bytes.fromhex(str(row["sk"])), str(row["event_id"]), int(row["until_ms"])) for row in rows]
 
     async def keep_dedup_keys(self, given: Sequence[DedupKey]) -> None:
         """See ports.Transfer."""
