@@ -359,3 +359,17 @@ def test_every_state_can_be_asked_for() -> None:
     from longstop.edges.operators.api.queries import Standing
 
     assert set(get_args(Standing)) == {*(state.value for state in State), "held"}
+
+
+async def test_a_list_that_follows_what_is_written_says_so(
+    api: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from longstop.model.listing import Listing
+
+    assert not (await get(api, "deliveries"))["may_lag"]
+
+    async def find(*_asked: object) -> Listing[Any]:
+        return Listing((), None, may_lag=True)
+
+    monkeypatch.setattr(store, "find_deliveries", find)
+    assert (await get(api, "deliveries"))["may_lag"]

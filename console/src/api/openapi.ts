@@ -111,6 +111,8 @@ export interface components {
         Conversation: {
             items: components["schemas"]["EventWithHistory"][];
             key: string;
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
@@ -132,6 +134,8 @@ export interface components {
             /** Format: date-time */
             from: string;
             items: components["schemas"]["DeadGroup"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
             step_s: number;
@@ -398,71 +402,99 @@ export interface components {
         };
         Items_Alert_: {
             items: components["schemas"]["Alert"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Attempt_: {
             items: components["schemas"]["Attempt"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_AuditEntry_: {
             items: components["schemas"]["AuditEntry"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Delivery_: {
             items: components["schemas"]["Delivery"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Destination_: {
             items: components["schemas"]["Destination"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Event_: {
             items: components["schemas"]["Event"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Job_: {
             items: components["schemas"]["Job"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_KeptSession_: {
             items: components["schemas"]["KeptSession"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Node_: {
             items: components["schemas"]["Node"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Rejection_: {
             items: components["schemas"]["Rejection"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Silence_: {
             items: components["schemas"]["Silence"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Source_: {
             items: components["schemas"]["Source"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_Token_: {
             items: components["schemas"]["Token"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };
         Items_User_: {
             items: components["schemas"]["User"][];
+            /** @default false */
+            may_lag: boolean;
             next?: string | null;
             searched_to?: string | null;
         };

@@ -33,6 +33,8 @@ export interface Page<Row> {
   next?: string | null;
   /** A search that ended early: how far back it came. */
   searched_to?: Time | null;
+  /** What came or changed a moment ago may be missing. */
+  may_lag?: boolean;
 }
 
 export type Session = Schemas['Session'];

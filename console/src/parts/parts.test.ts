@@ -10,6 +10,7 @@ import { who } from '../session.svelte';
 import ActionPanel from './ActionPanel.svelte';
 import Chips from './Chips.svelte';
 import Id from './Id.svelte';
+import Pages from './Pages.svelte';
 import State from './State.svelte';
 import Table from './Table.svelte';
 import Time from './Time.svelte';
@@ -207,4 +208,10 @@ test('who may not replay is told so before asking', () => {
   expect(panel.querySelector('form')).toBe(null);
   expect(panel.querySelector('code')?.textContent).toBe('replay');
   who.session = null;
+});
+
+test('a list that may lag says so, also where it is all on one page', () => {
+  const text = show(Pages, { next: null, shown: 0, mayLag: true }).textContent ?? '';
+  expect(text).toContain('0 shown; what came or changed a moment ago may be missing');
+  expect(show(Pages, { next: null, shown: 3, mayLag: false }).textContent?.trim()).toBe('');
 });

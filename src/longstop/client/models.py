@@ -31,6 +31,11 @@ class Items(BaseModel, Generic[T]):
         description="A search that no index answers took too long: everything down to (oldest first: up to) this time "
         "was looked at, and `next` goes on. Such a page may be short or empty.",
     )
+    may_lag: bool = Field(
+        default=False,
+        description="The store finds these by an index that follows what is written: what came or changed a moment ago "
+        "may be missing.",
+    )
 
 
 class Edit(BaseModel):

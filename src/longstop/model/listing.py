@@ -112,6 +112,8 @@ class Listing(Generic[T]):
     next_after: str | None
     searched_to_ms: int | None = None
     """Patience ended: all that was received down to (oldest first: up to) about this time was looked at."""
+    may_lag: bool = False
+    """Found by an index that follows what is written: what came or changed a moment ago may be missing."""
 
 
 @dataclass(frozen=True, slots=True)

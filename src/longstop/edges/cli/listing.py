@@ -62,6 +62,8 @@ async def say_what_is_not_shown(what: str, found: "RowPage", page: Page, rows: "
             say([f"More than {more} more; --after {found.next} goes on."])
     elif not found.items:
         say([f"No {what} matches."])
+    if found.may_lag:
+        say(["What came or changed a moment ago may be missing: on AWS, lists follow what is written."])
 
 
 async def _count(page: Page, rows: "RowList") -> tuple[int, bool]:

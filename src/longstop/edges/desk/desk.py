@@ -24,12 +24,13 @@ JobStep = Literal["pause", "resume", "cancel"]
 class RowPage:
     """The rows of one page; `next` asks for the following one as `Page.after`, None where this was the last.
 
-    `searched_to`: as `Listing.searched_to_ms`.
+    `searched_to` and `may_lag`: as those of a `Listing`.
     """
 
     items: Sequence[Row]
     next: str | None = None
     searched_to: str | None = None
+    may_lag: bool = False
 
 
 @dataclass(frozen=True, slots=True)

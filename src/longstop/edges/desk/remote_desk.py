@@ -84,7 +84,7 @@ class RemoteDesk:
             items += found["items"]
             cursor = found["next"]
             if cursor is None or found["searched_to"] is not None or len(items) >= page.limit:
-                return RowPage(items, cursor, found["searched_to"])
+                return RowPage(items, cursor, found["searched_to"], found.get("may_lag", False))
 
     def _list(self, parts: tuple[str, ...], query: Mapping[str, Any]) -> RowList:
         async def page(page: Page) -> RowPage:

@@ -284,7 +284,7 @@ class StoreDesk:
 
 
 def _page(found: Listing[Any], items: Sequence[Row]) -> RowPage:
-    return RowPage(items, found.next_after, rfc3339(found.searched_to_ms))
+    return RowPage(items, found.next_after, rfc3339(found.searched_to_ms), found.may_lag)
 
 
 def _bare(found: Listing[Any]) -> RowPage:

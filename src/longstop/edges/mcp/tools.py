@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longstop.edges.desk.desk import ByIds, Desk
+from longstop.edges.desk.desk import ByIds, Desk, RowPage
 from longstop.edges.rows.events import text_row
 from longstop.edges.rows.known import as_stored
 from longstop.edges.rows.times import TIMES_EXPECTED, read_time
@@ -74,7 +74,7 @@ class Looking:
         """List deliveries (one event for one destination), the newest first; by itself those that are dead."""
         wanted = self._filter(state, reason, status, error, source, destination, type, key, since, until)
         found = await self._desk.deliveries(wanted).page(Page(limit))
-        return {"deliveries": found.items, "more": found.next is not None, "searched_to": found.searched_to}
+        return {"deliveries": found.items, **_rest(found)}
 
     async def list_events(
         self,
@@ -101,7 +101,7 @@ class Looking:
             unrouted,
         )
         found = await self._desk.events(wanted).page(Page(limit))
-        return {"events": found.items, "more": found.next is not None, "searched_to": found.searched_to}
+        return {"events": found.items, **_rest(found)}
 
     async def refused_requests(
         self,
@@ -201,6 +201,11 @@ class Looking:
         if text is not None and at_ms is None:
             raise ToolRefusedError(f"{name}: expected {TIMES_EXPECTED}")
         return at_ms
+
+
+def _rest(found: RowPage) -> Row:
+    """What is to be known of a page besides what is on it."""
+    return {"more": found.next is not None, "searched_to": found.searched_to, "may_lag": found.may_lag}
 
 
 def _with_last_attempts(event: Row) -> Row:

@@ -55,7 +55,7 @@ class AwsFindDeliveries(AwsFindEvents):
         behind = [id_ for id_ in ids if _is_behind(id_, page)]
         rows = [each for each in await self._fitting(behind, wanted) if each is not None]
         shown = tuple(rows[: page.limit])
-        return Listing(shown, shown[-1].id if len(rows) > page.limit else None)
+        return Listing(shown, shown[-1].id if len(rows) > page.limit else None, may_lag=True)
 
     # -- few: gathered and sorted -------------------------------------------------------------
 
@@ -105,7 +105,8 @@ class AwsFindDeliveries(AwsFindEvents):
             whole = list(found) if is_all else times.before_others(found, events[-1], page.newest_first)
             if is_all or len(whole) > page.limit:
                 shown = sorted(whole, reverse=page.newest_first)[: page.limit]
-                return Listing(tuple(found[id_] for id_ in shown), shown[-1] if len(whole) > page.limit else None)
+                after = shown[-1] if len(whole) > page.limit else None
+                return Listing(tuple(found[id_] for id_ in shown), after, may_lag=True)
             rest, looked_at = replace(rest, after=events[-1]), looked_at + chunk
             if time.monotonic() >= until_s:
                 return None

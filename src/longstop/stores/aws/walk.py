@@ -60,12 +60,12 @@ class AwsWalk(AwsDatabase):
             shown += [(id_, row) for id_, row in zip(ids, await pick(ids), strict=True) if row is not None]
             if len(shown) > page.limit:
                 shown = shown[: page.limit]
-                return Listing(tuple(row for _, row in shown), shown[-1][0])
+                return Listing(tuple(row for _, row in shown), shown[-1][0], may_lag=True)
             if len(ids) < chunk:
-                return Listing(tuple(row for _, row in shown), None)
+                return Listing(tuple(row for _, row in shown), None, may_lag=True)
             rest = replace(rest, after=ids[-1])
             if time.monotonic() >= until_s:
-                return Listing(tuple(row for _, row in shown), ids[-1], id_ms(ids[-1]))
+                return Listing(tuple(row for _, row in shown), ids[-1], id_ms(ids[-1]), may_lag=True)
             chunk = min(chunk * 2, CHUNK_MAX)
 
     async def next_ids(self, asked: Question, page: Page, n: int) -> list[str]:

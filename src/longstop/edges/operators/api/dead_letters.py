@@ -42,7 +42,7 @@ def router(services: Services) -> APIRouter:
         except ValueError as error:
             raise invalid("query.steps", None, str(error)) from None
         found = await services.store.dead_groups(wanted, limit, over)
-        around = {"next": None, "searched_to": None, "from": rfc3339(over.from_ms), "step_s": step}
+        around = {"next": None, "searched_to": None, "may_lag": False, "from": rfc3339(over.from_ms), "step_s": step}
         return await list_of(services.clock, "items", as_json(DeadGroup, map(group_row, found)), around)
 
     return api

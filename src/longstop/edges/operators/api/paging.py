@@ -65,6 +65,7 @@ async def items(
         **more,
         "next": None if found.next_after is None else cursor_of(found.next_after),
         "searched_to": None if found.searched_to_ms is None else rfc3339(found.searched_to_ms),
+        "may_lag": found.may_lag,
     }
     return await list_of(services.clock, "items", as_json(model, rows), around)
 
