@@ -1,11 +1,12 @@
 """What can be asked of a store: filters, pages, and what comes back."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, Self, TypeVar
 
 from longstop.model.action import ActionRecord, Edit
 from longstop.model.delivery import Attempt, DeadReason, Delivery, State
+from longstop.model.error_group import says
 from longstop.model.event import Event
 from longstop.model.value import value
 
@@ -63,6 +64,15 @@ class EventFilter:
     unrouted: bool = False
     """Only events without any delivery."""
 
+    def fits(self, event: Event) -> bool:
+        """Whether it lets an event through by what the event says of itself: not by its body, nor by where it went."""
+        return (
+            self.source in (None, event.source)
+            and self.type in (None, event.type)
+            and self.key in (None, event.key)
+            and _within(event.received_at_ms, self.since_ms, self.until_ms)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
@@ -88,6 +98,38 @@ class DeliveryFilter:
     received_since_ms: int | None = None
     """By `received_at_ms`."""
     received_until_ms: int | None = None
+
+    def implied(self) -> Self:
+        """The same with the state that what it asks for has."""
+        if self.reason is not None and self.state is None:
+            return replace(self, state=State.DEAD)
+        if self.held and self.state is None:
+            return replace(self, state=State.SCHEDULED)
+        return self
+
+    def fits(self, delivery: Delivery) -> bool:
+        """Whether it lets a delivery through by what that says of itself: not by its event's body, nor by its place in
+        line (`contains`, `held`)."""
+        return (
+            self.state in (None, delivery.state)
+            and self.source in (None, delivery.source)
+            and self.destination in (None, delivery.destination)
+            and self.type in (None, delivery.type)
+            and self.key in (None, delivery.key)
+            and self.reason in (None, delivery.reason)
+            and self.status in (None, delivery.last_status)
+            and (self.error is None or says(delivery.last_error, self.error))
+            and _within(delivery.ended_at_ms, self.since_ms, self.until_ms)
+            and _within(delivery.received_at_ms, self.received_since_ms, self.received_until_ms)
+        )
+
+
+def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bool:
+    if since_ms is None and until_ms is None:
+        return True
+    if at_ms is None:
+        return False
+    return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from longstop.model.delivery import Delivery, State
-from longstop.model.error_group import says
 from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
 from longstop.stores.aws import dead_groups
 from longstop.stores.aws import table as keys
@@ -36,7 +35,7 @@ class AwsFindDeliveries(AwsFindEvents):
 
     async def find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
         """See ports.Lookups."""
-        wanted = _implied(wanted)
+        wanted = wanted.implied()
         if _is_of_events(wanted) and (found := await self._by_events(wanted, page)) is not None:
             return found
         few = await self._few(wanted)
@@ -193,36 +192,4 @@ def _fitting(row: Item | None, wanted: DeliveryFilter) -> Delivery | None:
     if row is None or (wanted.held is not None and is_held(row) is not wanted.held):
         return None
     delivery = to_delivery(row)
-    return delivery if _fits(delivery, wanted) else None
-
-
-def _implied(wanted: DeliveryFilter) -> DeliveryFilter:
-    """The filter with the state that what it asks for has."""
-    if wanted.reason is not None and wanted.state is None:
-        return replace(wanted, state=State.DEAD)
-    if wanted.held and wanted.state is None:
-        return replace(wanted, state=State.SCHEDULED)
-    return wanted
-
-
-def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:
-    return (
-        wanted.state in (None, delivery.state)
-        and wanted.source in (None, delivery.source)
-        and wanted.destination in (None, delivery.destination)
-        and wanted.type in (None, delivery.type)
-        and wanted.key in (None, delivery.key)
-        and wanted.reason in (None, delivery.reason)
-        and wanted.status in (None, delivery.last_status)
-        and (wanted.error is None or says(delivery.last_error, wanted.error))
-        and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
-        and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
-    )
-
-
-def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bool:
-    if since_ms is None and until_ms is None:
-        return True
-    if at_ms is None:
-        return False
-    return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
+    return delivery if wanted.fits(delivery) else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from longstop.model.event import Event
 from longstop.model.listing import EventFilter, KeptEvent, Listing, Page
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.reading import AwsReading
@@ -49,13 +48,8 @@ def _names_one(wanted: EventFilter) -> bool:
 
 
 def _fits(kept: KeptEvent, wanted: EventFilter) -> bool:
-    event: Event = kept.event
     return (
-        wanted.source in (None, event.source)
-        and wanted.type in (None, event.type)
-        and wanted.key in (None, event.key)
+        wanted.fits(kept.event)
         and not (wanted.unrouted and kept.deliveries)
-        and (wanted.since_ms is None or event.received_at_ms >= wanted.since_ms)
-        and (wanted.until_ms is None or event.received_at_ms < wanted.until_ms)
-        and (wanted.contains is None or wanted.contains in event.body)
+        and (wanted.contains is None or wanted.contains in kept.event.body)
     )

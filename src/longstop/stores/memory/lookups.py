@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import DeadReason, Delivery, State
-from longstop.model.error_group import group_of, says
+from longstop.model.error_group import group_of
 from longstop.model.ids import END_CHARS, id_ms
 from longstop.model.listing import (
     Counts,
@@ -157,27 +157,15 @@ class MemoryLookups(MemoryRows):
     def _event_fits(self, event_id: str, wanted: EventFilter) -> bool:
         event = self._events[event_id]
         return (
-            wanted.source in (None, event.source)
-            and wanted.type in (None, event.type)
-            and wanted.key in (None, event.key)
-            and _within(event.received_at_ms, wanted.since_ms, wanted.until_ms)
+            wanted.fits(event)
             and (wanted.contains is None or wanted.contains in event.body)
             and not (wanted.unrouted and self._delivery_ids_of[event_id])
         )
 
     def _delivery_fits(self, delivery: Delivery, wanted: DeliveryFilter) -> bool:
         return (
-            wanted.state in (None, delivery.state)
-            and wanted.source in (None, delivery.source)
-            and wanted.destination in (None, delivery.destination)
-            and wanted.type in (None, delivery.type)
-            and wanted.key in (None, delivery.key)
-            and wanted.reason in (None, delivery.reason)
-            and wanted.status in (None, delivery.last_status)
-            and (wanted.error is None or says(delivery.last_error, wanted.error))
+            wanted.fits(delivery)
             and wanted.held in (None, self._is_held(delivery))
-            and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
-            and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
             and (wanted.contains is None or wanted.contains in self._events[delivery.event_id].body)
         )
 
@@ -187,14 +175,6 @@ class MemoryLookups(MemoryRows):
             return False
         free = self._free.get((delivery.destination, delivery.lane))
         return free is None or free.id != delivery.id
-
-
-def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bool:
-    if since_ms is None and until_ms is None:
-        return True
-    if at_ms is None:
-        return False
-    return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)
 
 
 def _group(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from longstop.model.delivery import Delivery, State
-from longstop.model.error_group import says
 from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
 from longstop.stores.redis import dead_groups
 from longstop.stores.redis.find_events import RedisFindEvents, given, of_key
@@ -34,7 +33,7 @@ class RedisFindDeliveries(RedisFindEvents):
     """Pages of deliveries."""
 
     async def _find_deliveries(self, wanted: DeliveryFilter, page: Page) -> Listing[Delivery]:
-        wanted = _implied(wanted)
+        wanted = wanted.implied()
         if _is_of_events(wanted) and (found := await self._by_events(wanted, page)) is not None:
             return found
         asked, is_whole = await self._question(wanted)
@@ -157,7 +156,7 @@ class RedisFindDeliveries(RedisFindEvents):
 
     async def _fitting(self, ids: Sequence[str], wanted: DeliveryFilter) -> list[Delivery | None]:
         found = await self._deliveries(ids, _texts(wanted))
-        fitting = [each if each is not None and _fits(each, wanted) else None for each in found]
+        fitting = [each if each is not None and wanted.fits(each) else None for each in found]
         if wanted.held is not None:
             held = await self._held({each.id: each for each in fitting if each is not None})
             fitting = [each if each is not None and (each.id in held) is wanted.held else None for each in fitting]
@@ -176,15 +175,6 @@ class RedisFindDeliveries(RedisFindEvents):
         return {each.id for each, score in zip(asked, scores, strict=True) if score is not None}
 
 
-def _implied(wanted: DeliveryFilter) -> DeliveryFilter:
-    """The filter with the state that what it asks for has."""
-    if wanted.reason is not None and wanted.state is None:
-        return replace(wanted, state=State.DEAD)
-    if wanted.held and wanted.state is None:
-        return replace(wanted, state=State.SCHEDULED)
-    return wanted
-
-
 def _is_of_events(wanted: DeliveryFilter) -> bool:
     """Whether it asks for what events have, and no better set answers it."""
     if wanted.held or wanted.state is State.DEAD or (wanted.since_ms, wanted.until_ms) != (None, None):
@@ -196,26 +186,3 @@ def _texts(wanted: DeliveryFilter) -> list[bytes]:
     """What stands in the row of whatever fits, as it stands there."""
     given = (wanted.source, wanted.destination, wanted.type, wanted.key)
     return [wire(text) for text in given if text is not None]
-
-
-def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:
-    return (
-        wanted.state in (None, delivery.state)
-        and wanted.source in (None, delivery.source)
-        and wanted.destination in (None, delivery.destination)
-        and wanted.type in (None, delivery.type)
-        and wanted.key in (None, delivery.key)
-        and wanted.reason in (None, delivery.reason)
-        and wanted.status in (None, delivery.last_status)
-        and (wanted.error is None or says(delivery.last_error, wanted.error))
-        and _within(delivery.ended_at_ms, wanted.since_ms, wanted.until_ms)
-        and _within(delivery.received_at_ms, wanted.received_since_ms, wanted.received_until_ms)
-    )
-
-
-def _within(at_ms: int | None, since_ms: int | None, until_ms: int | None) -> bool:
-    if since_ms is None and until_ms is None:
-        return True
-    if at_ms is None:
-        return False
-    return (since_ms is None or since_ms <= at_ms) and (until_ms is None or at_ms < until_ms)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from longstop.model.errors import UnreadableRowError
-from longstop.model.event import Event
 from longstop.model.listing import EventFilter, KeptEvent, Listing, Page
 from longstop.stores.redis.keys import hash_of
 from longstop.stores.redis.packing import pack
@@ -31,7 +30,7 @@ class RedisFindEvents(RedisReading, RedisWalk):
         async def pick(ids: Sequence[str]) -> Sequence[KeptEvent | None]:
             fitting = ids if is_whole else await self._fitting_events(ids, wanted)
             kept = await self._kept_events(fitting, with_bodies=False)
-            found = {each.event.id: each for each in kept if each is not None and _fits(each.event, wanted)}
+            found = {each.event.id: each for each in kept if each is not None and wanted.fits(each.event)}
             return [found.get(id_) for id_ in ids]
 
         return await self._walk(Question(tuple(ranges), low=low, high=high), page, pick, is_whole)
@@ -51,7 +50,7 @@ class RedisFindEvents(RedisReading, RedisWalk):
         fitting = list(ids)
         if not _names_one(replace(wanted, contains=None)):
             heads = await self._heads(ids)
-            fitting = [head.id for head in heads if head is not None and _fits(head, wanted)]
+            fitting = [head.id for head in heads if head is not None and wanted.fits(head)]
         if wanted.contains is None:
             return fitting
         having = await self._having(fitting, wanted.contains)
@@ -102,14 +101,3 @@ def _names_one(wanted: EventFilter) -> bool:
     named = [each for each in (wanted.source, wanted.type, wanted.key) if each is not None]
     others = (wanted.contains, wanted.since_ms, wanted.until_ms)
     return len(named) + wanted.unrouted <= 1 and others == (None, None, None)
-
-
-def _fits(event: Event, wanted: EventFilter) -> bool:
-    """All but what its body holds, and that it is unrouted, which the set says whose ids are walked."""
-    return (
-        wanted.source in (None, event.source)
-        and wanted.type in (None, event.type)
-        and wanted.key in (None, event.key)
-        and (wanted.since_ms is None or event.received_at_ms >= wanted.since_ms)
-        and (wanted.until_ms is None or event.received_at_ms < wanted.until_ms)
-    )
