@@ -19,11 +19,13 @@ from typing import Any
 import pytest
 
 from child_servers import ending_with_us, spawn
+from longstop.stores.aws.setup.wanted import RECEIVES_MAX, Wanted, dead_queue_attributes, queue_attributes
 from longstop.stores.aws.table import definition
 
 KINDS = ("ministack", "moto")
 ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLEOFTESTS01", "the-secret-key-of-these-tests"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": "eu-central-1"}
+REGION = "eu-central-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
 """What a program of a test is told; the emulators take any."""
 _PYTHON = Path(sys.prefix, "aws", "bin", "python")
 _NUMBERS = itertools.count()
@@ -103,13 +105,30 @@ class AwsServer:
         self.call("DynamoDB_20120810.CreateTable", definition(name))
         return name
 
+    def store(self) -> str:
+        """What `store.url` is to be for a new store as users have it: a table, two queues and a bucket."""
+        table, bucket = self.table(), self.bucket()
+        wanted = Wanted(REGION, table, queue=table)
+        self._queue(wanted.dead_queue, dead_queue_attributes())
+        gives_up = {"deadLetterTargetArn": self._arn(wanted.dead_queue), "maxReceiveCount": RECEIVES_MAX}
+        self._queue(table, queue_attributes(wanted.visibility_s) | {"RedrivePolicy": json.dumps(gives_up)})
+        return f"aws://{REGION}?table={table}&queue={table}&bucket={bucket}&shards=2&endpoint={self.url}"
+
+    def _queue(self, name: str, attributes: dict[str, str]) -> None:
+        self.call("AmazonSQS.CreateQueue", {"QueueName": name, "Attributes": attributes})
+
+    def _arn(self, queue: str) -> str:
+        url = self.call("AmazonSQS.GetQueueUrl", {"QueueName": queue})["QueueUrl"]
+        asked = {"QueueUrl": url, "AttributeNames": ["QueueArn"]}
+        return str(self.call("AmazonSQS.GetQueueAttributes", asked)["Attributes"]["QueueArn"])
+
     def call(self, target: str, given: dict[str, Any]) -> Any:
         """Ask it something of a service whose protocol is JSON."""
         service = "sqs" if target.startswith("AmazonSQS") else "dynamodb"
         headers = {
             "X-Amz-Target": target,
             "Content-Type": "application/x-amz-json-1.0",
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/eu-central-1/{service}/aws4_request",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request",
         }
         asked = urllib.request.Request(self.url, json.dumps(given).encode(), headers)
         with urllib.request.urlopen(asked, timeout=30) as answer:

@@ -94,7 +94,7 @@ def new_store(request: pytest.FixtureRequest, store_kind: str) -> Iterator[Calla
         elif store_kind == "aws":
             emulator: aws_server.AwsServer = request.getfixturevalue("aws_emulator")
             stack.enter_context(mock.patch.dict(os.environ, aws_server.CREDENTIALS))
-            yield lambda: f"aws://eu-central-1?table={emulator.table()}&shards=2&endpoint={emulator.url}"
+            yield emulator.store
         else:
             yield lambda: SQLITE
 
