@@ -46,6 +46,12 @@ class AwsLargeBodies(AwsDatabase):
             await self.close()
             raise
 
+    async def close(self) -> None:
+        """See ports.Store."""
+        await super().close()
+        if self._bodies is not None:
+            await self._bodies.close()
+
     async def _find_place(self) -> None:
         here = None if self._bodies is None else await self._bodies.open()
 
