@@ -37,7 +37,7 @@ PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 CLOUD = ("aws",)
 """Likewise, and each call takes milliseconds."""
-STORES = ("memory", *PERSISTING)
+STORES = ("memory", *PERSISTING, *CLOUD)
 CUT_AT_MS = (2, 3, 5, 9, 100_000, 400_000, 1_600_000, 2**46)
 """Where the spans of a PostgreSQL store end, behind AT_MS: what a test appends is in several of them, and nobody cuts
 another one."""
@@ -46,15 +46,27 @@ _NUMBERS = itertools.count()
 
 
 def chosen(possible: Sequence[str], otherwise: Sequence[str] | None = None) -> list[str]:
-    """Those of a test's possible stores that STORES names; where it is not set, all of them or what is given."""
+    """Those of a test's possible stores that STORES names; where it is not set, what is given, or all but the cloud."""
     named = os.environ.get("STORES")
     if named is None:
-        return list(possible if otherwise is None else otherwise)
+        return [name for name in possible if name not in CLOUD] if otherwise is None else list(otherwise)
     wanted = named.split(",")
-    if unknown := set(wanted) - {*STORES, *CLOUD}:
-        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join((*STORES, *CLOUD))}")
-    # What runs on every store that persists runs on those, too, where they are named.
-    return [name for name in (*possible, *(CLOUD if set(PERSISTING) <= set(possible) else ())) if name in wanted]
+    if unknown := set(wanted) - {*STORES}:
+        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join(STORES)}")
+    return [name for name in possible if name in wanted]
+
+
+def choose_stores(metafunc: pytest.Metafunc, otherwise: Sequence[str] | None = None) -> None:
+    """Run a test whose programs keep events on each of the chosen stores."""
+    if "store_kind" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker
+    if mark("any_store"):
+        otherwise = ["sqlite"]
+    kinds: list[object] = [*chosen((*PERSISTING, *CLOUD), otherwise)]
+    if (alone := mark("sqlite_alone")) is not None:
+        kinds = [*chosen(["sqlite"])] or [pytest.param("sqlite", marks=pytest.mark.skip(alone.args[0]))]
+    metafunc.parametrize("store_kind", kinds, indirect=True, scope="module")
 
 
 @pytest.fixture

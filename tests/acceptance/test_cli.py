@@ -19,7 +19,7 @@ HEAVY = ("rich", "pydantic", "aiohttp", "uvicorn", "uvloop", "cyclopts", "asynci
 PROGRAM = [sys.executable, "-m", "longstop"]
 # The processes run elsewhere, so a relative PYTHONPATH would not lead them to the same package.
 SRC = str(Path(longstop.__file__).parents[1])
-ENVIRONMENT = {**os.environ, "PYTHONPATH": SRC, "SHOP_SECRET": "0123456789abcdef", "LONGSTOP_USER": "ann"}
+ENVIRONMENT = {"PYTHONPATH": SRC, "SHOP_SECRET": "0123456789abcdef", "LONGSTOP_USER": "ann"}
 
 CONFIGURATION = """\
 [server]
@@ -66,7 +66,7 @@ def folder(tmp_path: Path, new_store: Callable[[], str]) -> Path:
 def run(folder: Path, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [*PROGRAM, *argv]
     return subprocess.run(
-        command, check=False, cwd=folder, env=ENVIRONMENT, input=stdin, capture_output=True, timeout=60
+        command, check=False, cwd=folder, env=os.environ | ENVIRONMENT, input=stdin, capture_output=True, timeout=60
     )
 
 
@@ -76,7 +76,7 @@ def rows(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
 
 @pytest.fixture
 def gateway(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", list[str]]]:
-    process = subprocess.Popen([*PROGRAM, "serve"], cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE)
+    process = subprocess.Popen([*PROGRAM, "serve"], cwd=folder, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     announced: list[str] = []
     # The last line comes when everything runs; a process that ends closes the pipe.
@@ -98,7 +98,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(
-        command, check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+        command, check=False, cwd=tmp_path, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
@@ -153,7 +153,13 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [*PROGRAM, "status"], check=False, cwd=folder, env=ENVIRONMENT, stdout=write, stderr=subprocess.PIPE, timeout=60
+        [*PROGRAM, "status"],
+        check=False,
+        cwd=folder,
+        env=os.environ | ENVIRONMENT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=60,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -164,7 +170,13 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder: Path) -> None:
 def test_a_full_disk_behind_the_output_is_said_in_a_line(folder: Path, argv: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [*PROGRAM, *argv], check=False, cwd=folder, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, timeout=60
+            [*PROGRAM, *argv],
+            check=False,
+            cwd=folder,
+            env=os.environ | ENVIRONMENT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
         )
     said = done.stderr.decode().splitlines()
     assert (done.returncode, said[-1]) == (1, "longstop: the output cannot be written: No space left on device")
@@ -175,7 +187,9 @@ def test_ctrl_c_during_a_long_send(folder: Path) -> None:
     # Nothing listens, so every try is told at once; at this rate the second one is an hour away.
     command = [*PROGRAM, "send", "hello", "-", "--count", "2", "--rate", "1/h", "--json"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=folder, env={**ENVIRONMENT, "PYTHONUNBUFFERED": "1"}, **pipes) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | ENVIRONMENT | {"PYTHONUNBUFFERED": "1"}, **pipes
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None

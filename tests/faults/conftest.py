@@ -6,6 +6,13 @@ import pytest
 
 from faults.namespaces import Namespace, Servers, Wire, wired
 from faults.private import World
+from stores_at_hand import choose_stores
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What may run on any store runs on SQLite, or on those that STORES names."""
+    if metafunc.definition.get_closest_marker("any_store") is not None:
+        choose_stores(metafunc)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from acceptance.harness import Site
 
+pytestmark = pytest.mark.any_store
 BODY = b'{"id": "lost-answer", "type": "order"}'
 
 CONNECTION_CUT = """

@@ -10,6 +10,7 @@ import pytest
 from acceptance.harness import Site
 from faults.killing import Figures, run
 
+pytestmark = pytest.mark.any_store
 CYCLES = int(os.environ.get("CYCLES", "50"))
 SEED = int(os.environ.get("SEED", "20261122"))
 CONTROL_CYCLES = 4

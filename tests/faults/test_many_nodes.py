@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+import aws_server
 import postgres_server
 from acceptance.destination import Arrival, Reply
 from acceptance.harness import PROOFS, Process, Site, free_port, wait_until
@@ -21,6 +22,7 @@ from faults.killing import Figures
 from faults.many_nodes import Nodes, Senders, Try, out_of_order, run
 from faults.namespaces import FAR, Servers, Wire, needs_namespaces
 from redis_server import SAFE, RedisServer, binary
+from stores_at_hand import CLOUD, PERSISTING, chosen
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "20261128"))
@@ -53,14 +55,14 @@ def redis() -> Iterator[str]:
 
 
 @pytest.fixture
-def nodes(site: Site, request: pytest.FixtureRequest) -> Nodes:
-    """Nodes on the store that the parameter names."""
-    return Nodes(site, request.getfixturevalue(request.param), SEED)
+def aws(aws_emulator: aws_server.AwsServer, aws_credentials: None) -> str:
+    return aws_emulator.store()
 
 
 @pytest.fixture
-def nodes_on_a_file(site: Site) -> Nodes:
-    return Nodes(site, "sqlite:///longstop.db", SEED)
+def nodes(site: Site, request: pytest.FixtureRequest) -> Nodes:
+    """Nodes on the store that the parameter names."""
+    return Nodes(site, request.getfixturevalue(request.param), SEED)
 
 
 def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
@@ -72,7 +74,7 @@ def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
 
 
 @pytest.mark.timeout(240 + 60 * ROUNDS)
-@pytest.mark.parametrize("nodes", ["sqlite", "postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("nodes", chosen((*PERSISTING, *CLOUD)), indirect=True)
 def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
     (one, _), (other, _), (first, _), (second, _) = [(node.ready(limit_s=START_S), port) for node, port in started]
@@ -188,7 +190,7 @@ def nothing_was_settled_late(nodes: Nodes) -> None:
 
 
 @needs_namespaces
-@pytest.mark.parametrize("nodes", ["postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("nodes", chosen(("postgresql", "redis", *CLOUD)), indirect=True)
 def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_has_made(
     nodes: Nodes, wire: Wire, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,10 +224,10 @@ def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
         end.ip("link", "set", "cable", "up")
     destination, url = nodes.site.destination.port, nodes.url
     servers.forward(far.listen(FAR, destination), lambda: asyncio.open_connection("127.0.0.1", destination))
-    if url.startswith("redis"):
+    if nodes.kind != "postgresql":
         port = int(url.rpartition(":")[2])
         servers.forward(far.listen(STORE, port), lambda: asyncio.open_connection("127.0.0.1", port))
-        there = f"redis://{STORE}:{port}"
+        there = url.replace(f"127.0.0.1:{port}", f"{STORE}:{port}")
     else:
         folder = url.partition("host=")[2].partition("&")[0]
         servers.forward(far.listen(STORE, 5432), lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432"))
@@ -238,8 +240,9 @@ def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
 RATE, MANY = 20, 40
 
 
-def test_a_rate_is_one_for_all_workers(nodes_on_a_file: Nodes) -> None:
-    nodes, site = nodes_on_a_file, nodes_on_a_file.site
+@pytest.mark.parametrize("nodes", chosen((*PERSISTING, *CLOUD), ["sqlite"]), indirect=True)
+def test_a_rate_is_one_for_all_workers(nodes: Nodes) -> None:
+    site = nodes.site
     site.config.write_text(site.config.read_text().replace("ordered = true", f'rate = "{RATE}/s"'))
     site.destination.script = lambda _: Reply()
     _, port = (ingest := nodes.start("ingest"))

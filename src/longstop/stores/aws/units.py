@@ -239,17 +239,22 @@ class View(Generic[T]):
 
 
 class _Turn:
-    """One run over the units that are left."""
+    """One run over the units that are left. alone: those that go in a transaction of their own."""
 
-    def __init__(self, table: Table, seen: dict[Key, Item | None], number: int) -> None:
+    def __init__(self, table: Table, seen: dict[Key, Item | None], number: int, alone: Collection[int]) -> None:
         self.table = table
         self.number = number
+        self._alone = alone
         self._fetched = seen
         self._heads: dict[Key, Item | None] = {}
         self.written: dict[Key, Item | None] = {}
         self.blocked: set[Key] = set()
         self.home: dict[Key, _Transaction] = {}
         self.transactions: list[_Transaction] = []
+        self._filling: _Transaction | None = None
+        """The one that the next unit may go with."""
+        self.met: set[int] = set()
+        """Units whose transaction met another process's."""
 
     async def prefetch(self, wanted: Iterable[Key]) -> None:
         missing = [key for key in wanted if key not in self._fetched]
@@ -287,16 +292,21 @@ class _Turn:
             if twice or not home.has_room(view):
                 return self._refuse(touched)
         else:
-            home = self._with_room(view)
+            home = self._with_room(place, view)
         home.take(place, view)
         self.written.update(view.items)
         self.home.update((key, home) for key in (*view.items, *view.bumps))
         return True
 
-    def _with_room(self, view: View[Any]) -> _Transaction:
-        if not self.transactions or not self.transactions[-1].has_room(view):
-            self.transactions.append(_Transaction())
-        return self.transactions[-1]
+    def _with_room(self, place: int, view: View[Any]) -> _Transaction:
+        together = place not in self._alone
+        if together and self._filling is not None and self._filling.has_room(view):
+            return self._filling
+        made = _Transaction()
+        self.transactions.append(made)
+        if together:
+            self._filling = made
+        return made
 
     def _refuse(self, touched: Collection[Key]) -> bool:
         self.blocked.update(touched)
@@ -333,8 +343,10 @@ class Units:
         results: dict[int, T] = {}
         left = list(range(len(units)))
         known = dict(seen or {})
+        # What met another's goes alone: of many together one or the other meets somebody each time.
+        alone: set[int] = set()
         for number in range(TURNS_MAX):
-            turn = _Turn(self._table, known, number)
+            turn = _Turn(self._table, known, number, alone)
             await turn.prefetch(needs)
             if number:
                 await turn.prefetch_heads(heads)
@@ -342,6 +354,7 @@ class Units:
             if not again:
                 return [results[place] for place in range(len(units))]
             left, known = again, {}
+            alone |= turn.met
         raise StoreUnavailableError(f"DynamoDB: {len(left)} changes met others' {TURNS_MAX} times in a row")
 
     async def _run_turn(
@@ -365,10 +378,10 @@ class Units:
         outcomes = await asyncio.gather(*map(self._commit, turn.transactions), return_exceptions=True)
         for outcome, each in zip(outcomes, turn.transactions, strict=True):
             if isinstance(outcome, ContentionError):
-                again += each.places
+                turn.met.update(each.places)
             elif isinstance(outcome, BaseException):
                 raise outcome
-        return sorted(again)
+        return sorted({*again, *turn.met})
 
     async def _commit(self, transaction: _Transaction) -> None:
         async with self._slots_taken:
