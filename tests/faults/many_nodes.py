@@ -24,12 +24,15 @@ from longstop.model.delivery import OutcomeKind, State
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.ports import Store
 from longstop.wiring.stores import make_store
+from stores_at_hand import CLOUD
 
 T = TypeVar("T")
 
 SENDERS = 10
 """Each with a key of its own, whose events it sends one after the other."""
 LEASE = "1s"
+CLOUD_SENDERS, CLOUD_LEASE = 3, "3s"
+"""What an emulator can take: each of its calls takes milliseconds of a processor, one after the other."""
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Senders:
     """Who sends, to whom, and what they were told."""
 
     ports: list[int]
+    count: int
     ledger: Ledger = field(default_factory=Ledger)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -44,7 +48,7 @@ class Senders:
         """Send until it is over."""
         timeout = aiohttp.ClientTimeout(total=1)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            await asyncio.gather(*(self._one(session, n, random.Random(seed + n)) for n in range(SENDERS)))
+            await asyncio.gather(*(self._one(session, n, random.Random(seed + n)) for n in range(self.count)))
 
     async def more(self, count: int = 40) -> None:
         """Returns when so many more have been acknowledged."""
@@ -104,7 +108,9 @@ class Nodes:
         self.lost: frozenset[Try] = frozenset()
         """The attempts under way in workers while these lost their leases."""
         site.destination.script = self.backend
-        site.configure(lease=LEASE, attempts=1000, first="10ms", cap="100ms", stop_timeout="5s")
+        in_cloud = self.kind in CLOUD
+        self.senders, lease = (CLOUD_SENDERS, CLOUD_LEASE) if in_cloud else (SENDERS, LEASE)
+        site.configure(lease=lease, attempts=1000, first="10ms", cap="100ms", stop_timeout="5s")
         text = site.config.read_text().replace("sqlite:///longstop.db", url)
         site.config.write_text(text.replace("allow_private", "ordered = true\nallow_private"))
 
@@ -186,7 +192,7 @@ class Holding(Backend):
 
 def run(nodes: Nodes, ports: list[int], disturb: Callable[[Senders], Awaitable[None]], seed: int) -> Figures:
     """Have senders send while something is done to the nodes, let these finish, and reckon."""
-    began_s, senders = time.monotonic(), Senders(ports)
+    began_s, senders = time.monotonic(), Senders(ports, nodes.senders)
     asyncio.run(_run(nodes, senders, disturb, seed))
     return reckon(nodes.site, 1, senders.ledger, nodes.backend.taken, began_s)
 
