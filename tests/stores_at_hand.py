@@ -56,6 +56,11 @@ def chosen(possible: Sequence[str], otherwise: Sequence[str] | None = None) -> l
     return [name for name in possible if name in wanted]
 
 
+def in_cloud(url: str) -> bool:
+    """Whether a store's URL names one of CLOUD."""
+    return url.partition(":")[0] in CLOUD
+
+
 def choose_stores(metafunc: pytest.Metafunc, otherwise: Sequence[str] | None = None) -> None:
     """Run a test whose programs keep events on each of the chosen stores."""
     if "store_kind" not in metafunc.fixturenames:

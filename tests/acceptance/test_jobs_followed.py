@@ -33,9 +33,11 @@ async def _fill(site: Site, count: int) -> None:
 
 
 def _dead(number: int) -> Any:
-    made = make_append(number)
+    made = make_append(number, key=f"conversation-{number}", received_at_ms=AT_MS + number)
     gone: dict[str, Any] = {"state": State.DEAD, "reason": DeadReason.REJECTED, "attempts": 1, "last_status": 422}
-    return replace(made, deliveries=(replace(made.deliveries[0], ended_at_ms=AT_MS + 1, last_error="no", **gone),))
+    return replace(
+        made, deliveries=(replace(made.deliveries[0], ended_at_ms=AT_MS + number + 1, last_error="no", **gone),)
+    )
 
 
 def on_a_terminal(site: Site, *words: str) -> tuple["subprocess.Popen[bytes]", int]:

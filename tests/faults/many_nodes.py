@@ -18,21 +18,19 @@ import aiohttp
 
 from acceptance.destination import Arrival, Reply
 from acceptance.harness import LIMIT_S, PROOFS, Process, Site, environment, free_port
-from faults.killing import Backend, Figures, Ledger, reckon, waiting
+from faults.killing import CLOUD_LEASE, CLOUD_SENDERS, Backend, Figures, Ledger, reckon, waiting
 from longstop.config import load_for_store
 from longstop.model.delivery import OutcomeKind, State
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.ports import Store
 from longstop.wiring.stores import make_store
-from stores_at_hand import CLOUD
+from stores_at_hand import in_cloud
 
 T = TypeVar("T")
 
 SENDERS = 10
 """Each with a key of its own, whose events it sends one after the other."""
 LEASE = "1s"
-CLOUD_SENDERS, CLOUD_LEASE = 3, "3s"
-"""What an emulator can take: each of its calls takes milliseconds of a processor, one after the other."""
 
 
 @dataclass
@@ -108,8 +106,7 @@ class Nodes:
         self.lost: frozenset[Try] = frozenset()
         """The attempts under way in workers while these lost their leases."""
         site.destination.script = self.backend
-        in_cloud = self.kind in CLOUD
-        self.senders, lease = (CLOUD_SENDERS, CLOUD_LEASE) if in_cloud else (SENDERS, LEASE)
+        self.senders, lease = (CLOUD_SENDERS, CLOUD_LEASE) if in_cloud(url) else (SENDERS, LEASE)
         site.configure(lease=lease, attempts=1000, first="10ms", cap="100ms", stop_timeout="5s")
         text = site.config.read_text().replace("sqlite:///longstop.db", url)
         site.config.write_text(text.replace("allow_private", "ordered = true\nallow_private"))

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from acceptance.harness import Reply, Site, wait_until
+from acceptance.harness import Reply, Site, environment, wait_until
+from longstop.config import load_for_store
 from longstop.model.delivery import DeadReason, State
-from longstop.stores.sqlite import SqliteStore
 from longstop.testing.builders import AT_MS, make_append
+from longstop.wiring.stores import make_store
 
+pytestmark = pytest.mark.any_store
 COUNT = int(os.environ.get("JOB_COUNT", "3000"))
 RATE = int(os.environ.get("JOB_RATE", "200"))
 KILLS = 2
@@ -60,7 +62,7 @@ class Figures:
 
 async def _dead(site: Site, count: int) -> list[str]:
     """So many dead deliveries in the site's store; their events' ids, the oldest first."""
-    store = SqliteStore(site.folder / "longstop.db")
+    store = make_store(load_for_store(site.config, environ=environment()).store)
     await store.open()
     try:
         made = [make_append(number, key=f"k{number}") for number in range(1, count + 1)]

@@ -88,6 +88,9 @@ class Table:
 
         names: of the index's key. consistent: not to be had of a global index.
         """
+        if low is not None and high is not None and low > high:
+            # Nothing, which the service takes for a mistake.
+            return []
         given = self._asked(partition, low, high, names) | {"ConsistentRead": consistent}
         given |= {"ScanIndexForward": not backward} | ({} if index is None else {"IndexName": index})
         found: list[Item] = []
