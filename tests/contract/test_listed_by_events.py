@@ -9,18 +9,17 @@ from longstop.model.delivery import State
 from longstop.model.id_times import IdTimes
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.ports import Store
-from longstop.stores.aws import find_deliveries as aws_find
 from longstop.stores.postgres import find_deliveries as postgres_find
 from longstop.stores.redis import find_deliveries as redis_find
 from longstop.stores.sqlite import find_deliveries as sqlite_find
 from longstop.testing.builders import AT_MS, event_id, make_append
 from longstop.testing.store_contract.steps import discard
-from stores_at_hand import CLOUD, PERSISTING, chosen
+from stores_at_hand import PERSISTING
 
 SOME = range(100)
 OF_A_TYPE = DeliveryFilter(state=State.SCHEDULED, type="order.paid")
 
-pytestmark = pytest.mark.parametrize("place", chosen((*PERSISTING, *CLOUD)), indirect=True)
+pytestmark = pytest.mark.parametrize("place", PERSISTING, indirect=True)
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def store(opened: Store) -> Store:
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was asked of the deliveries of some events: whether those behind have others before. Few are many here."""
     for find, (name, count) in itertools.product(
-        (sqlite_find, postgres_find, redis_find, aws_find), (("EVENTS_FIRST", 4), ("FEW", 60))
+        (sqlite_find, postgres_find, redis_find), (("EVENTS_FIRST", 4), ("FEW", 60))
     ):
         monkeypatch.setattr(find, name, count)
     asked: list[str] = []

@@ -54,6 +54,7 @@ async def check_every_filter(store: Store) -> None:
         (AuditFilter(action=READ), [7, 6, 3, 2]),
         (AuditFilter(by="bob", action=READ), [7, 3]),
         (AuditFilter(since_ms=AT_MS + 2, until_ms=AT_MS + 5), [4, 3, 2]),
+        (AuditFilter(since_ms=AT_MS + 5, until_ms=AT_MS + 2), []),
         (AuditFilter("ada", REPLAY, AT_MS + 1, AT_MS + 5), [4]),
         (AuditFilter(by="BOB"), []),
     ):
