@@ -61,13 +61,16 @@ def in_cloud(url: str) -> bool:
     return url.partition(":")[0] in CLOUD
 
 
-def choose_stores(metafunc: pytest.Metafunc, otherwise: Sequence[str] | None = None) -> None:
+def choose_stores(metafunc: pytest.Metafunc) -> None:
     """Run a test whose programs keep events on each of the chosen stores."""
     if "store_kind" not in metafunc.fixturenames:
         return
+    otherwise = None
     mark = metafunc.definition.get_closest_marker
     if mark("any_store"):
         otherwise = ["sqlite"]
+    elif mark("also_on_aws"):
+        otherwise = [*PERSISTING, *CLOUD]
     kinds: list[object] = [*chosen((*PERSISTING, *CLOUD), otherwise)]
     if (alone := mark("sqlite_alone")) is not None:
         kinds = [*chosen(["sqlite"])] or [pytest.param("sqlite", marks=pytest.mark.skip(alone.args[0]))]

@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from acceptance.harness import LIMIT_S, Site, environment, wait_until
 from longstop.config import load_for_store
 from longstop.model.delivery import DeadReason, State
@@ -70,6 +72,7 @@ def counts(site: Site) -> dict[str, int]:
     return {state: row[state] for state in ("dead", "scheduled", "leased", "delivered")}
 
 
+@pytest.mark.also_on_aws
 def test_ctrl_c_leaves_it_to_the_gateway(site: Site) -> None:
     fill(site, 60)
     site.serve()
@@ -91,6 +94,7 @@ def test_ctrl_c_leaves_it_to_the_gateway(site: Site) -> None:
     assert set(Counter(each.webhook_id for each in site.destination.arrivals).values()) == {1}
 
 
+@pytest.mark.also_on_aws
 def test_on_a_terminal_there_is_a_bar(site: Site) -> None:
     fill(site, 40)
     site.serve()

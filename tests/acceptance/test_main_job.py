@@ -29,6 +29,7 @@ def order(number: int = 1, **more: Any) -> bytes:
 # -- accept and deliver -------------------------------------------------------------------------
 
 
+@pytest.mark.also_on_aws
 def test_every_payload_is_delivered_as_it_was_sent(site: Site) -> None:
     program = site.serve()
     ids = {name: site.accept(source_of(name), payloads.load(name)) for name in payloads.names()}
@@ -81,6 +82,7 @@ def test_a_redelivery_is_the_same_event(site: Site) -> None:
     assert len(site.ask("events", "list").rows) == 2
 
 
+@pytest.mark.also_on_aws
 def test_an_outage_of_the_destination_loses_nothing(site: Site) -> None:
     program = site.serve()
     before = site.accept("shop", order(0))
@@ -104,6 +106,7 @@ def test_an_outage_of_the_destination_loses_nothing(site: Site) -> None:
 # -- park ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.also_on_aws
 def test_a_paused_destination_gets_nothing_until_it_is_resumed_also_after_a_restart(site: Site) -> None:
     program = site.serve()
     site.destination.wait_for(site.accept("shop", order(0)))
@@ -157,6 +160,7 @@ def test_what_is_exhausted_is_dead_with_its_whole_history(site: Site) -> None:
 # -- replay and discard -------------------------------------------------------------------------
 
 
+@pytest.mark.also_on_aws
 def test_an_edited_replay_is_a_new_event_and_leaves_the_first_as_it_was(site: Site) -> None:
     site.serve()
     site.destination.script = lambda arrival: Reply(422) if b"poison" in arrival.body else Reply()
@@ -196,6 +200,7 @@ def test_a_replay_has_a_fresh_budget(site: Site) -> None:
     assert [(action["action"], action["by"]) for action in history["actions"]] == [("replay", "tester")]
 
 
+@pytest.mark.also_on_aws
 def test_a_replay_by_filter_after_a_look_at_what_it_would_do(site: Site) -> None:
     site.serve()
     site.destination.script = lambda _arrival: Reply(422)
@@ -294,6 +299,7 @@ def test_what_no_route_wants_is_kept_until_one_does(site: Site) -> None:
 # -- processes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.also_on_aws
 def test_accepting_and_delivering_as_two_processes(site: Site) -> None:
     accepting = site.start("ingest").ready()
     first = site.accept("genesys", TEXT)
@@ -363,6 +369,7 @@ def test_a_stop_answers_and_finishes_what_is_under_way(site: Site) -> None:
     site.destination.wait_for(late)
 
 
+@pytest.mark.also_on_aws
 def test_an_attempt_that_outlasts_the_stop_is_interrupted_and_made_again(site: Site) -> None:
     site.configure(stop_timeout="300ms")
     program = site.serve()

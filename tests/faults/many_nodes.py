@@ -161,7 +161,7 @@ class Nodes:
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Returns when it holds. It is asked in a thread: those who send go on."""
-        end_s = time.monotonic() + 2 * LIMIT_S
+        end_s = time.monotonic() + (4 if in_cloud(self.url) else 2) * LIMIT_S
         while not await asyncio.to_thread(holds):
             assert time.monotonic() < end_s, f"waited in vain for: {what}"
             await asyncio.sleep(0.05)

@@ -26,6 +26,7 @@ from stores_at_hand import CLOUD, PERSISTING, chosen
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "20261128"))
+EVERYWHERE = (*PERSISTING, *CLOUD)
 START_S = 90.0
 """How long a node may take to start: several start at once."""
 STORE = "10.79.0.2"
@@ -74,7 +75,7 @@ def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
 
 
 @pytest.mark.timeout(240 + 60 * ROUNDS)
-@pytest.mark.parametrize("nodes", chosen((*PERSISTING, *CLOUD)), indirect=True)
+@pytest.mark.parametrize("nodes", chosen(EVERYWHERE, EVERYWHERE), indirect=True)
 def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
     (one, _), (other, _), (first, _), (second, _) = [(node.ready(limit_s=START_S), port) for node, port in started]
@@ -240,7 +241,7 @@ def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
 RATE, MANY = 20, 40
 
 
-@pytest.mark.parametrize("nodes", chosen((*PERSISTING, *CLOUD), ["sqlite"]), indirect=True)
+@pytest.mark.parametrize("nodes", chosen(EVERYWHERE, ["sqlite"]), indirect=True)
 def test_a_rate_is_one_for_all_workers(nodes: Nodes) -> None:
     site = nodes.site
     site.config.write_text(site.config.read_text().replace("ordered = true", f'rate = "{RATE}/s"'))

@@ -81,7 +81,15 @@ async def check_event_filters(store: Store) -> None:
 async def check_event_times(store: Store) -> None:
     """Since is inclusive, until is not."""
     await store.append([make_append(n, received_at_ms=AT_MS + n) for n in (1, 2, 3, 4)])
-    table = ((2, None, (2, 3, 4)), (None, 3, (1, 2)), (2, 3, (2,)), (2, 2, ()), (4, 2, ()), (5, None, ()), (None, 1, ()))
+    table = (
+        (2, None, (2, 3, 4)),
+        (None, 3, (1, 2)),
+        (2, 3, (2,)),
+        (2, 2, ()),
+        (4, 2, ()),
+        (5, None, ()),
+        (None, 1, ()),
+    )
     for since, until, numbers in table:
         wanted = EventFilter(
             since_ms=None if since is None else AT_MS + since, until_ms=None if until is None else AT_MS + until
