@@ -37,7 +37,7 @@ PERSISTING = ("sqlite", "postgresql", "redis")
 """What is there still when the store is closed."""
 CLOUD = ("aws",)
 """Likewise, and each call takes milliseconds."""
-STORES = ("memory", *PERSISTING, *CLOUD)
+STORES = ("memory", *PERSISTING)
 CUT_AT_MS = (2, 3, 5, 9, 100_000, 400_000, 1_600_000, 2**46)
 """Where the spans of a PostgreSQL store end, behind AT_MS: what a test appends is in several of them, and nobody cuts
 another one."""
@@ -46,14 +46,16 @@ _NUMBERS = itertools.count()
 
 
 def chosen(possible: Sequence[str], otherwise: Sequence[str] | None = None) -> list[str]:
-    """Those of a test's possible stores that STORES names; where it is not set, what is given, or all but the cloud."""
+    """Those of a test's possible stores that STORES names; where it is not set, all of them or what is given."""
     named = os.environ.get("STORES")
     if named is None:
-        return [name for name in possible if name not in CLOUD] if otherwise is None else list(otherwise)
+        return list(possible if otherwise is None else otherwise)
     wanted = named.split(",")
-    if unknown := set(wanted) - {*STORES}:
-        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join(STORES)}")
-    return [name for name in possible if name in wanted]
+    if unknown := set(wanted) - {*STORES, *CLOUD}:
+        raise pytest.UsageError(f"STORES={named}: {', '.join(unknown)} is not one of {', '.join((*STORES, *CLOUD))}")
+    # What runs on every store that persists runs on those, too, where they are named.
+    every = dict.fromkeys((*possible, *(CLOUD if set(PERSISTING) <= set(possible) else ())))
+    return [name for name in every if name in wanted]
 
 
 def in_cloud(url: str) -> bool:
@@ -71,7 +73,7 @@ def choose_stores(metafunc: pytest.Metafunc) -> None:
         otherwise = ["sqlite"]
     elif mark("also_on_aws"):
         otherwise = [*PERSISTING, *CLOUD]
-    kinds: list[object] = [*chosen((*PERSISTING, *CLOUD), otherwise)]
+    kinds: list[object] = [*chosen(PERSISTING, otherwise)]
     if (alone := mark("sqlite_alone")) is not None:
         kinds = [*chosen(["sqlite"])] or [pytest.param("sqlite", marks=pytest.mark.skip(alone.args[0]))]
     metafunc.parametrize("store_kind", kinds, indirect=True, scope="module")

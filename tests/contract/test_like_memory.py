@@ -31,7 +31,7 @@ from longstop.testing.store_contract.steps import (
     replay,
     to_retry,
 )
-from stores_at_hand import CLOUD, PERSISTING, chosen
+from stores_at_hand import PERSISTING, chosen
 
 T = TypeVar("T")
 Maybe = Callable[..., Any]
@@ -252,7 +252,7 @@ async def _groups(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("place", chosen((*PERSISTING, *CLOUD)), indirect=True)
+@pytest.mark.parametrize("place", chosen(PERSISTING), indirect=True)
 async def test_a_store_answers_as_memory_does(seed: int, store: Store) -> None:
     life = Life(store, random.Random(seed))
     for number in range(STEPS):

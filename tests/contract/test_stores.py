@@ -12,7 +12,7 @@ def store(opened: Store) -> Store:
     return opened
 
 
-@pytest.mark.parametrize("place", STORES, indirect=True)
+@pytest.mark.parametrize("place", [*STORES, *CLOUD], indirect=True)
 @pytest.mark.parametrize("check", store_contract.CHECKS, ids=str)
 async def test_store(check: store_contract.Check, store: Store) -> None:
     await check.run(store)

@@ -65,13 +65,13 @@ async def _dead(site: Site, count: int) -> list[str]:
     store = make_store(load_for_store(site.config, environ=environment()).store)
     await store.open()
     try:
-        made = [make_append(number, key=f"k{number}") for number in range(1, count + 1)]
+        made = [make_append(number, key=f"k{number}", received_at_ms=AT_MS + number) for number in range(1, count + 1)]
         for start in range(0, count, 1_000):
             await store.append([
                 replace(each, deliveries=tuple(
                     replace(
                         delivery, state=State.DEAD, reason=DeadReason.REJECTED, attempts=1, tries=1, last_status=422,
-                        last_error="HTTP 422", ended_at_ms=AT_MS + 1,
+                        last_error="HTTP 422", ended_at_ms=AT_MS + count + 1,
                     )
                     for delivery in each.deliveries
                 ))

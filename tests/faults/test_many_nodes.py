@@ -26,7 +26,6 @@ from stores_at_hand import CLOUD, PERSISTING, chosen
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "20261128"))
-EVERYWHERE = (*PERSISTING, *CLOUD)
 START_S = 90.0
 """How long a node may take to start: several start at once."""
 STORE = "10.79.0.2"
@@ -75,7 +74,7 @@ def nothing_is_wrong(nodes: Nodes, figures: Figures) -> None:
 
 
 @pytest.mark.timeout(240 + 60 * ROUNDS)
-@pytest.mark.parametrize("nodes", chosen(EVERYWHERE, EVERYWHERE), indirect=True)
+@pytest.mark.parametrize("nodes", chosen((*PERSISTING, *CLOUD)), indirect=True)
 def test_any_node_may_be_killed_or_stand_still(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     started = [nodes.start(role) for role in ("ingest", "ingest", "work", "work")]
     (one, _), (other, _), (first, _), (second, _) = [(node.ready(limit_s=START_S), port) for node, port in started]
@@ -191,7 +190,7 @@ def nothing_was_settled_late(nodes: Nodes) -> None:
 
 
 @needs_namespaces
-@pytest.mark.parametrize("nodes", chosen(("postgresql", "redis", *CLOUD)), indirect=True)
+@pytest.mark.parametrize("nodes", chosen(("postgresql", "redis", *CLOUD), ("postgresql", "redis")), indirect=True)
 def test_a_worker_that_is_cut_off_from_the_store_settles_nothing_that_another_has_made(
     nodes: Nodes, wire: Wire, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,7 +240,7 @@ def behind_the_wire(nodes: Nodes, wire: Wire, servers: Servers) -> Process:
 RATE, MANY = 20, 40
 
 
-@pytest.mark.parametrize("nodes", chosen(EVERYWHERE, ["sqlite"]), indirect=True)
+@pytest.mark.parametrize("nodes", chosen(PERSISTING, ["sqlite"]), indirect=True)
 def test_a_rate_is_one_for_all_workers(nodes: Nodes) -> None:
     site = nodes.site
     site.config.write_text(site.config.read_text().replace("ordered = true", f'rate = "{RATE}/s"'))

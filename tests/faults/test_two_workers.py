@@ -30,7 +30,7 @@ from longstop.testing.clock import VirtualClock, run
 from longstop.testing.fakes import ScriptedSender
 from longstop.testing.store_contract.steps import delivered
 from redis_server import changed_library
-from stores_at_hand import CLOUD, PERSISTING, Place, chosen
+from stores_at_hand import PERSISTING, Place, chosen
 
 SEEDS = 200
 
@@ -69,7 +69,7 @@ def without_fencing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(database, "library", lambda: changed_library(held, "row"))
 
 
-@pytest.mark.parametrize("place", chosen((*PERSISTING, *CLOUD)), indirect=True)
+@pytest.mark.parametrize("place", chosen(PERSISTING), indirect=True)
 async def test_the_stale_token_is_refused_between_two_stores_on_one_place(place: Place) -> None:
     assert isinstance(await two_on_one(place), LeaseLostError)
 
