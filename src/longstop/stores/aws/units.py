@@ -343,7 +343,8 @@ class Units:
         results: dict[int, T] = {}
         left = list(range(len(units)))
         known = dict(seen or {})
-        # What met another's goes alone: of many together one or the other meets somebody each time.
+        # What met another's twice goes alone: of many together one or the other meets somebody each time. The first time
+        # it may be that one of them was not what it was held to be.
         alone: set[int] = set()
         for number in range(TURNS_MAX):
             turn = _Turn(self._table, known, number, alone)
@@ -354,7 +355,7 @@ class Units:
             if not again:
                 return [results[place] for place in range(len(units))]
             left, known = again, {}
-            alone |= turn.met
+            alone |= turn.met if number else set()
         raise StoreUnavailableError(f"DynamoDB: {len(left)} changes met others' {TURNS_MAX} times in a row")
 
     async def _run_turn(
