@@ -31,8 +31,16 @@ def from_wire(wire: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 def _value(typed: Mapping[str, Any]) -> Value:
+    kind: str
+    value: Value
     ((kind, value),) = typed.items()
-    return int(value) if kind == "N" else value
+    if kind != "N":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        # No number that this store writes: whoever needs it says what is wrong with its row.
+        return value
 
 
 def key_of(item: Mapping[str, Value]) -> Key:

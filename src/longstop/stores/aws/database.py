@@ -18,10 +18,11 @@ from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.dead_queue import DeadQueue
 from longstop.stores.aws.deliveries import Deliveries
 from longstop.stores.aws.dynamodb import Table
-from longstop.stores.aws.packing import to_circuit, unpack_values
+from longstop.stores.aws.packing import to_circuit, to_pause
 from longstop.stores.aws.queue import WAIT_S, Queue
 from longstop.stores.aws.table import Keys
 from longstop.stores.aws.units import Units, View
+from longstop.stores.aws.unreadable import readable
 
 PATIENCE = Patience(read_s=1.5, attempts=3)
 """A sender is answered within four seconds."""
@@ -212,12 +213,11 @@ class AwsDatabase:
         circuits: dict[str, Circuit] = {}
         pauses: dict[str, Pause] = {}
         for item in await self.table.query(keys.STANDING):
+            # One that cannot be read is closed, or none.
             if str(item["sk"]).startswith("c#"):
-                circuit = to_circuit(item)
-                circuits[circuit.destination] = circuit
+                circuits |= {each.destination: each for each in readable([item], to_circuit)}
             elif str(item["sk"]).startswith("p#"):
-                pause = Pause(*unpack_values("a pause", item))
-                pauses[pause.destination] = pause
+                pauses |= {each.destination: each for each in readable([item], to_pause)}
         return circuits, pauses
 
 

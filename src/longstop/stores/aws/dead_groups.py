@@ -14,6 +14,7 @@ from longstop.stores.aws.dynamodb import Table
 from longstop.stores.aws.packing import pack, unpack_values
 from longstop.stores.aws.table import Keys, number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import readable
 
 GROUPS_MAX = 1_000
 """Of so many, what dies of yet another error joins the group of other errors of its like."""
@@ -118,7 +119,7 @@ def _key_row(group: str, key: str) -> Key:
 
 async def all_of(table: Table) -> list[Group]:
     """All groups that there are."""
-    return [_to_group(row) for row in await table.query(keys.GROUPS)]
+    return list(readable(await table.query(keys.GROUPS), _to_group))
 
 
 def _to_group(row: Item) -> Group:

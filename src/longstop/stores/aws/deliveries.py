@@ -6,15 +6,18 @@ none is leased. Whoever changes a lane writes its head, so that two never do at 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from longstop.model.delivery import Delivery, State
+from longstop.model.errors import UnreadableRowError
 from longstop.stores.aws import dead_groups
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key
-from longstop.stores.aws.packing import pack_delivery, to_delivery
+from longstop.stores.aws.packing import pack_delivery, to_delivery, to_event
 from longstop.stores.aws.table import Keys, number
 from longstop.stores.aws.units import LaterError, View
+from longstop.stores.aws.unreadable import read, remade
 
 LIVE = frozenset({State.SCHEDULED, State.LEASED})
 IN_LANE = frozenset({State.SCHEDULED, State.LEASED, State.DEAD})
@@ -35,15 +38,27 @@ class Deliveries:
         return self._keys.live(delivery_id), keys.ended(delivery_id)
 
     async def get(self, view: View[Any], delivery_id: str) -> Delivery | None:
-        """A delivery as it stands. Raises UnreadableRowError."""
+        """A delivery as it stands; one whose row cannot be read as far as can be told."""
         for key in self.keys(delivery_id):
             item = await view.get(key)
             if item is not None:
-                return to_delivery(item)
+                return await self.read(view, item)
         if not view.again:
             # It may have gone from one place to the other between the two looks.
             raise LaterError
         return None
+
+    async def read(self, view: View[Any], item: Item) -> Delivery:
+        """The delivery of an item, made anew where its row cannot be read."""
+        try:
+            return to_delivery(item)
+        except UnreadableRowError:
+            head = await view.head(keys.event(str(item.get("event", ""))))
+            event = None if head is None else read(head, lambda row: to_event(row, b""))
+            made = remade(item, event, 0)
+            rows = await view.query(f"A#{made.id}", "a#")
+            numbers = [int(str(row["sk"])[2:]) for row in rows if str(row["sk"]).startswith("a#")]
+            return replace(made, attempts=max(numbers, default=0))
 
     async def change(self, view: View[Any], old: Delivery | None, new: Delivery) -> None:
         """Put `new` in the place of `old`; None: it is a new one, whose event is written with it."""
@@ -84,7 +99,7 @@ class Deliveries:
         """The row of one that is scheduled or leased. listed: it stands in line."""
         partition, order = self._keys.live(delivery.id)
         to, id_ = delivery.destination, delivery.id
-        item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery)}
+        item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery), **_of(delivery)}
         item["of_all"] = f"L#waiting#{to}#{self._keys.shard_of(id_)}"
         if delivery.state is State.LEASED:
             return item | {"turn": f"{leased_until(delivery.lease_until_ms or 0)}#{id_}"}
@@ -102,7 +117,7 @@ class Deliveries:
         """The row of one that has ended. group: of one that is dead."""
         partition, order = keys.ended(delivery.id)
         shard, id_ = self._keys.shard_of(delivery.id), delivery.id
-        item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery)}
+        item: Item = {"pk": partition, "sk": order, "id": id_, "row": pack_delivery(delivery), **_of(delivery)}
         item["of_all"] = f"L#{delivery.state}#{delivery.destination}#{shard}"
         item["of_end"] = f"X#{delivery.state}#{shard}"
         item["at"] = f"{number(delivery.ended_at_ms or 0)}#{id_}"
@@ -154,34 +169,45 @@ class Deliveries:
         leased = "" if head is None else str(head["leased"])
         leased = new.id if stays and new.state is State.LEASED else "" if leased == new.id else leased
         first = await self._first(view, lane, head, new, stays)
-        now_free = first.id if first is not None and first.state is State.SCHEDULED and not leased else ""
+        now_free = first[0] if first is not None and first[1] == State.SCHEDULED and not leased else ""
         for id_, listed in ((free, False), (now_free, True)):
             if free != now_free and id_ not in ("", new.id):
                 await self._relist(view, id_, listed)
         if first is None:
             await view.drop((lane, keys.LANE_HEAD))
         else:
-            await view.put({"pk": lane, "sk": keys.LANE_HEAD, "free": now_free, "leased": leased, "first": first.id})
+            await view.put({"pk": lane, "sk": keys.LANE_HEAD, "free": now_free, "leased": leased, "first": first[0]})
         return now_free == new.id
 
     async def _first(
         self, view: View[Any], lane: str, head: Item | None, new: Delivery, stays: bool
-    ) -> Delivery | None:
-        """The first of the lane, with the new one in it if it stays."""
+    ) -> tuple[str, str] | None:
+        """The id and the state of the first of the lane, with the new one in it if it stays.
+
+        As the lane's rows have them: who changes one writes the lane's head, so two never do at once.
+        """
         if head is None or (stays and new.id <= str(head["first"])):
-            return new if stays else None
+            return (new.id, new.state) if stays else None
         if str(head["first"]) != new.id:
-            return await self.get(view, str(head["first"]))
+            row = await view.get((lane, str(head["first"])))
+            return None if row is None else (str(row["sk"]), str(row["state"]))
         rows = await view.query(lane, _FIRST_ID, limit=2)
-        others = [str(row["sk"]) for row in rows if row["sk"] != new.id]
-        return await self.get(view, others[0]) if others else None
+        return next(((str(row["sk"]), str(row["state"])) for row in rows if row["sk"] != new.id), None)
 
     async def _relist(self, view: View[Any], delivery_id: str, listed: bool) -> None:
-        delivery = await self.get(view, delivery_id)
-        if delivery is not None and delivery.state is State.SCHEDULED:
-            await view.put(self.live(delivery, listed))
+        item = await view.get(self._keys.live(delivery_id))
+        delivery = None if item is None else await self.read(view, item)
+        if item is not None and delivery is not None and delivery.state is State.SCHEDULED:
+            # A row that cannot be read stays as it is: who leases it parks it.
+            await view.put(self.live(delivery, listed) | {"row": item.get("row", b"")})
             if listed:
                 view.lined_up.append(delivery)
+
+
+def _of(delivery: Delivery) -> Item:
+    """What an item says beside the row, so that something is left where that cannot be read."""
+    made: Item = {"event": delivery.event_id}
+    return made if delivery.lane is None else made | {"lane": delivery.lane}
 
 
 def _lane(delivery: Delivery | None) -> str | None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from longstop.model.delivery import Delivery, State
+from longstop.model.errors import UnreadableRowError
+from longstop.model.event import Event
 from longstop.model.listing import DeliveryFilter, EventFilter, Listing, Page
 from longstop.stores.aws import dead_groups
 from longstop.stores.aws import table as keys
@@ -17,6 +19,7 @@ from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.find_events import AwsFindEvents
 from longstop.stores.aws.packing import delivery_ids, to_delivery
 from longstop.stores.aws.table import number
+from longstop.stores.aws.unreadable import read, readable, tell
 from longstop.stores.aws.walk import LAST_OF_ALL, Question, Range
 
 FEW = 400
@@ -115,7 +118,7 @@ class AwsFindDeliveries(AwsFindEvents):
     async def _of_events(self, events: Sequence[str], wanted: DeliveryFilter, page: Page) -> dict[str, Delivery]:
         """What fits of the deliveries of these events, behind the page before."""
         heads = await self.table.get([keys.event(id_) for id_ in events], without="body")
-        ids = [id_ for head in heads.values() for id_ in delivery_ids(head) if _is_behind(id_, page)]
+        ids = [id_ for some in readable(heads.values(), delivery_ids) for id_ in some if _is_behind(id_, page)]
         return {each.id: each for each in await self._fitting(ids, wanted) if each is not None}
 
     # -- many: walked -------------------------------------------------------------------------
@@ -161,9 +164,16 @@ class AwsFindDeliveries(AwsFindEvents):
             return fitting
         events = list(dict.fromkeys(each.event_id for each in fitting if each is not None))
         found = await self.table.get([keys.event(id_) for id_ in events])
-        read = await asyncio.gather(*map(self.event_of, found.values()))
-        having = {f"E#{each.id}" for each in read if wanted.contains in each.body}
-        return [each if each is not None and f"E#{each.event_id}" in having else None for each in fitting]
+        texts = await asyncio.gather(*map(self._event_or_told, found.values()))
+        having = {each.id for each in texts if each is not None and wanted.contains in each.body}
+        return [each if each is not None and each.event_id in having else None for each in fitting]
+
+    async def _event_or_told(self, item: Item) -> Event | None:
+        try:
+            return await self.event_of(item)
+        except UnreadableRowError as error:
+            tell(item["pk"], error.trouble)
+            return None
 
     async def find_ids(self, part: str, limit: int = 10) -> Sequence[str]:
         """See ports.Lookups. By how an id begins."""
@@ -191,5 +201,5 @@ def is_held(row: Item) -> bool:
 def _fitting(row: Item | None, wanted: DeliveryFilter) -> Delivery | None:
     if row is None or (wanted.held is not None and is_held(row) is not wanted.held):
         return None
-    delivery = to_delivery(row)
-    return delivery if wanted.fits(delivery) else None
+    delivery = read(row, to_delivery)
+    return delivery if delivery is not None and wanted.fits(delivery) else None

@@ -6,6 +6,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from longstop.model.action import Pause
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Attempt, DeadReason, Delivery, OutcomeKind, State, Wait
 from longstop.model.errors import UnreadableRowError
@@ -98,6 +99,14 @@ def to_circuit(item: Item) -> Circuit:
         raise UnreadableRowError("a circuit", str(error)) from error
 
 
+def to_pause(item: Item) -> Pause:
+    """The pause of a row. Raises UnreadableRowError."""
+    try:
+        return Pause(*_unpack("a pause", item.get("row")))
+    except TypeError as error:
+        raise UnreadableRowError("a pause", str(error)) from error
+
+
 def pack_event(event: Event, delivery_ids: Sequence[str]) -> str:
     """All of an event but its body."""
     headers = [(name, value) for name, value in event.headers.raw]
@@ -128,4 +137,7 @@ def to_event(item: Item, body: bytes) -> Event:
 
 def delivery_ids(item: Item) -> list[str]:
     """The ids of an event's deliveries, oldest first. Raises UnreadableRowError."""
-    return [str(each) for each in _unpack("an event", item.get("row"))[-1]]
+    values = _unpack("an event", item.get("row"))
+    if not values or not isinstance(values[-1], list):
+        raise UnreadableRowError("an event", "no ids of its deliveries")
+    return [str(each) for each in values[-1]]

@@ -5,28 +5,47 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from longstop.model.action import ActionRecord, Edit
-from longstop.model.delivery import Attempt, Delivery, Trigger
+from longstop.model.delivery import Delivery, Trigger
+from longstop.model.errors import UnreadableRowError
 from longstop.model.listing import History, KeptEvent
 from longstop.stores.aws import table as keys
-from longstop.stores.aws.attributes import Item
+from longstop.stores.aws.attributes import Item, key_of
 from longstop.stores.aws.large_bodies import AwsLargeBodies
 from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery, to_event, unpack_values
+from longstop.stores.aws.unreadable import read, readable, tell
 
 
 class AwsReading(AwsLargeBodies):
     """What several parts of the store read."""
 
     async def kept_events(self, ids: Sequence[str], with_bodies: bool = True) -> list[KeptEvent | None]:
-        """Events with their deliveries; None for what is not there."""
+        """Events with their deliveries; None for what is not there, or cannot be read, which is told."""
         found = await self.table.get([keys.event(id_) for id_ in ids], without=None if with_bodies else "body")
         rows = [found.get(keys.event(id_)) for id_ in ids]
-        of_event = [[] if row is None else delivery_ids(row) for row in rows]
+        of_event = [[] if row is None else read(row, delivery_ids) or [] for row in rows]
         deliveries = await self.kept_deliveries([each for some in of_event for each in some])
         made = (
-            self._kept(row, [deliveries[each] for each in some if each in deliveries], with_bodies)
+            self._kept_or_told(row, [deliveries[each] for each in some if each in deliveries], with_bodies)
             for row, some in zip(rows, of_event, strict=True)
         )
         return list(await asyncio.gather(*made))
+
+    async def kept_event(self, event_id: str) -> KeptEvent | None:
+        """One event with its deliveries. Raises UnreadableRowError."""
+        found = await self.table.get([keys.event(event_id)])
+        row = found.get(keys.event(event_id))
+        ids = [] if row is None else delivery_ids(row)
+        deliveries = await self.kept_deliveries(ids)
+        return await self._kept(row, [deliveries[each] for each in ids if each in deliveries], True)
+
+    async def _kept_or_told(
+        self, row: Item | None, deliveries: Sequence[Delivery], with_body: bool
+    ) -> KeptEvent | None:
+        try:
+            return await self._kept(row, deliveries, with_body)
+        except UnreadableRowError as error:
+            tell("/".join(key_of(row or {"pk": "", "sk": ""})), error.trouble)
+            return None
 
     async def _kept(self, row: Item | None, deliveries: Sequence[Delivery], with_body: bool) -> KeptEvent | None:
         if row is None:
@@ -42,15 +61,16 @@ class AwsReading(AwsLargeBodies):
         return replace(kept, event=replace(kept.event, body=b""), listed_bytes=len(kept.event.body))
 
     async def _edits(self, parent: str) -> list[Edit]:
-        return [_to_edit(row) for row in await self.table.query(f"V#{parent}")]
+        return list(readable(await self.table.query(f"V#{parent}"), _to_edit))
 
     async def _edit(self, parent: str, event_id: str) -> Edit | None:
         found = await self.table.get([keys.edit(parent, event_id)])
-        return next((_to_edit(row) for row in found.values()), None)
+        return next(readable(found.values(), _to_edit), None)
 
     async def kept_deliveries(self, ids: Sequence[str]) -> dict[str, Delivery]:
-        """Those of these deliveries that are there, by id."""
-        return {id_: to_delivery(row) for id_, row in (await self.delivery_rows(ids)).items()}
+        """Those of these deliveries that are there, by id. One that cannot be read is left out, and told."""
+        found = await self.delivery_rows(ids)
+        return {each.id: each for each in readable(found.values(), to_delivery)}
 
     async def delivery_rows(self, ids: Sequence[str]) -> dict[str, Item]:
         """Their rows. One that is on its way from one place to the other is in both or in neither: it is read again."""
@@ -61,7 +81,8 @@ class AwsReading(AwsLargeBodies):
     async def in_line(self, ids: Sequence[str]) -> list[Delivery]:
         """Those of these that are scheduled, and whose turn it is in their lane."""
         rows = (await self.delivery_rows(ids)).values()
-        return [to_delivery(row) for row in rows if not str(row.get("turn", "~")).startswith("~")]
+        waiting = [row for row in rows if not str(row.get("turn", "~")).startswith("~")]
+        return list(readable(waiting, to_delivery))
 
     async def _rows_of(self, ids: Sequence[str]) -> dict[str, Item]:
         found = await self.table.get([key for id_ in ids for key in self.deliveries.keys(id_)])
@@ -76,13 +97,9 @@ class AwsReading(AwsLargeBodies):
 
     async def _history(self, delivery_id: str) -> History:
         rows = await self.table.query(f"A#{delivery_id}")
-        attempts = [to_attempt(row) for row in rows if str(row["sk"]).startswith("a#")]
-        actions = [to_action(row) for row in rows if str(row["sk"]).startswith("x#")]
+        attempts = readable((row for row in rows if str(row["sk"]).startswith("a#")), to_attempt)
+        actions = readable((row for row in rows if str(row["sk"]).startswith("x#")), to_action)
         return History(tuple(attempts), tuple(actions))
-
-    async def attempts_at(self, rows: Sequence[Item]) -> list[Attempt]:
-        """The attempts of rows."""
-        return [to_attempt(row) for row in rows]
 
 
 def to_action(row: Item) -> ActionRecord:

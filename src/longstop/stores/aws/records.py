@@ -6,12 +6,9 @@ them in it. All of that is read consistently. A change is a unit, so that the ru
 
 import secrets
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeVar
-
-import structlog
 
 from longstop.model.errors import UnreadableRowError
 from longstop.model.listing import Listing, Page
@@ -19,6 +16,7 @@ from longstop.stores.aws.attributes import Item, Key, Value, key_of
 from longstop.stores.aws.database import AwsDatabase
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import readable
 from longstop.stores.record_json import packed, unpacked
 
 T = TypeVar("T")
@@ -29,9 +27,6 @@ COMPRESSED_OVER = 4_096
 everything wrong, says much the same many times."""
 _ZLIB = b"\x78"
 """What zlib's bytes begin with, and JSON never does. https://www.rfc-editor.org/rfc/rfc1950"""
-
-log = structlog.get_logger("longstop.store")
-
 
 Making = Callable[[Item | None], Item | None]
 """What is to stand in the place of what stands there, if anything does; None: nothing is changed."""
@@ -78,21 +73,6 @@ def to_record(item: Item, type_: type[T]) -> T:
         return unpacked(raw_of(item), type_)
     except (ValueError, TypeError) as error:
         raise UnreadableRowError("a record", f"{key_of(item)}: {error}") from error
-
-
-def readable(items: Iterable[Item], make: Callable[[Item], T]) -> Iterator[T]:
-    """What is made of rows. One that cannot be read is left out, and told."""
-    for item in items:
-        try:
-            yield make(item)
-        except UnreadableRowError as error:
-            _tell_unreadable("/".join(key_of(item)), error.trouble)
-
-
-@lru_cache(maxsize=1_000)
-def _tell_unreadable(row: str, trouble: str) -> None:
-    """Once: most of what reads it does so again and again."""
-    log.error("row_unreadable", row=row, error=trouble)
 
 
 class AwsRecords(AwsDatabase):

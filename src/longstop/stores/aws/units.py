@@ -220,8 +220,12 @@ class View(Generic[T]):
 
     def has_room(self, items: int, size: int) -> bool:
         """Whether so many more items, counters among them, of so many bytes fit into one transaction with these."""
-        written = len(self.items.keys() | self.checks) + len(self.counts)
-        return written + items <= ITEMS_MAX and self.bytes + size <= BYTES_MAX
+        return self.items_written + items <= ITEMS_MAX and self.bytes + size <= BYTES_MAX
+
+    @property
+    def items_written(self) -> int:
+        """How many items a transaction has of it."""
+        return len(self.items.keys() | self.checks) + len(self.counts)
 
     async def query(self, partition: str, low: str | None = None, limit: int | None = None) -> list[Item]:
         """Items of a partition in order, as this unit has made them.
@@ -299,6 +303,10 @@ class _Turn:
         return True
 
     def _with_room(self, place: int, view: View[Any]) -> _Transaction:
+        if not view.has_room(len(view.bumps), 0):
+            found = f"one change of {view.items_written} items and {view.bytes} bytes"
+            limit = f"{ITEMS_MAX} items and {BYTES_MAX} bytes"
+            raise StoreUnavailableError(f"{found} is more than a transaction takes; expected {limit} at most")
         together = place not in self._alone
         if together and self._filling is not None and self._filling.has_room(view):
             return self._filling

@@ -11,7 +11,8 @@ from longstop.model.ids import format_uuid7
 from longstop.model.listing import Listing, Page
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, key_of
-from longstop.stores.aws.records import AwsRecords, changing, dropping, readable, record_item, to_record, unless_there
+from longstop.stores.aws.records import AwsRecords, changing, dropping, record_item, to_record, unless_there
+from longstop.stores.aws.unreadable import readable
 from longstop.stores.aws.walk import AwsWalk, Question, Range
 
 

@@ -13,6 +13,7 @@ from longstop.stores.aws.packing import to_delivery
 from longstop.stores.aws.store.inbox import AwsInbox
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import read, readable
 from longstop.stores.aws.walk import AwsWalk
 
 
@@ -42,7 +43,7 @@ class AwsClockRepair(AwsInbox, AwsWalk):
             after = number(repair.now_ms + wait_ms + 1)
             for kind in "ut":
                 rows = await self.of_shards("turn", f"{name}#{kind}#{after}", f"{name}#{kind}~", None)
-                found += [row.id for row in map(to_delivery, rows) if repair.repaired(row) is not None]
+                found += [row.id for row in readable(rows, to_delivery) if repair.repaired(row) is not None]
             if repair.thorough:
                 found += await self._held_after(name, after, repair)
         return found
@@ -62,7 +63,7 @@ class AwsClockRepair(AwsInbox, AwsWalk):
     def _mending(self, delivery_id: str, repair: ClockRepair) -> Callable[[View[bool]], Awaitable[bool]]:
         async def unit(view: View[bool]) -> bool:
             row = await view.get(self.keys.live(delivery_id))
-            old = None if row is None else to_delivery(row)
+            old = None if row is None else read(row, to_delivery)
             new = None if old is None else _mended(old, repair)
             if old is None or new is None:
                 return False

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
-from longstop.stores.aws.packing import to_delivery
 from longstop.stores.aws.store.inbox import AwsInbox
 from longstop.stores.aws.units import View
 
@@ -21,7 +20,7 @@ class AwsCrashed(AwsInbox):
             row = await view.get(self.keys.live(delivery_id))
             if row is None:
                 return False
-            old = to_delivery(row)
+            old = await self.deliveries.read(view, row)
             if old.state is State.LEASED and (old.lease_until_ms or 0) > now_ms:
                 return None
             if old.lost == 0 and old.state is not State.LEASED:

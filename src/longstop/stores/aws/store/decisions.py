@@ -10,10 +10,11 @@ from longstop.model.delivery import Delivery
 from longstop.model.errors import TransitionError
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
-from longstop.stores.aws.packing import pack, unpack_values
+from longstop.stores.aws.packing import pack, to_pause
 from longstop.stores.aws.store.inbox import AwsInbox
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import read
 
 
 class AwsDecisions(AwsInbox):
@@ -89,7 +90,7 @@ class AwsDecisions(AwsInbox):
 
         async def unit(view: View[bool]) -> bool:
             kept = await view.get(keys.pause(pause.destination))
-            earlier = None if kept is None else Pause(*unpack_values("a pause", kept))
+            earlier = None if kept is None else read(kept, to_pause)
             await view.put(_pause_item(pause if earlier is None else replace(pause, at_ms=earlier.at_ms)))
             return earlier is None
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from typing import Any
 
+import structlog
+
 from longstop.model.append import Append
 from longstop.model.breaker import PROBE_CANDIDATES, Circuit
 from longstop.model.dedup import DedupKey, dedup_digest
-from longstop.model.delivery import Attempt, Delivery, State
-from longstop.model.errors import LeaseLostError
+from longstop.model.delivery import Attempt, DeadReason, Delivery, State, Transition, Trigger
+from longstop.model.errors import LeaseLostError, StoreUnavailableError, UnreadableRowError
 from longstop.model.event import Event, Receipt, ReceiptStatus
 from longstop.model.id_times import IdTimes
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
@@ -27,9 +29,16 @@ from longstop.stores.aws.packing import (
 from longstop.stores.aws.reading import AwsReading
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import read, tell_parked, trouble_of
 
 RACES_MAX = 10
 """So often a lease looks for more where others have taken what it found."""
+BODY_AGAIN_MS = 5_000
+"""After that one whose body could not be had is leased again."""
+UNREADABLE = "rows that cannot be read"
+"""Who parks one that nobody has leased."""
+
+log = structlog.get_logger("longstop.store")
 
 
 class AwsInbox(AwsReading):
@@ -136,7 +145,7 @@ class AwsInbox(AwsReading):
         leased += [delivery for _, delivery in probed if delivery is not None]
         opened = {circuit.destination: circuit for circuit, _ in probed}
         next_due += [await self._next_of_open(circuit, request) for circuit in opened.values()]
-        claims = await self._claims(leased)
+        claims = await self._claims(leased, request.now_ms)
         return LeaseBatch(claims, min((each for each in next_due if each is not None), default=None), opened)
 
     async def _lease_due(self, names: Sequence[str], request: LeaseRequest) -> tuple[list[Delivery], list[int | None]]:
@@ -175,16 +184,21 @@ class AwsInbox(AwsReading):
         units = [self._leasing(key_of(row), request) for row in rows]
         # They are written only if they stand as they were found.
         seen: dict[Key, Item | None] = {key_of(row): row for row in rows}
-        return [each for each in await self.units.run(units, seen=seen) if each is not None]
+        return _leased([each for each in await self.units.run(units, seen=seen) if each is not None])
 
     def _leasing(
         self, key: Key, request: LeaseRequest
     ) -> Callable[[View[Delivery | None]], Awaitable[Delivery | None]]:
+        """A unit: lease one, or park it where it cannot be read."""
+
         async def unit(view: View[Delivery | None]) -> Delivery | None:
             row = await view.get(key)
             if row is None or str(row.get("turn", "~")).startswith("~"):
                 return None
-            old = to_delivery(row)
+            try:
+                old = in_line(row)
+            except UnreadableRowError as error:
+                return await self._park(view, row, error, request.now_ms)
             if old.due_at_ms > request.now_ms and (old.expires_at_ms or request.over_ms + 1) > request.over_ms:
                 return None
             if not await self.deliveries.has_seat(view, old.destination):
@@ -195,11 +209,62 @@ class AwsInbox(AwsReading):
 
         return unit
 
-    async def _claims(self, leased: Sequence[Delivery]) -> tuple[Claim, ...]:
+    async def _claims(self, leased: Sequence[Delivery], now_ms: int) -> tuple[Claim, ...]:
         found = await self.table.get([keys.event(each.event_id) for each in leased])
-        events = await asyncio.gather(*(self.event_of(found[keys.event(each.event_id)]) for each in leased))
-        claims = [Claim(each, event) for each, event in zip(leased, events, strict=True)]
+        made = await asyncio.gather(
+            *(self._claim(each, found.get(keys.event(each.event_id)), now_ms) for each in leased)
+        )
+        claims = [each for each in made if each is not None]
         return tuple(sorted(claims, key=lambda claim: (claim.delivery.due_at_ms, claim.delivery.id)))
+
+    async def _claim(self, leased: Delivery, item: Item | None, now_ms: int) -> Claim | None:
+        """What was leased with its event. It is parked where that cannot be read, and given back where its body cannot
+        be had just now: neither was a try."""
+        try:
+            if item is None:
+                raise UnreadableRowError("an event", "it is not there")
+            return Claim(leased, await self.event_of(item))
+        except UnreadableRowError as error:
+            parked = _parked(leased, error, now_ms)
+            (lost,) = await self.settle([Settlement(parked)])
+            if lost is None:
+                tell_parked(parked)
+        except StoreUnavailableError as error:
+            log.warning("body_away", delivery_id=leased.id, event_id=leased.event_id, error=str(error))
+            again = Transition(Trigger.RETRY, now_ms, due_at_ms=now_ms + BODY_AGAIN_MS)
+            await self.settle([Settlement(leased.after(again))])
+        return None
+
+    async def _park(self, view: View[Any], row: Item, error: UnreadableRowError, now_ms: int) -> Delivery:
+        """Let a delivery that waits be dead of its own row."""
+        old = await self.deliveries.read(view, row)
+        parked = _parked(old, error, now_ms)
+        await self.deliveries.change(view, old, parked)
+        return parked
+
+    async def _readable(self, rows: Sequence[Item], now_ms: int) -> list[tuple[Item, Delivery]]:
+        """Those that can be read, with what they say. The others are parked."""
+        found: list[tuple[Item, Delivery]] = []
+        unread: list[Item] = []
+        for row in rows:
+            try:
+                found.append((row, to_delivery(row)))
+            except UnreadableRowError:
+                unread.append(row)
+        _leased([each for each in await self.units.run([self._parking(row, now_ms) for row in unread]) if each])
+        return found
+
+    def _parking(self, row: Item, now_ms: int) -> Callable[[View[Delivery | None]], Awaitable[Delivery | None]]:
+        async def unit(view: View[Delivery | None]) -> Delivery | None:
+            kept = await view.get(key_of(row))
+            try:
+                if kept is not None:
+                    to_delivery(kept)
+            except UnreadableRowError as error:
+                return await self._park(view, kept or {}, error, now_ms)
+            return None
+
+        return unit
 
     # -- an open circuit ----------------------------------------------------------------------
 
@@ -221,13 +286,11 @@ class AwsInbox(AwsReading):
         row = None if circuit.probe_at_ms > request.now_ms else await self._probe(circuit, request)
         if row is None:
             return circuit, None
-        probe = to_delivery(row)
-        probed = circuit.probed(request.now_ms, probe.key)
+        probed = circuit.probed(request.now_ms, to_delivery(row).key)
         leasing = self._leasing(key_of(row), request)
 
         async def unit(view: View[Delivery | None]) -> Delivery | None:
-            kept = await view.get(keys.circuit(circuit.destination))
-            if kept is None or to_circuit(kept).version != circuit.version:
+            if _version(await view.get(keys.circuit(circuit.destination))) != circuit.version:
                 return None
             leased = await leasing(view)
             if leased is not None:
@@ -242,12 +305,12 @@ class AwsInbox(AwsReading):
         untried = await self.of_shards(
             "turn", f"{name}#u#", f"{name}#u#{now}~", PROBE_CANDIDATES, backward=circuit.newest_first
         )
-        if untried:
-            candidates = [to_delivery(row) for row in untried]
-            return untried[candidates.index(circuit.probe(candidates))]
+        candidates = {each.id: (row, each) for row, each in await self._readable(untried, request.now_ms)}
+        if candidates:
+            return candidates[circuit.probe([each for _, each in candidates.values()]).id][0]
         # Those with the fewest tries first; of these the few that are not due are passed over.
-        tried = await self.of_shards("tries", f"{name}#", f"{name}~", None)
-        return next((row for row in tried if _due_at(row) <= request.now_ms), None)
+        tried = await self._readable(await self.of_shards("tries", f"{name}#", f"{name}~", None), request.now_ms)
+        return next((row for row, _ in tried if _due_at(row) <= request.now_ms), None)
 
     # -- the end of a lease -------------------------------------------------------------------
 
@@ -271,7 +334,8 @@ class AwsInbox(AwsReading):
     async def _held(self, view: View[LeaseLostError | None], lease: LeaseRef) -> Delivery | None:
         """The delivery, if this token still holds it."""
         row = await view.get(self.keys.live(lease.delivery_id))
-        delivery = None if row is None else to_delivery(row)
+        # One that cannot be read comes back when its lease runs out, and is parked then.
+        delivery = None if row is None else read(row, to_delivery)
         holds = delivery is not None and delivery.state is State.LEASED and delivery.token == lease.token
         return delivery if holds else None
 
@@ -310,14 +374,14 @@ class AwsInbox(AwsReading):
     async def expired(self, now_ms: int, limit: int) -> Sequence[Delivery]:
         """See ports.Inbox."""
         rows = await self.of_shards("turn", leased_until(0), f"{leased_until(now_ms)}~", limit)
-        return [to_delivery(row) for row in rows]
+        return [each for _, each in await self._readable(rows, now_ms)]
 
     async def change_circuit(self, destination: str, version: int, circuit: Circuit | None) -> bool:
         """See ports.Inbox."""
 
         async def unit(view: View[bool]) -> bool:
             kept = await view.get(keys.circuit(destination))
-            if (0 if kept is None else to_circuit(kept).version) != version:
+            if _version(kept) != version:
                 return False
             if circuit is None:
                 await view.drop(keys.circuit(destination))
@@ -337,6 +401,34 @@ def circuit_item(circuit: Circuit) -> Item:
     return {"pk": partition, "sk": order, "row": pack_circuit(circuit)}
 
 
+def _version(item: Item | None) -> int:
+    """Of a circuit; one that cannot be read is closed."""
+    circuit = None if item is None else read(item, to_circuit)
+    return 0 if circuit is None else circuit.version
+
+
+def in_line(row: Item) -> Delivery:
+    """The delivery of a row that stands in line. Raises UnreadableRowError."""
+    delivery = to_delivery(row)
+    if delivery.state is not State.SCHEDULED:
+        raise UnreadableRowError("a delivery", f"it stands in line and is {delivery.state}")
+    return delivery
+
+
+def _parked(old: Delivery, error: UnreadableRowError, now_ms: int) -> Delivery:
+    leased = old if old.state is State.LEASED else old.leased(UNREADABLE, now_ms, now_ms)
+    dead = leased.after(Transition(Trigger.PARK, now_ms, reason=DeadReason.MALFORMED))
+    return replace(dead, last_error=trouble_of(error))
+
+
+def _leased(changed: Sequence[Delivery]) -> list[Delivery]:
+    """Those that were leased; of those that were parked it is told."""
+    for each in changed:
+        if each.state is State.DEAD:
+            tell_parked(each)
+    return [each for each in changed if each.state is State.LEASED]
+
+
 def _with(times: IdTimes, append: Append) -> IdTimes:
     times = times.wider(append.event.id, append.event.received_at_ms)
     for each in append.deliveries:
@@ -353,5 +445,6 @@ def _turn(row: Item) -> tuple[int, str]:
 
 
 def _due_at(row: Item) -> int:
-    """When a row in line is due: from its turn, unread."""
-    return int(str(row["turn"]).split("#")[2])
+    """When a row in line is due: from its turn, unread. One that another program has written over is due now."""
+    due = str(row["turn"]).split("#")[2:3]
+    return int(due[0]) if due and due[0].isdigit() else 0

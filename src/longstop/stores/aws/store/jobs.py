@@ -12,10 +12,11 @@ from longstop.model.listing import Listing, Page
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key
 from longstop.stores.aws.packing import to_delivery
-from longstop.stores.aws.records import AwsRecords, Order, raw_of, readable, record_item
+from longstop.stores.aws.records import AwsRecords, Order, raw_of, record_item
 from longstop.stores.aws.store.decisions import AwsDecisions
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import readable
 
 RUNNING_MAX = 1_000
 """More jobs than that do not run at a time."""

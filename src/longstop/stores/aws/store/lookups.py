@@ -1,7 +1,8 @@
 """What people ask of events and deliveries: ports.Lookups over DynamoDB."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from longstop.model.breaker import Circuit
 from longstop.model.delivery import Delivery
@@ -15,11 +16,14 @@ from longstop.stores.aws.find_deliveries import LISTS, AwsFindDeliveries, is_hel
 from longstop.stores.aws.packing import to_attempt, to_delivery
 from longstop.stores.aws.reading import to_action
 from longstop.stores.aws.table import number
+from longstop.stores.aws.unreadable import read
 from longstop.stores.aws.walk import Question, Range
 
 ENDS_MAX = 100_000
 """Among so many of the latest ids one that ends as asked for is looked for."""
 ENDS_AT_ONCE = 5_000
+
+T = TypeVar("T")
 
 
 class AwsLookups(AwsFindDeliveries):
@@ -27,8 +31,7 @@ class AwsLookups(AwsFindDeliveries):
 
     async def event(self, event_id: str) -> KeptEvent | None:
         """See ports.Lookups."""
-        (kept,) = await self.kept_events([event_id])
-        return kept
+        return await self.kept_event(event_id)
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """See ports.Lookups."""
@@ -50,7 +53,9 @@ class AwsLookups(AwsFindDeliveries):
         row = (await self.delivery_rows([delivery_id])).get(delivery_id)
         if row is None or not is_held(row):
             return None
-        held = to_delivery(row)
+        held = read(row, to_delivery)
+        if held is None:
+            return None
         lane = keys.lane(held.destination, str(held.lane))
         found = await self.table.get([(lane, keys.LANE_HEAD)])
         head = found.get((lane, keys.LANE_HEAD))
@@ -90,8 +95,8 @@ class AwsLookups(AwsFindDeliveries):
         deliveries = await self.kept_deliveries(list(dict.fromkeys(ids)))
         return Recent(
             tuple(each.event for each in events),
-            tuple((deliveries[id_], to_attempt(row)) for id_, row in _known(attempts, deliveries)),
-            tuple((deliveries[id_], to_action(row)) for id_, row in _known(actions, deliveries)),
+            tuple(_recorded(attempts, to_attempt, deliveries)),
+            tuple(_recorded(actions, to_action, deliveries)),
         )
 
     async def _recent_events(self, since_ms: int, limit: int) -> list[KeptEvent]:
@@ -168,7 +173,11 @@ class AwsLookups(AwsFindDeliveries):
         return Recount(None)
 
 
-def _known(rows: Sequence[Item], deliveries: dict[str, Delivery]) -> list[tuple[str, Item]]:
-    """Those whose delivery is there, with its id."""
-    found = [(str(row["pk"])[2:], row) for row in rows]
-    return [each for each in found if each[0] in deliveries]
+def _recorded(
+    rows: Sequence[Item], make: Callable[[Item], T], deliveries: Mapping[str, Delivery]
+) -> Iterator[tuple[Delivery, T]]:
+    """What rows say of deliveries that are there."""
+    for row in rows:
+        delivery, made = deliveries.get(str(row["pk"])[2:]), read(row, make)
+        if delivery is not None and made is not None:
+            yield delivery, made

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from longstop.model.node import FORGOTTEN_AFTER_MS, Node
 from longstop.stores.aws import table as keys
-from longstop.stores.aws.records import AwsRecords, readable, record_item, to_record
+from longstop.stores.aws.records import AwsRecords, record_item, to_record
 from longstop.stores.aws.table import number
+from longstop.stores.aws.unreadable import readable
 
 
 class AwsNodes(AwsRecords):

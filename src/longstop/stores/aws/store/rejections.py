@@ -8,8 +8,9 @@ from longstop.model.listing import Listing, Page
 from longstop.model.rejection import SAMPLES_KEPT, Rejection, RejectionCount
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.records import AwsRecords, Order, changing, dropping, readable, record_item, to_record
+from longstop.stores.aws.records import AwsRecords, Order, changing, dropping, record_item, to_record
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import readable
 
 Times = dict[str, int]
 """The ids of a source's samples, and when each was refused."""

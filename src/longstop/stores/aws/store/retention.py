@@ -6,20 +6,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from longstop.model.dedup import dedup_digest
-from longstop.model.delivery import State
+from longstop.model.delivery import Delivery, State
 from longstop.model.event import Event
 from longstop.model.retention import Cutoffs, Forgettable, Kind, WholeEvent, event_may_go
 from longstop.ports import WithoutSpans
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.packing import delivery_ids, to_attempt, to_delivery, to_event
+from longstop.stores.aws.packing import delivery_ids, to_attempt, to_event
 from longstop.stores.aws.store.decisions import AwsDecisions
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
+from longstop.stores.aws.unreadable import read, readable
 from longstop.stores.aws.walk import AwsWalk
 
 HISTORY_MAX = 60
-"""So many attempts and actions of a delivery go in the transaction in which its event does; more go before it."""
+"""So many attempts and actions go in the transaction in which their event does; more go before it."""
+DELIVERIES_MAX = 6
+"""So many deliveries go in that, with five items each, and what there are more go before it, one by one."""
 DEDUP_AT_ONCE = 1_000
 _STATES = (State.DELIVERED.value, State.DEAD.value, State.DISCARDED.value)
 
@@ -102,19 +105,36 @@ class AwsRetention(AwsDecisions, AwsWalk, WithoutSpans):
             event = to_event(row, b"")
             if not event_may_go(event.received_at_ms, deliveries, before):
                 return None
-            for each in deliveries:
-                await self._drop_history(view, each.id)
+            for each in deliveries[DELIVERIES_MAX:]:
+                gone: list[bool] = await self.units.run([self._forgetting_one(each)])
+                if not all(gone):
+                    return None
+            for each in deliveries[:DELIVERIES_MAX]:
+                await self._drop_history(view, each.id, HISTORY_MAX // len(deliveries[:DELIVERIES_MAX]))
                 await self.deliveries.forget(view, each)
             await self._drop_event(view, event, unrouted=not found)
             return str(row.get("kept_in", ""))
 
         return unit
 
-    async def _drop_history(self, view: View[Any], delivery_id: str) -> None:
+    def _forgetting_one(self, seen: Delivery) -> Callable[[View[bool]], Awaitable[bool]]:
+        """A unit: let go of a delivery, if it stands as it was seen; whether it is gone."""
+
+        async def unit(view: View[bool]) -> bool:
+            kept = await self.deliveries.get(view, seen.id)
+            if kept == seen:
+                await self._drop_history(view, seen.id, HISTORY_MAX)
+                await self.deliveries.forget(view, seen)
+            return kept in (seen, None)
+
+        return unit
+
+    async def _drop_history(self, view: View[Any], delivery_id: str, most: int) -> None:
+        """Let go of what is recorded of it: at most so much in this transaction, and more before it."""
         rows = [row for row in await view.query(f"A#{delivery_id}") if row["sk"] != "d"]
-        if len(rows) > HISTORY_MAX:
-            await self._drop_rows(rows[HISTORY_MAX:])
-        for row in rows[:HISTORY_MAX]:
+        if len(rows) > most:
+            await self._drop_rows(rows[most:])
+        for row in rows[:most]:
             await view.drop(key_of(row))
 
     async def _drop_event(self, view: View[Any], event: Event, unrouted: bool) -> None:
@@ -149,22 +169,22 @@ class AwsRetention(AwsDecisions, AwsWalk, WithoutSpans):
     async def _has_old(self, delivery_id: str, before_ms: int) -> bool:
         # They are in the order of their numbers, which is that of time.
         first = await self.table.query(f"A#{delivery_id}", "a#", "a~", limit=1)
-        return any(to_attempt(row).started_at_ms < before_ms for row in first)
+        return any(each.started_at_ms < before_ms for each in readable(first, to_attempt))
 
     async def forget_attempts(self, event_ids: Sequence[str], before_ms: int) -> int:
         """See ports.Retention."""
         found = await self.table.get([keys.event(id_) for id_ in event_ids], without="body")
-        ids = [id_ for row in found.values() for id_ in delivery_ids(row)]
+        ids = [id_ for some in readable(found.values(), delivery_ids) for id_ in some]
         return sum([await self._forget_attempts(id_, before_ms) for id_ in ids])
 
     async def _forget_attempts(self, delivery_id: str, before_ms: int) -> int:
         rows = await self.table.query(f"A#{delivery_id}", "a#", "a~")
-        old = [row for row in rows if to_attempt(row).started_at_ms < before_ms]
+        old = [row for row in rows if (made := read(row, to_attempt)) is None or made.started_at_ms < before_ms]
 
         def dropping(row: Item) -> Callable[[View[bool]], Awaitable[bool]]:
             async def unit(view: View[bool]) -> bool:
                 ended = await view.get(keys.ended(delivery_id))
-                if ended is None or (to_delivery(ended).ended_at_ms or before_ms) >= before_ms:
+                if ended is None or ((await self.deliveries.read(view, ended)).ended_at_ms or before_ms) >= before_ms:
                     return False
                 await view.drop(key_of(row))
                 return True
