@@ -1,11 +1,12 @@
 """Bodies that are too large for an item: they lie in a bucket, and the event's item says by what name.
 
-A body is there before its event is kept, and goes when its event was forgotten. What is left of a call that failed in
-between, `give_back` finds.
+A body is there before its event is kept, and goes when its event was forgotten; so are those of held requests. What is
+left of a call that failed in between, `give_back` finds.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from longstop.model.append import Append
 from longstop.model.errors import SchemaError, StoreUnavailableError, UnreadableRowError
@@ -14,15 +15,18 @@ from longstop.ports.bodies import Bodies
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
 from longstop.stores.aws.database import AwsDatabase
-from longstop.stores.aws.packing import to_event
+from longstop.stores.aws.packing import pack_event, to_event
 from longstop.stores.aws.units import View
 
 ID_CHARS = 36
 DIGEST_CHARS = 32
 """Of a body's SHA-256, in hex."""
+ITEM_BYTES_MAX = 400 * 2**10
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 ITEM_BODY_MAX = 350 * 2**10
-"""An item holds 400 KB, with all that belongs to it.
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+"""Of an item, with all that belongs to it."""
+ITEM_KEYS_MAX = 6 * 2**10
+"""What an event's item has beside its body and its row: its keys, and its places in indexes."""
 
 
 class AwsLargeBodies(AwsDatabase):
@@ -74,19 +78,39 @@ class AwsLargeBodies(AwsDatabase):
 
         Raises StoreUnavailableError where one is too large and there is no such place.
         """
-        large = [each.event for each in appends if len(each.event.body) > self._bodies_over]
-        if not large:
-            return {}
-        if self._bodies is None:
-            raise StoreUnavailableError(f"a body of {len(large[0].body)} bytes is more than an item holds; set bucket=")
-        names = {event.id: _name(event.id, event.body) for event in large}
-        await self._bodies.put({names[event.id]: event.body for event in large})
+        large = {each.event.id: each.event.body for each in appends if self.is_large(each)}
+        if large and self._bodies is None:
+            size = len(next(iter(large.values())))
+            raise StoreUnavailableError(
+                f"a body of {size} bytes with its headers is more than an item holds; set bucket="
+            )
+        return await self.put_named(large)
+
+    def is_large(self, append: Append) -> bool:
+        """Whether its body goes to the bucket: it is large, or too large for one item together with its headers."""
+        size = len(append.event.body)
+        if size > self._bodies_over:
+            return True
+        if size <= ITEM_BODY_MAX // 4:
+            # What is in front of a body has 32 KB, and six times that in JSON at worst.
+            return False
+        return (
+            size + len(pack_event(append.event, [each.id for each in append.deliveries]))
+            > ITEM_BYTES_MAX - ITEM_KEYS_MAX
+        )
+
+    async def put_named(self, bodies: Mapping[str, bytes]) -> dict[str, str]:
+        """Put bodies, by the ids of what they belong to; of each by what name it is known."""
+        names = {id_: _name(id_, body) for id_, body in bodies.items()}
+        if self._bodies is not None and names:
+            await self._bodies.put({names[id_]: body for id_, body in bodies.items()})
         return names
 
     async def drop_bodies(self, names: Sequence[str]) -> None:
-        """Of events that are not kept."""
+        """Of what is not kept. What cannot be deleted now, or not by this role, the sweep of bodies finds."""
         if self._bodies is not None and names:
-            await self._bodies.delete(names)
+            with contextlib.suppress(StoreUnavailableError):
+                await self._bodies.delete(names)
 
     async def event_of(self, item: Item) -> Event:
         """The event of an item, with its body. Raises UnreadableRowError."""
@@ -95,7 +119,10 @@ class AwsLargeBodies(AwsDatabase):
             if not isinstance(body, bytes):
                 raise UnreadableRowError("an event", "its body is not there")
             return to_event(item, body)
-        name = str(item["kept_in"])
+        return to_event(item, await self.body_in(str(item["kept_in"])))
+
+    async def body_in(self, name: str) -> bytes:
+        """A body that lies in the bucket. Raises UnreadableRowError."""
         if self._bodies is None:
             raise StoreUnavailableError(f"the body {name} is in a bucket that store.url does not name: bucket=")
         found = await self._bodies.get(name)
@@ -103,17 +130,23 @@ class AwsLargeBodies(AwsDatabase):
             raise UnreadableRowError("a body", f"{name} is not in {self._bodies.place}")
         if not name.endswith(_digest(found)):
             raise UnreadableRowError("a body", f"{name} in {self._bodies.place} is not what was put there")
-        return to_event(item, found)
+        return found
 
     async def give_back(self) -> bool:
         """See ports.Retention. The service gives room back by itself; here it is bodies that belong to no event."""
         if self._bodies is None:
             return False
         names, self._swept = await self._bodies.old(self._swept)
+        await self._bodies.delete(await self._strays(names))
+        return self._swept is not None
+
+    async def _strays(self, names: Sequence[str]) -> list[str]:
+        """Those of these bodies that belong to nothing that is kept."""
         kept = await self.table.get([keys.event(name[:ID_CHARS]) for name in names], without="body")
         known = {str(row.get("kept_in")) for row in kept.values()}
-        await self._bodies.delete([name for name in names if name not in known])
-        return self._swept is not None
+        others = [name for name in names if name not in known]
+        held = await self.table.get([keys.held_apart(name) for name in others])
+        return [name for name in others if keys.held_apart(name) not in held]
 
 
 def _name(event_id: str, body: bytes) -> str:

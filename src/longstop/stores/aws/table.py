@@ -32,7 +32,8 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | `refused#SOURCE` | ID | a sample |
 | `held` | SOURCE | how many held requests there are, and how many bytes |
 | `held#SOURCE` | ID | a held request without its body; `expires` RECEIVED#ID |
-| `held#SOURCE#ID` | `b` | its body |
+| `held#SOURCE#ID` | `b` | its body, where that is not in the bucket |
+| `held-body#NAME` | `b` | that a body in the bucket is a held request's |
 | `holders#SOURCE` | HASH | how many there are of a sender |
 | `statistics#STEP#SERIES#SLOT` | `TIME#NAMES` | numbers of a minute or an hour |
 
@@ -215,6 +216,11 @@ def held(source: str, id_: str) -> Key:
 def held_body(source: str, id_: str) -> Key:
     """The body of one."""
     return f"held#{source}#{id_}", "b"
+
+
+def held_apart(name: str) -> Key:
+    """That a body in the bucket is that of one."""
+    return f"held-body#{name}", "b"
 
 
 def holder(source: str, sender: str) -> Key:

@@ -23,7 +23,7 @@ KNOWN = ("M", "C")
 CIRCUITS = ("S",)
 """With pauses, and how many attempts are under way."""
 GROUPS = ("G", "CG", "GK#*", "GH#*")
-REFUSED = ("refused", "refused#*", "held", "held#*", "holders#*")
+REFUSED = ("refused", "refused#*", "held", "held#*", "held-body#*", "holders#*")
 RUNNING = ("nodes", "statistics#*", "alerts")
 """What processes say of themselves, and have people told."""
 

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from longstop.model.errors import UnreadableRowError
 from longstop.model.listing import Listing, Page
 from longstop.model.rejection import HeldCount, HeldRequest, HoldRoom, HoldSettings
 from longstop.stores.aws import table as keys
-from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.large_bodies import ITEM_BODY_MAX
+from longstop.stores.aws.attributes import Item, Key
+from longstop.stores.aws.large_bodies import ITEM_BODY_MAX, AwsLargeBodies
 from longstop.stores.aws.records import AT_ONCE, AwsRecords, Order, record_item, to_record
 from longstop.stores.aws.table import number
 from longstop.stores.aws.units import View
@@ -18,23 +19,45 @@ Sums = tuple[int, int]
 """Requests, and their bytes."""
 
 
-class AwsHeldRequests(AwsRecords):
+class AwsHeldRequests(AwsRecords, AwsLargeBodies):
     """What is held. Of each source and of each sender it is kept how much that is.
 
-    There is no room for one whose body an item does not hold: the bucket is for those of events.
+    Large bodies lie in the bucket, as those of events do.
     """
 
     async def hold(self, requests: Sequence[HeldRequest], limits: Mapping[str, HoldSettings]) -> Sequence[bool]:
         """See ports.Rejections."""
         needs = [key for each in requests for key in (_key(each), *_sums_keys(each.source, _holder(each)))]
-        return await self.units.run([_holding(each, limits[each.source]) for each in requests], needs)
+        large = [each for each in requests if len(each.request.body) > self._bodies_over]
+        apart: dict[str, str] = {}
+        if large and self._bodies is not None:
+            # What there is no room for anyway is not put there first.
+            sums = await self.table.get(needs)
+            fitting = [each for each in large if _room(each, limits[each.source], sums)[0]]
+            apart = await self.put_named({each.id: each.request.body for each in fitting})
+        held = await self.units.run(
+            [_holding(each, limits[each.source], apart.get(each.id)) for each in requests], needs
+        )
+        kept = {each.id for each, is_held in zip(requests, held, strict=True) if is_held}
+        await self.drop_bodies([name for id_, name in apart.items() if id_ not in kept])
+        return held
 
     async def held_requests(self, source: str, page: Page) -> Listing[HeldRequest]:
         """See ports.Rejections."""
         rows = await self._rows(Order(_partition(source)), page)
         ids = [str(row["sk"]) for row in rows[: page.limit]]
-        bodies = await self.table.get([keys.held_body(source, id_) for id_ in ids])
-        return self._page_of(rows, page, lambda row: _to_held(row, bodies.get(keys.held_body(source, str(row["sk"])))))
+        found = await self.table.get([keys.held_body(source, id_) for id_ in ids])
+        read = await asyncio.gather(*(self._body(row, found) for row in rows[: page.limit]))
+        bodies = dict(zip(ids, read, strict=True))
+        return self._page_of(rows, page, lambda row: _to_held(row, bodies[str(row["sk"])]))
+
+    async def _body(self, row: Item, found: Mapping[Key, Item]) -> bytes | UnreadableRowError:
+        item = found.get(keys.held_body(str(row["pk"]).removeprefix("held#"), str(row["sk"])), {})
+        try:
+            body = await self.body_in(str(row["kept_in"])) if "kept_in" in row else item.get("body")
+        except UnreadableRowError as error:
+            return error
+        return body if isinstance(body, bytes) else UnreadableRowError("a held request", "its body is not there")
 
     async def held_counts(self) -> Sequence[HeldCount]:
         """See ports.Rejections."""
@@ -48,7 +71,9 @@ class AwsHeldRequests(AwsRecords):
 
     async def drop_held(self, source: str, ids: Sequence[str]) -> int:
         """See ports.Rejections."""
-        return sum(await self.units.run([_letting_go(source, id_) for id_ in ids], [keys.held(source, i) for i in ids]))
+        gone = await self.units.run([_letting_go(source, id_) for id_ in ids], [keys.held(source, i) for i in ids])
+        await self.drop_bodies([name for name in gone if name])
+        return sum(name is not None for name in gone)
 
     async def forget_held(self, source: str, before_ms: int) -> int:
         """See ports.Rejections."""
@@ -61,38 +86,53 @@ class AwsHeldRequests(AwsRecords):
         return forgotten
 
 
-def _holding(request: HeldRequest, limit: HoldSettings) -> Callable[[View[bool]], Awaitable[bool]]:
-    source, sender, size = request.source, request.sender, request.size
-    of_source, of_sender = _sums_keys(source, _holder(request))
+def _room(request: HeldRequest, limit: HoldSettings, found: Mapping[Key, Item | None]) -> tuple[bool, Sums, Sums]:
+    """Whether there is room for it, and how much is held of its source and of its sender."""
+    of_source, of_sender = _sums_keys(request.source, _holder(request))
+    all_, own = _sums(found.get(of_source)), _sums(found.get(of_sender))
+    others = (all_[0] - own[0], all_[1] - own[1])
+    room = HoldRoom(limit, {request.sender: own, f"not {request.sender}": others})
+    return room.take(request.sender, request.size), all_, own
+
+
+def _holding(request: HeldRequest, limit: HoldSettings, apart: str | None) -> Callable[[View[bool]], Awaitable[bool]]:
+    """A unit: hold it where there is room. apart: the name of its body in the bucket."""
+    sums = _sums_keys(request.source, _holder(request))
 
     async def unit(view: View[bool]) -> bool:
         if await view.get(_key(request)) is not None:
             return True
-        all_, own = _sums(await view.get(of_source)), _sums(await view.get(of_sender))
-        others = (all_[0] - own[0], all_[1] - own[1])
-        room = HoldRoom(limit, {sender: own, f"not {sender}": others})
-        if len(request.request.body) > ITEM_BODY_MAX or not room.take(sender, size):
+        fits, *kept = _room(request, limit, {key: await view.get(key) for key in sums})
+        if not fits or (apart is None and len(request.request.body) > ITEM_BODY_MAX):
             return False
-        await _keep_sums(view, of_source, all_, (1, size))
-        await _keep_sums(view, of_sender, own, (1, size))
-        view.put_new(_item(request))
-        partition, order = keys.held_body(source, request.id)
-        view.put_new({"pk": partition, "sk": order, "body": request.request.body})
+        for key, each in zip(sums, kept, strict=True):
+            await _keep_sums(view, key, each, (1, request.size))
+        if apart is None:
+            partition, order = keys.held_body(request.source, request.id)
+            view.put_new(_item(request))
+            view.put_new({"pk": partition, "sk": order, "body": request.request.body})
+        else:
+            partition, order = keys.held_apart(apart)
+            view.put_new(_item(request) | {"kept_in": apart})
+            view.put_new({"pk": partition, "sk": order})
         return True
 
     return unit
 
 
-def _letting_go(source: str, id_: str) -> Callable[[View[bool]], Awaitable[bool]]:
-    async def unit(view: View[bool]) -> bool:
+def _letting_go(source: str, id_: str) -> Callable[[View[str | None]], Awaitable[str | None]]:
+    """A unit: let go of one; the name of its body in the bucket, or nothing where it has none there."""
+
+    async def unit(view: View[str | None]) -> str | None:
         row = await view.get(keys.held(source, id_))
         if row is None:
-            return False
+            return None
         for key in _sums_keys(source, str(row["holder"])):
             await _keep_sums(view, key, _sums(await view.get(key)), (-1, -int(row["size"])))
         await view.drop(keys.held(source, id_))
-        view.drop_unread(keys.held_body(source, id_), row)
-        return True
+        body = keys.held_apart(str(row["kept_in"])) if "kept_in" in row else keys.held_body(source, id_)
+        view.drop_unread(body, row)
+        return str(row.get("kept_in", ""))
 
     return unit
 
@@ -116,13 +156,12 @@ def _item(request: HeldRequest) -> Item:
     return record_item(_key(request), bare, holder=_holder(request), size=request.size, expires=expires)
 
 
-def _to_held(row: Item, body: Item | None) -> HeldRequest:
+def _to_held(row: Item, body: bytes | UnreadableRowError) -> HeldRequest:
     """Raises UnreadableRowError."""
-    kept = None if body is None else body.get("body")
-    if not isinstance(kept, bytes):
-        raise UnreadableRowError("a held request", f"the body of {key_of(row)} is not there")
+    if isinstance(body, UnreadableRowError):
+        raise body
     bare = to_record(row, HeldRequest)
-    return replace(bare, request=replace(bare.request, body=kept))
+    return replace(bare, request=replace(bare.request, body=body))
 
 
 # -- sums -----------------------------------------------------------------------------------------
@@ -137,7 +176,7 @@ def _sums(item: Item | None) -> Sums:
     return (0, 0) if item is None else (int(item["requests"]), int(item["bytes"]))
 
 
-async def _keep_sums(view: View[bool], key: Key, kept: Sums, more: Sums) -> None:
+async def _keep_sums(view: View[Any], key: Key, kept: Sums, more: Sums) -> None:
     requests, size = kept[0] + more[0], kept[1] + more[1]
     if requests > 0:
         await view.put({"pk": key[0], "sk": key[1], "requests": requests, "bytes": size})
