@@ -55,6 +55,9 @@ _DISTRUSTED: Mapping[str, str] = {
     "InvalidSignatureException": "expected the secret that belongs to the access key, and the right time",
     "RequestTimeTooSkewed": "expected this machine's clock to be right to within 15 minutes; set it",
 }
+_SKEWED = ("Signature expired", "Signature not yet current")
+"""So begins what services other than S3 say of a signature whose time is not theirs, under a code that says nothing of
+it. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html"""
 _TO_DO: Mapping[str, str] = {
     **dict.fromkeys(_THROTTLED, "it is throttled, and tried again"),
     **dict.fromkeys(_OTHER_REGION, "expected the region of the bucket; name it with region="),
@@ -92,6 +95,8 @@ def status_of(error: ClientError) -> int:
 def _refused(response: Mapping[str, Any], operation: str, expected: str) -> str:
     told = response.get("Error", {})
     code, said = str(told.get("Code", "Unknown")), _cut(str(told.get("Message", "")))
+    if said.startswith(_SKEWED):
+        return f"{operation} was refused ({code}); {_DISTRUSTED['RequestTimeTooSkewed']}"
     if code in _DISTRUSTED:
         return f"{operation} was refused ({code}); {_DISTRUSTED[code]}"
     found = f"{code}: {said}" if said else code

@@ -8,6 +8,7 @@ import structlog
 from longstop.edges.functions import messages
 from longstop.model.append import Append, quarantine_delivery
 from longstop.model.delivery import DeadReason
+from longstop.model.errors import StoreUnavailableError
 from longstop.model.event import Event, Headers
 from longstop.model.ids import IdFactory
 from longstop.ports import Clock
@@ -32,19 +33,30 @@ class DeadMessages:
         self._ids = ids
 
     async def see_to(self) -> int:
-        """How many were seen to. Raises StoreUnavailableError."""
+        """How many were seen to. What cannot be now is told, and is the next sweep's: no delivery waits for it."""
         seen = 0
-        for _ in range(BATCHES_MAX):
-            found = await self._store.dead_queue.receive()
-            if not found:
-                break
-            done = [each for each in found if await self._see_to(each)]
-            await self._store.dead_queue.delete(done)
-            seen += len(done)
+        try:
+            for _ in range(BATCHES_MAX if self._store.dead_queue is not None else 0):
+                found = await self._store.dead_queue.receive()
+                if not found:
+                    break
+                done = [each for each in found if await self._see_to_or_tell(each)]
+                await self._store.dead_queue.delete(done)
+                seen += len(done)
+        except StoreUnavailableError as error:
+            log.error("dead_messages_failed", error=str(error))
         return seen
 
+    async def _see_to_or_tell(self, message: Any) -> bool:
+        """Whether it is seen to. One that cannot be kept stays where it is, and the others do not wait for it."""
+        try:
+            return await self._see_to(message)
+        except StoreUnavailableError as error:
+            log.error("dead_messages_failed", message_id=message.id, error=str(error))
+            return False
+
     async def _see_to(self, message: Any) -> bool:
-        """Whether it is seen to."""
+        """Whether it is seen to. Raises StoreUnavailableError."""
         said = messages.read([{"messageId": message.id, "body": message.body}])
         for delivery_id in said.deliveries:
             parked = await self._store.park_crashed(delivery_id, self._clock.now_ms())

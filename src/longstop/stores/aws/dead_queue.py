@@ -11,7 +11,7 @@ from typing import Any
 
 from longstop.aws_api.errors import CALL_ERRORS, what_is_wrong
 from longstop.model.errors import StoreUnavailableError
-from longstop.stores.aws.queue import ENTRIES_MAX
+from longstop.stores.aws.queue import ENTRIES_MAX, batched
 
 VISIBLE_AGAIN_S = 60
 """After a sweep that was broken off."""
@@ -54,11 +54,15 @@ class DeadQueue:
         ]
 
     async def delete(self, messages: Sequence[DeadMessage]) -> None:
-        """They are seen to. Raises StoreUnavailableError; then they come again, and nothing is done twice."""
-        entries = [{"Id": str(place), "ReceiptHandle": each.handle} for place, each in enumerate(messages)]
-        if not entries:
+        """They are seen to. Raises StoreUnavailableError; then they come again, and nothing is done twice.
+
+        So does one whose handle has expired.
+        """
+        if not messages:
             return
         try:
-            await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+            await batched(
+                self._client.delete_message_batch, self._url, [{"ReceiptHandle": each.handle} for each in messages]
+            )
         except CALL_ERRORS as error:
             raise StoreUnavailableError(what_is_wrong(error, "DeleteMessage", "sqs:DeleteMessage")) from error

@@ -6,7 +6,7 @@ left of a call that failed in between, `give_back` finds.
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from longstop.model.append import Append
 from longstop.model.errors import SchemaError, StoreUnavailableError, UnreadableRowError
@@ -25,6 +25,8 @@ ITEM_BYTES_MAX = 400 * 2**10
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 ITEM_BODY_MAX = 350 * 2**10
 """Of an item, with all that belongs to it."""
+SWEEP_EVERY_MS = 3_600_000
+"""All bodies are gone through for such that belong to nothing, with a read for each."""
 ITEM_KEYS_MAX = 6 * 2**10
 """What an event's item has beside its body and its row: its keys, and its places in indexes."""
 
@@ -34,7 +36,6 @@ class AwsLargeBodies(AwsDatabase):
 
     _bodies: Bodies | None = None
     _bodies_over = ITEM_BODY_MAX
-    _swept: str | None = None
 
     def keep_apart(self, bodies: Bodies, over: int) -> None:
         """From now on, before the store is opened, larger ones than this, in bytes."""
@@ -136,9 +137,16 @@ class AwsLargeBodies(AwsDatabase):
         """See ports.Retention. The service gives room back by itself; here it is bodies that belong to no event."""
         if self._bodies is None:
             return False
-        names, self._swept = await self._bodies.old(self._swept)
+        kept = (await self.table.get([keys.SWEEP])).get(keys.SWEEP, {})
+        began_ms, after = int(kept.get("began_ms", -SWEEP_EVERY_MS)), str(kept.get("after", "")) or None
+        if after is None:
+            if self._now_ms() - began_ms < SWEEP_EVERY_MS:
+                return False
+            began_ms = self._now_ms()
+        names, after = await self._bodies.old(after)
         await self._bodies.delete(await self._strays(names))
-        return self._swept is not None
+        await self.units.run([_going_on(began_ms, after)])
+        return after is not None
 
     async def _strays(self, names: Sequence[str]) -> list[str]:
         """Those of these bodies that belong to nothing that is kept."""
@@ -147,6 +155,15 @@ class AwsLargeBodies(AwsDatabase):
         others = [name for name in names if name not in known]
         held = await self.table.get([keys.held_apart(name) for name in others])
         return [name for name in others if keys.held_apart(name) not in held]
+
+
+def _going_on(began_ms: int, after: str | None) -> Callable[[View[None]], Awaitable[None]]:
+    """A unit: note how far the sweep is. Of two at a time the later one's word stands; some is gone through again."""
+
+    async def unit(view: View[None]) -> None:
+        await view.put({"pk": keys.SWEEP[0], "sk": keys.SWEEP[1], "began_ms": began_ms, "after": after or ""})
+
+    return unit
 
 
 def _name(event_id: str, body: bytes) -> str:

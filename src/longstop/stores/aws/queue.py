@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -91,9 +91,8 @@ class Queue:
     async def _send(self) -> None:
         while self._waiting:
             some, self._waiting = self._waiting[:ENTRIES_MAX], self._waiting[ENTRIES_MAX:]
-            entries = [each | {"Id": str(place)} for place, each in enumerate(some)]
             try:
-                await self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+                await batched(self._client.send_message_batch, self._url, some)
             except CALL_ERRORS as error:
                 log.warning(
                     "queue_failed",
@@ -126,8 +125,21 @@ class Queue:
                 await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=AGAIN_S)
 
     async def _delete(self, messages: Sequence[dict[str, Any]]) -> None:
-        entries = [{"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]} for place, each in enumerate(messages)]
-        await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+        handles = [{"ReceiptHandle": each["ReceiptHandle"]} for each in messages]
+        await batched(self._client.delete_message_batch, self._url, handles)
+
+
+async def batched(call: Callable[..., Awaitable[Any]], url: str | None, entries: Sequence[Entry]) -> None:
+    """Make a call for some entries. Those that the service could not do, of a call that went well, it is asked for once
+    more, one by one; what it calls the sender's fault (a handle that has expired) would fail again.
+
+    What is not done then is lost, or comes again, and neither matters: see above.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_BatchResultErrorEntry.html
+    """
+    answer = await call(QueueUrl=url, Entries=[each | {"Id": str(place)} for place, each in enumerate(entries)])
+    for failed in answer.get("Failed", ()):
+        if not failed.get("SenderFault", False):
+            await call(QueueUrl=url, Entries=[entries[int(failed["Id"])] | {"Id": "0"}])
 
 
 def _told(error: BaseException) -> str:

@@ -7,6 +7,7 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 |---|---|---|
 | `M` | `store` | what this table holds, and how: format, shards |
 | `M` | `marks` | how far ids' times are ahead of and behind arrivals, at most; until when the store has lived |
+| `M` | `sweep` | when the sweep of bodies began, and behind which it goes on |
 | `E#EVENT` | `e` | an event, with its body (or where that lies) and the ids of its deliveries |
 | `K#BUCKET` | DIGEST | a dedup key: its first event, the end of its window (`ttl`: a day after that) |
 | `D#SHARD` | DELIVERY | a delivery that is scheduled or leased; `turn`, `expires`, `tries`: see the local indexes |
@@ -120,6 +121,7 @@ class Keys:
 
 STORE: Key = ("M", "store")
 MARKS: Key = ("M", "marks")
+SWEEP: Key = ("M", "sweep")
 GROUPS = "G"
 """The partition of the groups of the dead."""
 GROUP_COUNTERS = "CG"
