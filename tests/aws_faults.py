@@ -1,16 +1,23 @@
-"""A small world over the AWS store, in which any call to the service may fail: before it is done, or after."""
+"""A small world over the AWS store, in which any call to the services may fail: before it is done, after, or in part.
+
+Messages are lost, late, twice and out of order; global indexes lag by minutes; for a while the table takes nothing.
+"""
 
 import asyncio
 import contextlib
+import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from aws_fakes import S3InMemory, SqsInMemory
+from aws_table import LateIndexes, StoreInMemory, TableInMemory
 from longstop.model.action import Action
 from longstop.model.append import Append
 from longstop.model.delivery import Attempt, DeadReason, Delivery, Outcome, OutcomeKind, State, Transition, Trigger
@@ -20,9 +27,20 @@ from longstop.model.ids import IdFactory
 from longstop.model.lease import Claim, LeaseRef, LeaseRequest, Settlement
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.stores.aws import AwsStore
+from longstop.stores.aws import table as keys
+from longstop.stores.aws.attributes import Item, Key
+from longstop.stores.aws.dead_queue import DeadQueue
+from longstop.stores.aws.queue import Queue
 from longstop.stores.aws.units import Units
+from longstop.wiring.dead_messages import DeadMessages
 
 LEASE_MS = 30_000
+TRIES_MAX = 100
+"""So often a settlement is told at most: longer than anything is away here."""
+LAG_MS = 300_000
+"""So late an index may be."""
+OVER = 60
+"""Bytes. Larger bodies lie in the bucket."""
 BEGAN_MS = 1_767_225_600_000
 PAGE = Page(1_000, newest_first=False)
 CODES = ("ProvisionedThroughputExceededException", "InternalServerError", "RequestLimitExceeded", "ThrottlingException")
@@ -79,6 +97,8 @@ class FaultyTable:
         self._table = table
         self._rng = rng
         self.share = share
+        self.throttled: Callable[[], bool] = lambda: False
+        """Whether it takes nothing now."""
         self.injected: Counter[str] = Counter()
         self.name = table.name
 
@@ -86,6 +106,9 @@ class FaultyTable:
         real = getattr(self._table, name)
 
         async def call(*given: Any, **named: Any) -> Any:
+            if self.throttled():
+                self.injected[f"{name}: throttled"] += 1
+                raise StoreUnavailableError("ThrottlingException")
             dice = self._rng.random()
             if dice < self.share / 2:
                 self.injected[f"{name}: refused"] += 1
@@ -112,8 +135,10 @@ class World:
     """Dedup key to the event that its sender was told of."""
     sent: Counter[str] = field(default_factory=Counter)
     """Delivery to how often its destination got it."""
-    order: dict[str, list[str]] = field(default_factory=dict)
-    """Lane to the deliveries that its destination took."""
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    """Event to its body."""
+    around: "Around | None" = None
+    throttled_until_ms: int = 0
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -121,6 +146,9 @@ class World:
         self.source, self.destination = f"s{self.seed}", f"d{self.seed}"
         self._claims: list[Claim] = []
         self._tried: list[bytes] = []
+        self._rare: tuple[Callable[[], Awaitable[None]], ...] = (self.crash, self.rescue, self.replay, self.extend)
+        if self.around is not None:
+            self._rare += (self.work, self.work, self.sweep_bodies, self.dead_letters, self.rest)
 
     # -- steps --------------------------------------------------------------------------------
 
@@ -131,9 +159,8 @@ class World:
 
     async def _happens(self) -> None:
         steps = (self.post, self.post, self.post_again, self.lease, self.lease, self.settle, self.settle, self.settle)
-        others = (self.crash, self.rescue, self.replay, self.extend)
         with contextlib.suppress(StoreUnavailableError):
-            await self.rng.choice((*steps, *others))()
+            await self.rng.choice((*steps, *self._rare))()
 
     async def post(self) -> None:
         """Events come, some for a lane."""
@@ -151,7 +178,8 @@ class World:
             self._tried.append(dedup)
         key = f"k{crc32(dedup) % 3}" if int(dedup.rpartition(b"-")[2]) % 2 else None
         id_ = self.ids.make(self.now_ms)
-        event = Event(id_, self.source, self.now_ms, b"{}", type="t", key=key, dedup=dedup)
+        body = self.bodies[id_] = b'{"of": "%s"}' % dedup + b" " * (OVER if crc32(dedup) % 4 == 0 else 0)
+        event = Event(id_, self.source, self.now_ms, body, type="t", key=key, dedup=dedup)
         named = (self.ids.make(self.now_ms), id_, self.source, "t", key, self.now_ms, self.destination, State.SCHEDULED)
         delivery = Delivery(*named, due_at_ms=self.now_ms, lane=key, round_at_ms=self.now_ms)
         return Append(event, (delivery,), self.now_ms + 10**9)
@@ -170,6 +198,8 @@ class World:
         claims = (await self.store.lease(request)).claims
         for claim in claims:
             self.sent[claim.delivery.id] += 1
+            if claim.event.body != self.bodies[claim.event.id]:
+                self.problems.append(f"another body: {claim.event.id}")
         self._claims += claims
 
     async def settle(self) -> None:
@@ -188,13 +218,15 @@ class World:
         else:
             park = Transition(Trigger.PARK, self.now_ms, reason=DeadReason.REJECTED)
             settlement = self.settlement(claim, Outcome(OutcomeKind.REJECT, 422, "no"), park)
-        while True:
+        for _ in range(TRIES_MAX):
             # As a worker does: until it is known.
             try:
                 await self.store.settle([settlement])
             except StoreUnavailableError:
+                self.now_ms += 500
                 continue
             return
+        self.problems.append(f"never settled: {claim.delivery.id}")
 
     def settlement(self, claim: Claim, outcome: Outcome, transition: Transition) -> Settlement:
         """The end of a claim's lease."""
@@ -230,11 +262,46 @@ class World:
         again = Transition(Trigger.REPLAY, self.now_ms, due_at_ms=self.now_ms)
         await self.store.act([Action(each.id, again, "ada") for each in dead.rows])
 
+    # -- beside the table: see Around ---------------------------------------------------------
+
+    async def work(self) -> None:
+        """A function gets messages: it looks at the table, delivers, puts off what still stands in line, and its
+        messages are deleted, if it did not die before."""
+        assert self.around is not None
+        messages = await self.around.receive()
+        await self.lease()
+        await self.settle()
+        self.store.tell_later(await self.store.in_line([each for each, _ in messages]), 60)
+        await self.store.told()
+        if self.rng.random() < 0.7:
+            await self.around.delete([handle for _, handle in messages])
+
+    async def sweep_bodies(self) -> None:
+        """What belongs to no event is deleted."""
+        await self.store.give_back()
+
+    async def dead_letters(self) -> None:
+        """What the queue has given up is seen to."""
+        assert self.around is not None
+        clock: Any = SimpleNamespace(now_ms=lambda: self.now_ms)
+        await DeadMessages(self.store, "eventbridge", clock, self.ids).see_to()
+
+    async def rest(self) -> None:
+        """Nobody does anything for an hour, or the table takes nothing for half a minute."""
+        dice = self.rng.random()
+        if dice < 0.2:
+            self.now_ms += 3_600_000
+        elif dice < 0.4:
+            self.throttled_until_ms = self.now_ms + 20_000
+
     # -- the end ------------------------------------------------------------------------------
 
     async def end(self) -> None:
         """No fault any more: all that waits goes out, and everything is compared."""
         self.faults.share = 0.0
+        self.throttled_until_ms = 0
+        if self.around is not None:
+            await self.around.mend(self.store)
         self._claims.clear()
         for _ in range(200):
             self.now_ms += LEASE_MS + 10_000
@@ -248,6 +315,11 @@ class World:
                 break
             self._claims.clear()
         await self._compare()
+        if self.around is not None:
+            self.now_ms += 2 * 3_600_000
+            while await self.store.give_back():
+                pass
+            self.problems += await self.around.compare()
 
     async def _compare(self) -> None:
         rows = (await self.store.find_deliveries(DeliveryFilter(destination=self.destination), PAGE)).rows
@@ -272,16 +344,85 @@ class World:
             self.problems.append(f"counted {sources.get(self.source)} events, found {len(by_event)}")
 
 
-async def run_in_memory(store: AwsStore, seed: int, share: float = 0.1, steps: int = 60) -> World:
-    """One run over a table in this process; its problems are in `problems`."""
+class Around:
+    """What stands beside a table in this process: a queue and its dead letters, a bucket, and indexes that lag."""
+
+    def __init__(self, table: TableInMemory, rng: random.Random, share: float, now_ms: Callable[[], int]) -> None:
+        self.table = table
+        self.queue = SqsInMemory(rng, share, now_ms)
+        self.queue.dead = SqsInMemory(rng, share, now_ms)
+        self.bucket = S3InMemory(rng, share, now_ms)
+        self.late = table.late = LateIndexes(now_ms, LAG_MS, rng)
+        self.out_of_order: list[str] = []
+        self._leased: list[Key] = []
+        table.written = self._note
+        table.after_transaction = lambda _number: self._look()
+
+    async def receive(self) -> list[tuple[str, str]]:
+        """Which deliveries messages name, and their handles."""
+        try:
+            answer = await self.queue.receive_message(QueueUrl="q", MaxNumberOfMessages=10)
+        except ClientError:
+            return []
+        return [(json.loads(each["Body"])["delivery"], each["ReceiptHandle"]) for each in answer["Messages"]]
+
+    async def delete(self, handles: Sequence[str]) -> None:
+        """They are done with."""
+        if handles:
+            entries = [{"Id": str(place), "ReceiptHandle": each} for place, each in enumerate(handles)]
+            with contextlib.suppress(ClientError):
+                await self.queue.delete_message_batch(QueueUrl="q", Entries=entries)
+
+    async def mend(self, store: AwsStore) -> None:
+        """Nothing happens to calls any more."""
+        await store.told()
+        for each in (self.queue, self.queue.dead, self.bucket):
+            assert each is not None
+            each.share = 0.0
+        self.late.lag_ms = 0
+
+    async def compare(self) -> list[str]:
+        """What is wrong with what was put beside the table, and with the order of lanes."""
+        known = {str(row["kept_in"]) for row in self.table.items.values() if "kept_in" in row}
+        lie = {name.rpartition("/")[2] for name in self.bucket.objects}
+        strays, lost = lie - known, known - lie
+        wrong = [f"a body of nothing: {strays}"] * bool(strays) + [f"lost a body: {lost}"] * bool(lost)
+        return self.out_of_order + wrong
+
+    def _note(self, key: Key, item: Item | None) -> None:
+        if key[0].startswith("N#") and item is not None and item.get("state") == State.LEASED:
+            self._leased.append(key)
+
+    def _look(self) -> None:
+        """Whether what was leased was the first of its lane."""
+        for lane, id_ in self._leased:
+            others = [key[1] for key in self.table.partition(lane) if keys.LANE_HEAD < key[1] < id_]
+            self.out_of_order += [f"out of order: {id_} before {others}"] * bool(others)
+        self._leased.clear()
+
+
+Ending = Callable[[World], Awaitable[None]]
+
+
+async def run_in_memory(
+    store: StoreInMemory, seed: int, share: float = 0.1, steps: int = 60, ending: Ending = World.end
+) -> World:
+    """One run over a table in this process; its problems are in `problems`. ending: how it ends."""
     rng = random.Random(seed)
     faults = FaultyTable(store.table, rng, share)
+    around = Around(store.table, rng, share, lambda: world.now_ms)
+    store.now_ms = lambda: world.now_ms
+    store.queue = Queue(around.queue, "q", store.now_ms)
+    store.queue.reminds = True
+    store.dead_queue = DeadQueue(around.queue.dead, "q")
+    store.keep_apart(around.bucket.bodies(), OVER)
     store.table = faults  # type: ignore[assignment]
     store.units = Units(store.table, store.lined_up)
-    world = World(store, faults, seed, rng)
+    world = World(store, faults, seed, rng, around=around)
+    faults.throttled = lambda: world.now_ms < world.throttled_until_ms
     for _ in range(steps):
         await world.step()
-    await world.end()
+    await ending(world)
     return world
 
 

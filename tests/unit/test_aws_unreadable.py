@@ -69,7 +69,7 @@ async def test_a_delivery_without_its_event_is_parked_and_the_others_go_on(store
     if name in EVENTS:
         store.table.items[keys.event(event_id(2))] |= EVENTS[name]
     else:
-        del store.table.items[keys.event(event_id(2))]
+        store.table.write(keys.event(event_id(2)), None)
     with capture_logs() as logs:
         batch = await lease(store)
     assert [each.event.id for each in batch.claims] == [event_id(1), event_id(3)]
@@ -203,7 +203,7 @@ async def test_a_circuit_and_a_pause_that_cannot_be_read_are_none(store: StoreIn
     await store.append([make_append(1)])
     await store.change_circuit("crm", 0, Circuit("crm", AT_MS, AT_MS + 10**9, 1_000, "it is away"))
     store.table.items[keys.circuit("crm")]["row"] = b"[1]"
-    store.table.items[keys.pause("crm")] = {"pk": keys.STANDING, "sk": "p#crm", "row": b"[1,2]"}
+    store.table.write(keys.pause("crm"), {"pk": keys.STANDING, "sk": "p#crm", "row": b"[1,2]"})
     assert (await lease_one(store)).event.id == event_id(1)
     assert await store.change_circuit("crm", 0, Circuit("crm", AT_MS, AT_MS + 10**9, 1_000, "it is away again"))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from longstop.model.delivery import DeadReason, Delivery, State, Transition, Trigger
+from longstop.model.delivery import Attempt, DeadReason, Delivery, Outcome, OutcomeKind, State, Transition, Trigger
 from longstop.stores.aws.store.inbox import AwsInbox
 from longstop.stores.aws.units import View
 
@@ -26,14 +26,25 @@ class AwsCrashed(AwsInbox):
             if old.lost == 0 and old.state is not State.LEASED:
                 # Nobody died under it: it stands in line beside one under which somebody did.
                 return False
-            await self.deliveries.change(view, old, _parked(old, now_ms))
+            parked, attempt = _parked(old, now_ms)
+            await self.deliveries.change(view, old, parked)
+            if attempt is not None:
+                view.put_new(self.attempt_item(old.id, attempt))
             return True
 
         (parked,) = await self.units.run([unit])
         return parked
 
 
-def _parked(old: Delivery, now_ms: int) -> Delivery:
-    leased = old if old.state is State.LEASED else old.leased(WORKER, now_ms, now_ms)
+def _parked(old: Delivery, now_ms: int) -> tuple[Delivery, Attempt | None]:
+    """It parked, and the try whose end nobody has told."""
+    attempt = None
+    if old.state is State.LEASED:
+        leased, began_ms = old.tried(Outcome(OutcomeKind.LOST, error=CRASHED)), old.leased_at_ms or now_ms
+        attempt = Attempt(
+            leased.attempts, leased.round, began_ms, max(0, now_ms - began_ms), OutcomeKind.LOST, None, CRASHED
+        )
+    else:
+        leased = old.leased(WORKER, now_ms, now_ms)
     dead = leased.after(Transition(Trigger.PARK, now_ms, reason=DeadReason.CRASHED))
-    return replace(dead, last_error=CRASHED)
+    return replace(dead, last_error=CRASHED), attempt
