@@ -100,9 +100,12 @@ class AwsLargeBodies(AwsDatabase):
             > ITEM_BYTES_MAX - ITEM_KEYS_MAX
         )
 
-    async def put_named(self, bodies: Mapping[str, bytes]) -> dict[str, str]:
-        """Put bodies, by the ids of what they belong to; of each by what name it is known."""
-        names = {id_: _name(id_, body) for id_, body in bodies.items()}
+    async def put_named(self, bodies: Mapping[str, bytes], held: bool = False) -> dict[str, str]:
+        """Put bodies, by the ids of what they belong to; of each by what name it is known.
+
+        held: of requests that are held, which have the id that they have as an event, and another body then.
+        """
+        names = {id_: f"{id_}-{'held-' * held}{_digest(body)}" for id_, body in bodies.items()}
         if self._bodies is not None and names:
             await self._bodies.put({names[id_]: body for id_, body in bodies.items()})
         return names
@@ -164,10 +167,6 @@ def _going_on(began_ms: int, after: str | None) -> Callable[[View[None]], Awaita
         await view.put({"pk": keys.SWEEP[0], "sk": keys.SWEEP[1], "began_ms": began_ms, "after": after or ""})
 
     return unit
-
-
-def _name(event_id: str, body: bytes) -> str:
-    return f"{event_id}-{_digest(body)}"
 
 
 def _digest(body: bytes) -> str:

@@ -34,7 +34,7 @@ class AwsHeldRequests(AwsRecords, AwsLargeBodies):
             # What there is no room for anyway is not put there first.
             sums = await self.table.get(needs)
             fitting = [each for each in large if _room(each, limits[each.source], sums)[0]]
-            apart = await self.put_named({each.id: each.request.body for each in fitting})
+            apart = await self.put_named({each.id: each.request.body for each in fitting}, held=True)
         held = await self.units.run(
             [_holding(each, limits[each.source], apart.get(each.id)) for each in requests], needs
         )
