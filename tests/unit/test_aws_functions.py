@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aws_functions import CALL, KEY, REGION, configured, crm, functions, init, post
+from botocore.exceptions import ClientError
 
 from longstop.model.action import Action
 from longstop.model.delivery import DeadReason, State, Transition, Trigger
@@ -110,6 +111,40 @@ def test_one_that_is_refused_is_dead_and_goes_out_when_it_is_sent_again(made: tu
     assert queue.hand_out(work) == []
     (row,) = deliveries(work)
     assert (row.state, row.round, row.attempts) == (State.DEAD, 2, 2), "a message told of the replay"
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
+def test_a_table_that_takes_nothing_is_told_to_senders_as_a_matter_of_time(
+    made: tuple[Three, Queue], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Senders come again, and so do messages; nothing is lost of either."""
+    (ingest, work, _), queue = made
+    assert ingest.ingest(post('{"id": 5}', KEY), CALL)["statusCode"] == 200
+    deliveries(work)
+    throttled = [function._run(function._started()).store.table for function in (ingest, work)]  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        for table in throttled:
+            patch.setattr(table, "_client", Throttled(code))
+        answer = ingest.ingest(post('{"id": 6}', KEY), CALL)
+        assert (answer["statusCode"], int(answer["headers"]["retry-after"]) > 0) == (503, True)
+        (again,) = queue.hand_out(work)
+        assert json.loads(again)["delivery"]
+    assert ingest.ingest(post('{"id": 6}', KEY), CALL)["body"].startswith('{"status":"accepted"')
+    queue.hand_out(work)
+    assert [each.state for each in deliveries(work)] == [State.DELIVERED] * 2
+
+
+class Throttled:
+    """A client whose calls are all refused."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def __getattr__(self, name: str) -> Any:
+        async def refuse(**_: Any) -> Any:
+            raise ClientError({"Error": {"Code": self._code, "Message": "Rate exceeded"}}, name)
+
+        return refuse
 
 
 def test_an_event_of_eventbridge_is_kept_once(made: tuple[Three, Queue], configured_eventbridge: None) -> None:
