@@ -271,7 +271,7 @@ class World:
         messages = await self.around.receive()
         await self.lease()
         await self.settle()
-        self.store.tell_later(await self.store.in_line([each for each, _ in messages]), 60)
+        self.store.tell_later(await self.store.standing_in_line([each for each, _ in messages]), 60)
         await self.store.told()
         if self.rng.random() < 0.7:
             await self.around.delete([handle for _, handle in messages])

@@ -146,8 +146,8 @@ async def test_planted_messages_are_believed_and_deleted_before_the_settlement(m
     due, receive = AwsInbox._due, Around.receive
     named: dict[Any, set[str]] = {}
 
-    async def of_messages(self: AwsStore, name: str, request: Any, leased: Any) -> Any:
-        rows, later = await due(self, name, request, leased)
+    async def of_messages(self: AwsStore, *asked: Any) -> Any:
+        rows, later = await due(self, *asked)
         return [row for row in rows if row["id"] in named.get(self.queue and self.queue._client, ())], later
 
     async def received(self: Around) -> Any:

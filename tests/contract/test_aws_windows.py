@@ -279,7 +279,7 @@ async def test_a_message_that_comes_again_when_all_is_done(account: Account) -> 
     store = await account.process(queue=True)
     await store.append([make_append(1)])
     await settled(store, delivered(await lease_one(store)))
-    assert await store.in_line([delivery_id(event_id(1), 0)]) == []
+    assert await store.standing_in_line([delivery_id(event_id(1), 0)]) == []
     assert (await lease(store, AT_MS + 10**6)).claims == ()
 
 

@@ -15,7 +15,7 @@ from longstop.model.s3_place import S3Place
 from longstop.stores.bodies import s3 as bodies_s3
 from longstop.stores.bodies.s3 import S3Bodies
 from longstop.testing.builders import AT_MS, delivery_id, event_id, make_append
-from longstop.testing.store_contract.steps import lease, lease_one, settled, to_retry
+from longstop.testing.store_contract.steps import in_lane, lease, lease_one, settled, to_retry
 
 pytest.importorskip("aiobotocore", reason="aiobotocore is not installed")
 
@@ -119,6 +119,9 @@ async def test_a_change_that_no_transaction_takes_says_so(small: StoreInMemory) 
     append = make_append(1, to=tuple(f"d{n}" for n in range(50)))
     with pytest.raises(StoreUnavailableError, match="is more than a transaction takes; expected 100 items"):
         await small.append([append])
-    await small.append([make_append(2, to=tuple(f"d{n}" for n in range(45)))])
+    await small.append([make_append(2, to=tuple(f"d{n}" for n in range(48)))])
     claims = (await lease(small, **{f"d{n}": 1 for n in range(50)})).claims
-    assert len(claims) == 45
+    assert len(claims) == 48
+    ordered = in_lane(make_append(3, to=tuple(f"d{n}" for n in range(24)), dedup=b"of one key"))
+    await small.append([ordered])
+    assert (await small.event(event_id(3))) is not None

@@ -77,7 +77,7 @@ class FunctionGateway(Gateway):
     async def put_off(self, delivery_ids: Sequence[str]) -> None:
         """Have those of these that still stand in line looked at again."""
         store: Any = self.store
-        store.tell_later(await store.in_line(delivery_ids), AGAIN_S)
+        store.tell_later(await store.standing_in_line(delivery_ids), AGAIN_S)
 
 
 class Functions:

@@ -156,14 +156,20 @@ class AwsDatabase:
 
     async def of_shards(self, index: str, low: str, high: str, limit: int | None, backward: bool = False) -> list[Item]:
         """The rows of every shard that a local index has from low to high, in its order; at most so many."""
-        shards = self.keys.all_shards()
-        asked = (
-            self.table.query(f"D#{shard}", low, high, index=index, names=("pk", index), limit=limit, backward=backward)
-            for shard in shards
-        )
-        rows = [row for rows in await asyncio.gather(*asked) for row in rows]
+        parts = await self.each_shard(index, low, high, limit, backward)
+        rows = [row for rows in parts for row in rows]
         rows.sort(key=lambda row: str(row[index]), reverse=backward)
         return rows if limit is None else rows[:limit]
+
+    async def each_shard(
+        self, index: str, low: str, high: str, limit: int | None, backward: bool = False
+    ) -> list[list[Item]]:
+        """The same of every shard by itself, at most so many of each."""
+        asked = (
+            self.table.query(f"D#{shard}", low, high, index=index, names=("pk", index), limit=limit, backward=backward)
+            for shard in self.keys.all_shards()
+        )
+        return list(await asyncio.gather(*asked))
 
     async def marks(self) -> IdTimes:
         """As they are kept."""

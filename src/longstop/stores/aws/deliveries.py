@@ -77,6 +77,9 @@ class Deliveries:
         await self._change_seats(view, old, new)
         if old is None:
             view.put_beside(item)
+        elif was_live != is_live and not view.again:
+            # There is none where it goes to, which the transaction checks.
+            view.put_new(item)
         else:
             await view.put(item)
 
@@ -159,7 +162,11 @@ class Deliveries:
             await self._advance(view, left, new, stays=False)
         if joined is None:
             return False
-        await view.put({"pk": joined, "sk": new.id, "state": str(new.state)})
+        row: Item = {"pk": joined, "sk": new.id, "state": str(new.state)}
+        if old is None:
+            view.put_beside(row)
+        else:
+            await view.put(row)
         return await self._advance(view, joined, new, stays=True)
 
     async def _advance(self, view: View[Any], lane: str, new: Delivery, stays: bool) -> bool:
@@ -214,6 +221,17 @@ def _lane(delivery: Delivery | None) -> str | None:
     if delivery is None or delivery.lane is None or delivery.state not in IN_LANE:
         return None
     return keys.lane(delivery.destination, delivery.lane)
+
+
+def lane_head(delivery: Delivery) -> Key:
+    """The head of a delivery's lane."""
+    return keys.lane(delivery.destination, str(delivery.lane)), keys.LANE_HEAD
+
+
+def lane_keys(destination: str, lane: str, delivery_id: str) -> tuple[Key, Key]:
+    """What is written of a lane when one of it changes: its row there, and the head."""
+    partition = keys.lane(destination, lane)
+    return (partition, delivery_id), (partition, keys.LANE_HEAD)
 
 
 def count(view: View[Any], delivery: Delivery | None, amount: int) -> None:

@@ -78,7 +78,7 @@ class AwsReading(AwsLargeBodies):
         missing = [id_ for id_ in ids if id_ not in found]
         return found | (await self._rows_of(missing) if missing else {})
 
-    async def in_line(self, ids: Sequence[str]) -> list[Delivery]:
+    async def standing_in_line(self, ids: Sequence[str]) -> list[Delivery]:
         """Those of these that are scheduled, and whose turn it is in their lane."""
         rows = (await self.delivery_rows(ids)).values()
         waiting = [row for row in rows if not str(row.get("turn", "~")).startswith("~")]

@@ -18,7 +18,8 @@ from longstop.model.id_times import IdTimes
 from longstop.model.lease import Claim, LeaseBatch, LeaseRef, LeaseRequest, Settlement
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of
-from longstop.stores.aws.deliveries import leased_until
+from longstop.stores.aws.deliveries import lane_head, lane_keys, leased_until
+from longstop.stores.aws.line import AwsLine, Line
 from longstop.stores.aws.packing import (
     pack_attempt,
     pack_circuit,
@@ -41,7 +42,7 @@ UNREADABLE = "rows that cannot be read"
 log = structlog.get_logger("longstop.store")
 
 
-class AwsInbox(AwsReading):
+class AwsInbox(AwsReading, AwsLine):
     """See ports.Inbox."""
 
     commits_at_once = 4
@@ -52,10 +53,11 @@ class AwsInbox(AwsReading):
         apart = await self.put_bodies(appends)
         units = [self._appending(each, apart.get(each.event.id)) for each in appends]
         needs = [key for each in appends if (key := _dedup_key(each.event)) is not None]
+        heads = [lane_head(each) for append in appends for each in append.deliveries if each.lane is not None]
         # Few are sent twice. So a key is held to be new, which the transaction checks, and is not read before it;
         # but where some were just sent twice, others will be.
         seen: Mapping[Key, Item | None] = {} if self._duplicates_lately else dict.fromkeys(needs)
-        receipts = await self.units.run(units, needs, seen, [keys.event(each.event.id) for each in appends])
+        receipts = await self.units.run(units, [*needs, *heads], seen, [keys.event(each.event.id) for each in appends])
         self._duplicates_lately = any(each.status is ReceiptStatus.DUPLICATE for each in receipts)
         kept = {each.event_id for each in receipts}
         await self.drop_bodies([name for id_, name in apart.items() if id_ not in kept])
@@ -152,7 +154,8 @@ class AwsInbox(AwsReading):
         """What is due of these destinations, and when each has more. Where others were quicker it is what is behind."""
         leased: list[Delivery] = []
         for _ in range(RACES_MAX):
-            parts = await asyncio.gather(*(self._due(name, request, leased) for name in names))
+            line = await self.whole_line() if names else ()
+            parts = await asyncio.gather(*(self._due(line, name, request, leased) for name in names))
             rows = sorted((row for rows, _ in parts for row in rows), key=_turn)
             taken = await self._lease_rows(rows, request)
             leased += taken
@@ -160,31 +163,35 @@ class AwsInbox(AwsReading):
                 return leased, [due for _, due in parts]
         return leased, [request.now_ms]
 
-    async def _due(self, name: str, request: LeaseRequest, leased: Sequence[Delivery]) -> tuple[list[Item], int | None]:
+    async def _due(
+        self, whole: Line | None, name: str, request: LeaseRequest, leased: Sequence[Delivery]
+    ) -> tuple[list[Item], int | None]:
         """What is to be leased of a destination beside what is already, and when the next is due that is not yet."""
         mine = [each for each in leased if each.destination == name]
         room = request.room[name] - len(mine)
         retries = min(room, request.retries.get(name, room) - sum(each.attempts > 0 for each in mine))
-        line = await asyncio.gather(self._in_line(name, "u", room), self._in_line(name, "t", retries))
+        # One more than asked for, whether they are due or not.
+        wanted = (("u", max(0, room) + 1), ("t", max(0, retries) + 1))
+        line = await asyncio.gather(*(self.in_line(whole, name, kind, limit) for kind, limit in wanted))
         untried, tried = ([row for row in rows if _due_at(row) <= request.now_ms] for rows in line)
         later = [_due_at(row) for rows in line for row in rows if _due_at(row) > request.now_ms]
-        for kind, rows, wanted in (("u", line[0], room), ("t", line[1], retries)):
-            if len(rows) > wanted and _due_at(rows[-1]) <= request.now_ms:
-                later += [_due_at(row) for row in await self._later(name, kind, request.now_ms)]
+        for (kind, limit), rows in zip(wanted, line, strict=True):
+            if len(rows) == limit and _due_at(rows[-1]) <= request.now_ms:
+                later += [_due_at(row) for row in await self.in_line(whole, name, kind, 1, request.now_ms)]
         tried = tried[: max(0, retries)]
         pair = (tried, untried) if name in request.retries_first else (untried, tried)
         turns = chain.from_iterable(zip_longest(*pair))
         return list(islice((row for row in turns if row is not None), max(0, room))), min(later, default=None)
 
-    async def _in_line(self, name: str, kind: str, limit: int) -> list[Item]:
-        """The first of a destination's line, one more than asked for, whether they are due or not."""
-        return await self.of_shards("turn", f"{name}#{kind}#", f"{name}#{kind}~", max(0, limit) + 1)
-
     async def _lease_rows(self, rows: Sequence[Item], request: LeaseRequest) -> list[Delivery]:
         units = [self._leasing(key_of(row), request) for row in rows]
         # They are written only if they stand as they were found.
         seen: dict[Key, Item | None] = {key_of(row): row for row in rows}
-        return _leased([each for each in await self.units.run(units, seen=seen) if each is not None])
+        lanes = [
+            (str(row["turn"]).partition("#")[0], str(row["lane"]), str(row["id"])) for row in rows if "lane" in row
+        ]
+        needs = [key for lane in lanes for key in lane_keys(*lane)]
+        return _leased([each for each in await self.units.run(units, needs, seen) if each is not None])
 
     def _leasing(
         self, key: Key, request: LeaseRequest
@@ -275,11 +282,9 @@ class AwsInbox(AwsReading):
     async def _next_of_open(self, circuit: Circuit, request: LeaseRequest) -> int | None:
         if circuit.probe_at_ms > request.now_ms:
             return circuit.probe_at_ms
-        line = await asyncio.gather(*(self._later(circuit.destination, kind, request.now_ms) for kind in "ut"))
+        name, now_ms = circuit.destination, request.now_ms
+        line = await asyncio.gather(*(self.in_line(None, name, kind, 1, now_ms) for kind in "ut"))
         return min((_due_at(row) for rows in line for row in rows), default=None)
-
-    async def _later(self, name: str, kind: str, now_ms: int) -> list[Item]:
-        return await self.of_shards("turn", f"{name}#{kind}#{number(now_ms + 1)}", f"{name}#{kind}~", 1)
 
     async def _lease_probe(self, circuit: Circuit, request: LeaseRequest) -> tuple[Circuit, Delivery | None]:
         """The circuit as it is then, and the delivery that finds out best whether the destination is back."""
@@ -342,7 +347,10 @@ class AwsInbox(AwsReading):
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[LeaseLostError | None]:
         """See ports.Inbox."""
         units = [self._settling(each) for each in settlements]
-        return await self.units.run(units, [self.keys.live(each.delivery.id) for each in settlements])
+        settled = [each.delivery for each in settlements]
+        lanes = [(each.destination, each.lane, each.id) for each in settled if each.lane is not None]
+        needs = [*(self.keys.live(each.id) for each in settled), *(key for lane in lanes for key in lane_keys(*lane))]
+        return await self.units.run(units, needs)
 
     def _settling(
         self, settlement: Settlement

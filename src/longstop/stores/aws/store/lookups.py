@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from longstop.model.breaker import Circuit
-from longstop.model.delivery import Delivery
+from longstop.model.delivery import Delivery, State
 from longstop.model.ids import END_CHARS
 from longstop.model.listing import Counts, DeadGroup, History, KeptEvent, Page, Recount, TimeSteps
 from longstop.model.recent import Recent
 from longstop.stores.aws import dead_groups
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item
+from longstop.stores.aws.deliveries import LIVE
 from longstop.stores.aws.find_deliveries import LISTS, AwsFindDeliveries, is_held
 from longstop.stores.aws.packing import to_attempt, to_delivery
 from longstop.stores.aws.reading import to_action
@@ -132,7 +133,9 @@ class AwsLookups(AwsFindDeliveries):
     async def counts(self) -> Counts:
         """See ports.Lookups."""
         sources, deliveries, unrouted = await self.counted()
-        oldest = await self._oldest_waiting(list(deliveries))
+        # Of most nothing waits.
+        waiting = [name for name, states in deliveries.items() if states.keys() & LIVE]
+        oldest = await self._oldest_waiting(waiting)
         return Counts(
             events=sum(sources.values()),
             unrouted=unrouted,
@@ -140,7 +143,7 @@ class AwsLookups(AwsFindDeliveries):
             oldest_waiting_at_ms=min(oldest.values(), default=None),
             sources=sources,
             oldest_waiting=oldest,
-            next_due=await self._next_due(list(deliveries)),
+            next_due=await self._next_due([name for name in waiting if State.SCHEDULED in deliveries[name]]),
         )
 
     async def _oldest_waiting(self, destinations: Sequence[str]) -> dict[str, int]:
