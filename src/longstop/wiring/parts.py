@@ -19,7 +19,6 @@ from longstop.model.breaker import CircuitChange
 from longstop.model.caller import Caller
 from longstop.model.errors import ConfigurationError, StoreUnavailableError
 from longstop.model.ids import IdFactory
-from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
 from longstop.model.spool import SpoolFacts
@@ -48,6 +47,9 @@ from longstop.stores.spool import SpooledStore
 from longstop.wiring.archives import make_archive
 from longstop.wiring.spool import facts_of, told
 from longstop.wiring.stores import is_there, make_store
+
+IDS_BEGIN = "0"
+"""All of them, until the year 2527: they begin with the time."""
 
 
 def process_name() -> str:
@@ -86,10 +88,8 @@ class Parts:
                 raise
 
     async def _go_on_behind_what_is_there(self) -> None:
-        newest = Page(1)
-        events = (await self.store.find_events(EventFilter(), newest)).rows
-        deliveries = (await self.store.find_deliveries(DeliveryFilter(), newest)).rows
-        for id_ in (*(each.event.id for each in events), *(each.id for each in deliveries)):
+        # The youngest of events and deliveries, and nothing of it but its id.
+        for id_ in await self.store.find_ids(IDS_BEGIN, 1):
             self.ids.go_on_after(id_)
 
     def spool(self) -> SpoolFacts | None:
