@@ -67,6 +67,7 @@ class Deliveries:
         # While the row that says its group is there.
         group = await dead_groups.change(view, old, new)
         was_live, is_live = old is not None and old.state in LIVE, new.state in LIVE
+        seat = await self._change_seats(view, old, new)
         if old is not None and was_live != is_live:
             await view.drop(self._keys.live(old.id) if was_live else keys.ended(old.id))
         free = await self._change_lanes(view, old, new)
@@ -74,7 +75,7 @@ class Deliveries:
         item = self.live(new, listed) if is_live else self.ended(new, group)
         if listed and new.state is State.SCHEDULED:
             view.lined_up.append(new)
-        await self._change_seats(view, old, new)
+        item |= seat
         if old is None:
             view.put_beside(item)
         elif was_live != is_live and not view.again:
@@ -145,12 +146,23 @@ class Deliveries:
         row = await view.get(keys.seats(destination))
         return 0 if row is None else int(row["n"])
 
-    async def _change_seats(self, view: View[Any], old: Delivery | None, new: Delivery) -> None:
-        was, is_ = old is not None and old.state is State.LEASED, new.state is State.LEASED
-        if was != is_ and new.destination in self.seats:
-            taken = await self._seats_taken(view, new.destination) + (1 if is_ else -1)
+    async def seat(self, view: View[Any], delivery_id: str) -> Item:
+        """What the item of one that holds a seat says of it: whoever ends the lease gives the seat back, though he does
+        not count any himself."""
+        item = await view.get(self._keys.live(delivery_id))
+        return {"seat": 1} if item is not None and "seat" in item else {}
+
+    async def _change_seats(self, view: View[Any], old: Delivery | None, new: Delivery) -> Item:
+        """Take a seat, or give it back; what the new one's item says of it."""
+        was = old is not None and old.state is State.LEASED
+        held: Item = await self.seat(view, new.id) if was else {}
+        is_leased = new.state is State.LEASED
+        takes = is_leased and not was and new.destination in self.seats
+        if takes or (held and not is_leased):
+            taken = await self._seats_taken(view, new.destination) + (1 if takes else -1)
             partition, order = keys.seats(new.destination)
             await view.put({"pk": partition, "sk": order, "n": max(0, taken)})
+        return {"seat": 1} if takes else held if is_leased else {}
 
     # -- lanes --------------------------------------------------------------------------------
 

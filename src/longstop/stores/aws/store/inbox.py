@@ -331,7 +331,8 @@ class AwsInbox(AwsReading, AwsLine):
             held = await self._held(view, lease)
             if held is None:
                 return LeaseLostError(lease.delivery_id, lease.token)
-            await view.put(self.deliveries.live(replace(held, lease_until_ms=until_ms), listed=True))
+            item = self.deliveries.live(replace(held, lease_until_ms=until_ms), listed=True)
+            await view.put(item | await self.deliveries.seat(view, held.id))
             return None
 
         return unit
