@@ -10,7 +10,7 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | `M` | `sweep` | when the sweep of bodies began, and behind which it goes on |
 | `E#EVENT` | `e` | an event, with its body (or where that lies) and the ids of its deliveries |
 | `K#BUCKET` | DIGEST | a dedup key: its first event, the end of its window (`ttl`: a day after that) |
-| `D#SHARD` | DELIVERY | a delivery that is scheduled or leased; `turn`, `expires`, `tries`: see the local indexes; `seat`: it holds one |
+| `D#SHARD` | DELIVERY | a delivery that is scheduled or leased (`seat`: with one); the local indexes find it |
 | `A#DELIVERY` | `d` | a delivery that has ended |
 | `A#DELIVERY` | `a#NUMBER`, `x#NUMBER`, `n` | an attempt, an action, the last action's number |
 | `V#PARENT` | EVENT | an edit: the event that was sent in the place of PARENT |
