@@ -160,6 +160,10 @@ async def test_a_body_of_less_than_an_hour_is_not_swept(account: Account) -> Non
     account.now_ms += HOUR_MS
     assert not await (await account.process()).give_back()
     assert account.bodies() == set()
+    other = await account.process()
+    account.now_ms += HOUR_MS - 60_000
+    assert not await other.give_back()
+    assert "list_objects_v2" not in account.calls
 
 
 async def test_a_sweep_that_is_cut_off_goes_on_where_it_was(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -508,6 +512,19 @@ async def test_more_than_a_transaction_takes_is_restored_and_forgotten_whenever_
     assert left == set(), "nothing is left of it but counters"
     assert (await store.counts()).deliveries == {}
     assert await store.dead_groups() == []
+
+
+async def test_an_event_that_died_for_many_destinations_is_forgotten(account: Account) -> None:
+    store = await account.process()
+    names = [f"d{number}" for number in range(30)]
+    await store.append([make_append(1, to=tuple(names))])
+    for claim in (await lease(store, **dict.fromkeys(names, 1))).claims:
+        await settled(store, parked(claim))
+    calls = 1
+    while not await account.cut_off((await account.process()).forget([event_id(1)], ALL_GONE), calls):
+        calls += 7
+    assert (await store.counts()).deliveries == {}
+    assert not [key for key in account.table.items if key[0].startswith(("A#", "E#"))]
 
 
 async def test_some_of_the_old_attempts_are_gone(account: Account) -> None:

@@ -41,6 +41,7 @@ async def store(aws_place: Place, s3_place: S3Place, monkeypatch: pytest.MonkeyP
     await made.open()
     yield made
     await made.close()
+    assert made._bodies._bucket._client._made is None, "and so are the bucket's connections"
 
 
 @ONE_EMULATOR
