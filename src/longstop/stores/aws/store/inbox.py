@@ -1,6 +1,7 @@
 """The way of every event: ports.Inbox over DynamoDB."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
@@ -233,14 +234,19 @@ class AwsInbox(AwsReading, AwsLine):
             return Claim(leased, await self.event_of(item))
         except UnreadableRowError as error:
             parked = _parked(leased, error, now_ms)
-            (lost,) = await self.settle([Settlement(parked)])
-            if lost is None:
+            if await self._put_back(parked):
                 tell_parked(parked)
         except StoreUnavailableError as error:
             log.warning("body_away", delivery_id=leased.id, event_id=leased.event_id, error=str(error))
             again = Transition(Trigger.RETRY, now_ms, due_at_ms=now_ms + BODY_AGAIN_MS)
-            await self.settle([Settlement(leased.after(again))])
+            await self._put_back(leased.after(again))
         return None
+
+    async def _put_back(self, delivery: Delivery) -> bool:
+        """End a lease without a try; whether that was done. If not, it runs out, and the others do not wait for it."""
+        with contextlib.suppress(StoreUnavailableError):
+            return (await self.settle([Settlement(delivery)])) == [None]
+        return False
 
     async def _park(self, view: View[Any], row: Item, error: UnreadableRowError, now_ms: int) -> Delivery:
         """Let a delivery that waits be dead of its own row."""
