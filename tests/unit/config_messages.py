@@ -18,7 +18,7 @@ KINDS = ", ".join(SOURCE_KINDS)
 SCHEMES = "none, header, basic, bearer, hmac-sha1, hmac-sha256, hmac-sha512"
 STORES = (
     "sqlite:///FILE (beside the configuration), sqlite:////ABSOLUTE/FILE, postgresql://USER@HOST/DATABASE, "
-    "redis://HOST or memory://"
+    "redis://HOST, aws://REGION?table=NAME or memory://"
 )
 SELECTOR = "a JMESPath expression over the body, header:NAME or hash:body"
 DURATION = 'a duration such as "10s", "5m" or "3d"'

@@ -96,8 +96,8 @@ REFUSED = [
     # store
     (
         HELLO + '[store]\nurl = "aws://me:hunter2@db/0"',
-        "store.url: found a store of aws://, which is not part of this version; "
-        f"expected {STORES}; SQLite needs no server of its own",
+        "store.url: found a user's name or a key in store.url; expected aws://REGION?table=NAME[&queue=NAME]"
+        "[&bucket=NAME], with other options behind them; credentials are found where AWS' own tools do",
     ),
     (
         HELLO + '[store]\nurl = "longstop.db"',
@@ -433,6 +433,7 @@ LEAKY = [
     to_url(f'headers = "{CANARY}"'),
     to_url(f'headers = {{ A = ["{CANARY}"] }}'),
     f'{HELLO}[store]\nurl = "aws://me:{CANARY}@db/0"',
+    f'{HELLO}[store]\nurl = "aws://eu-central-1?table=t&endpoint=http://me:{CANARY}@db"',
     f'{HELLO}[store]\nurl = "redis://me:{CANARY}@db/zero"',
     f'{HELLO}[store]\nurl = "postgresql://me:{CANARY}@db/x?sslmod=require"',
     f'{HELLO}[store]\nurl = "postgresql://me:{CANARY}@db:port/x"',

@@ -55,6 +55,11 @@ class AwsSettings:
 def aws(text: str, around: Surroundings) -> AwsSettings:
     """What a URL asks for. Raises Fault."""
     parts = urlsplit(expand(text, around.environ, "it to hold a part of store.url"))
+    if "@" in parts.netloc:
+        # It is not shown: somebody took it for a secret.
+        raise Fault(
+            "found a user's name or a key in store.url", EXPECTED, "credentials are found where AWS' own tools do"
+        )
     if parts.path.strip("/") or parts.fragment or not _REGION.fullmatch(parts.netloc):
         raise Fault(f"found {quoted(parts.netloc + parts.path)} as the region", EXPECTED, "such as eu-central-1")
     options = _options(parts.query)
@@ -107,7 +112,9 @@ def _endpoint(text: str | None) -> str | None:
     if text is None:
         return None
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+    if parts.username or parts.password:
+        raise Fault("found a user's name or a password in endpoint=", "http://HOST:PORT, or https://HOST")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise Fault(f"found endpoint={quoted(text)}", "http://HOST:PORT of an emulator, or https://… of a VPC endpoint")
     return text
 

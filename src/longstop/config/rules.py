@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from longstop.config import alert_rules, auth_rules, operators, store_urls, values
+from longstop.config import alert_rules, auth_rules, aws_rules, operators, store_urls, values
 from longstop.config.errors import Fault, Loc, Problem, listed, nearest, quoted, shown
 from longstop.config.shape import ALL, SOURCE_KINDS, Kind, ServerTable, StoreTable
 from longstop.config.values import Surroundings
@@ -53,6 +53,7 @@ def errors(document: Raw, around: Surroundings) -> Iterator[Problem]:
     """Everything that keeps the configuration from being used and that no single key shows."""
     yield from _server(_table(document, "server"))
     yield from _store(_table(document, "store"), around)
+    yield from aws_rules.errors(document)
     yield from operators.errors(document)
     yield from alert_rules.errors(document, around)
     for where, channel in _alert_channels(document):
