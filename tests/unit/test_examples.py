@@ -27,7 +27,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SECRET = "an-example-secret-of-no-value"
 WITHIN_S = 20
 """How long an event may take before the test gives up; it takes a few milliseconds."""
-ENVIRON = {"GENESYS_WEBHOOK_SECRET": SECRET, "ORDERS_TOKEN": "a-token"}
+ENVIRON = {"GENESYS_WEBHOOK_SECRET": SECRET, "GENESYS_WEBHOOK_LOGIN": f"genesys:{SECRET}", "ORDERS_TOKEN": "a-token"}
 
 
 def module(path: Path) -> ModuleType:
