@@ -351,8 +351,8 @@ class Units:
         results: dict[int, T] = {}
         left = list(range(len(units)))
         known = dict(seen or {})
-        # What met another's twice goes alone: of many together one or the other meets somebody each time. The first time
-        # it may be that one of them was not what it was held to be.
+        # What met another's twice goes alone: of many together one or the other meets somebody each time. The first
+        # time it may be that one of them was not what it was held to be.
         alone: set[int] = set()
         for number in range(TURNS_MAX):
             turn = _Turn(self._table, known, number, alone)
