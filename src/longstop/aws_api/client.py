@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/boto3/latest/guide/credentials.html
 
 import asyncio
 import functools
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,13 @@ class AwsClient:
             self._service, region_name=self._region, endpoint_url=self._endpoint, config=self._config
         )
         return await self._stack.enter_async_context(made)
+
+
+def read_models(services: Iterable[str]) -> None:
+    """Read now what botocore knows of these services; a client made later in this process is made of it."""
+    models = _models(get_session().get_config_variable("data_path"))
+    for service in services:
+        _read(models, service)
 
 
 @functools.cache

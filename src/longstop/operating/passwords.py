@@ -10,13 +10,13 @@ import unicodedata
 from asyncio import wrap_future
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
-
-import argon2
-from argon2.exceptions import InvalidHashError, VerificationError
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from longstop.model.accounts import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
 from longstop.model.errors import AccountError, LoginLimitError
+
+if TYPE_CHECKING:
+    import argon2
 
 T = TypeVar("T")
 
@@ -37,7 +37,9 @@ class Compared(NamedTuple):
 class Passwords:
     """Hashes and compares. `hasher`: tests take one that costs less."""
 
-    def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
+    def __init__(self, hasher: "argon2.PasswordHasher | None" = None) -> None:
+        import argon2
+
         self._hasher = hasher or argon2.PasswordHasher(time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=1)
         self._threads = ThreadPoolExecutor(AT_ONCE, "longstop-passwords")
         self._room = threading.BoundedSemaphore(AT_ONCE)
@@ -67,6 +69,8 @@ class Passwords:
         self._threads.shutdown(wait=False)
 
     def _compare(self, password: bytes, kept: str | None) -> Compared:
+        from argon2.exceptions import InvalidHashError, VerificationError
+
         if self._nobodys is None:
             self._nobodys = self._hasher.hash("")
         try:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from longstop import config
+from longstop.aws_api.client import read_models
 from longstop.config import Config
 from longstop.edges.functions import http_api, messages
 from longstop.edges.senders_http.app import IngestApp
@@ -44,8 +45,8 @@ class FunctionGateway(Gateway):
 
     async def start(self) -> None:
         """Open the store. Raises StoreError."""
+        # No heartbeat: who beats does what one has to do for all, forgetting what is old, and that is the sweep's.
         await self._parts.open()
-        await self._heartbeat.beat()
         await self.look()
         self.ingest.accepting = True
 
@@ -91,6 +92,18 @@ class Functions:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(work)
+
+    def prepare(self) -> None:
+        """Do before the first call what takes long and asks nobody: import, and read what there is to read.
+
+        A process may be kept at this point and be continued many times (SnapStart). So nothing that is drawn at
+        random, no connection and no moment is kept: the gateway that shows what has to be imported is thrown away, and
+        the one that serves is made by the first call. Raises ConfigurationError.
+        """
+        settings = self._load()
+        FunctionGateway(settings, self._role)
+        asked = settings.store.aws
+        read_models(["dynamodb", "sqs", *(["s3"] if asked is not None and asked.bucket is not None else [])])
 
     def _load(self) -> Config:
         if self._config is None:

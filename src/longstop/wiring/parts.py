@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from longstop.archives.lines import from_line, to_line
 from longstop.clock import SystemClock
@@ -43,17 +44,25 @@ from longstop.sources import KINDS, build
 from longstop.sources.reading import compile_condition
 from longstop.sources.reading_process import ReadingProcess
 from longstop.sources.reading_worker import RouteSpec, Setup
-from longstop.stores.spool import SpooledStore
 from longstop.wiring.archives import make_archive
 from longstop.wiring.spool import facts_of, told
 from longstop.wiring.stores import is_there, make_store
+
+if TYPE_CHECKING:
+    from longstop.stores.spool import SpooledStore
 
 IDS_BEGIN = "0"
 """All of them, until the year 2527: they begin with the time."""
 
 
 def process_name() -> str:
-    """This process, as leases and nodes name it: two never share it at the same time."""
+    """This process, as leases and nodes name it: two never share it at the same time.
+
+    Functions have neither names of hosts nor process ids that tell them apart; theirs is drawn, by each who asks.
+    """
+    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    if function is not None:
+        return f"{function}:{secrets.token_hex(6)}"
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -68,7 +77,7 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.Random)
     ids: IdFactory = field(init=False)
-    spooled: SpooledStore | None = None
+    spooled: "SpooledStore | None" = None
     """The store with its spool, where a gateway has put one in front."""
 
     def __post_init__(self) -> None:

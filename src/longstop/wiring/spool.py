@@ -1,20 +1,25 @@
-"""The spool in front of a gateway's store, where the configuration asks for one."""
+"""The spool in front of a gateway's store. What it is made of is imported where the configuration asks for one."""
 
 import os
 import shutil
+from typing import TYPE_CHECKING
 
 from longstop.config import Config
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.spool import SpoolFacts
 from longstop.ports import Clock, Store
-from longstop.stores.spool import SpooledStore, SpoolFile, look, spooled
+
+if TYPE_CHECKING:
+    from longstop.stores.spool import SpooledStore
 
 
-def with_spool(config: Config, store: Store, clock: Clock) -> SpooledStore | None:
+def with_spool(config: Config, store: Store, clock: Clock) -> "SpooledStore | None":
     """The store with a spool in front; None where none is configured."""
     settings = config.spool
     if settings is None:
         return None
+    from longstop.stores.spool import SpoolFile, spooled
+
     folder = os.path.dirname(settings.path)
     return spooled(store, SpoolFile(settings, lambda: shutil.disk_usage(folder).free), settings, clock)
 
@@ -23,6 +28,8 @@ def facts_of(config: Config) -> SpoolFacts | None:
     """What the spool of a configuration holds, whoever has it; None where none is configured, or it cannot be read."""
     if config.spool is None:
         return None
+    from longstop.stores.spool import look
+
     try:
         return look(config.spool.path) or SpoolFacts(False, 0, 0, None)
     except StoreUnavailableError:
