@@ -15,8 +15,17 @@ from longstop import config
 from longstop.aws_api.client import read_models
 from longstop.config import Config
 from longstop.edges.functions import http_api, messages
+from longstop.edges.senders_http.answers import problem
 from longstop.edges.senders_http.app import IngestApp
-from longstop.model.errors import ConfigurationError, IngestError, MalformedError, NotFoundError, StoreUnavailableError
+from longstop.model.errors import (
+    ConfigurationError,
+    IngestError,
+    MalformedError,
+    NotFoundError,
+    StoreError,
+    StoreUnavailableError,
+    UnavailableError,
+)
 from longstop.model.event import Headers
 from longstop.model.exchange import Request
 from longstop.telemetry.logs import configure_logs
@@ -49,6 +58,10 @@ class FunctionGateway(Gateway):
         await self._parts.open()
         await self.look()
         self.ingest.accepting = True
+
+    async def let_go(self) -> None:
+        """Close what a start that failed has opened."""
+        await self._parts.close()
 
     async def look(self) -> None:
         """Know how much waits."""
@@ -121,7 +134,11 @@ class Functions:
             gateway = FunctionGateway(self._load(), self._role)
             if Role.WORK in self._role:
                 _as_functions(gateway, self._load())
-            await gateway.start()
+            try:
+                await gateway.start()
+            except BaseException:
+                await gateway.let_go()
+                raise
             self._gateway = gateway
         return self._gateway
 
@@ -130,7 +147,11 @@ class Functions:
         return self._run(self._ingest(event))
 
     async def _ingest(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        gateway = await self._started()
+        try:
+            gateway = await self._started()
+        except StoreError as error:
+            log.error("ingest_failed", error=str(error))
+            return http_api.returned(problem(UnavailableError("the store cannot be had now; send it again")))
         await gateway.look()
         app = IngestApp(gateway.ingest, trusted_proxies=self._load().server.trusted_proxies)
         returned = await http_api.answer(app, event)
@@ -139,14 +160,15 @@ class Functions:
 
     def work(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Deliver what messages name, and accept the events that they are."""
-        return self._run(self._work(event, _left_s(context)))
+        return self._run(self._work(event, context))
 
-    async def _work(self, event: Mapping[str, Any], left_s: float) -> dict[str, Any]:
-        said = messages.read(event["Records"])
+    async def _work(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        said = messages.read(messages.records(event))
         try:
             gateway = await self._started()
             failed = [each.message_id for each in said.envelopes if not await self._accept(gateway, each.body)]
-            await gateway.deliver(left_s)
+            # As late as can be: what came before may have taken long, and what is not finished then is lost.
+            await gateway.deliver(_left_s(context))
             await gateway.put_off(list(said.deliveries))
             await gateway.leave_behind()
         except StoreUnavailableError as error:
@@ -201,5 +223,5 @@ def _as_functions(gateway: Gateway, settings: Config) -> None:
 
 
 def _left_s(context: Any) -> float:
-    """How long a call may go on delivering."""
-    return max(1.0, float(context.get_remaining_time_in_millis()) / 1000 - RESERVED_S)
+    """How long a call may go on delivering, from now on."""
+    return max(0.0, float(context.get_remaining_time_in_millis()) / 1000 - RESERVED_S)

@@ -18,13 +18,17 @@ from longstop.model.exchange import Answer
 
 
 async def answer(app: IngestApp, event: Mapping[str, Any]) -> dict[str, Any]:
-    """What the function returns for a request."""
+    """What the function returns for a request. Raises TypeError where that comes in another format."""
+    if "http" not in event.get("requestContext", {}):
+        found = ", ".join(sorted(event)) or "nothing"
+        expected = "one of an HTTP API (PayloadFormatVersion 2.0) or of a function URL"
+        raise TypeError(f"this is no request in payload format 2.0: found {found}; expected {expected}")
     http = event["requestContext"]["http"]
     stage = event["requestContext"].get("stage", "$default")
     path = str(event.get("rawPath", http["path"]))
     if stage != "$default":
         path = path.removeprefix(f"/{stage}")
-    return _returned(await _answer(app, event, str(http["method"]), path, http.get("sourceIp")))
+    return returned(await _answer(app, event, str(http["method"]), path, http.get("sourceIp")))
 
 
 async def _answer(app: IngestApp, event: Mapping[str, Any], method: str, path: str, peer: str | None) -> Answer:
@@ -58,7 +62,8 @@ def _headers(event: Mapping[str, Any], length: int) -> list[tuple[bytes, bytes]]
     return pairs + ([(b"cookie", "; ".join(cookies).encode("latin-1", "replace"))] if cookies else [])
 
 
-def _returned(answer: Answer) -> dict[str, Any]:
+def returned(answer: Answer) -> dict[str, Any]:
+    """An answer as the service takes it."""
     headers = {"content-type": answer.content_type} | dict(answer.headers)
     try:
         return {"statusCode": answer.status, "headers": headers, "body": answer.body.decode()}

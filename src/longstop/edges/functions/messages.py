@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,16 @@ class Messages:
     envelopes: tuple[Envelope, ...]
     unknown: tuple[str, ...]
     """Messages that are neither; a native redrive keeps them for a person."""
+
+
+def records(event: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What the service hands over. Raises TypeError where the function is called by something else."""
+    found = event.get("Records")
+    if not isinstance(found, list) or any("messageId" not in each for each in found):
+        named = ", ".join(sorted(event)) or "nothing"
+        todo = "have the queue call this function, and a rule of EventBridge put its events into the queue"
+        raise TypeError(f"this is no batch of a queue's messages: found {named}; expected Records of SQS; {todo}")
+    return found
 
 
 def read(records: Iterable[Mapping[str, Any]]) -> Messages:
