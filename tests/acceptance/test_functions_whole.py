@@ -97,3 +97,4 @@ def _what_no_message_names(stack: Stack) -> None:
     stack.call("lambda", "invoke", FunctionName="whole-sweep", InvocationType="Event", Payload=b"{}")
     stack.site.destination.wait_for(id_)
     stack.site.wait_for_state(id_, "delivered")
+    assert "Unclosed" not in stack.site.cli("status").err

@@ -16,7 +16,7 @@ from longstop.model.delivery import State
 from longstop.model.errors import StoreUnavailableError
 from longstop.model.listing import DeliveryFilter, Page
 from longstop.stores.aws.setup import Wanted
-from longstop.wiring.functions import RESERVED_S, Functions
+from longstop.wiring.functions import RESERVED_S, FunctionGateway, Functions
 
 __all__ = ["configured", "crm", "functions"]
 
@@ -141,6 +141,24 @@ def test_what_is_under_way_when_the_time_is_up_is_broken_off_and_stands_in_line_
     assert told == {"batchItemFailures": []}
     (row,) = deliveries(work)
     assert (row.state, row.attempts) == (State.SCHEDULED, 1)
+
+
+def test_what_a_cold_start_took_is_no_time_for_attempts(made: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_ms, limits = [60_000], []
+    start = FunctionGateway.start
+
+    async def slowly(gateway: FunctionGateway) -> None:
+        await start(gateway)
+        left_ms[0] = 8_000
+
+    async def deliver(_: FunctionGateway, limit_s: float) -> None:
+        limits.append(limit_s)
+
+    monkeypatch.setattr(FunctionGateway, "start", slowly)
+    monkeypatch.setattr(FunctionGateway, "deliver", deliver)
+    call = SimpleNamespace(get_remaining_time_in_millis=lambda: left_ms[0])
+    made[1].work({"Records": [message("1", '{"delivery": "x"}')]}, call)
+    assert limits == [8 - RESERVED_S]
 
 
 def test_a_call_without_time_begins_nothing(made: Three) -> None:
