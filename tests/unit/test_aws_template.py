@@ -146,6 +146,7 @@ def test_functions_are_there_and_have_time_enough(sam: bool) -> None:
         assert callable(getattr(longstop.aws, properties["Handler"].removeprefix("longstop.aws.")))
         assert properties["Handler"] == f"longstop.aws.{role}"
         assert set(properties["Environment"]["Variables"]) == {"LONGSTOP_CONFIG", "SHOP_SECRET", "CRM_TOKEN"}
+        assert properties["MemorySize"] == (1_769 if role == "ingest" else 512)
     work = made["Resources"]["WorkFunction"]["Properties"]
     assert work["Timeout"] == 150
     assert made["Resources"]["Queue"]["Properties"]["VisibilityTimeout"] == 6 * 150

@@ -113,3 +113,8 @@ def test_a_configuration_that_is_wrong_shows_before_the_first_call(tmp_path: Pat
     wrong.write_text(f'[store]\nurl = "sqlite:///here.db"\n{source}')
     code = "try: import longstop.aws\nexcept Exception as error: print(error)"
     assert "a function has no disk of its own" in run(code, "ingest", LONGSTOP_CONFIG=str(wrong))
+
+
+def test_the_page_says_what_may_be_left_out() -> None:
+    page = Path(__file__).parents[2] / "docs/stores/aws.md"
+    assert f"for each in {' '.join(UNNEEDED)}; do" in page.read_text()

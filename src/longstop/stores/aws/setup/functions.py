@@ -11,8 +11,9 @@ Resources = dict[str, Any]
 CODE = "function/"
 """The folder with longstop.toml and requirements.txt, which `sam build` makes the functions of."""
 RUNTIME = "python3.13"
-MEMORY_MB = 512
-"""A processor's share goes with it."""
+MEMORY_MB = {"ingest": 1_769, "work": 512, "sweep": 512}
+"""A processor goes with 1,769 MB, and a share of one with less: a sender waits for ingest, and nobody for the others.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
 LOG_DAYS = 365
 AT_ONCE = 10
 """Messages that a worker is handed together."""
@@ -88,7 +89,7 @@ def _function(wanted: Wanted, role: str, sam: bool) -> Any:
         "Handler": f"longstop.aws.{role}",
         "Runtime": RUNTIME,
         "Architectures": ["arm64"],
-        "MemorySize": MEMORY_MB,
+        "MemorySize": MEMORY_MB[role],
         "Timeout": _seconds(wanted, role),
         "Role": get(f"{role.title()}Role"),
         "LoggingConfig": {"LogGroup": ref(f"{role.title()}Log")},
