@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_functions import KEY, REGION, configured, crm, functions, init, post
+from aiobotocore.client import AioBaseClient
+from aws_functions import CALL, KEY, REGION, configured, crm, functions, init, post
 
 from function_package import UNNEEDED
 from longstop.stores.aws.setup import Wanted
@@ -113,6 +114,25 @@ def test_a_configuration_that_is_wrong_shows_before_the_first_call(tmp_path: Pat
     wrong.write_text(f'[store]\nurl = "sqlite:///here.db"\n{source}')
     code = "try: import longstop.aws\nexcept Exception as error: print(error)"
     assert "a function has no disk of its own" in run(code, "ingest", LONGSTOP_CONFIG=str(wrong))
+
+
+def test_a_cold_start_asks_a_dozen_times_whatever_is_kept(
+    functions: tuple[Functions, Functions, Functions], made: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, later, _ = functions
+    for number in range(3):
+        first.ingest(posted(number), CALL)
+    asked: list[str] = []
+    call = AioBaseClient._make_api_call
+
+    async def counted(client: AioBaseClient, operation: str, given: dict[str, Any]) -> Any:
+        asked.append(operation)
+        return await call(client, operation, given)
+
+    monkeypatch.setattr(AioBaseClient, "_make_api_call", counted)
+    assert later.ingest(posted(3), CALL)["statusCode"] == 200
+    # Two shards; the store, the queue, the newest id, what waits, the event, what it tells, what was counted.
+    assert len(asked) <= 12, asked
 
 
 def test_the_page_says_what_may_be_left_out() -> None:

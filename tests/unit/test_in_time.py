@@ -24,9 +24,9 @@ class Stalling(MemoryStore):
         self.goes_on.set()
         self.asked = 0
 
-    async def counts(self) -> Any:
+    async def counts(self, times: bool = True) -> Any:
         await self._there()
-        return await super().counts()
+        return await super().counts(times)
 
     async def token(self, id_: str) -> Any:
         await self._there()

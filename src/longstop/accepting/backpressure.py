@@ -144,7 +144,8 @@ class Backpressure:
         was_closed = self.closed
         try:
             self._low_on_disk = self._free_bytes() < self._marks.min_free_bytes
-            counts = await self._ledger.counts()
+            # Numbers alone, as it asks so often.
+            counts = await self._ledger.counts(False)
         except (OSError, StoreUnavailableError) as error:
             self._blind = True
             if isinstance(error, StoreUnavailableError):

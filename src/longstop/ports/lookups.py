@@ -69,9 +69,13 @@ class Lookups(Protocol):
     async def circuits(self) -> Sequence[Circuit]:
         """The circuits that are open, by destination."""
 
-    async def counts(self) -> Counts:
+    async def counts(self, times: bool = True) -> Counts:
         """How much of everything there is. From counters that are changed in the transactions that change what they
-        count, so that it may be asked as often as one likes."""
+        count, so that it may be asked as often as one likes.
+
+        times: what waits the longest and what is due next as well. Who asks often and needs numbers alone says False:
+        not every store has those at hand, and one that has not may leave them out.
+        """
 
     async def recount(self, after: str | None = None) -> Recount:
         """Compare the next few counters with what they count, and put right those that drifted. None: the first."""

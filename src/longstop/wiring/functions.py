@@ -55,7 +55,8 @@ class FunctionGateway(Gateway):
     async def start(self) -> None:
         """Open the store. Raises StoreError."""
         # No heartbeat: who beats does what one has to do for all, forgetting what is old, and that is the sweep's.
-        await self._parts.open()
+        # A delivery's id is made right after its event's; to find the newest, all shards of all destinations are asked.
+        await self._parts.open(by_events=True)
         await self.look()
         self.ingest.accepting = True
 

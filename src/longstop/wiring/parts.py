@@ -20,6 +20,7 @@ from longstop.model.breaker import CircuitChange
 from longstop.model.caller import Caller
 from longstop.model.errors import ConfigurationError, StoreUnavailableError
 from longstop.model.ids import IdFactory
+from longstop.model.listing import EventFilter, Page
 from longstop.model.routing import Route, Router
 from longstop.model.settings import DestinationSettings, SourceSettings, VerifySettings
 from longstop.model.spool import SpoolFacts
@@ -83,23 +84,27 @@ class Parts:
     def __post_init__(self) -> None:
         self.ids = IdFactory(self.rng)
 
-    async def open(self) -> None:
+    async def open(self, by_events: bool = False) -> None:
         """Open the store, and go on behind the ids that are in it: order is by id, and the clock may have been set
-        back since. Raises StoreError."""
+        back since. by_events: those of events are enough. Raises StoreError."""
         await self.store.open()
         if self.spooled is not None and self.spooled.newest_id is not None:
             self.ids.go_on_after(self.spooled.newest_id)
         try:
-            await self._go_on_behind_what_is_there()
+            await self._go_on_behind_what_is_there(by_events)
         except StoreUnavailableError:
             # With a spool a gateway starts without its store.
             if self.spooled is None:
                 raise
 
-    async def _go_on_behind_what_is_there(self) -> None:
+    async def _go_on_behind_what_is_there(self, by_events: bool) -> None:
         # The youngest of events and deliveries, and nothing of it but its id.
-        for id_ in await self.store.find_ids(IDS_BEGIN, 1):
+        found = await self._newest_events() if by_events else await self.store.find_ids(IDS_BEGIN, 1)
+        for id_ in found:
             self.ids.go_on_after(id_)
+
+    async def _newest_events(self) -> Sequence[str]:
+        return [each.event.id for each in (await self.store.find_events(EventFilter(), Page(1))).rows]
 
     def spool(self) -> SpoolFacts | None:
         """How the spool stands; None where none is configured."""

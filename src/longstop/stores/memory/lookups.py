@@ -125,7 +125,7 @@ class MemoryLookups(MemoryRows):
         """The circuits that are open."""
         return [self._circuits[name] for name in sorted(self._circuits)]
 
-    async def counts(self) -> Counts:
+    async def counts(self, times: bool = True) -> Counts:  # noqa: ARG002
         """How much of everything there is."""
         deliveries: dict[str, dict[State, int]] = {}
         oldest: dict[str, tuple[str, int]] = {}

@@ -43,6 +43,16 @@ async def check_deliveries_by_destination_and_state(store: Store) -> None:
     await _expect_deliveries(store, {"crm": crm, "lake": {State.SCHEDULED: 6}, "": {State.DEAD: 1}})
 
 
+async def check_numbers_without_times(store: Store) -> None:
+    """Who needs numbers alone gets the same."""
+    await store.append([make_append(n, to=("crm", "lake")) for n in range(1, 4)])
+    (one,) = (await lease(store, crm=1)).claims
+    await settled(store, delivered(one))
+    whole, numbers = await store.counts(), await store.counts(times=False)
+    expect_equal(numbers.deliveries, whole.deliveries, "deliveries")
+    expect_equal((numbers.events, numbers.unrouted, numbers.sources), (3, 0, whole.sources), "events and sources")
+
+
 async def check_events_by_source(store: Store) -> None:
     """Duplicates within a batch and across batches count for nothing."""
     await store.append([make_append(1, dedup=b"k"), make_append(2, dedup=b"k"), make_append(3, source="till", to=())])

@@ -130,11 +130,11 @@ class AwsLookups(AwsFindDeliveries):
         circuits, _ = await self.standing()
         return [circuits[name] for name in sorted(circuits)]
 
-    async def counts(self) -> Counts:
-        """See ports.Lookups."""
+    async def counts(self, times: bool = True) -> Counts:
+        """See ports.Lookups. For the times every shard is asked, of every destination."""
         sources, deliveries, unrouted = await self.counted()
         # Of most nothing waits.
-        waiting = [name for name, states in deliveries.items() if states.keys() & LIVE]
+        waiting = [name for name, states in deliveries.items() if times and states.keys() & LIVE]
         oldest = await self._oldest_waiting(waiting)
         return Counts(
             events=sum(sources.values()),

@@ -72,7 +72,7 @@ class PostgresLookups(PostgresDatabase):
         """See ports.Lookups."""
         return await self.view(circuits.circuits)
 
-    async def counts(self) -> Counts:
+    async def counts(self, times: bool = True) -> Counts:  # noqa: ARG002
         """See ports.Lookups."""
         return await self.view(counts.counts)
 

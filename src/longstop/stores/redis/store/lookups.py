@@ -110,7 +110,7 @@ class RedisLookups(RedisFindDeliveries, RedisRecent, RedisParking):
         (packed,) = await self.pipeline(("HVALS", f"{self._prefix}circuits"))
         return sorted(map(to_circuit, packed), key=lambda each: each.destination)
 
-    async def counts(self) -> Counts:
+    async def counts(self, times: bool = True) -> Counts:  # noqa: ARG002
         """See ports.Lookups."""
         counters = await self._counters()
         sources = {name.partition(":")[2]: n for name, n in counters if name.startswith("events:")}

@@ -73,7 +73,7 @@ class SqliteLookups(Database):
         """See ports.Lookups."""
         return await self._reader.call(circuits.circuits)
 
-    async def counts(self) -> Counts:
+    async def counts(self, times: bool = True) -> Counts:  # noqa: ARG002
         """See ports.Lookups."""
         return await self._reader.view(counters.counts)
 
