@@ -24,8 +24,8 @@ CIRCUITS = ("S",)
 """With pauses, and how many attempts are under way."""
 GROUPS = ("G", "CG", "GK#*", "GH#*")
 REFUSED = ("refused", "refused#*", "held", "held#*", "held-body#*", "holders#*")
-RUNNING = ("nodes", "statistics#*", "alerts")
-"""What processes say of themselves, and have people told."""
+RUNNING = ("statistics#*", "alerts")
+"""What processes have counted, and have people told. That they are there functions do not say."""
 
 GET = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem")
 QUERY = ("dynamodb:Query",)
@@ -90,8 +90,7 @@ def _ingest(arns: Arns) -> list[Statement]:
     keep it, of the bucket's it does."""
     made = [
         *_append(arns),
-        _rows("QueryWhatIsCounted", QUERY, arns, KNOWN, CIRCUITS, RUNNING),
-        _rows("QueryWhoseTurnItIs", QUERY, arns, ("D#*",), on=[arns.index("turn")]),
+        _rows("QueryWhatIsCounted", QUERY, arns, KNOWN),
         _newest(arns),
         _allow("Wake", SEND, [arns.queue]),
     ]
@@ -105,15 +104,15 @@ def _append(arns: Arns) -> list[Statement]:
     return [
         _rows("GetWhatMayBeThereAlready", GET, arns, *rows),
         _rows("QueryLanesAndGroups", QUERY, arns, ("N#*",), GROUPS, REFUSED),
-        _rows("QueryWhatHasExpired", QUERY, arns, REFUSED, ("nodes",), on=[arns.index("expires")]),
+        _rows("QueryWhatHasExpired", QUERY, arns, REFUSED, on=[arns.index("expires")]),
         _rows("Append", WRITE, arns, *rows),
-        _rows("LetGoOfLanesAndRefusals", DELETE, arns, ("N#*",), REFUSED, ("nodes",)),
+        _rows("LetGoOfLanesAndRefusals", DELETE, arns, ("N#*",), REFUSED),
     ]
 
 
 def _newest(arns: Arns) -> Statement:
-    """Ids go on behind the newest that there is, and what waits is counted: of this index, which has keys alone."""
-    return _rows("FindTheNewest", QUERY, arns, ("E#*", "L#*"), on=[arns.index("everything")])
+    """Ids go on behind the newest that there is: of this index, which has keys alone."""
+    return _rows("FindTheNewest", QUERY, arns, ("E#*",), on=[arns.index("everything")])
 
 
 def _work(arns: Arns) -> list[Statement]:
@@ -123,10 +122,10 @@ def _work(arns: Arns) -> list[Statement]:
     made = [
         _rows("GetWhatIsDelivered", GET, arns, EVENTS, *rows),
         _rows("QueryWhatIsDelivered", QUERY, arns, *rows),
-        _rows("QueryWhoseTurnItIs", QUERY, arns, ("D#*", "nodes"), on=local),
+        _rows("QueryWhoseTurnItIs", QUERY, arns, ("D#*",), on=local),
         _newest(arns),
         _rows("Settle", WRITE, arns, *rows),
-        _rows("LetGoOfWhatHasMoved", DELETE, arns, DELIVERIES, CIRCUITS, GROUPS, ("nodes",)),
+        _rows("LetGoOfWhatHasMoved", DELETE, arns, DELIVERIES, CIRCUITS, GROUPS),
         _allow("BeWoken", (*RECEIVE, "sqs:SendMessage"), [arns.queue]),
     ]
     if arns.bucket is not None:
