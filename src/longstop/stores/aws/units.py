@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 TURNS_MAX = 40
 """So often a unit is run again where others are quicker; of those who race one wins each time."""
+FIRST_PAUSE_S, PAUSE_MAX_S = 0.005, 0.1
+"""A unit that has met another's twice waits before the next turn, twice as long each time and at random up to that:
+those who race would meet again at once."""
 AT_ONCE = 8
 """So many transactions are under way together."""
 COUNTERS_MAX = 12
@@ -355,6 +358,8 @@ class Units:
         # time it may be that one of them was not what it was held to be.
         alone: set[int] = set()
         for number in range(TURNS_MAX):
+            if alone and (pause_s := self._pause_s(number)):
+                await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=pause_s)
             turn = _Turn(self._table, known, number, alone)
             await turn.prefetch(needs)
             if number:
@@ -365,6 +370,10 @@ class Units:
             left, known = again, {}
             alone |= turn.met if number else set()
         raise StoreUnavailableError(f"DynamoDB: {len(left)} changes met others' {TURNS_MAX} times in a row")
+
+    def _pause_s(self, number: int) -> float:
+        longest_s: float = min(PAUSE_MAX_S, FIRST_PAUSE_S * 2 ** (number - 2))
+        return longest_s * secrets.randbelow(1_000) / 1_000
 
     async def _run_turn(
         self,
