@@ -32,8 +32,9 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "no-such-file"))
-    # What is tried again is tried at once.
+    # What is tried again is tried at once: where virtual time stands still, nobody waits.
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    monkeypatch.setattr("longstop.stores.aws.units.Units._pause_s", lambda *_: 0)
 
 
 @pytest.fixture
