@@ -1,7 +1,7 @@
 """Where LONGSTOP_CI is set, nothing is skipped for want of something: of a server, a browser, a program, a package.
 
 What a person asks for by a variable may be left out: its reason ends with "runs it", as "STRANGERS_PLANTS=all runs it".
-So may what the machine does not let its root do, for no package brings that.
+So may what no package brings: what the machine does not let its root do, Terraform.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 import pytest
 
 ASKED_FOR = " runs it"
-NOT_LET = ("root's right", "no loop device can be mounted")
+NOT_LET = ("root's right", "no loop device can be mounted", "no package brings terraform")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
