@@ -31,6 +31,16 @@ _PYTHON = Path(sys.prefix, "aws", "bin", "python")
 _NUMBERS = itertools.count()
 
 
+def have_credentials(patch: pytest.MonkeyPatch, nowhere: Path) -> None:
+    """Those of the tests, and none of who runs them. nowhere: a file that is not there."""
+    for name, value in CREDENTIALS.items():
+        patch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        patch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        patch.setenv(name, str(nowhere))
+
+
 def needed() -> None:
     """Skip where there is no emulator, and fail where there has to be."""
     if _PYTHON.exists():
@@ -41,11 +51,30 @@ def needed() -> None:
     pytest.skip(missing)
 
 
-class AwsServer:
-    """One emulator. folder: where it may write."""
+def chosen() -> str:
+    """The emulator that EMULATOR names; without it the one that is closer to AWS."""
+    named = os.environ.get("EMULATOR", KINDS[0])
+    if named not in KINDS:
+        raise pytest.UsageError(f"EMULATOR={named}: expected {' or '.join(KINDS)}")
+    return named
 
-    def __init__(self, kind: str, folder: Path, port: int) -> None:
+
+_ONE_AT_A_TIME = """\
+from werkzeug import serving
+from moto import server
+server.run_simple = lambda *given, **named: serving.run_simple(*given, **{**named, "threaded": False})
+server.main()
+"""
+"""moto, its calls one after the other: those of two threads see half of each other's transactions, and one that fails
+puts the whole table back to where it found it."""
+
+
+class AwsServer:
+    """One emulator. folder: where it may write. serial: it takes one call after the other."""
+
+    def __init__(self, kind: str, folder: Path, port: int, *, serial: bool = False) -> None:
         self.kind = kind
+        self._serial = serial
         self.folder = folder
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,9 +86,10 @@ class AwsServer:
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
+        moto = ["-c", _ONE_AT_A_TIME] if self._serial else ["-m", "moto.server"]
         program = {
             "ministack": ["-m", "ministack"],
-            "moto": ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            "moto": [*moto, "-H", "127.0.0.1", "-p", str(self.port)],
         }[self.kind]
         place = {"HOME": str(self.folder), "TMPDIR": str(self.folder), "PATH": os.environ["PATH"]}
         with (self.folder / "log").open("wb") as log:

@@ -26,12 +26,7 @@ def s3_server(request: pytest.FixtureRequest) -> Iterator[aws_server.AwsServer]:
 @pytest.fixture
 def aws_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Those of the tests, and none of who runs them."""
-    for name, value in aws_server.CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "no-such-file"))
+    aws_server.have_credentials(monkeypatch, tmp_path / "no-such-file")
     # What is tried again is tried at once: where virtual time stands still, nobody waits.
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     monkeypatch.setattr("longstop.stores.aws.units.Units._pause_s", lambda *_: 0)

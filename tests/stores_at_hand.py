@@ -4,7 +4,8 @@ Every call makes another `Store` over the same place, closed yet: another proces
 What needs a server starts one for the session, in a folder of its own, and ends it; where the server cannot be had,
 its tests are skipped with the reason, and fail where LONGSTOP_CI is set.
 
-`STORES=postgresql,redis` chooses on which of them the simulations and the acceptance tests run.
+`STORES=postgresql,redis` chooses on which of them the contract, the simulations and the acceptance tests run;
+`EMULATOR=moto` has the other emulator of AWS asked.
 """
 
 import asyncio
@@ -243,19 +244,34 @@ def redis_place(redis_server: RedisServer) -> Place:
 
 @pytest.fixture(scope="session")
 def aws_emulator() -> Iterator[aws_server.AwsServer]:
-    """The session's emulator of AWS: the one that is closer to it."""
+    """The session's emulator of AWS: the one that EMULATOR names, or the one that is closer to it."""
+    yield from _emulator(aws_server.chosen())
+
+
+@pytest.fixture(scope="session")
+def aws_second_opinion() -> Iterator[aws_server.AwsServer]:
+    """moto, beside it."""
+    yield from _emulator("moto")
+
+
+def _emulator(kind: str) -> Iterator[aws_server.AwsServer]:
     aws_server.needed()
     with tempfile.TemporaryDirectory(prefix="longstop-aws-") as folder:
-        server = aws_server.AwsServer("ministack", Path(folder), free_port())
+        server = aws_server.AwsServer(kind, Path(folder), free_port(), serial=kind == "moto")
         server.start()
         yield server
         server.stop()
 
 
 @pytest.fixture
-def aws_place(aws_emulator: aws_server.AwsServer, aws_credentials: None) -> Iterator[Place]:
-    from longstop.stores.aws import AwsStore
+def aws_place(
+    aws_emulator: aws_server.AwsServer, aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    from longstop.aws_api.client import Patience
+    from longstop.stores.aws import AwsStore, database
 
+    # How long an emulator takes says nothing of the service, and a call that is made again is another test.
+    monkeypatch.setattr(database, "PATIENCE", Patience(read_s=120, attempts=3))
     table = aws_emulator.table()
     yield lambda: AwsStore("eu-central-1", table, endpoint=aws_emulator.url, shards=2)
     aws_emulator.call("DynamoDB_20120810.DeleteTable", {"TableName": table})

@@ -4,7 +4,7 @@ import pytest
 
 from longstop.ports import Store
 from longstop.testing import store_contract
-from stores_at_hand import CLOUD, PERSISTING, STORES, Place
+from stores_at_hand import CLOUD, PERSISTING, STORES, Place, chosen
 
 
 @pytest.fixture
@@ -12,13 +12,13 @@ def store(opened: Store) -> Store:
     return opened
 
 
-@pytest.mark.parametrize("place", [*STORES, *CLOUD], indirect=True)
+@pytest.mark.parametrize("place", chosen((*STORES, *CLOUD)), indirect=True)
 @pytest.mark.parametrize("check", store_contract.CHECKS, ids=str)
 async def test_store(check: store_contract.Check, store: Store) -> None:
     await check.run(store)
 
 
-@pytest.mark.parametrize("place", [*PERSISTING, *CLOUD], indirect=True)
+@pytest.mark.parametrize("place", chosen((*PERSISTING, *CLOUD)), indirect=True)
 @pytest.mark.parametrize("check", store_contract.REOPEN_CHECKS, ids=str)
 async def test_reopened_store(check: store_contract.ReopenCheck, store: Store, place: Place) -> None:
     async def reopen() -> Store:
