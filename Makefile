@@ -8,7 +8,7 @@ TESTS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: aws-emulators help run console console-check console-types screenshots test demo check format lint types bench kill clean
+.PHONY: aws-emulators aws-smoke help run console console-check console-types screenshots test demo check format lint types bench kill clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -34,6 +34,9 @@ $(VENV)/cfn/.made: tests/cfn_tools.txt
 	$(PYTHON) -m venv $(VENV)/cfn
 	$(VENV)/cfn/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
+
+aws-smoke: $(VENV)/.dev ## the acceptance tests on an account of AWS of your own: AWS_REGION=…; it says what it will make, and asks
+	@$(BIN)/python tests/aws_smoke.py
 
 aws-emulators: $(VENV)/aws/.made $(VENV)/cfn/.made ## what tests of AWS need: emulators, and what looks at templates
 
