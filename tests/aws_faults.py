@@ -417,7 +417,7 @@ async def run_in_memory(
     store.dead_queue = DeadQueue(around.queue.dead, "q")
     store.keep_apart(around.bucket.bodies(), OVER)
     store.table = faults  # type: ignore[assignment]
-    store.units = Units(store.table, store.lined_up)
+    store.units = Units(store.table, store.lined_up, store.keys)
     world = World(store, faults, seed, rng, around=around)
     faults.throttled = lambda: world.now_ms < world.throttled_until_ms
     for _ in range(steps):

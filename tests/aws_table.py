@@ -239,7 +239,7 @@ class StoreInMemory(AwsStore):
         self.now_ms: Callable[[], int] = lambda: 0
         super().__init__("eu-central-1", "in memory", shards=2, now_ms=lambda: self.now_ms())  # noqa: PLW0108
         self.table = table or TableInMemory()
-        self.units = Units(self.table, self.lined_up)
+        self.units = Units(self.table, self.lined_up, self.keys)
 
     async def open(self) -> None:
         """It is."""

@@ -1,5 +1,6 @@
 """IAM's rules, as far as `longstop aws template` uses them, and the calls of a store as IAM sees them."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -20,6 +21,7 @@ ARNS = Arns(
     functions=("arn:aws:lambda:eu-central-1:111122223333:function:longstop-work",),
     roles=("arn:aws:iam::111122223333:role/work",),
 )
+ATTRIBUTES = "dynamodb:Attributes"
 _OF_WRITE = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 
 
@@ -47,6 +49,8 @@ def _holds(test: str, given: Mapping[str, Any], context: Mapping[str, Sequence[s
         patterns = [wanted] if isinstance(wanted, str) else wanted
         if test == "Null":
             holds = (not there) == (wanted == "true")
+        elif test == "StringEqualsIfExists" or test == "ForAllValues:StringEquals":
+            holds = all(value in patterns for value in there)
         elif test == "ForAllValues:StringLike":
             holds = all(any(fnmatchcase(value, each) for each in patterns) for value in there)
         else:
@@ -62,7 +66,7 @@ def of_call(operation: str, given: Mapping[str, Any]) -> Iterator[Asked]:
     if operation == "batch_get_item":
         for wanted in given["RequestItems"].values():
             keys = [key["pk"]["S"] for key in wanted["Keys"]]
-            yield Asked("dynamodb:BatchGetItem", table, {names: keys})
+            yield Asked("dynamodb:BatchGetItem", table, {names: keys, **_selected(wanted)})
     elif operation == "query":
         on = ARNS.index(given["IndexName"]) if "IndexName" in given else table
         yield Asked("dynamodb:Query", on, {names: [given["ExpressionAttributeValues"][":p"]["S"]]})
@@ -70,9 +74,28 @@ def of_call(operation: str, given: Mapping[str, Any]) -> Iterator[Asked]:
         for each in given["TransactItems"]:
             ((kind, write),) = each.items()
             key = write.get("Key") or write["Item"]
-            yield Asked(f"dynamodb:{_OF_WRITE[kind]}", table, {names: [key["pk"]["S"]]})
+            context = {names: [key["pk"]["S"]], ATTRIBUTES: _written(write)}
+            yield Asked(f"dynamodb:{_OF_WRITE[kind]}", table, context)
     else:
         raise NotImplementedError(operation)
+
+
+def _selected(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What a read asks for: attributes by their names, or all of them, which has none."""
+    if "ProjectionExpression" not in wanted:
+        return {"dynamodb:Select": ["ALL_ATTRIBUTES"]}
+    called = wanted.get("ExpressionAttributeNames", {})
+    named = [called.get(each.strip(), each.strip()) for each in wanted["ProjectionExpression"].split(",")]
+    return {"dynamodb:Select": ["SPECIFIC_ATTRIBUTES"], ATTRIBUTES: named}
+
+
+def _written(write: Mapping[str, Any]) -> list[str]:
+    """The attributes that a write names: of its key, its item, its expressions."""
+    assert "ReturnValuesOnConditionCheckFailure" not in write, "what stood there would come back"
+    words = re.findall(r"#?[a-z_0-9]+", f"{write.get('UpdateExpression', '')} {write.get('ConditionExpression', '')}")
+    called = write.get("ExpressionAttributeNames", {})
+    named = {called[each] for each in words if each in called}
+    return sorted({*(write.get("Key") or write["Item"]), *named})
 
 
 @contextmanager

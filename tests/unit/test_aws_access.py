@@ -1,12 +1,13 @@
 """What each role may: all that the store does in it, and nothing that it must not."""
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiobotocore.session import get_session
-from aws_policies import ARNS, Asked, allows, recorded
+from aws_policies import ARNS, ATTRIBUTES, Asked, allows, recorded
 
 from longstop.model.listing import DeliveryFilter, EventFilter, Page
 from longstop.model.retention import Cutoffs, Kind
@@ -25,6 +26,12 @@ LONG_AGO = Cutoffs(*[AT_MS + 10**9] * 4)
 
 def row(action: str, partition: str) -> Asked:
     return Asked(f"dynamodb:{action}", ARNS.table, {ROWS: [partition]})
+
+
+def of(action: str, partition: str, attributes: list[str], select: str = "", returned: str = "") -> Asked:
+    """Of a row, what is named of it, and what comes back."""
+    more = {"dynamodb:Select": [select] * bool(select), "dynamodb:ReturnValues": [returned] * bool(returned)}
+    return Asked(f"dynamodb:{action}", ARNS.table, {ROWS: [partition], ATTRIBUTES: attributes, **more})
 
 
 def body(action: str) -> Asked:
@@ -71,6 +78,16 @@ def test_no_role_may_change_or_empty_what_holds_events(role: str, action: str, o
         row("DeleteItem", "E#x"),
         row("DeleteItem", "A#x"),
         row("Query", "E#x"),
+        # An event with its body: by its name, with all that there is, or as what a write has overwritten.
+        row("GetItem", "E#x"),
+        row("BatchGetItem", "E#x"),
+        row("ConditionCheckItem", "E#x"),
+        of("GetItem", "E#x", attributes=["pk", "sk", "body"]),
+        of("BatchGetItem", "E#x", attributes=["body"]),
+        of("BatchGetItem", "E#x", attributes=["row"], select="ALL_ATTRIBUTES"),
+        of("PutItem", "E#x", attributes=["pk", "sk", "body"], returned="ALL_OLD"),
+        of("UpdateItem", "E#x", attributes=["pk", "redeliveries"], returned="ALL_NEW"),
+        of("UpdateItem", "E#x", attributes=["pk", "sk", "body"]),
         row("GetItem", "users"),
         row("GetItem", "sessions"),
         row("PutItem", "users"),
@@ -92,8 +109,22 @@ def test_no_role_may_change_or_empty_what_holds_events(role: str, action: str, o
     ],
     ids=str,
 )
-def test_who_accepts_reads_no_body_from_the_bucket_and_searches_for_nothing(asked: Asked) -> None:
+def test_who_accepts_reads_no_body_and_searches_for_nothing(asked: Asked) -> None:
     assert not allows(INGEST, asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        of("BatchGetItem", "E#x", attributes=["pk", "sk", "row"], select="SPECIFIC_ATTRIBUTES"),
+        of("BatchGetItem", "E#x", attributes=["pk", "sk", "row"]),
+        of("PutItem", "E#x", attributes=["pk", "sk", "body"]),
+        of("UpdateItem", "E#x", attributes=["pk", "sk", "redeliveries"], returned="NONE"),
+    ],
+    ids=str,
+)
+def test_who_accepts_keeps_an_event_and_reads_all_else_of_it(asked: Asked) -> None:
+    assert allows(INGEST, asked)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +154,12 @@ def test_rows_of_which_one_may_not_be_had_are_had_together_by_nobody() -> None:
     asked = Asked("dynamodb:BatchGetItem", ARNS.table, {ROWS: ["E#x", "users"]})
     assert not allows(WORK, asked)
     assert allows(WORK, asked._replace(context={ROWS: ["E#x", "D#00"]}))
+
+
+@pytest.mark.parametrize("role", ALL)
+def test_a_role_has_room_for_its_policy(role: str) -> None:
+    # White space apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    assert len(json.dumps(statements(role, ARNS, takes_events=True))) < 10_240
 
 
 # -- the store's own calls ------------------------------------------------------------------------

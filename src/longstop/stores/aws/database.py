@@ -70,7 +70,7 @@ class AwsDatabase:
         stack = AsyncExitStack()
         try:
             self.table = Table(await self._client("dynamodb", PATIENCE, stack), self._name)
-            self.units = Units(self.table, self.lined_up)
+            self.units = Units(self.table, self.lined_up, self.keys)
             self.keys.shards = await self._shards_of_table()
             if self._queue_name is not None:
                 client = await self._client("sqs", LONG_POLL, stack)
@@ -191,14 +191,16 @@ class AwsDatabase:
         sources: dict[str, int] = {}
         deliveries: dict[str, dict[State, int]] = {}
         unrouted = 0
-        for row in await self.table.query(keys.COUNTERS):
+        found = await asyncio.gather(*map(self.table.query, self.keys.counters()))
+        for row in (row for rows in found for row in rows):
             kind, *named, _ = str(row["sk"]).split("#")
+            name = "".join(named)
             if kind == "e":
-                sources[named[0]] = sources.get(named[0], 0) + int(row["n"])
+                sources[name] = sources.get(name, 0) + int(row["n"])
             elif kind == "u":
                 unrouted += int(row["n"])
             else:
-                states = deliveries.setdefault(named[0], {})
+                states = deliveries.setdefault(name, {})
                 for state in State:
                     if state.value in row:
                         states[state] = states.get(state, 0) + int(row[state.value])

@@ -195,7 +195,8 @@ class Deliveries:
         if first is None:
             await view.drop((lane, keys.LANE_HEAD))
         else:
-            await view.put({"pk": lane, "sk": keys.LANE_HEAD, "free": now_free, "leased": leased, "first": first[0]})
+            said = {"free": now_free, "leased": leased, "first": first[0], "last": _last(head, new, stays)}
+            await view.put({"pk": lane, "sk": keys.LANE_HEAD, **said})
         return now_free == new.id
 
     async def _first(
@@ -210,6 +211,9 @@ class Deliveries:
         if str(head["first"]) != new.id:
             row = await view.get((lane, str(head["first"])))
             return None if row is None else (str(row["sk"]), str(row["state"]))
+        if head.get("last") == new.id:
+            # Nobody has joined behind it.
+            return None
         rows = await view.query(lane, _FIRST_ID, limit=2)
         return next(((str(row["sk"]), str(row["state"])) for row in rows if row["sk"] != new.id), None)
 
@@ -221,6 +225,12 @@ class Deliveries:
             await view.put(self.live(delivery, listed) | {"row": item.get("row", b"")})
             if listed:
                 view.lined_up.append(delivery)
+
+
+def _last(head: Item | None, new: Delivery, stays: bool) -> str:
+    """The highest id that was ever in a lane while it had a head."""
+    last = "" if head is None else str(head.get("last", ""))
+    return max(last, new.id) if stays else last
 
 
 def _of(delivery: Delivery) -> Item:

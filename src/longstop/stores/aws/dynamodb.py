@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from longstop.aws_api.errors import CALL_ERRORS, what_is_wrong
 from longstop.model.errors import SchemaError, StoreUnavailableError
 from longstop.stores.aws.attributes import Item, Key, from_wire, key_of, to_wire, wire_key
+from longstop.stores.aws.table import EVENT_HEAD
 
 ITEMS_MAX = 100
 """Of one transaction, and of one BatchGetItem.
@@ -134,12 +135,8 @@ class Table:
         await self.call("transact_write_items", TransactItems=list(operations), ClientRequestToken=token)
 
 
-_HEAD = ("pk", "sk", "v", "row", "size", "redeliveries", "edited", "kept_in")
-"""What an event's item has besides its body and its places in indexes."""
-
-
 def _all_but(without: str) -> dict[str, Any]:
-    names = {f"#n{place}": name for place, name in enumerate(_HEAD) if name != without}
+    names = {f"#n{place}": name for place, name in enumerate(EVENT_HEAD) if name != without}
     return {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
 
 

@@ -14,11 +14,11 @@ is spread over so many partitions, each of which takes 1,000 writes a second.
 | `A#DELIVERY` | `d` | a delivery that has ended |
 | `A#DELIVERY` | `a#NUMBER`, `x#NUMBER`, `n` | an attempt, an action, the last action's number |
 | `V#PARENT` | EVENT | an edit: the event that was sent in the place of PARENT |
-| `N#DESTINATION#HASH` | `#` | a lane: which of it stands in line (`free`), which is leased (`leased`) |
+| `N#DESTINATION#HASH` | `#` | a lane: which of it stands in line (`free`) or is `leased`, its `first` and `last` |
 | `N#DESTINATION#HASH` | DELIVERY | one of the lane that is scheduled, leased or dead |
 | `S` | `c#DESTINATION`, `p#DESTINATION` | an open circuit, a pause |
 | `S` | `l#DESTINATION` | how many attempts are under way, where functions are to hold a limit |
-| `C` | `e#SOURCE#SLOT`, `u#SLOT`, `d#DESTINATION#SLOT` | counters, in slots in which commits do not meet |
+| `C#NUMBER` | `e#SOURCE#SLOT`, `u#SLOT`, `d#DESTINATION#SLOT` | counters, in slots in which commits do not meet |
 | `G` | GROUP | what the dead of a group have in common |
 | `CG` | `GROUP#SLOT` | how many are in it, and how many keys |
 | `GK#GROUP` | HASH | how many of a key are in it |
@@ -114,6 +114,18 @@ class Keys:
         """Every one of them."""
         return [f"{number:02}" for number in range(self.shards)]
 
+    def counters(self) -> list[str]:
+        """The partitions of the counters: one for two shards, and for each a read of whoever looks how much waits."""
+        return [f"{COUNTERS}#{number:02}" for number in range(max(1, min(SLOTS, self.shards // 2)))]
+
+    def in_slot(self, counter: Key, slot: int) -> Key:
+        """Where a slot of a counter is: of those that every commit adds to, in one of several partitions."""
+        partition, order = counter
+        if partition == COUNTERS:
+            among = self.counters()
+            partition = among[slot % len(among)]
+        return partition, f"{order}#{slot:02}"
+
     def live(self, delivery_id: str) -> Key:
         """A delivery that is scheduled or leased."""
         return f"D#{self.shard_of(delivery_id)}", delivery_id
@@ -129,7 +141,7 @@ GROUP_COUNTERS = "CG"
 STANDING = "S"
 """The partition of circuits and pauses."""
 COUNTERS = "C"
-"""The partition of the counters."""
+"""What the partitions of the counters begin with: each commit writes in one of them."""
 USERS = "users"
 TOKENS = "tokens"
 SESSIONS = "sessions"
@@ -143,6 +155,8 @@ REFUSED = "refused"
 HELD = "held"
 """The partition of how much is held of each source."""
 LANE_HEAD = "#"
+EVENT_HEAD = ("pk", "sk", "v", "row", "size", "redeliveries", "edited", "kept_in")
+"""What an event's item has besides its body and its places in indexes: all that who accepts may read of it."""
 
 
 def event(id_: str) -> Key:
@@ -151,8 +165,13 @@ def event(id_: str) -> Key:
 
 
 def dedup(digest: bytes) -> Key:
-    """A dedup key. What is in a bucket is in order, and buckets are in the order of what is in them."""
-    return dedup_bucket(digest[0] * DEDUP_BUCKETS // 256), digest.hex()
+    """A dedup key. A digest begins as the key does, and those of a sender all begin alike: its end is a hash's."""
+    return dedup_bucket(bucket_of(digest)), digest.hex()
+
+
+def bucket_of(digest: bytes) -> int:
+    """Which bucket of dedup keys a digest is in."""
+    return digest[-1] % DEDUP_BUCKETS
 
 
 def dedup_bucket(number: int) -> str:

@@ -13,6 +13,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from longstop.model.delivery import Delivery
@@ -20,6 +21,7 @@ from longstop.model.errors import StoreUnavailableError
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key, key_of, size_of, to_wire, wire_key
 from longstop.stores.aws.dynamodb import BYTES_MAX, ITEMS_MAX, ContentionError, Table
+from longstop.stores.aws.table import Keys
 
 T = TypeVar("T")
 
@@ -82,15 +84,15 @@ class _Transaction:
         self.places.append(place)
         self.lined_up += more.lined_up
 
-    def operations(self, table: str, stamp: str, slot: int) -> list[dict[str, Any]]:
-        """What the service is asked for."""
+    def operations(self, table: str, stamp: str, in_slot: Callable[[Key], Key]) -> list[dict[str, Any]]:
+        """What the service is asked for. in_slot: where a counter is added to."""
         made = [_write(table, key, self.base[key], item, stamp) for key, item in self.items.items()]
         made += [_check(table, key) for key in self.checks - self.items.keys() - self.bumps.keys()]
         made += [_bump(table, key, amounts) for key, amounts in self.bumps.items()]
-        for (partition, order), amounts in self.counts.items():
+        for counter, amounts in self.counts.items():
             changed = {name: amount for name, amount in amounts.items() if amount}
             if changed:
-                made.append(adding(table, (partition, f"{order}#{slot:02}"), changed))
+                made.append(adding(table, in_slot(counter), changed))
         return [each for each in made if each]
 
 
@@ -331,8 +333,9 @@ class _Turn:
 class Units:
     """Runs units on one table. lined_up: is called with what stands in line from then on."""
 
-    def __init__(self, table: Table, lined_up: Callable[[Sequence[Delivery]], object]) -> None:
+    def __init__(self, table: Table, lined_up: Callable[[Sequence[Delivery]], object], shards: Keys) -> None:
         self._table = table
+        self._keys = shards
         self._lined_up = lined_up
         self._slot = secrets.randbelow(keys.SLOTS)
         self._slots_taken = asyncio.Semaphore(AT_ONCE)
@@ -405,7 +408,7 @@ class Units:
         async with self._slots_taken:
             self._slot = (self._slot + 1) % keys.SLOTS
             stamp = secrets.token_hex(16)
-            operations = transaction.operations(self._table.name, stamp, self._slot)
+            operations = transaction.operations(self._table.name, stamp, partial(self._keys.in_slot, slot=self._slot))
             if operations:
                 await self._table.transact(operations, stamp)
         if transaction.lined_up:

@@ -93,9 +93,9 @@ class AwsWalk(AwsDatabase):
         return [id_ for id_ in ids if id_ not in (page.after, high)][:n]
 
     async def dedup_rows(self, after: str | None, n: int) -> list[Item]:
-        """The next dedup keys behind a digest (in hex), in the order of these."""
+        """The next dedup keys behind a digest (in hex): by bucket, and in each by digest."""
         found: list[Item] = []
-        first = 0 if after is None else int(after[:2], 16) * keys.DEDUP_BUCKETS // 256
+        first = 0 if after is None else keys.bucket_of(bytes.fromhex(after))
         low = None if after is None else f"{after}~"
         for number in range(first, keys.DEDUP_BUCKETS):
             found += await self.table.query(keys.dedup_bucket(number), low, limit=n - len(found))
@@ -103,6 +103,22 @@ class AwsWalk(AwsDatabase):
                 break
             low = None
         return found
+
+    async def dedup_rows_in_order(self, after: str | None, n: int) -> list[Item]:
+        """The same by digest alone, of all buckets at once."""
+        share = n // keys.DEDUP_BUCKETS * 2 + 8
+        found: list[Item] = []
+        while len(found) < n:
+            low = None if after is None else f"{after}~"
+            buckets = [keys.dedup_bucket(number) for number in range(keys.DEDUP_BUCKETS)]
+            parts = await asyncio.gather(*(self.table.query(each, low, limit=share) for each in buckets))
+            # Behind the last row of a bucket that has more, others' rows may stand before its next.
+            after = min((str(rows[-1]["sk"]) for rows in parts if len(rows) == share), default=None)
+            rows = [row for rows in parts for row in rows if after is None or str(row["sk"]) <= after]
+            found += sorted(rows, key=lambda row: str(row["sk"]))
+            if after is None:
+                break
+        return found[:n]
 
     async def received_within(
         self, since_ms: int | None, until_ms: int | None, ended_until_ms: int | None = None

@@ -1,8 +1,9 @@
 """What each role may do: every action by its name, on this table, this queue and this bucket alone.
 
 Which rows of the table a role may touch is said by their partitions (`dynamodb:LeadingKeys`), which table.py lists. A
-partition is all that a policy can tell apart: within one, rows are the same to it. No role may scan, and none may
-change or delete the table, the queues or the bucket.
+partition is all that a policy can tell apart: within one, rows are the same to it. Of a row it can tell which
+attributes are asked for (`dynamodb:Attributes`), so who accepts reads of an event all but its body. No role may scan,
+and none may change or delete the table, the queues or the bucket.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
 """
 
@@ -11,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from longstop.stores.aws.setup.wanted import ARCHIVE, BODIES
-from longstop.stores.aws.table import GLOBAL_INDEXES, LOCAL_INDEXES
+from longstop.stores.aws.table import EVENT_HEAD, GLOBAL_INDEXES, LOCAL_INDEXES
 
 EVENTS = ("E#*",)
 DEDUP = ("K#*",)
 EDITS = ("V#*",)
 DELIVERIES = ("D#*", "A#*", "N#*")
 """Those that wait, those that have ended with their attempts, and lanes."""
-KNOWN = ("M", "C")
+KNOWN = ("M", "C#*")
 """What the table is, and counters."""
 CIRCUITS = ("S",)
 """With pauses, and how many attempts are under way."""
@@ -30,6 +31,8 @@ RUNNING = ("statistics#*", "alerts")
 GET = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem")
 QUERY = ("dynamodb:Query",)
 WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+COUNTED = ("pk", "sk", "redeliveries")
+"""All that is changed of an event by who accepts."""
 DELETE = ("dynamodb:DeleteItem",)
 LOOK = ("dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:DescribeContinuousBackups")
 SEND = ("sqs:GetQueueUrl", "sqs:SendMessage")
@@ -52,6 +55,7 @@ NEVER = ("dynamodb:DeleteTable", "dynamodb:Scan", "sqs:PurgeQueue", "sqs:DeleteQ
 """What no role may: `check` looks for them. Of the table, the queue and the bucket."""
 
 Statement = dict[str, Any]
+_ATTRIBUTES = "dynamodb:Attributes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,7 @@ def statements(role: str, arns: Arns, takes_events: bool = False) -> list[Statem
 
 
 def _ingest(arns: Arns) -> list[Statement]:
-    """It writes what is new. An event that it is told again it reads by its id: of the table's bodies a policy cannot
-    keep it, of the bucket's it does."""
+    """It writes what is new. An event that it is told again it reads by its id, without the body."""
     made = [
         *_append(arns),
         _rows("QueryWhatIsCounted", QUERY, arns, KNOWN),
@@ -100,14 +103,31 @@ def _ingest(arns: Arns) -> list[Statement]:
 
 
 def _append(arns: Arns) -> list[Statement]:
-    rows = (EVENTS, DEDUP, DELIVERIES, KNOWN, GROUPS, REFUSED, RUNNING)
+    rows = (DEDUP, DELIVERIES, KNOWN, GROUPS, REFUSED, RUNNING)
     return [
         _rows("GetWhatMayBeThereAlready", GET, arns, *rows),
+        *_events_without_bodies(arns),
         _rows("QueryLanesAndGroups", QUERY, arns, ("N#*",), GROUPS, REFUSED),
         _rows("QueryWhatHasExpired", QUERY, arns, REFUSED, on=[arns.index("expires")]),
         _rows("Append", WRITE, arns, *rows),
         _rows("LetGoOfLanesAndRefusals", DELETE, arns, ("N#*",), REFUSED),
     ]
+
+
+def _events_without_bodies(arns: Arns) -> list[Statement]:
+    """A read names what it wants, none of which is the body; a write gets nothing back."""
+    nothing_back = {"StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"}}
+    read = _rows("GetEventsWithoutBodies", ("dynamodb:GetItem", "dynamodb:BatchGetItem"), arns, EVENTS)
+    read["Condition"]["ForAllValues:StringEquals"] = {_ATTRIBUTES: list(EVENT_HEAD)}
+    read["Condition"]["StringEqualsIfExists"] = {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+    # Of a request that names no attribute, which is one for all, what is said of each would be true.
+    read["Condition"]["Null"][_ATTRIBUTES] = "false"
+    new = _rows("KeepEvents", ("dynamodb:PutItem",), arns, EVENTS)
+    count = _rows("CountRedeliveries", ("dynamodb:UpdateItem",), arns, EVENTS)
+    count["Condition"]["ForAllValues:StringEquals"] = {_ATTRIBUTES: list(COUNTED)}
+    for each in (new, count):
+        each["Condition"] |= nothing_back
+    return [read, new, count]
 
 
 def _newest(arns: Arns) -> Statement:

@@ -13,7 +13,15 @@ _ROWS = "dynamodb:LeadingKeys"
 Forbidden = tuple[str, str, str | None]
 """An action, on what, and the partition of a row."""
 _MUST_NOT: Mapping[str, tuple[tuple[str, str | None], ...]] = {
-    "ingest": (("s3:GetObject", None), ("s3:DeleteObject", None), ("dynamodb:DeleteItem", "E#x")),
+    "ingest": (
+        ("s3:GetObject", None),
+        ("s3:DeleteObject", None),
+        ("dynamodb:DeleteItem", "E#x"),
+        # Whole, with its body.
+        ("dynamodb:GetItem", "E#x"),
+        ("dynamodb:BatchGetItem", "E#x"),
+        ("dynamodb:Query", "E#x"),
+    ),
     "work": (("s3:DeleteObject", None), ("dynamodb:DeleteItem", "E#x"), ("dynamodb:PutItem", "E#x")),
     "sweep": (),
 }
@@ -87,10 +95,14 @@ async def _narrow_findings(asked: _Asked, about: About, wanted: list[Statement])
 
 
 def _context(condition: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a call would be about that fulfils a condition on rows."""
+    """What a call would be about that fulfils a condition on rows and their attributes."""
     partitions = condition.get("ForAllValues:StringLike", {}).get(_ROWS)
     if partitions:
         yield _rows([each.replace("*", "x") for each in partitions])
+    for name, values in condition.get("ForAllValues:StringEquals", {}).items():
+        yield {"ContextKeyName": name, "ContextKeyValues": values, "ContextKeyType": "stringList"}
+    for name, value in condition.get("StringEqualsIfExists", {}).items():
+        yield {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
 
 
 def _rows(partitions: list[str]) -> dict[str, Any]:

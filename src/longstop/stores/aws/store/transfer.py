@@ -77,7 +77,7 @@ class AwsTransfer(AwsRetention):
 
     async def dedup_keys(self, after: bytes | None, limit: int) -> Sequence[DedupKey]:
         """See ports.Transfer."""
-        rows = await self.dedup_rows(None if after is None else after.hex(), limit)
+        rows = await self.dedup_rows_in_order(None if after is None else after.hex(), limit)
         return [DedupKey(bytes.fromhex(str(row["sk"])), str(row["event_id"]), int(row["until_ms"])) for row in rows]
 
     async def keep_dedup_keys(self, given: Sequence[DedupKey]) -> None:
