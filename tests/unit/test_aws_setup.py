@@ -6,6 +6,7 @@ import json
 import uuid
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,18 @@ async def test_the_store_works_on_what_was_made(wanted: Wanted) -> None:
     append: Append = make_append(1)
     await store.append([append])
     assert (await store.event(append.event.id)) is not None
+    await store.close()
+
+
+async def test_dead_letters_of_a_queue_with_the_longest_name_are_found_where_they_are_put(wanted: Wanted) -> None:
+    longest = replace(wanted, queue=f"{wanted.queue}-{'x' * 80}"[:80])
+    await init(longest)
+    store = AwsStore(REGION, longest.table, queue=longest.queue, endpoint=longest.endpoint)
+    await store.open()
+    assert store.dead_queue is not None
+    # Where there is none of this name, it is an error.
+    assert await store.dead_queue.receive() == []
+    assert len(longest.dead_queue) == 80
     await store.close()
 
 

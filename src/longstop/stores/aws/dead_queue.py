@@ -18,8 +18,11 @@ VISIBLE_AGAIN_S = 60
 
 
 def name_of(queue: str) -> str:
-    """What the dead letters of a queue are called."""
-    return f"{queue}-dead"
+    """What the queue of a queue's dead letters is called: in the 80 characters that a name may have.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+    """
+    return f"{queue[:75]}-dead"
 
 
 @dataclass(frozen=True, slots=True)

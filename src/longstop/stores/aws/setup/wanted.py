@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from longstop.stores.aws.dead_queue import name_of
 from longstop.stores.aws.table import definition
 
 TTL = "ttl"
@@ -58,8 +59,7 @@ class Wanted:
     @property
     def dead_queue(self) -> str:
         """Where a message goes that nobody came to an end with."""
-        # The longest name of a queue has 80 characters.
-        return f"{(self.queue or '')[:75]}-dead"
+        return name_of(self.queue or "")
 
     @property
     def work_s(self) -> int:
