@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 MODULE = Path(__file__).parents[2] / "deploy" / "terraform"
-_OF_AWS = "*/hashicorp/aws"
+PROVIDER = "*/hashicorp/aws"
+"""Where it lies below a folder of providers, behind the name of whoever hands it out."""
 ROOT = """\
 provider "aws" {
   region                      = "eu-central-1"
@@ -37,17 +38,22 @@ output "all" {
 
 
 def _places() -> Iterator[Path]:
-    """Where providers lie that need not be fetched."""
-    yield from Path("/opt").glob("*")
+    """Where providers lie that need not be fetched. Terraform looks by itself in all but the first.
+
+    https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories
+    """
+    if named := os.environ.get("TERRAFORM_PLUGINS"):
+        yield Path(named)
     yield Path.home() / ".terraform.d" / "plugins"
     yield Path("/usr/local/share/terraform/plugins")
+    yield Path("/usr/share/terraform/plugins")
 
 
 class Terraform:
     """The program, in a folder that takes the module."""
 
     def __init__(self, folder: Path, endpoint: str = "") -> None:
-        plugins = [each for each in _places() if (each / _OF_AWS).is_dir()]
+        plugins = [each for each in _places() if any(each.glob(PROVIDER))]
         program = shutil.which("terraform") or shutil.which("tofu")
         if program is None or not plugins:
             pytest.skip("no package brings terraform and its provider of AWS")
