@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-from longstop.config.errors import Fault, listed, nearest, quoted
+from longstop.config.errors import Fault, quoted
+from longstop.config.url_options import options_of
 from longstop.config.values import Surroundings, expand, size
 
 SCHEMES = ("aws",)
@@ -62,7 +63,7 @@ def aws(text: str, around: Surroundings) -> AwsSettings:
         )
     if parts.path.strip("/") or parts.fragment or not _REGION.fullmatch(parts.netloc):
         raise Fault(f"found {quoted(parts.netloc + parts.path)} as the region", EXPECTED, "such as eu-central-1")
-    options = _options(parts.query)
+    options = options_of(parts.query, _OPTIONS)
     if "table" not in options:
         raise Fault("found a store of aws:// without table=", EXPECTED, "longstop aws init makes one")
     if options.get("queue", "").endswith(".fifo"):
@@ -77,17 +78,6 @@ def aws(text: str, around: Surroundings) -> AwsSettings:
         endpoint=_endpoint(options.get("endpoint")),
         shards=_shards(options.get("shards", str(SHARDS))),
     )
-
-
-def _options(query: str) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    options = dict(pairs)
-    for name in options:
-        if name not in _OPTIONS:
-            raise Fault(f"found the option {quoted(name)}", listed(_OPTIONS), nearest(name, _OPTIONS))
-    if len(options) < len(pairs):
-        raise Fault("found an option twice", "each once")
-    return options
 
 
 def _named(what: str, text: str, form: re.Pattern[str], expected: str) -> str:

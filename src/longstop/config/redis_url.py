@@ -3,10 +3,11 @@
 import os
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from longstop.config import s3_url
-from longstop.config.errors import Fault, listed, nearest, quoted
+from longstop.config.errors import Fault, quoted
+from longstop.config.url_options import options_of
 from longstop.config.values import NAME, Surroundings, expand, size, url_of_hosts
 from longstop.model.s3_place import S3Place
 
@@ -62,7 +63,7 @@ def redis(text: str, around: Surroundings) -> RedisSettings:
     places = [f"{f'[{host}]' if host and ':' in host else host}:{port}" for host, port in addresses]
     database = parts.path.rstrip("/")
     begin = f"{scheme}://{_credentials(servers[0].username, servers[0].password, around)}"
-    options = _options(parts.query)
+    options = options_of(parts.query, _OPTIONS)
     prefix = options.get("prefix", "longstop")
     if not _NAME.fullmatch(prefix):
         raise Fault(f"found {quoted(prefix)} as the prefix", NAME)
@@ -111,17 +112,6 @@ def _credentials(user: str | None, password: str | None, around: Surroundings) -
     expected = "it to hold a part of store.url"
     read = [quote(expand(unquote(each or ""), around.environ, expected), safe="") for each in (user, password)]
     return f"{read[0]}:{read[1]}@"
-
-
-def _options(query: str) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    options = dict(pairs)
-    for name in options:
-        if name not in _OPTIONS:
-            raise Fault(f"found the option {quoted(name)}", listed(_OPTIONS), nearest(name, _OPTIONS))
-    if len(options) < len(pairs):
-        raise Fault("found an option twice", "each once")
-    return options
 
 
 def _relaxed(text: str) -> bool:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from longstop.config.errors import Fault, listed, nearest, quoted
+from longstop.config.errors import Fault, listed, quoted
+from longstop.config.url_options import options_of
 from longstop.config.values import Surroundings, expand, http_url
 from longstop.model.s3_place import S3Place
 
@@ -33,7 +34,7 @@ def s3(text: str, around: Surroundings) -> S3Place:
         raise Fault("found a user name or a password in it", EXPECTED, hint)
     if parts.scheme != "s3" or parts.fragment or not _BUCKET.fullmatch(parts.netloc):
         raise Fault(f"found {quoted(filled)}", EXPECTED, "a bucket's name is 3 to 63 of a-z, 0-9, - and .")
-    options = _options(parts.query)
+    options = options_of(parts.query, _OPTIONS)
     return S3Place(
         bucket=parts.netloc,
         prefix=_prefix(unquote(parts.path)),
@@ -42,16 +43,6 @@ def s3(text: str, around: Surroundings) -> S3Place:
         encryption=_encryption(options),
         kms_key=_kms_key(options),
     )
-
-
-def _options(query: str) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    for name, _ in pairs:
-        if name not in _OPTIONS:
-            raise Fault(f"found the option {quoted(name)}", listed(_OPTIONS), nearest(name, _OPTIONS))
-    if len(dict(pairs)) < len(pairs):
-        raise Fault("found an option twice", "each once")
-    return dict(pairs)
 
 
 def _prefix(path: str) -> str:
