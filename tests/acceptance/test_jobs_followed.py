@@ -125,7 +125,7 @@ def test_a_command_that_is_killed_at_it_is_gone_on_with(site: Site) -> None:
     words = ["longstop", "replay", "--all", "--config", str(site.config)]
     program = f"{SLOWLY}\nimport sys\nsys.argv = {words!r}\nfrom longstop.__main__ import main\nsys.exit(main())"
     first = site.run_in_background([sys.executable, "-c", program], "replay")
-    wait_until(lambda: counts(site)["scheduled"] >= 500, "a part of it")
+    wait_until(lambda: counts(site)["scheduled"] >= 500, "a part of it", limit_s=120)
     first.kill()
     (job,) = site.ask("jobs", "list").rows
     stood = counts(site)
