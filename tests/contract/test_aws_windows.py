@@ -46,6 +46,7 @@ from aws_table import StoreInMemory, TableInMemory
 from longstop.stores.aws.dead_queue import DeadQueue
 from longstop.stores.aws.dynamodb import Table
 from longstop.stores.aws.queue import Queue
+from longstop.stores.aws.table import STORE
 from longstop.wiring.dead_messages import DeadMessages
 from stores_at_hand import Place
 
@@ -593,3 +594,5 @@ async def test_a_store_that_was_opened_for_the_first_time_and_cut_off(account: A
     again = StoreInMemory(account.table)
     again.keep_apart(account.bucket.bodies(), OVER)
     await again._find_place()
+    kept = await account.table.get([STORE])
+    assert kept[STORE]["bodies"] == await account.bucket.bodies().open()

@@ -2,12 +2,11 @@
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 from longstop.model.delivery import DeadReason, Delivery, State
-from longstop.model.error_group import OTHER, group_of, has_variables, may_say
-from longstop.model.listing import DEAD_STEP_MS, DeadGroup, DeliveryFilter, TimeSteps
+from longstop.model.error_group import OTHER, group_of
+from longstop.model.listing import DEAD_STEP_MS, DeadGroup, TimeSteps
 from longstop.stores.aws import table as keys
 from longstop.stores.aws.attributes import Item, Key
 from longstop.stores.aws.dynamodb import Table
@@ -15,34 +14,11 @@ from longstop.stores.aws.packing import pack, unpack_values
 from longstop.stores.aws.table import Keys, number
 from longstop.stores.aws.units import View
 from longstop.stores.aws.unreadable import readable
+from longstop.stores.dead_group import Group
 
 GROUPS_MAX = 1_000
 """Of so many, what dies of yet another error joins the group of other errors of its like."""
 SAMPLE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What all of a group have in common."""
-
-    id: str
-    destination: str
-    reason: DeadReason
-    status: int | None
-    error: str
-
-    def may_have(self, wanted: DeliveryFilter) -> bool:
-        """Whether there may be one in it that a filter means."""
-        return (
-            wanted.destination in (None, self.destination)
-            and wanted.reason in (None, self.reason)
-            and wanted.status in (None, self.status)
-            and (wanted.error is None or self._may_say(wanted.error))
-        )
-
-    def _may_say(self, text: str) -> bool:
-        # The group of other errors: what they say, only they know.
-        return may_say(self.error, text) if has_variables(text) else text in self.error or self.error == OTHER
 
 
 async def change(view: View[Any], old: Delivery | None, new: Delivery | None) -> str | None:

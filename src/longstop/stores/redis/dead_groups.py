@@ -1,11 +1,10 @@
 """The dead by what they died of, as functions/dead_groups.lua keeps them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from longstop.model.delivery import DeadReason
-from longstop.model.error_group import OTHER, has_variables, may_say
 from longstop.model.listing import DeadGroup, DeliveryFilter, TimeSteps
+from longstop.stores.dead_group import Group
 from longstop.stores.redis.database import RedisDatabase
 
 GROUPS_MAX = 2_000
@@ -14,17 +13,6 @@ GROUPS_MAX = 2_000
 
 NUMBERS_AT_ONCE = 2_000
 """So many numbers of groups are looked up in one call, a millisecond or two in which the server does nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What all of a group have in common."""
-
-    id: str
-    destination: str
-    reason: DeadReason
-    status: int | None
-    error: str
 
 
 async def largest(
@@ -49,24 +37,11 @@ async def largest(
 async def matching(database: RedisDatabase, wanted: DeliveryFilter) -> list[str]:
     """The ids of the groups whose deliveries a filter may mean."""
     found = await database.ask("groups", GROUPS_MAX, *_of(wanted.destination))
-    return [group.id for group in (_group(id_.decode(), about) for id_, about in found) if _may_have(group, wanted)]
+    return [group.id for group in (_group(id_.decode(), about) for id_, about in found) if group.may_have(wanted)]
 
 
 def _of(destination: str | None) -> tuple[str, ...]:
     return () if destination is None else (destination,)
-
-
-def _may_have(group: Group, wanted: DeliveryFilter) -> bool:
-    return (
-        wanted.reason in (None, group.reason)
-        and wanted.status in (None, group.status)
-        and (wanted.error is None or _may_say(group.error, wanted.error))
-    )
-
-
-def _may_say(group: str, text: str) -> bool:
-    # The group of other errors: what they say, only they know.
-    return may_say(group, text) if has_variables(text) else text in group or group == OTHER
 
 
 def _group(id_: str, about: Sequence[bytes]) -> Group:
